@@ -1,0 +1,1 @@
+"""bigmodel: a run is a pure function of experiment and seed."""

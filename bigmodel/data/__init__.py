@@ -1,0 +1,1 @@
+"""Real data to numpy arrays to ``batch(seed, step)``. Imports no JAX."""

@@ -1,0 +1,124 @@
+"""The contract between a thing to train and the loop that trains it.
+
+An :class:`Experiment` is a value made of pure functions. It knows no seed, no device and
+no file, so a run is a pure function of the experiment and the seed: batches come from
+``(seed, step)``, random keys from ``(seed, step)``, and a resumed run needs only the step.
+
+This module imports neither JAX nor Flax, so that rooms which may not know them can name
+the contract too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import jax
+    from jax.sharding import PartitionSpec
+
+Array: TypeAlias = "jax.Array | np.ndarray"
+Key: TypeAlias = "jax.Array"
+PyTree: TypeAlias = Any
+
+Batch: TypeAlias = Mapping[str, Array]
+"""Arrays by name, the example on the first axis. All batches of an experiment have the same
+names, shapes and dtypes. ``weight`` is 1 where an entry is real and 0 where it is padding."""
+
+Variables: TypeAlias = Mapping[str, PyTree]
+"""What a model is made of: ``params``, and any other collection such as ``batch_stats``."""
+
+Rules: TypeAlias = "Sequence[tuple[str, PartitionSpec]]"
+"""Pairs of a regular expression and a partition spec. The first expression that is found
+anywhere in a parameter's path (``block_0/attention/query/kernel``) decides."""
+
+Shown: TypeAlias = Mapping[str, "str | np.ndarray"]
+"""What a person looks at, by name: text, or pixels as uint8 ``[height, width]`` or
+``[height, width, 3]``."""
+
+
+class InputError(ValueError):
+    """What the user gave cannot be used. The message is one line: what, where, what to do."""
+
+
+class Mean(NamedTuple):
+    """A mean kept as its sum and its count, so that parts of the data add up exactly.
+
+    ``total`` may be an array of any shape; ``count`` is a scalar. The value is
+    ``total / count``.
+    """
+
+    total: Array
+    count: Array
+
+
+Metrics: TypeAlias = Mapping[str, Mean]
+
+
+class Model(NamedTuple):
+    """A network as two pure functions; the seam behind which Flax, or anything else, hides.
+
+    ``init(key, batch)`` gives the variables. ``apply(variables, batch, train=..., key=...)``
+    gives ``(outputs, updates)``: the outputs, and the new values of all collections other
+    than ``params`` (an empty mapping where there are none). ``key`` is None where nothing is
+    random, as in evaluation.
+    """
+
+    init: Callable[[Key, Batch], Variables]
+    apply: Callable[..., tuple[PyTree, Variables]]
+    partition: Rules
+
+
+class Data(NamedTuple):
+    """Real data as batches of numpy arrays.
+
+    ``train(seed, step)`` is the batch of that step and nothing else decides it. ``splits``
+    maps the name of an evaluation split to its batches, the last one padded with weight 0.
+    ``fingerprint`` is a sha256 over the arrays. ``assets`` are files that belong beside the
+    results, such as a trained tokenizer: name to content.
+    """
+
+    train: Callable[[int, int], Batch]
+    splits: Mapping[str, Sequence[Batch]]
+    batch_size: int
+    steps_per_epoch: int
+    fingerprint: str
+    assets: Mapping[str, bytes] = MappingProxyType({})
+
+
+class State(Protocol):
+    """Everything that training changes, as a pytree; ``params`` are the parameters."""
+
+    @property
+    def params(self) -> PyTree: ...
+
+
+def nothing_to_show(state: State) -> Shown:
+    """The ``show`` of an experiment that has no picture and no text."""
+    del state
+    return {}
+
+
+def scalars(means: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """The ``summarize`` of an experiment whose metrics are plain means."""
+    return {name: float(value) for name, value in means.items()}
+
+
+class Experiment(NamedTuple):
+    """One thing to train, as pure functions of explicit arguments.
+
+    ``train_step`` also returns the gradients. The loop reads no more of them than which are
+    finite, inside the compiled step, so that a run that diverges can name the first
+    parameter that did; the compiler removes the rest.
+    """
+
+    init: Callable[[Key], Any]
+    train_step: Callable[[Any, Batch, Key], tuple[Any, Metrics, PyTree]]
+    eval_step: Callable[[Any, Batch], Metrics]
+    data: Data
+    partition: Rules
+    show: Callable[[Any], Shown] = nothing_to_show
+    summarize: Callable[[Mapping[str, np.ndarray]], Mapping[str, float]] = scalars

@@ -1,0 +1,1 @@
+"""Networks: one architecture a file. The only room that imports Flax."""

@@ -1,0 +1,1 @@
+"""The loop and everything impure around it: files, signals, progress, checkpoints."""

@@ -1,0 +1,1 @@
+"""Losses, metrics, optimizers, and builders that turn a model into an experiment."""

@@ -1,0 +1,86 @@
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec as P
+
+from bigmodel.models import linen
+
+
+class Tiny(nn.Module):
+    """A dense layer behind dropout, with a counter of calls and one other method."""
+
+    rate: float = 0.5
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        calls = self.variable("state", "calls", lambda: jnp.zeros((), jnp.int32))
+        if train:
+            calls.value += 1
+        x = nn.Dropout(self.rate)(x, deterministic=not train)
+        return nn.Dense(3, name="head")(x)
+
+    def double(self, x, *, train):
+        del train
+        return 2 * x
+
+
+RULES = ((r".*", P()),)
+BATCH = {"image": np.linspace(0, 1, 8, dtype=np.float32).reshape(2, 4)}
+
+
+def build(method=None):
+    model = linen.model(Tiny(), partition=RULES, method=method)
+    return model, model.init(jax.random.key(0), BATCH)
+
+
+def test_evaluation_is_the_formula_and_changes_nothing():
+    model, variables = build()
+    outputs, updates = model.apply(variables, BATCH, train=False)
+    head = variables["params"]["head"]
+    expected = BATCH["image"] @ np.asarray(head["kernel"]) + np.asarray(head["bias"])
+    np.testing.assert_allclose(outputs, expected, rtol=1e-6)
+    assert updates == {}
+
+
+def test_training_returns_all_collections_but_the_parameters():
+    model, variables = build()
+    _, updates = model.apply(variables, BATCH, train=True, key=jax.random.key(1))
+    assert set(updates) == {"state"}
+    assert updates["state"]["calls"] == 1
+
+
+def test_random_numbers_come_from_the_key_alone():
+    model, variables = build()
+    first, again, other = (
+        model.apply(variables, BATCH, train=True, key=jax.random.key(k))[0] for k in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_a_module_without_state_has_no_updates_in_training():
+    class Stateless(nn.Module):
+        @nn.compact
+        def __call__(self, x, *, train):
+            del train
+            return nn.Dense(2)(x)
+
+    model = linen.model(Stateless(), partition=RULES)
+    variables = model.init(jax.random.key(0), BATCH)
+    assert model.apply(variables, BATCH, train=True)[1] == {}
+
+
+def test_method_is_called_instead_and_the_variables_stay_those_of_the_whole_module():
+    _, whole = build()
+    model, variables = build(method="double")
+    assert jax.tree.structure(variables) == jax.tree.structure(whole)
+    outputs, _ = model.apply(whole, BATCH, train=False)
+    np.testing.assert_array_equal(outputs, 2 * BATCH["image"])
+
+
+def test_inputs_names_the_array_that_is_read():
+    model = linen.model(Tiny(), inputs="tokens", partition=RULES)
+    with pytest.raises(KeyError, match="tokens"):
+        model.init(jax.random.key(0), BATCH)

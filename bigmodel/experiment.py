@@ -93,7 +93,8 @@ class State(Protocol):
     """Everything that training changes, as a pytree; ``params`` are the parameters."""
 
     @property
-    def params(self) -> PyTree: ...
+    def params(self) -> PyTree:
+        """The trained parameters."""
 
 
 def nothing_to_show(state: State) -> Shown:

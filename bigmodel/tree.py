@@ -1,0 +1,29 @@
+"""Leaves of a pytree by path, the one spelling of a parameter's name everywhere.
+
+A path reads ``block_0/attention/query/kernel``: decay patterns, partition rules, digests,
+checkpoints and error messages all use it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from bigmodel.experiment import PyTree
+
+
+def path_of(key_path: Any) -> str:
+    """The path of a leaf, from the key path that ``jax.tree_util`` gives."""
+    return jax.tree_util.keystr(key_path, simple=True, separator="/")
+
+
+def named_leaves(tree: PyTree) -> dict[str, Any]:
+    """All leaves by path, in the order of the tree."""
+    return {path_of(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def map_named(function: Callable[[str, Any], Any], tree: PyTree) -> PyTree:
+    """The tree with ``function(path, leaf)`` in the place of each leaf."""
+    return jax.tree_util.tree_map_with_path(lambda path, leaf: function(path_of(path), leaf), tree)

@@ -1,0 +1,58 @@
+"""A file from the network, checked before it gets its name."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import sys
+import tempfile
+import urllib.request
+from pathlib import Path
+
+from bigmodel.experiment import InputError
+
+CHUNK_BYTES = 1 << 20
+TIMEOUT_SECONDS = 30
+
+
+def cache_folder(name: str) -> Path:
+    """Where downloads of that name are kept: below ``$XDG_CACHE_HOME``, else ``~/.cache``."""
+    root = os.environ.get("XDG_CACHE_HOME")
+    return (Path(root) if root else Path.home() / ".cache") / "bigmodel" / name
+
+
+def fetch(url: str, destination: Path, *, sha256: str) -> Path:
+    """Download once. The file appears under its name whole and checked, or not at all.
+
+    Raises:
+        InputError: If the network or the disk fails, or the content is another one.
+    """
+    if destination.exists():
+        return destination
+    by_hand = f"; you may put the file at {destination} by hand"
+    print(f"downloading {url} to {destination}", file=sys.stderr)
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".download-") as folder:
+            partial = Path(folder) / destination.name
+            size, found = _copy(url, partial)
+            if found != sha256:
+                raise InputError(
+                    f"{url} gave {size} bytes with sha256 {found}, expected {sha256}" + by_hand
+                )
+            partial.replace(destination)
+    except (OSError, http.client.HTTPException) as error:
+        raise InputError(f"cannot download {url}: {error}" + by_hand) from error
+    return destination
+
+
+def _copy(url: str, path: Path) -> tuple[int, str]:
+    """Write what the address gives to a file; return its size in bytes and its sha256."""
+    digest = hashlib.sha256()
+    size = 0
+    with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response, path.open("wb") as file:
+        while chunk := response.read(CHUNK_BYTES):
+            digest.update(chunk)
+            size += file.write(chunk)
+    return size, digest.hexdigest()

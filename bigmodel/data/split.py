@@ -1,0 +1,49 @@
+"""Rows held out class by class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+
+from bigmodel.experiment import InputError
+
+
+class Split(NamedTuple):
+    """Row numbers in rising order; together they are all rows, and none is in both."""
+
+    kept: Int[np.ndarray, " kept"]
+    held: Int[np.ndarray, " held"]
+
+
+def stratified(
+    labels: Int[np.ndarray, " rows"], fraction: float, *, names: Sequence[str], seed: int
+) -> Split:
+    """Hold out a fraction of every class, at least one row of each, and keep at least one.
+
+    Args:
+        labels: The class of each row, a number below ``len(names)``.
+        fraction: The part to hold out, in [0, 1). With 0 nothing is held out.
+        names: Class names, for the message.
+        seed: Decides which rows.
+
+    Raises:
+        InputError: If a class has fewer than two rows to divide.
+    """
+    if fraction == 0:
+        return Split(np.arange(len(labels)), np.arange(0))
+    rng = np.random.default_rng(seed)
+    held = []
+    for label, name in enumerate(names):
+        (members,) = np.nonzero(labels == label)
+        if len(members) < 2:
+            raise InputError(
+                f"class {name!r} has {len(members)} image(s) left to hold out a part of; "
+                "add images, remove the class, or set --data.test or --data.validation to 0"
+            )
+        count = min(max(round(len(members) * fraction), 1), len(members) - 1)
+        held.append(rng.permutation(members)[:count])
+    chosen = np.sort(np.concatenate(held))
+    return Split(np.setdiff1d(np.arange(len(labels)), chosen, assume_unique=True), chosen)

@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+
+from bigmodel.data.batches import EvalBatches, epochs
+from bigmodel.data.fingerprint import fingerprint
+from bigmodel.experiment import InputError
+
+ROWS = {"x": np.arange(12, dtype=np.float32)[:, None], "label": np.arange(12, dtype=np.int32)}
+
+
+def visited(train, steps, seed=0):
+    return np.concatenate([train(seed, step)["label"] for step in steps])
+
+
+def test_each_epoch_visits_each_row_once():
+    train = epochs(ROWS, 4)
+    for epoch in range(3):
+        assert sorted(visited(train, range(3 * epoch, 3 * epoch + 3))) == list(range(12))
+
+
+def test_the_incomplete_last_batch_is_dropped_and_no_row_comes_twice():
+    train = epochs(ROWS, 5)
+    assert len(set(visited(train, range(2)))) == 10
+    assert len(set(visited(train, range(2, 4)))) == 10
+
+
+def test_arrays_stay_together_and_weights_are_ones():
+    batch = epochs(ROWS, 4)(0, 7)
+    np.testing.assert_array_equal(batch["x"][:, 0], batch["label"].astype(np.float32))
+    np.testing.assert_array_equal(batch["weight"], np.ones(4, np.float32))
+
+
+def test_a_batch_is_decided_by_seed_and_step_alone():
+    forwards, backwards = epochs(ROWS, 4), epochs(ROWS, 4)
+    seen = [forwards(3, step) for step in range(20)]
+    for step in reversed(range(20)):
+        for name, array in backwards(3, step).items():
+            np.testing.assert_array_equal(array, seen[step][name])
+
+
+def test_seeds_and_epochs_have_different_orders():
+    train = epochs({"label": np.arange(100)}, 100)
+    orders = [tuple(train(seed, epoch)["label"]) for seed in range(3) for epoch in range(3)]
+    assert len(set(orders)) == 9
+
+
+def test_any_step_costs_the_same():
+    train = epochs(ROWS, 4)
+    assert sorted(visited(train, range(3 * 10**12, 3 * 10**12 + 3))) == list(range(12))
+
+
+@pytest.mark.parametrize(("batch_size", "numbers"), [(13, ["13", "12"]), (0, ["0"]), (-4, ["-4"])])
+def test_a_batch_size_that_cannot_be_filled_is_refused(batch_size, numbers):
+    with pytest.raises(InputError) as error:
+        epochs(ROWS, batch_size)
+    assert all(number in str(error.value) for number in numbers)
+
+
+def test_arrays_of_different_lengths_are_refused():
+    with pytest.raises(InputError, match="differ"):
+        epochs({"a": np.zeros(3), "b": np.zeros(4)}, 2)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 5, 12, 50])
+def test_evaluation_weighs_every_row_once_in_batches_of_one_shape(batch_size):
+    batches = EvalBatches(ROWS, batch_size)
+    assert {batch["x"].shape for batch in batches} == {(batch_size, 1)}
+    assert {batch["x"].dtype for batch in batches} == {np.dtype(np.float32)}
+    labels = np.concatenate([batch["label"][batch["weight"] == 1] for batch in batches])
+    np.testing.assert_array_equal(labels, np.arange(12))
+    assert sum(batch["weight"].sum() for batch in batches) == 12
+
+
+def test_evaluation_batches_are_a_sequence():
+    batches = EvalBatches(ROWS, 5)
+    assert len(batches) == 3
+    np.testing.assert_array_equal(batches[-1]["label"], [10, 11, 0, 0, 0])
+    assert [b["label"][0] for b in batches[1:]] == [5, 10]
+    with pytest.raises(IndexError):
+        batches[3]
+
+
+def test_evaluation_prepares_what_the_model_reads():
+    batches = EvalBatches(ROWS, 5, prepare=lambda batch: batch | {"x": batch["x"] * 2})
+    np.testing.assert_array_equal(batches[0]["x"][:, 0], [0, 2, 4, 6, 8])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"b": np.zeros((2, 2), np.float32)},
+        {"a": np.zeros((4, 1), np.float32)},
+        {"a": np.zeros((2, 2), np.int32)},
+        {"a": np.eye(2, dtype=np.float32)},
+    ],
+    ids=["name", "shape", "dtype", "values"],
+)
+def test_the_fingerprint_sees(other):
+    assert fingerprint({"a": np.zeros((2, 2), np.float32)}) != fingerprint(other)
+
+
+def test_the_fingerprint_is_of_the_content_whatever_its_order_in_memory():
+    a, b = np.arange(6).reshape(2, 3), np.ones(2)
+    assert fingerprint({"a": a, "b": b}) == fingerprint({"b": b, "a": np.asfortranarray(a)})

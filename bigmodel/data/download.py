@@ -7,6 +7,7 @@ import http.client
 import os
 import sys
 import tempfile
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -43,6 +44,8 @@ def fetch(url: str, destination: Path, *, sha256: str) -> Path:
                 )
             partial.replace(destination)
     except (OSError, http.client.HTTPException) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # an answer of the server that is an error holds its socket open
         raise InputError(f"cannot download {url}: {error}" + by_hand) from error
     return destination
 

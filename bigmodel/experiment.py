@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     import jax
     from jax.sharding import PartitionSpec
 
-Array: TypeAlias = "jax.Array | np.ndarray"
+Array: TypeAlias = "jax.Array"
 Key: TypeAlias = "jax.Array"
 PyTree: TypeAlias = Any
 
-Batch: TypeAlias = Mapping[str, Array]
+Batch: TypeAlias = Mapping[str, Any]
 """Arrays by name, the example on the first axis. All batches of an experiment have the same
 names, shapes and dtypes. ``weight`` is 1 where an entry is real and 0 where it is padding."""
 
@@ -51,8 +51,8 @@ class Mean(NamedTuple):
     ``total / count``.
     """
 
-    total: Array
-    count: Array
+    total: Any
+    count: Any
 
 
 Metrics: TypeAlias = Mapping[str, Mean]

@@ -1,0 +1,225 @@
+"""Checkpoints: Orbax behind one small door, with a sha256 of every file.
+
+``checkpoints/<step>/`` holds what Orbax wrote, each leaf of the state under its path, and
+``SHA256SUMS`` in the format of ``sha256sum``. A save happens under another name and is
+renamed when all of it is on the disk, so a folder whose name is a number was finished.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import re
+import shutil
+import threading
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from bigmodel.experiment import InputError, PyTree
+from bigmodel.runtime.errors import StorageError, naming
+from bigmodel.runtime.files import sha256_of, write_atomically
+from bigmodel.tree import named_leaves
+
+SUMS = "SHA256SUMS"
+PARTIAL = ".partial"
+
+
+class Checkpoints:
+    """The checkpoints of one run. Saves go on in the background; one at a time."""
+
+    def __init__(self, directory: Path, *, warn: Callable[[str], None]) -> None:
+        self.directory = directory.absolute()
+        self._warn = warn
+        self._thread: threading.Thread | None = None
+        self._failure: Exception | None = None
+        # Orbax reports each save as a warning of its own where a target has no layout.
+        logging.getLogger("absl").setLevel(logging.ERROR)
+
+    @functools.cached_property
+    def _orbax(self) -> ocp.StandardCheckpointer:
+        return ocp.StandardCheckpointer()
+
+    def steps(self) -> list[int]:
+        """The finished steps, in order."""
+        if not self.directory.is_dir():
+            return []
+        with naming(self.directory, "read"):
+            names = [path.name for path in self.directory.iterdir() if path.is_dir()]
+        return sorted(int(name) for name in names if re.fullmatch(r"\d+", name))
+
+    def newest_intact(self) -> int | None:
+        """The newest step whose files all have the sha256 that they were written with.
+
+        Warns of every newer step that is damaged, naming the file.
+
+        Raises:
+            StorageError: where there are finished checkpoints and all are damaged.
+        """
+        damages = []
+        if self.directory.is_dir():
+            for path in sorted(self.directory.glob(f"*{PARTIAL}*")):
+                self._warn(f"ignored {path}: its save was not finished")
+        for step in reversed(self.steps()):
+            damage = find_damage(self.directory / str(step))
+            if damage is None:
+                return step
+            damages.append(damage)
+            self._warn(f"checkpoint of step {step} is not used: {damage}")
+        if damages:
+            raise StorageError(
+                f"all checkpoints in {self.directory} are damaged, the newest in {damages[0]}; "
+                "nothing was changed: restore them from a copy, or choose another --run.dir"
+            )
+        return None
+
+    def save(self, step: int, state: PyTree, *, keep: Collection[int] = ()) -> None:
+        """Starts to save a state; returns when the state's arrays may be overwritten.
+
+        Args:
+            step: the number of updates done.
+            state: a pytree of arrays, sharded or not.
+            keep: the steps to keep beside this one; others are removed when it is finished.
+
+        Raises:
+            StorageError: where this save cannot start or the one before it failed.
+        """
+        self.wait()
+        final = self.directory / str(step)
+        partial = self.directory / f"{step}{PARTIAL}"
+        with naming(final):
+            self.directory.mkdir(parents=True, exist_ok=True)
+            for left in self.directory.glob(f"*{PARTIAL}*"):
+                shutil.rmtree(left)
+        try:
+            self._orbax.save(partial, dict(named_leaves(state)))
+        except Exception as error:
+            raise StorageError(_reason(final, error)) from error
+        self._thread = threading.Thread(
+            target=self._finish, args=(partial, final, {*keep, step}), name="checkpoint"
+        )
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Returns when the save in the background is finished.
+
+        Raises:
+            StorageError: where it failed.
+        """
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self.check()
+
+    def check(self) -> None:
+        """Raises StorageError where a save in the background has failed; never waits."""
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+
+    def _finish(self, partial: Path, final: Path, keep: set[int]) -> None:
+        try:
+            self._orbax.wait_until_finished()
+            write_sums(partial)
+            with naming(final):
+                if final.exists():
+                    shutil.rmtree(final)
+                partial.rename(final)
+                for step in set(self.steps()) - keep:
+                    shutil.rmtree(self.directory / str(step))
+        except StorageError as error:
+            self._failure = error
+        except Exception as error:
+            # Orbax and TensorStore have no common class for a disk that is full.
+            self._failure = StorageError(_reason(final, error))
+
+    def restore(self, step: int, target: PyTree) -> PyTree:
+        """The state of a step.
+
+        Args:
+            step: one of :meth:`steps`.
+            target: the shapes, dtypes and shardings wanted, ``jax.ShapeDtypeStruct`` leaves.
+                Another number of devices than at the save is fine.
+
+        Raises:
+            InputError: where the checkpoint has other parameters, naming the first.
+            StorageError: where it cannot be read.
+        """
+        path = self.directory / str(step)
+        wanted = named_leaves(target)
+        try:
+            saved = self._orbax.metadata(path).item_metadata
+            _check_same_leaves(path, dict(saved), wanted)
+            leaves = self._orbax.restore(path, wanted)
+        except InputError:
+            raise
+        except Exception as error:
+            raise StorageError(_reason(path, error, doing="read")) from error
+        return jax.tree.unflatten(jax.tree.structure(target), [leaves[name] for name in wanted])
+
+    def close(self) -> None:
+        """Waits for the background and frees what Orbax holds."""
+        try:
+            self.wait()
+        finally:
+            if "_orbax" in self.__dict__:
+                self._orbax.close()
+
+
+def write_sums(folder: Path) -> None:
+    """Writes the sha256 of every file of a folder into it."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SUMS)
+    lines = [f"{sha256_of(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
+    write_atomically(folder / SUMS, "".join(lines).encode())
+
+
+def find_damage(folder: Path) -> str | None:
+    """What is wrong with a finished checkpoint, naming the first such file; None if nothing."""
+    sums = folder / SUMS
+    if not sums.is_file():
+        return f"{sums} (missing)"
+    listed = {}
+    for line in sums.read_text(errors="replace").splitlines():
+        digest, _, name = line.partition("  ")
+        if not re.fullmatch(r"[0-9a-f]{64}", digest) or not name:
+            return f"{sums} (not a list of sha256)"
+        listed[name] = digest
+    if not listed:
+        return f"{sums} (empty)"
+    for name, digest in listed.items():
+        path = folder / name
+        if not path.is_file():
+            return f"{path} (missing)"
+        if sha256_of(path) != digest:
+            return f"{path} (its sha256 differs)"
+    return None
+
+
+def _check_same_leaves(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) -> None:
+    for name in [*wanted, *saved]:
+        if name not in saved:
+            difference = f"it has no {name}"
+        elif name not in wanted:
+            difference = f"it has {name}, which this experiment has not"
+        elif tuple(saved[name].shape) != tuple(wanted[name].shape):
+            difference = (
+                f"{name} has shape {list(saved[name].shape)} there "
+                f"and {list(wanted[name].shape)} here"
+            )
+        else:
+            continue
+        raise InputError(
+            f"checkpoint {path} is of another architecture: {difference}; "
+            "choose another --run.dir or the options that it was made with"
+        )
+
+
+def _reason(path: Path, error: Exception, *, doing: str = "write") -> str:
+    text = " ".join(str(error).split())
+    for known in ("No space left on device", "Read-only file system", "Permission denied"):
+        if known in text:
+            text = known
+    return f"cannot {doing} checkpoint {path}: {text[:300]}"

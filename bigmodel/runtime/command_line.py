@@ -1,0 +1,77 @@
+"""The command line of an experiment, made from its config by tyro."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import difflib
+import io
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+import tyro
+
+from bigmodel.experiment import InputError
+
+Config = TypeVar("Config")
+
+
+def parse(default: Config, arguments: Sequence[str], *, description: str) -> Config:
+    """A config with the options of a command line; prints the help and exits for ``--help``.
+
+    Raises:
+        InputError: for an unknown option, naming the nearest one, or a wrong value, saying
+            what is allowed.
+    """
+    known = sorted(option_names(default))
+    for argument in arguments:
+        option = argument.split("=")[0].replace("_", "-")
+        if option.startswith("--") and option not in known and option != "--help":
+            raise InputError(_unknown(argument.split("=")[0], known))
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(printed):
+            return tyro.cli(type(default), args=arguments, default=default, description=description)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise InputError(_one_line(printed.getvalue())) from None
+
+
+def option_names(config: Any, prefix: str = "--") -> Iterator[str]:
+    """All options of a config: ``--data.batch-size`` and the like."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        name = prefix + field.name.replace("_", "-")
+        if dataclasses.is_dataclass(value):
+            yield from option_names(value, f"{name}.")
+        else:
+            yield name
+            if isinstance(value, bool):
+                head, _, last = name.rpartition(".")
+                yield f"{head}.no-{last}" if head else f"--no-{last.removeprefix('--')}"
+
+
+def _unknown(option: str, known: Sequence[str]) -> str:
+    spelt = option.replace("_", "-")
+    near = difflib.get_close_matches(spelt, known, n=1, cutoff=0.5)
+    if not near:
+        last = spelt.rpartition(".")[2].removeprefix("--")
+        near = difflib.get_close_matches(last, [name.rpartition(".")[2] for name in known], n=1)
+        near = [name for name in known if near and name.endswith(near[0])][:1]
+    hint = f"did you mean {near[0]}? " if near else ""
+    return f"there is no option {option}; {hint}--help lists them all"
+
+
+def _one_line(box: str) -> str:
+    """The first paragraph of what tyro prints in a box: the message without its pointers."""
+    text = []
+    for line in box.splitlines():
+        line = line.strip("│ ")
+        if line.startswith("╭"):
+            continue
+        if line.startswith(("─", "╰")):
+            break
+        text.append(line)
+    return re.sub(r"^Error parsing -*(\S+): ", r"--\1: ", " ".join(text))

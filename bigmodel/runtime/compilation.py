@@ -1,0 +1,135 @@
+"""The compiled functions of a run: one trace each, laid out over a mesh."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from bigmodel.experiment import Array, Batch, Experiment, Key, Metrics, PyTree
+from bigmodel.sharding.mesh import batch_sharding, replicated
+from bigmodel.sharding.rules import state_shardings
+from bigmodel.tree import named_leaves
+
+
+class RetraceError(TypeError):
+    """A compiled step was given arguments of other shapes than at first."""
+
+
+class Record(NamedTuple):
+    """What a step reports: its metrics, and which of the values in ``names`` are finite."""
+
+    metrics: Metrics
+    healthy: Array
+    finite: Array
+
+
+class Compiled(NamedTuple):
+    """The functions of an experiment on a mesh, and where their arguments belong.
+
+    ``step(state, batch, key, index)`` gives the next state and a :class:`Record`; the state
+    that it is given is consumed. ``names`` says what each entry of ``Record.finite`` is, once
+    the step has been traced.
+    """
+
+    init: Callable[[Key], Any]
+    step: Callable[[Any, Batch, Key, Array], tuple[Any, Record]]
+    evaluate: Callable[[Any, Batch], Metrics]
+    place: Callable[[Batch], Batch]
+    place_scalar: Callable[[Any], Array]
+    state: PyTree
+    names: list[str]
+
+
+def compile_experiment(experiment: Experiment, mesh: Mesh) -> Compiled:
+    """Jits the functions of an experiment with shardings for a mesh.
+
+    Raises:
+        InputError: where the mesh does not divide the batch.
+        ValueError: where a parameter is covered by no partition rule.
+    """
+    shapes = jax.eval_shape(experiment.init, jax.random.key(0))
+    shardings = state_shardings(mesh, experiment.partition, shapes)
+    batch = batch_sharding(mesh, experiment.data.batch_size)
+    whole = replicated(mesh)
+    names: list[str] = []
+
+    def step(state: Any, batch: Batch, key: Key, index: Array) -> tuple[Any, Record]:
+        key = jax.random.fold_in(key, index)
+        state, metrics, gradients = experiment.train_step(state, batch, key)
+        watched = {
+            "loss": metrics["loss"].total,
+            **{f"gradient {path}": leaf for path, leaf in named_leaves(gradients).items()},
+            **{f"parameter {path}": leaf for path, leaf in named_leaves(state.params).items()},
+        }
+        names[:] = watched
+        finite = jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in watched.values()])
+        return state, Record(metrics, jnp.all(finite), finite)
+
+    targets = jax.tree.map(
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        shapes,
+        shardings,
+    )
+    return Compiled(
+        init=jax.jit(experiment.init, out_shardings=shardings),
+        step=jax.jit(
+            traced_once(step, ("state", "batch", "key", "index")),
+            in_shardings=(shardings, batch, whole, whole),
+            out_shardings=(shardings, whole),
+            donate_argnums=0,
+        ),
+        evaluate=jax.jit(
+            traced_once(experiment.eval_step, ("state", "batch")),
+            in_shardings=(shardings, batch),
+            out_shardings=whole,
+        ),
+        place=lambda arrays: jax.device_put(arrays, batch),
+        place_scalar=lambda value: jax.device_put(value, whole),
+        state=targets,
+        names=names,
+    )
+
+
+def traced_once(function: Callable[..., Any], arguments: tuple[str, ...]) -> Callable[..., Any]:
+    """The function, which raises RetraceError where JAX traces it a second time.
+
+    The error names the first argument whose structure, shape or dtype has changed.
+    """
+    first: list[dict[str, str]] = []
+
+    def traced(*values: Any) -> Any:
+        named = dict(zip(arguments, values, strict=True))
+        seen = {path: str(jax.typeof(leaf)) for path, leaf in named_leaves(named).items()}
+        if first:
+            changed = [
+                f"{path} was {first[0].get(path, 'absent')} and is {seen.get(path, 'absent')}"
+                for path in [*first[0], *seen]
+                if first[0].get(path) != seen.get(path)
+            ]
+            what = changed[0] if changed else "its static structure differs"
+            name = getattr(function, "__name__", "function")
+            raise RetraceError(f"{name} would be compiled a second time: {what}")
+        result = function(*values)
+        first.append(seen)
+        return result
+
+    return traced
+
+
+def use_compilation_cache() -> None:
+    """Keeps compiled programs between runs, unless JAX's own variable says where or whether.
+
+    They go to ``bigmodel/xla`` in the user's cache folder (``XDG_CACHE_HOME``). Programs are
+    found again by what they compute, the flags and the kind of machine.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(home / "bigmodel" / "xla"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

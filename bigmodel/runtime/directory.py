@@ -1,0 +1,289 @@
+"""The run directory: plain files that other programs read.
+
+``metrics.jsonl`` is the history of the run; event files, the best step and what is left of
+the patience are functions of it, so a resume needs nothing else beside a checkpoint.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import io
+import json
+import math
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bigmodel.experiment import InputError, Shown
+from bigmodel.runtime.errors import StorageError, naming
+from bigmodel.runtime.events import Events
+from bigmodel.runtime.files import write_atomically, write_json
+
+CONFIG, MANIFEST, METRICS, SUMMARY = "config.json", "manifest.json", "metrics.jsonl", "summary.json"
+LAYOUT_FIELDS = ("mesh", "run.dir")
+"""Parts of a config that say where a run happens, not what comes out."""
+
+
+class RunDirectory:
+    """The files of one run, other than its checkpoints."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.history: list[dict[str, Any]] = []
+        self._events: Events | None = None
+        self._lock: int | None = None
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the checkpoints are."""
+        return self.path / "checkpoints"
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """The content of a JSON file of the run, None where there is none.
+
+        Raises:
+            StorageError: where it cannot be read or is no JSON.
+        """
+        path = self.path / name
+        with naming(path, "read"):
+            if not path.exists():
+                return None
+            try:
+                value = json.loads(path.read_text())
+            except ValueError as error:
+                raise StorageError(f"cannot read {path}: {error}") from None
+        if not isinstance(value, dict):
+            raise StorageError(f"cannot read {path}: it is not a JSON object")
+        return value
+
+    def check_same_run(self, config: Mapping[str, Any], fingerprint: str) -> None:
+        """Raises InputError where the directory holds another run, naming what differs."""
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"--run.dir {self.path} is a file; choose a directory")
+        there = self.read_json(CONFIG)
+        if there is None:
+            if (self.path / METRICS).exists() or self.checkpoints.exists():
+                raise InputError(
+                    f"{self.path} holds a run without its {CONFIG}; choose another --run.dir"
+                )
+            return
+        differing = _differences(there, config)
+        if differing:
+            raise InputError(
+                f"{self.path} holds a run with another config: {'; '.join(differing)}; "
+                "choose another --run.dir"
+            )
+        manifest = self.read_json(MANIFEST)
+        if manifest is not None and manifest.get("data_fingerprint") != fingerprint:
+            raise InputError(
+                f"the data has changed since the run in {self.path} began "
+                "(its sha256 differs); choose another --run.dir"
+            )
+
+    def lock(self) -> None:
+        """Keeps other processes from running here until this one ends.
+
+        Raises:
+            InputError: where another process runs here.
+        """
+        if self._lock is not None or not self.path.is_dir():
+            return
+        with naming(self.path, "open"):
+            self._lock = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"another process is running in {self.path}; "
+                "wait for it, or choose another --run.dir"
+            ) from None
+        except OSError as error:
+            # Some network file systems have no locks; the run is then the user's to keep apart.
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+                raise
+
+    def create(
+        self, config: Mapping[str, Any], manifest: Mapping[str, Any], assets: Mapping[str, bytes]
+    ) -> None:
+        """Writes what is known before the first step; keeps what an earlier start wrote.
+
+        Raises:
+            StorageError: where the directory cannot be written.
+        """
+        with naming(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        self.lock()
+        starts = (self.read_json(MANIFEST) or {}).get("starts", [])
+        start = {
+            name: manifest[name] for name in ("command", "started", "device_kind", "device_count")
+        }
+        first = self.read_json(MANIFEST) or manifest
+        write_json(self.path / MANIFEST, {**first, "starts": [*starts, start]})
+        for name, content in assets.items():
+            write_atomically(self.path / name, content)
+        if not (self.path / CONFIG).exists():
+            write_json(self.path / CONFIG, config)
+
+    def resume(self, step: int) -> None:
+        """Takes the history back to a step: later lines, and half a line, are dropped.
+
+        Raises:
+            StorageError: where the metrics cannot be read or written.
+        """
+        path = self.path / METRICS
+        self.history = [line for line in read_metrics(path) if line["step"] <= step]
+        lines = "".join(json.dumps(line) + "\n" for line in self.history)
+        write_atomically(path, lines.encode())
+        (self.path / SUMMARY).unlink(missing_ok=True)
+        self._events = Events(self.path)
+        for line in self.history:
+            self._events.scalars(line["step"], line["time"], _numbers(line))
+        for picture in sorted((self.path / "figures").glob("*-*.png")):
+            name, at = picture.stem.rsplit("-", 1)
+            if at.isdigit() and int(at) <= step:
+                self._events.picture(int(at), picture.stat().st_mtime, name, _read_png(picture))
+        self._events.flush()
+
+    def log(self, step: int, values: Mapping[str, float], *, seconds: float) -> None:
+        """Appends a line of metrics.
+
+        Args:
+            step: the number of updates done.
+            values: numbers by name; what is not finite is written as null.
+            seconds: how long the run has trained so far, over all its starts.
+
+        Raises:
+            StorageError: where it cannot be written.
+        """
+        assert self._events is not None
+        line = {"step": step, "time": time.time(), "seconds": round(seconds, 3)}
+        line.update({k: v if math.isfinite(v) else None for k, v in values.items()})  # type: ignore[misc]
+        path = self.path / METRICS
+        with naming(path), path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        self.history.append(line)
+        self._events.scalars(step, line["time"], values)
+        self._events.flush()
+
+    def show(self, step: int, shown: Shown) -> None:
+        """Writes pictures and texts into ``figures/``, with the step in their names."""
+        assert self._events is not None
+        for name, value in shown.items():
+            stem = self.path / "figures" / f"{name}-{step:08d}"
+            if isinstance(value, str):
+                write_atomically(stem.with_suffix(".txt"), value.encode())
+                self._events.text(step, time.time(), name, value)
+            else:
+                write_atomically(stem.with_suffix(".png"), _png(value))
+                self._events.picture(step, time.time(), name, value)
+
+    def sync(self) -> None:
+        """Makes the metrics outlast a power cut; to be called before a checkpoint."""
+        path = self.path / METRICS
+        with naming(path), path.open("a") as file:
+            os.fsync(file.fileno())
+
+    def finish(
+        self, summary: Mapping[str, Any], curves: Callable[[list[dict[str, Any]]], bytes]
+    ) -> None:
+        """Draws the curves and writes the summary, which is the last thing that a run writes."""
+        write_atomically(self.path / "figures" / "curves.png", curves(self.history))
+        write_json(self.path / SUMMARY, summary)
+
+    def close(self) -> None:
+        """Closes the event file and lets others run here."""
+        if self._events is not None:
+            self._events.close()
+            self._events = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of a ``metrics.jsonl``; a last line that is cut off is left out."""
+    if not path.exists():
+        return []
+    with naming(path, "read"):
+        lines = path.read_text().splitlines(keepends=True)
+    whole = [line for line in lines if line.endswith("\n")]
+    try:
+        return [json.loads(line) for line in whole]
+    except ValueError as error:
+        raise StorageError(f"cannot read {path}: {error}") from None
+
+
+def best_step(
+    history: list[dict[str, Any]], metric: str, *, maximize: bool
+) -> tuple[int, float, int] | None:
+    """The best evaluation of a history.
+
+    Returns:
+        Its step, its value and the number of evaluations since; None where the metric was
+        never evaluated. Of equal values the first is the best.
+    """
+    evaluations = [(line["step"], line[metric]) for line in history if line.get(metric) is not None]
+    if not evaluations:
+        return None
+    values = [value if maximize else -value for _, value in evaluations]
+    index = int(np.argmax(values))
+    return (*evaluations[index], len(evaluations) - 1 - index)
+
+
+def has_evaluation(history: list[dict[str, Any]], step: int) -> bool:
+    """Whether a history has the metrics of an evaluation split at a step."""
+    return any(
+        "/" in name and not name.startswith("train/")
+        for line in history
+        if line["step"] == step
+        for name in line
+    )
+
+
+def _numbers(line: Mapping[str, Any]) -> dict[str, float]:
+    skipped = ("step", "time", "seconds")
+    return {
+        name: math.nan if value is None else value
+        for name, value in line.items()
+        if name not in skipped
+    }
+
+
+def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    a, b = _flat(there), _flat(here)
+    return [
+        f"{name} is {json.dumps(a.get(name))} there and {json.dumps(b.get(name))} here"
+        for name in sorted({*a, *b})
+        if a.get(name) != b.get(name) and not re.match("|".join(LAYOUT_FIELDS), name)
+    ]
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, child in value.items():
+        if isinstance(child, Mapping):
+            flat.update(_flat(child, f"{prefix}{name}."))
+        else:
+            flat[prefix + name] = child
+    return flat
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _read_png(path: Path) -> np.ndarray:
+    from PIL import Image
+
+    with naming(path, "read"), Image.open(path) as image:
+        return np.asarray(image)

@@ -1,0 +1,30 @@
+"""What can go wrong in a run beside bad input, and the exit status that says so."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+DONE = 0
+FAILED = 1
+BAD_INPUT = 2
+NOT_FINITE = 3
+INTERRUPTED = 130
+
+
+class StorageError(RuntimeError):
+    """A file cannot be written or read; the message is one line and names the path."""
+
+
+class NotFiniteError(RuntimeError):
+    """A loss, gradient or parameter is infinite or not a number."""
+
+
+@contextlib.contextmanager
+def naming(path: Path, doing: str = "write") -> Iterator[None]:
+    """Turns an OSError into a StorageError that names the path."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"cannot {doing} {path}: {error.strerror or error}") from error

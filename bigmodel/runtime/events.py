@@ -1,0 +1,79 @@
+"""TensorBoard event files, without TensorFlow."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bigmodel.runtime.errors import naming
+
+if TYPE_CHECKING:
+    from tensorboardX.proto.summary_pb2 import Summary
+
+
+class Events:
+    """One event file: scalars, pictures and texts by step.
+
+    The file is a function of what is written, times included, so a resumed run starts a new
+    one from its history in the place of the old.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        from tensorboardX.record_writer import RecordWriter
+
+        for old in directory.glob("events.out.tfevents.*"):
+            with naming(old, "remove"):
+                old.unlink()
+        self.path = directory / f"events.out.tfevents.0.{socket.gethostname()}"
+        with naming(self.path):
+            self._writer = RecordWriter(str(self.path))
+        self._event(0.0, file_version="brain.Event:2")
+
+    def scalars(self, step: int, time: float, values: Mapping[str, float]) -> None:
+        """Writes numbers by name."""
+        from tensorboardX.proto.summary_pb2 import Summary
+
+        value = [Summary.Value(tag=tag, simple_value=number) for tag, number in values.items()]
+        self._event(time, step=step, summary=Summary(value=value))
+
+    def picture(self, step: int, time: float, name: str, pixels: np.ndarray) -> None:
+        """Writes uint8 pixels, ``[height, width]`` or ``[height, width, 3]``."""
+        from tensorboardX.summary import image
+
+        pixels = pixels if pixels.ndim == 3 else pixels[:, :, None]
+        self._event(time, step=step, summary=image(name, pixels, dataformats="HWC"))
+
+    def text(self, step: int, time: float, name: str, text: str) -> None:
+        """Writes a text, shown as it is."""
+        from tensorboardX.summary import text as summary
+
+        indented = "".join(f"    {line}\n" for line in text.splitlines())
+        self._event(time, step=step, summary=summary(name, indented))
+
+    def flush(self) -> None:
+        """Hands what was written to the operating system."""
+        with naming(self.path):
+            self._writer.flush()
+
+    def close(self) -> None:
+        """Closes the file."""
+        with naming(self.path):
+            self._writer.close()
+
+    def _event(
+        self,
+        time: float,
+        *,
+        step: int = 0,
+        summary: Summary | None = None,
+        file_version: str | None = None,
+    ) -> None:
+        from tensorboardX.proto.event_pb2 import Event
+
+        event = Event(wall_time=time, step=step, summary=summary, file_version=file_version)
+        with naming(self.path):
+            self._writer.write(event.SerializeToString())

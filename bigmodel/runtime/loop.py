@@ -1,0 +1,250 @@
+"""The one loop that drives every experiment."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import grain
+import jax
+import numpy as np
+
+from bigmodel.experiment import Experiment, InputError
+from bigmodel.runtime.checkpoints import Checkpoints
+from bigmodel.runtime.compilation import Compiled, Record
+from bigmodel.runtime.directory import RunDirectory, best_step, has_evaluation
+from bigmodel.runtime.errors import NotFiniteError
+from bigmodel.runtime.evaluation import evaluate
+from bigmodel.runtime.progress import Reporter
+from bigmodel.runtime.settings import Run
+from bigmodel.runtime.signals import StopRequest
+
+
+class Plan(NamedTuple):
+    """When things happen, in steps."""
+
+    total: int
+    evaluate: int
+    checkpoint: int
+    log: int
+
+    @classmethod
+    def of(cls, run: Run, steps_per_epoch: int) -> Plan:
+        """The plan that the options of a run ask for."""
+        every = run.evaluation_steps(steps_per_epoch)
+        total = run.total_steps(steps_per_epoch)
+        return cls(total, every, run.checkpoint_every or every, run.log_every)
+
+    def pauses(self, step: int) -> bool:
+        """Whether the loop has to wait for this update before it goes on."""
+        return self.evaluates(step) or self.saves(step)
+
+    def evaluates(self, step: int) -> bool:
+        """Whether there is an evaluation after so many updates."""
+        return step == self.total or (step > 0 and step % self.evaluate == 0)
+
+    def saves(self, step: int) -> bool:
+        """Whether there is a checkpoint after so many updates."""
+        return step == self.total or (step > 0 and step % self.checkpoint == 0)
+
+    def logs(self, step: int) -> bool:
+        """Whether the metrics of this update are written."""
+        return step in (1, self.total) or step % self.log == 0
+
+
+class Trainer:
+    """Takes a state from one step to the last, and writes down what happens on the way.
+
+    The loop dispatches a step and, while the device works on it, reads what the step before
+    reported, so the device never waits for the host.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        compiled: Compiled,
+        *,
+        seed: int,
+        run: Run,
+        directory: RunDirectory,
+        checkpoints: Checkpoints,
+        reporter: Reporter,
+        stop: StopRequest,
+    ) -> None:
+        self.experiment = experiment
+        self.compiled = compiled
+        self.seed = seed
+        self.run = run
+        self.plan = Plan.of(run, experiment.data.steps_per_epoch)
+        self.directory = directory
+        self.checkpoints = checkpoints
+        self.reporter = reporter
+        self.stop = stop
+        self.timer = Timer()
+
+    def train(self, state: Any, start: int) -> tuple[Any, int, str | None]:
+        """Trains from a step on.
+
+        Returns:
+            The state, its step, and ``completed`` or ``stopped early``, or None where a
+            signal stopped the run. The state has been saved in any case.
+
+        Raises:
+            NotFiniteError: naming the step and the first value that is not finite.
+            StorageError: where something cannot be written.
+        """
+        history = self.directory.history
+        self.timer = Timer(history[-1]["seconds"] if history else 0.0)
+        key = self.compiled.place_scalar(step_key(self.seed))
+        step, unread = start, None
+        if self.plan.evaluates(start) and not has_evaluation(history, start):
+            self._evaluate(state, start)
+        ended = self._ended(start)
+        batches = self._batches(start)
+        while ended is None and not self.stop.requested:
+            batch, index = next(batches)
+            state, record = self.compiled.step(state, batch, key, index)
+            step += 1
+            self.timer.step()
+            if unread is not None:
+                self._read(*unread)
+            unread = (step, record)
+            if self.plan.pauses(step):
+                self._read(*unread)
+                unread = None
+                if self.plan.evaluates(step):
+                    self._evaluate(state, step)
+                ended = self._ended(step)
+                if self.plan.saves(step) or ended or self._is_best(step):
+                    self._save(state, step)
+        if unread is not None:
+            self._read(*unread)
+        if step > 0 and step not in self.checkpoints.steps():
+            self._save(state, step)
+        self.checkpoints.wait()
+        return state, step, ended
+
+    def _batches(self, start: int) -> Iterator[tuple[Any, Any]]:
+        """Batches from a step on, on the devices, made ahead of time by another thread."""
+
+        def batch(step: Any) -> tuple[Any, Any]:
+            arrays = self.experiment.data.train(self.seed, int(step))
+            return self.compiled.place(arrays), self.compiled.place_scalar(np.int32(step))
+
+        steps = grain.MapDataset.range(start, self.plan.total).map(batch)
+        return iter(steps.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=3)))
+
+    def _read(self, step: int, record: Record) -> None:
+        """Checks what a step reported, which waits for it, and writes it down if it is due."""
+        if not record.healthy:
+            finite = np.asarray(record.finite)
+            first = self.compiled.names[int(np.argmin(finite))]
+            diverged = [n for n, ok in zip(self.compiled.names, finite, strict=True) if not ok]
+            inner = [name for name in diverged if name != "loss"]
+            raise NotFiniteError(
+                f"not finite at step {step}: {first}"
+                + (f"; first {inner[0]}" if first == "loss" and inner else "")
+            )
+        self.reporter.moved(step)
+        if self.plan.logs(step):
+            self.checkpoints.check()
+            means = jax.device_get(record.metrics)
+            values = {f"train/{n}": float(m.total / m.count) for n, m in means.items()}
+            speed = self.timer.steps_per_second()
+            self.reporter.trained(step, loss=values["train/loss"], steps_per_second=speed)
+            if speed is not None:
+                values["steps_per_second"] = round(speed, 3)
+            self.directory.log(step, values, seconds=self.timer.total)
+
+    def _evaluate(self, state: Any, step: int) -> None:
+        """Evaluates and shows, unless a signal says to stop; a resume then does it."""
+        with self.timer.paused():
+            values = evaluate(
+                self.experiment, self.compiled, state, cancelled=lambda: self.stop.requested
+            )
+            if values is not None:
+                self.directory.show(step, self.experiment.show(state))
+        if values is not None:
+            self.directory.log(step, values, seconds=self.timer.total)
+            self.reporter.evaluated(step, values)
+
+    def _save(self, state: Any, step: int) -> None:
+        with self.timer.paused():
+            before = [saved for saved in self.checkpoints.steps() if saved < step]
+            keep = set(before[len(before) - self.run.keep + 1 :])
+            best = self.best()
+            self.directory.sync()
+            self.checkpoints.save(step, state, keep=keep | ({best[0]} if best else set()))
+
+    def best(self) -> tuple[int, float, int] | None:
+        """Step and value of the best evaluation so far, and the evaluations since."""
+        return best_step(self.directory.history, self.run.best, maximize=self.run.maximize)
+
+    def _is_best(self, step: int) -> bool:
+        best = self.best()
+        return best is not None and best[0] == step
+
+    def _ended(self, step: int) -> str | None:
+        if step >= self.plan.total:
+            return "completed"
+        best = self.best()
+        if self.run.patience is not None and best is not None and best[2] >= self.run.patience:
+            return "stopped early"
+        return None
+
+
+class Timer:
+    """Seconds of training: what evaluations and checkpoints take is not in the speed."""
+
+    def __init__(self, before: float = 0.0) -> None:
+        self._before = before
+        self._start = self._mark = time.perf_counter()
+        self._steps = 0
+        self.first_step: float | None = None
+
+    @property
+    def total(self) -> float:
+        """Seconds over all starts of the run."""
+        return self._before + time.perf_counter() - self._start
+
+    def step(self) -> None:
+        """Counts a step that was dispatched."""
+        self._steps += 1
+
+    def steps_per_second(self) -> float | None:
+        """The speed since the last call; None at first, when it would be that of the compiler."""
+        now = time.perf_counter()
+        speed = self._steps / max(now - self._mark, 1e-9)
+        self._mark, self._steps = now, 0
+        if self.first_step is None:
+            self.first_step = now - self._start
+            return None
+        return speed
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leaves what happens inside out of the speed."""
+        start = time.perf_counter()
+        yield
+        self._mark += time.perf_counter() - start
+
+
+def step_key(seed: int) -> jax.Array:
+    """The key from which that of each step is folded."""
+    return jax.random.fold_in(jax.random.key(seed), 1)
+
+
+def init_key(seed: int) -> jax.Array:
+    """The key of the initial parameters."""
+    return jax.random.fold_in(jax.random.key(seed), 0)
+
+
+def check_best(run: Run, names: Sequence[str]) -> None:
+    """Raises InputError where the metric that decides is not among those evaluated.
+
+    The default may be absent, where there is no validation split, if nothing depends on it.
+    """
+    if run.best not in names and (run.patience is not None or run.best != Run().best):
+        raise InputError(f"--run.best {run.best} is not evaluated; there are {', '.join(names)}")

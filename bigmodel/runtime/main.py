@@ -1,0 +1,198 @@
+"""The entry of an experiment's script: from a command line to a finished run directory."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import inspect
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import jax
+
+from bigmodel.experiment import Experiment, InputError
+from bigmodel.runtime import errors
+from bigmodel.runtime.checkpoints import Checkpoints
+from bigmodel.runtime.command_line import parse
+from bigmodel.runtime.compilation import compile_experiment, use_compilation_cache
+from bigmodel.runtime.curves import draw_curves
+from bigmodel.runtime.digest import params_digest
+from bigmodel.runtime.directory import SUMMARY, RunDirectory
+from bigmodel.runtime.evaluation import metric_names
+from bigmodel.runtime.loop import Trainer, check_best, init_key
+from bigmodel.runtime.manifest import manifest
+from bigmodel.runtime.progress import Reporter, clock
+from bigmodel.runtime.settings import Settings
+from bigmodel.runtime.signals import Interrupted, StopRequest
+from bigmodel.sharding.mesh import make_mesh
+from bigmodel.tree import named_leaves
+
+Config = TypeVar("Config", bound=Settings)
+
+
+def main(
+    build: Callable[[Config], Experiment],
+    default: Config,
+    arguments: Sequence[str] | None = None,
+) -> NoReturn:
+    """Runs an experiment as the command line says, and exits.
+
+    The exit status is 0 when the run is complete or SIGTERM stopped it, 1 when it failed, 2
+    for bad input (nothing was written), 3 for a loss that is not finite and 130 for Ctrl-C.
+
+    Args:
+        build: from a config to the experiment; must be defined in the experiment's script.
+        default: the config without any option.
+        arguments: the options; by default those of this process.
+    """
+    script = Path(inspect.getfile(build)).resolve()
+    stop = StopRequest()
+    try:
+        with stop:
+            config = parse(
+                default,
+                sys.argv[1:] if arguments is None else arguments,
+                description=inspect.getdoc(inspect.getmodule(build)) or script.stem,
+            )
+            use_compilation_cache()
+            status = start(build(config), config, script=script, stop=stop)
+    except InputError as error:
+        status = _fail(errors.BAD_INPUT, str(error))
+    except errors.NotFiniteError as error:
+        status = _fail(errors.NOT_FINITE, str(error))
+    except errors.StorageError as error:
+        status = _fail(errors.FAILED, str(error))
+    except Interrupted as interruption:
+        print(f"stopped by {signal.Signals(interruption.number).name}", flush=True)
+        # Threads that still make batches or write a checkpoint are not waited for.
+        os._exit(errors.INTERRUPTED if interruption.number == signal.SIGINT else errors.DONE)
+    sys.exit(status)
+
+
+def start(experiment: Experiment, config: Settings, *, script: Path, stop: StopRequest) -> int:
+    """Starts a run, or goes on with it, in its run directory.
+
+    Nothing is written before all that the user gave has been checked.
+
+    Returns:
+        The exit status of a run that ended well or was stopped by a signal.
+
+    Raises:
+        InputError: for options or a run directory that cannot be used.
+        NotFiniteError: where the run diverged.
+        StorageError: where a file cannot be read or written.
+    """
+    as_json = to_json(config)
+    directory = RunDirectory(Path(config.run.dir or default_directory(script.stem, as_json)))
+    mesh = make_mesh(config.mesh)
+    compiled = compile_experiment(experiment, mesh)
+    check_best(config.run, metric_names(experiment, compiled))
+    directory.check_same_run(as_json, experiment.data.fingerprint)
+    finished = directory.read_json(SUMMARY)
+    if finished is not None and finished["status"] in ("completed", "stopped early"):
+        print(f"{directory.path}: already {finished['status']} at step {finished['step']}")
+        _print_results(finished)
+        return errors.DONE
+    directory.lock()
+    checkpoints = Checkpoints(directory.checkpoints, warn=_warn)
+    found = checkpoints.newest_intact()
+    if found is None:
+        state = compiled.init(init_key(config.seed))
+    else:
+        state = checkpoints.restore(found, compiled.state)
+    step = found or 0
+    facts = manifest(script=script, seed=config.seed, fingerprint=experiment.data.fingerprint)
+    directory.create(as_json, facts, experiment.data.assets)
+    directory.resume(step)
+    total = config.run.total_steps(experiment.data.steps_per_epoch)
+    with Reporter(total) as reporter:
+        count = sum(leaf.size for leaf in named_leaves(compiled.state.params).values())
+        devices = f"{mesh.size} {jax.devices()[0].device_kind} device{'s' * (mesh.size > 1)}"
+        begin = "from the start" if found is None else f"on from step {step}"
+        reporter.line(f"{directory.path}: {count:,} parameters, {devices}, {begin}")
+        trainer = Trainer(
+            experiment,
+            compiled,
+            seed=config.seed,
+            run=config.run,
+            directory=directory,
+            checkpoints=checkpoints,
+            reporter=reporter,
+            stop=stop,
+        )
+        stop.defer()
+        try:
+            state, step, ended = trainer.train(state, step)
+        except errors.NotFiniteError as error:
+            checkpoints.wait()
+            last = checkpoints.steps()
+            kept = f"the checkpoint of step {last[-1]} is kept" if last else "no checkpoint yet"
+            summary = {"status": "not finite", "reason": str(error), "step": step}
+            directory.finish(summary, draw_curves)
+            raise errors.NotFiniteError(f"{error}; {kept}") from None
+        finally:
+            directory.close()
+            checkpoints.close()
+    if ended is None:
+        assert stop.number is not None
+        name = signal.Signals(stop.number).name
+        print(f"stopped by {name} at step {step}, saved; the same command goes on from there")
+        return errors.INTERRUPTED if stop.number == signal.SIGINT else errors.DONE
+    summary = summarize(trainer, state, step, ended)
+    directory.finish(summary, draw_curves)
+    print(f"{ended} at step {step} in {clock(trainer.timer.total)}")
+    _print_results(summary)
+    return errors.DONE
+
+
+def summarize(trainer: Trainer, state: Any, step: int, status: str) -> dict[str, Any]:
+    """The content of ``summary.json``: the last value of each metric, and what the run was."""
+    last: dict[str, Any] = {}
+    for line in trainer.directory.history:
+        last.update({name: value for name, value in line.items() if "/" in name})
+    best = trainer.best()
+    return {
+        "status": status,
+        "step": step,
+        "seconds": round(trainer.timer.total, 3),
+        "first_step_seconds": round(trainer.timer.first_step or 0.0, 3),
+        "params_digest": params_digest(state.params),
+        "best": None if best is None else {"step": best[0], trainer.run.best: best[1]},
+        **last,
+    }
+
+
+def to_json(config: Any) -> dict[str, Any]:
+    """A config as plain JSON values."""
+    return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def default_directory(name: str, config: dict[str, Any]) -> Path:
+    """``runs/<name>-<digest>``, a function of what the run computes, not of where.
+
+    So the same command finds its run again, under another mesh too.
+    """
+    computed = {key: value for key, value in config.items() if key != "mesh"}
+    text = json.dumps(computed, sort_keys=True)
+    return Path("runs") / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _print_results(summary: dict[str, Any]) -> None:
+    for name, value in summary.items():
+        if "/" in name and not name.startswith("train/"):
+            print(f"  {name} {value:.4f}" if value is not None else f"  {name} not finite")
+    print(f"  params_digest {summary['params_digest']}", flush=True)
+
+
+def _warn(message: str) -> None:
+    print(f"warning: {message}", file=sys.stderr, flush=True)
+
+
+def _fail(status: int, message: str) -> int:
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    return status

@@ -1,0 +1,90 @@
+"""What a run was made with: code, packages, machine, data."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+
+PACKAGES = (
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "grain",
+    "numpy",
+    "scikit-learn",
+    "tokenizers",
+)
+
+
+def manifest(*, script: Path, seed: int, fingerprint: str) -> dict[str, Any]:
+    """The facts on which the bits of a run depend, as plain JSON values.
+
+    ``git`` is null where the script is in no repository. ``cores`` are those that this
+    process may use.
+    """
+    return {
+        "command": [sys.executable, *sys.argv],
+        "script": str(script),
+        "started": time.time(),
+        "seed": seed,
+        "data_fingerprint": fingerprint,
+        "git": _git(script.parent),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "device_kind": jax.devices()[0].device_kind,
+        "device_count": jax.device_count(),
+        "process_count": jax.process_count(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "jax_flags": {
+            name: str(value)
+            for name in (
+                "jax_enable_x64",
+                "jax_default_matmul_precision",
+                "jax_threefry_partitionable",
+            )
+            if (value := getattr(jax.config, name)) is not None
+        },
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git(folder: Path) -> dict[str, str] | None:
+    commit = _run_git(folder, "rev-parse", "HEAD")
+    if commit is None:
+        return None
+    diff = _run_git(folder, "diff", "HEAD")
+    untracked = _run_git(folder, "ls-files", "--others", "--exclude-standard", "--full-name", ":/")
+    return {"commit": commit.strip(), "diff": diff or "", "untracked": (untracked or "").strip()}
+
+
+def _run_git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=30,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout

@@ -1,0 +1,76 @@
+"""What a person sees while a run goes on: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+
+class Reporter:
+    """Shows the step, the loss, the speed and the remaining time.
+
+    Warnings and results are lines that stay; the bar, on a terminal, stays below them.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+        self._bar: Progress | None = None
+
+    def __enter__(self) -> Reporter:
+        if self._console.is_terminal:
+            columns = (
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TextColumn("{task.description}"),
+            )
+            self._bar = Progress(*columns, console=self._console, refresh_per_second=4)
+            self._bar.add_task("compiling", total=self._total)
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def moved(self, step: int) -> None:
+        """Moves the bar; costs nothing where there is none."""
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=step)
+
+    def trained(self, step: int, *, loss: float, steps_per_second: float | None) -> None:
+        """Shows the training metrics of a step; the speed where it is known."""
+        text = f"loss {loss:.4f}"
+        if steps_per_second is not None:
+            left = (self._total - step) / steps_per_second
+            text += f"  {steps_per_second:.1f} steps/s  {clock(left)} left"
+        if self._bar is None:
+            self.line(f"step {step}/{self._total}  {text}")
+        else:
+            self._bar.update(self._bar.task_ids[0], completed=step, description=text)
+
+    def evaluated(self, step: int, values: Mapping[str, float]) -> None:
+        """Shows the metrics of an evaluation."""
+        text = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
+        self.line(f"step {step}/{self._total}  {text}")
+
+    def line(self, text: str) -> None:
+        """Prints a line that stays."""
+        self._console.print(text, markup=False)
+        sys.stdout.flush()
+
+
+def clock(seconds: float) -> str:
+    """``90.0`` as ``1:30``, ``3700.0`` as ``1:01:40``."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"

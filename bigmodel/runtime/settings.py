@@ -1,0 +1,83 @@
+"""Options that every experiment has."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from bigmodel.experiment import InputError
+from bigmodel.sharding.mesh import MeshShape
+
+
+@dataclass(frozen=True)
+class Run:
+    """How long a run is, what it reports and keeps, and where.
+
+    A step is one update of the parameters; an epoch is one pass over the training data.
+    """
+
+    steps: int = 1000
+    """length of the run in steps"""
+    epochs: float | None = None
+    """length of the run in epochs, in the place of steps"""
+    dir: str = ""
+    """run directory; by default runs/, the experiment's name and a digest of its config"""
+    log_every: int = 50
+    """steps between two lines of training metrics"""
+    eval_every: int = 200
+    """steps between two evaluations; there is one at the last step in any case"""
+    eval_every_epochs: float | None = None
+    """epochs between two evaluations, in the place of steps"""
+    checkpoint_every: int | None = None
+    """steps between two checkpoints; by default one at each evaluation"""
+    keep: int = 2
+    """how many of the last checkpoints to keep, beside the best one"""
+    best: str = "validation/loss"
+    """metric that decides which checkpoint is the best and when to stop early"""
+    maximize: bool = False
+    """whether the best value of that metric is the largest one"""
+    patience: int | None = None
+    """evaluations without a better value after which the run stops early"""
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a duration that is not positive."""
+        for name in (
+            "steps",
+            "epochs",
+            "log_every",
+            "eval_every",
+            "eval_every_epochs",
+            "checkpoint_every",
+            "keep",
+            "patience",
+        ):
+            value = getattr(self, name)
+            if value is not None and not (value > 0 and math.isfinite(value)):
+                raise InputError(f"{name.replace('_', '-')} is {value}; it must be positive")
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """The length of the run in steps."""
+        return _steps(self.steps, self.epochs, steps_per_epoch)
+
+    def evaluation_steps(self, steps_per_epoch: int) -> int:
+        """The number of steps between two evaluations."""
+        return _steps(self.eval_every, self.eval_every_epochs, steps_per_epoch)
+
+
+def _steps(steps: int, epochs: float | None, steps_per_epoch: int) -> int:
+    return steps if epochs is None else max(1, round(epochs * steps_per_epoch))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the config of every experiment has beside its own options."""
+
+    seed: int = 0
+    """decides the initial parameters, the order of the data and all that is random"""
+    mesh: MeshShape = MeshShape()
+    run: Run = Run()
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a seed that no random generator takes."""
+        if not 0 <= self.seed < 2**31:
+            raise InputError(f"seed is {self.seed}; it must be between 0 and 2147483647")

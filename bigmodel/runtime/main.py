@@ -26,7 +26,7 @@ from bigmodel.runtime.directory import SUMMARY, RunDirectory
 from bigmodel.runtime.evaluation import metric_names
 from bigmodel.runtime.loop import Trainer, check_best, init_key
 from bigmodel.runtime.manifest import manifest
-from bigmodel.runtime.progress import Reporter, clock
+from bigmodel.runtime.progress import Reporter, clock, say
 from bigmodel.runtime.settings import Settings
 from bigmodel.runtime.signals import Interrupted, StopRequest
 from bigmodel.sharding.mesh import make_mesh
@@ -68,7 +68,7 @@ def main(
     except errors.StorageError as error:
         status = _fail(errors.FAILED, str(error))
     except Interrupted as interruption:
-        print(f"stopped by {signal.Signals(interruption.number).name}", flush=True)
+        say(f"stopped by {signal.Signals(interruption.number).name}")
         # Threads that still make batches or write a checkpoint are not waited for.
         os._exit(errors.INTERRUPTED if interruption.number == signal.SIGINT else errors.DONE)
     sys.exit(status)
@@ -95,7 +95,7 @@ def start(experiment: Experiment, config: Settings, *, script: Path, stop: StopR
     directory.check_same_run(as_json, experiment.data.fingerprint)
     finished = directory.read_json(SUMMARY)
     if finished is not None and finished["status"] in ("completed", "stopped early"):
-        print(f"{directory.path}: already {finished['status']} at step {finished['step']}")
+        say(f"{directory.path}: already {finished['status']} at step {finished['step']}")
         _print_results(finished)
         return errors.DONE
     directory.lock()
@@ -141,11 +141,11 @@ def start(experiment: Experiment, config: Settings, *, script: Path, stop: StopR
     if ended is None:
         assert stop.number is not None
         name = signal.Signals(stop.number).name
-        print(f"stopped by {name} at step {step}, saved; the same command goes on from there")
+        say(f"stopped by {name} at step {step}, saved; the same command goes on from there")
         return errors.INTERRUPTED if stop.number == signal.SIGINT else errors.DONE
     summary = summarize(trainer, state, step, ended)
     directory.finish(summary, draw_curves)
-    print(f"{ended} at step {step} in {clock(trainer.timer.total)}")
+    say(f"{ended} at step {step} in {clock(trainer.timer.total)}")
     _print_results(summary)
     return errors.DONE
 
@@ -185,8 +185,8 @@ def default_directory(name: str, config: dict[str, Any]) -> Path:
 def _print_results(summary: dict[str, Any]) -> None:
     for name, value in summary.items():
         if "/" in name and not name.startswith("train/"):
-            print(f"  {name} {value:.4f}" if value is not None else f"  {name} not finite")
-    print(f"  params_digest {summary['params_digest']}", flush=True)
+            say(f"  {name} {value:.4f}" if value is not None else f"  {name} not finite")
+    say(f"  params_digest {summary['params_digest']}")
 
 
 def _warn(message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from types import TracebackType
@@ -65,8 +66,18 @@ class Reporter:
 
     def line(self, text: str) -> None:
         """Prints a line that stays."""
-        self._console.print(text, markup=False)
-        sys.stdout.flush()
+        if self._bar is None:
+            say(text)
+        else:
+            self._console.print(text, markup=False)
+
+
+def say(text: str) -> None:
+    """Prints a line at once; a reader that has gone away does not end the run."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
 
 
 def clock(seconds: float) -> str:

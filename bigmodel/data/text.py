@@ -1,0 +1,221 @@
+"""A text as batches of token windows, for language models."""
+
+from __future__ import annotations
+
+import gzip
+import pydoc_data.topics
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple, overload
+
+import numpy as np
+from jaxtyping import Int
+
+from bigmodel.data.fingerprint import fingerprint
+from bigmodel.data.tokenizers import Tokenizer, bpe_tokenizer, byte_tokenizer, char_tokenizer
+from bigmodel.experiment import Batch, Data, InputError
+
+Tokens = Int[np.ndarray, "tokens"]
+
+# Numbers the independent random streams of one seed.
+CROP_STREAM = 0
+
+OPENING = 16
+
+
+@dataclass(frozen=True)
+class TextData:
+    """A text, split by characters: training first, then validation, then test."""
+
+    name: Literal["topics", "text"] = "topics"
+    """topics: the help texts that every Python brings (0.5 MB); text: the file in path"""
+    path: str = ""
+    """a UTF-8 text file, which may be gzipped (.gz); used whenever it is given"""
+    tokenizer: Literal["char", "byte", "bpe"] = "char"
+    """what a token is: a character, a byte, or a byte-level BPE learned from the training part"""
+    vocab_size: int = 1024
+    """size of the BPE's vocabulary; characters and bytes have their own"""
+    context: int = 256
+    """tokens in a window"""
+    batch_size: int = 32
+    """windows in a batch"""
+    validation: float = 0.1
+    """fraction of the text for validation; 0 for none"""
+    test: float = 0.1
+    """fraction of the text, at its end, for the test; 0 for none"""
+
+    def __post_init__(self) -> None:
+        """Raises InputError for sizes and fractions that leave nothing to train on."""
+        for name, value in (("batch-size", self.batch_size), ("context", self.context)):
+            if value < 1:
+                raise InputError(f"--data.{name} {value} is too small; use 1 or more")
+        for name, fraction in (("validation", self.validation), ("test", self.test)):
+            if not 0 <= fraction < 1:
+                raise InputError(f"--data.{name} {fraction} is no fraction; use 0 to less than 1")
+        if self.validation + self.test >= 1:
+            raise InputError(
+                f"--data.validation {self.validation} and --data.test {self.test} leave "
+                "nothing to train on; their sum must be less than 1"
+            )
+
+
+class Text(NamedTuple):
+    """A text's batches, the tokenizer that reads their ids, and the text's first word."""
+
+    data: Data
+    tokenizer: Tokenizer
+    opening: str
+
+
+def load_text(options: TextData) -> Text:
+    """Reads, splits and tokenizes a text.
+
+    A training batch is ``batch_size`` windows that begin anywhere, a pure function of the
+    seed and the step. An evaluation split is consecutive windows in which every token but
+    the first is a target exactly once. Batches have ``tokens`` and ``targets`` int32
+    ``[batch, context]``, targets being the next tokens, and ``weight`` float32 of the same
+    shape, 0 where a window is padding.
+
+    Raises:
+        InputError: the file cannot be read as UTF-8 text, a part of it is shorter than a
+            window, or an option is out of range.
+    """
+    text = _read(options)
+    parts = _split(text, validation=options.validation, test=options.test)
+    tokenizer = _tokenizer(options, text, parts["train"])
+    tokens = {name: tokenizer.encode(part) for name, part in parts.items()}
+    for name, part in tokens.items():
+        if len(part) <= options.context:
+            raise InputError(
+                f"the {name} part of {_source(options)} has {len(part)} tokens, and a window needs "
+                f"{options.context + 1}; use a longer text or a smaller --data.context"
+            )
+    train = tokens.pop("train")
+    steps_per_epoch = len(train) // (options.batch_size * options.context)
+    if steps_per_epoch < 1:
+        raise InputError(
+            f"a batch of {options.batch_size} windows of {options.context} tokens is larger than "
+            f"the {len(train)} training tokens of {_source(options)}; use a smaller "
+            "--data.batch-size or --data.context"
+        )
+
+    def batch(seed: int, step: int) -> Batch:
+        return _crops(train, seed, step, size=options.batch_size, context=options.context)
+
+    splits = {
+        name: Windows(part, size=options.batch_size, context=options.context)
+        for name, part in tokens.items()
+    }
+    data = Data(
+        train=batch,
+        splits=splits,
+        batch_size=options.batch_size,
+        steps_per_epoch=steps_per_epoch,
+        fingerprint=fingerprint({"train": train} | tokens),
+        assets={"tokenizer.json": tokenizer.dump()},
+    )
+    return Text(data, tokenizer, _opening(text))
+
+
+class Windows(Sequence[Batch]):
+    """All of a text in consecutive windows, each batch gathered when it is asked for."""
+
+    def __init__(self, tokens: Tokens, *, size: int, context: int) -> None:
+        self._tokens = tokens
+        self._shape = (size, context)
+
+    def __len__(self) -> int:
+        return -(-(len(self._tokens) - 1) // int(np.prod(self._shape)))
+
+    @overload
+    def __getitem__(self, index: int) -> Batch: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Batch]: ...
+    def __getitem__(self, index: int | slice) -> Batch | Sequence[Batch]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        area = int(np.prod(self._shape))
+        # A range refuses what lies outside it and counts negative indices from the end.
+        first = range(0, len(self) * area, area)[index]
+        at = first + np.arange(area).reshape(self._shape)
+        last = len(self._tokens) - 1
+        return {
+            "tokens": self._tokens[np.minimum(at, last)],
+            "targets": self._tokens[np.minimum(at + 1, last)],
+            "weight": (at < last).astype(np.float32),
+        }
+
+
+def _crops(tokens: Tokens, seed: int, step: int, *, size: int, context: int) -> Batch:
+    random = np.random.default_rng([seed, CROP_STREAM, step])
+    starts = random.integers(len(tokens) - context, size=(size, 1))
+    windows = tokens[starts + np.arange(context + 1)]
+    return {
+        "tokens": windows[:, :-1],
+        "targets": windows[:, 1:],
+        "weight": np.ones((size, context), np.float32),
+    }
+
+
+def _source(options: TextData) -> str:
+    return options.path or f"the text {options.name!r}"
+
+
+def _read(options: TextData) -> str:
+    if options.path:
+        return _read_file(Path(options.path))
+    if options.name == "text":
+        raise InputError("--data.name text needs a file; give it as --data.path FILE")
+    topics = pydoc_data.topics.topics
+    return "\n\n".join(topics[name] for name in sorted(topics))
+
+
+def _read_file(path: Path) -> str:
+    if path.is_dir():
+        raise InputError(f"--data.path {path} is a directory; give a text file")
+    try:
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
+    except FileNotFoundError:
+        raise InputError(f"--data.path {path} does not exist; give a text file") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"--data.path {path} cannot be read: {error}") from None
+    if not content:
+        raise InputError(f"--data.path {path} is empty; give a file with text")
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"--data.path {path} is not UTF-8 text: byte {error.start} is "
+            f"0x{content[error.start]:02x}; convert the file to UTF-8"
+        ) from None
+
+
+def _opening(text: str) -> str:
+    first, *_ = text.split(maxsplit=1) or [text]
+    return first[:OPENING]
+
+
+def _split(text: str, *, validation: float, test: float) -> dict[str, str]:
+    """Cuts by characters, so that every tokenizer is judged on the same text."""
+    test_start = len(text) - round(len(text) * test)
+    validation_start = test_start - round(len(text) * validation)
+    parts = {"train": text[:validation_start]}
+    if validation:
+        parts["validation"] = text[validation_start:test_start]
+    if test:
+        parts["test"] = text[test_start:]
+    return parts
+
+
+def _tokenizer(options: TextData, text: str, train: str) -> Tokenizer:
+    match options.tokenizer:
+        case "char":
+            return char_tokenizer(text)
+        case "byte":
+            return byte_tokenizer()
+        case "bpe":
+            return bpe_tokenizer(train, vocab_size=options.vocab_size)

@@ -1,0 +1,177 @@
+"""Text to integers and back: characters, bytes, or a byte-level BPE (Sennrich et al., 2016)."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import tokenizers
+from jaxtyping import Float, Int
+from tokenizers import decoders, models, pre_tokenizers, trainers
+
+from bigmodel.experiment import InputError
+
+BYTES = 256
+CHUNK = 1 << 16
+
+
+class Tokenizer(NamedTuple):
+    """A reversible map between text and token ids: ``decode(encode(text)) == text``.
+
+    ``characters[id]`` is the number of characters that begin in a token, so that its sum
+    over an encoded text is the text's length, whatever the tokenizer; bits per character
+    are comparable through it. ``dump()`` is the content of a file that ``load`` reads.
+    Ids that are no valid UTF-8 decode to the replacement character.
+    """
+
+    encode: Callable[[str], Int[np.ndarray, "tokens"]]
+    decode: Callable[[Int[np.ndarray, "tokens"]], str]
+    dump: Callable[[], bytes]
+    characters: Float[np.ndarray, "vocabulary"]
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of token ids."""
+        return len(self.characters)
+
+
+def char_tokenizer(text: str) -> Tokenizer:
+    """One token for each character of ``text``, numbered in the order of Unicode.
+
+    Encoding a character that ``text`` lacks raises InputError.
+    """
+    vocabulary = np.unique(_code_points(text))
+
+    def encode(text: str) -> Int[np.ndarray, "tokens"]:
+        points = _code_points(text)
+        ids = np.searchsorted(vocabulary, points).clip(max=len(vocabulary) - 1)
+        unknown = points[vocabulary[ids] != points]
+        if len(unknown):
+            raise InputError(
+                f"the character {chr(unknown[0])!r} is not among the {len(vocabulary)} of the "
+                "data; leave it out, or use --data.tokenizer byte"
+            )
+        return ids.astype(np.int32)
+
+    def decode(ids: Int[np.ndarray, "tokens"]) -> str:
+        return vocabulary[np.asarray(ids)].tobytes().decode("utf-32-le")
+
+    def dump() -> bytes:
+        characters = vocabulary.tobytes().decode("utf-32-le")
+        return json.dumps({"type": "char", "characters": characters}).encode()
+
+    return Tokenizer(encode, decode, dump, np.ones(len(vocabulary), np.float32))
+
+
+def byte_tokenizer() -> Tokenizer:
+    """The 256 bytes of UTF-8."""
+
+    def encode(text: str) -> Int[np.ndarray, "tokens"]:
+        return np.frombuffer(text.encode(), np.uint8).astype(np.int32)
+
+    def decode(ids: Int[np.ndarray, "tokens"]) -> str:
+        return np.asarray(ids).astype(np.uint8).tobytes().decode(errors="replace")
+
+    def dump() -> bytes:
+        return json.dumps({"type": "byte"}).encode()
+
+    characters = np.array([_characters(bytes([byte])) for byte in range(BYTES)], np.float32)
+    return Tokenizer(encode, decode, dump, characters)
+
+
+def bpe_tokenizer(text: str, *, vocab_size: int) -> Tokenizer:
+    """A byte-level BPE learned from ``text``: the 256 bytes and the most frequent merges.
+
+    The vocabulary is smaller than ``vocab_size`` where the text has no more pairs to merge.
+
+    Raises:
+        InputError: ``vocab_size`` leaves no room for a merge.
+    """
+    if vocab_size <= BYTES:
+        raise InputError(
+            f"--data.vocab-size {vocab_size} leaves no room for merges: a byte-level BPE begins "
+            f"with {BYTES} bytes; use {BYTES + 1} or more, or --data.tokenizer byte"
+        )
+    _keep_to_one_thread()
+    bpe = tokenizers.Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
+    bpe.train_from_iterator(_chunks(text), trainer)
+    return _from_bpe(bpe)
+
+
+def load(content: bytes) -> Tokenizer:
+    """The tokenizer whose ``dump()`` is ``content``."""
+    saved = json.loads(content)
+    match saved.get("type"):
+        case "char":
+            return char_tokenizer(saved["characters"])
+        case "byte":
+            return byte_tokenizer()
+        case _:
+            _keep_to_one_thread()
+            return _from_bpe(tokenizers.Tokenizer.from_str(content.decode()))
+
+
+def _from_bpe(bpe: tokenizers.Tokenizer) -> Tokenizer:
+    def encode(text: str) -> Int[np.ndarray, "tokens"]:
+        encodings = bpe.encode_batch_fast(list(_chunks(text)), add_special_tokens=False)
+        return np.array([token for piece in encodings for token in piece.ids], np.int32)
+
+    def decode(ids: Int[np.ndarray, "tokens"]) -> str:
+        return bpe.decode(np.asarray(ids).tolist(), skip_special_tokens=False)
+
+    def dump() -> bytes:
+        return bpe.to_str().encode()
+
+    byte_of = _byte_of_symbol()
+    characters = np.zeros(bpe.get_vocab_size(), np.float32)
+    for token, index in bpe.get_vocab().items():
+        characters[index] = _characters(bytes(byte_of[symbol] for symbol in token))
+    return Tokenizer(encode, decode, dump, characters)
+
+
+def _keep_to_one_thread() -> None:
+    """Without this, `tokenizers` warns in every process that is forked afterwards."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def _chunks(text: str) -> Iterator[str]:
+    """Pieces that end at a line's end where there is one: `tokenizers` is slow on one long text."""
+    start = 0
+    while start < len(text):
+        end = start + CHUNK
+        newline = text.rfind("\n", start, end)
+        if end < len(text) and newline >= 0:
+            end = newline + 1
+        yield text[start:end]
+        start = end
+
+
+def _byte_of_symbol() -> dict[str, int]:
+    """The alphabet in which byte-level BPE files write bytes (Radford et al., 2019).
+
+    A byte that is a printable character of Latin-1 stands for itself; the others, in
+    order, are written as the characters from U+0100 on.
+    """
+    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = [byte for byte in range(BYTES) if byte not in printable]
+    symbols = {chr(byte): byte for byte in printable}
+    return symbols | {chr(0x100 + order): byte for order, byte in enumerate(others)}
+
+
+def _characters(utf8: bytes) -> int:
+    """How many characters begin in these bytes: a continuation byte is 10xxxxxx."""
+    return sum(byte & 0xC0 != 0x80 for byte in utf8)
+
+
+def _code_points(text: str) -> Int[np.ndarray, "characters"]:
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.dtype("<u4"))

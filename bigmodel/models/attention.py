@@ -1,0 +1,161 @@
+"""Causal multi-head self-attention with a window, rotary positions and an explicit cache."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+Heads = Float[Array, "batch time heads size"]
+
+
+class Rotation(NamedTuple):
+    """Cosines and sines of the angles by which each position turns each pair of features."""
+
+    cos: Float[Array, "time half"]
+    sin: Float[Array, "time half"]
+
+
+class Cache(NamedTuple):
+    """Keys and values of the last ``window`` positions; position ``p`` is in ``p % window``."""
+
+    keys: Float[Array, "batch window heads size"]
+    values: Float[Array, "batch window heads size"]
+
+
+def rotation(positions: Int[Array, "time"], *, size: int, base: float = 10_000.0) -> Rotation:
+    """Angles ``position * base ** (-2 i / size)`` of the pairs ``i`` (Su et al., 2021)."""
+    frequencies = base ** (-jnp.arange(0, size, 2, dtype=jnp.float32) / size)
+    angles = positions.astype(jnp.float32)[:, None] * frequencies[None, :]
+    return Rotation(jnp.cos(angles), jnp.sin(angles))
+
+
+def rotate(heads: Heads, by: Rotation) -> Heads:
+    """Turn the pairs ``(heads[..., i], heads[..., i + size / 2])`` by their positions' angles.
+
+    Products of two rotated vectors depend on the difference of their positions alone.
+    """
+    cos, sin = (table.astype(heads.dtype)[None, :, None, :] for table in by)
+    first, second = jnp.split(heads, 2, axis=-1)
+    return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+
+
+def window_mask(
+    queries: Int[Array, "time"], keys: Int[Array, "source"], *, window: int
+) -> Bool[Array, "time source"]:
+    """Which keys a query sees: those of its own and the ``window - 1`` positions before it.
+
+    Keys of negative positions, of which a cache that is not yet full has some, are not seen.
+    """
+    behind = queries[:, None] - keys[None, :]
+    return (behind >= 0) & (behind < window) & (keys >= 0)[None, :]
+
+
+def attend(
+    query: Heads,
+    key: Float[Array, "batch source heads size"],
+    value: Float[Array, "batch source heads size"],
+    mask: Bool[Array, "time source"],
+) -> Heads:
+    """``softmax(query key^T / sqrt(size)) value`` where ``mask`` is true (Vaswani et al., 2017).
+
+    The softmax is in float32. Its sum divides the weighted values and not the weights, of
+    which there are more: on CPU that is a fifth to a third faster than
+    ``jax.nn.dot_product_attention``, forward and backward.
+    """
+    scores = jnp.einsum("bthd,bshd->bhts", query, key, preferred_element_type=jnp.float32)
+    scores = scores * query.shape[-1] ** -0.5
+    scores = jnp.where(mask[None, None], scores, jnp.finfo(jnp.float32).min)
+    highest = jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True))
+    weights = jnp.exp(scores - highest)
+    total = weights.sum(axis=-1)
+    mixed = jnp.einsum(
+        "bhts,bshd->bthd", weights.astype(value.dtype), value, preferred_element_type=jnp.float32
+    )
+    return (mixed / total.transpose(0, 2, 1)[..., None]).astype(value.dtype)
+
+
+def empty_cache(*, batch: int, window: int, heads: int, size: int, dtype: jnp.dtype) -> Cache:
+    """A cache that has seen no position."""
+    shape = (batch, window, heads, size)
+    return Cache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
+
+
+def cached_positions(seen: Int[Array, ""], *, window: int) -> Int[Array, "window"]:
+    """The position in each slot of a cache after ``seen`` positions; negative where none is."""
+    slots = jnp.arange(window, dtype=jnp.int32)
+    return seen - 1 - (seen - 1 - slots) % window
+
+
+def remember(cache: Cache, keys: Heads, values: Heads, *, seen: Int[Array, ""]) -> Cache:
+    """The cache after the positions ``seen, seen + 1, ...``, of which the last ones are kept."""
+    window = cache.keys.shape[1]
+    time = keys.shape[1]
+    kept = min(time, window)
+    slots = (seen + time - kept + jnp.arange(kept, dtype=jnp.int32)) % window
+    return Cache(
+        cache.keys.at[:, slots].set(keys[:, -kept:], unique_indices=True),
+        cache.values.at[:, slots].set(values[:, -kept:], unique_indices=True),
+    )
+
+
+class CausalAttention(nn.Module):
+    """Self-attention in which a position sees itself and the ``window - 1`` before it.
+
+    It has no biases: the softmax cancels a key bias, so that its gradient would be nothing
+    but rounding noise.
+    """
+
+    heads: int
+    window: int
+    dtype: jnp.dtype
+    output_init: nn.initializers.Initializer
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "batch time width"],
+        *,
+        positions: Int[Array, "time"],
+        by: Rotation | None,
+        cache: Cache | None,
+    ) -> tuple[Float[Array, "batch time width"], Cache | None]:
+        """Attend among the positions of ``x`` and, where there is one, of the cache.
+
+        Args:
+            x: Features of consecutive positions.
+            positions: What those positions are; they begin where the cache ends.
+            by: The rotation of these positions, or None without rotary positions.
+            cache: Keys and values of the positions before, or None when ``x`` is all.
+
+        Returns:
+            The mixed features, and the cache with these positions in it (None without one).
+        """
+        batch, time, width = x.shape
+
+        def project(name: str) -> Heads:
+            projected = nn.Dense(width, use_bias=False, dtype=self.dtype, name=name)(x)
+            return projected.reshape(batch, time, self.heads, width // self.heads)
+
+        query, key, value = project("query"), project("key"), project("value")
+        if by is not None:
+            query, key = rotate(query, by), rotate(key, by)
+        if cache is None:
+            mask = window_mask(positions, positions, window=self.window)
+            mixed = attend(query, key, value, mask)
+        else:
+            seen = positions[0]
+            before = cached_positions(seen, window=self.window)
+            sources = jnp.concatenate([before, positions])
+            mask = window_mask(positions, sources, window=self.window)
+            keys = jnp.concatenate([cache.keys, key], axis=1)
+            values = jnp.concatenate([cache.values, value], axis=1)
+            mixed = attend(query, keys, values, mask)
+            cache = remember(cache, key, value, seen=seen)
+        output = nn.Dense(
+            width, use_bias=False, dtype=self.dtype, kernel_init=self.output_init, name="output"
+        )
+        return output(mixed.reshape(batch, time, width)), cache

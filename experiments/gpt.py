@@ -1,0 +1,87 @@
+"""GPT on any UTF-8 text (Radford et al., 2019).
+
+python experiments/gpt.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bigmodel.data.text import Text, TextData, load_text
+from bigmodel.experiment import Experiment, Shown
+from bigmodel.models.generation import Sampling, check_length, generate
+from bigmodel.models.gpt import Gpt
+from bigmodel.runtime import Run, Settings, main
+from bigmodel.training.losses import next_token
+from bigmodel.training.metrics import bits_per_char
+from bigmodel.training.optimizers import Optimizer
+from bigmodel.training.supervised import TrainState, supervised
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """A causal language model and how it is trained."""
+
+    data: TextData = TextData()
+    model: Gpt = Gpt()
+    optimizer: Optimizer = Optimizer(
+        "adamw", learning_rate=1e-3, warmup_steps=50, weight_decay=0.1, b2=0.95, clip=1.0
+    )
+    sampling: Sampling = Sampling()
+    run: Run = Run(steps=1000, eval_every=250)
+
+
+def build(config: Config) -> Experiment:
+    """The experiment of a config."""
+    text = load_text(config.data)
+    vocab_size = text.tokenizer.vocab_size
+    return supervised(
+        config.model.build(vocab_size=vocab_size, context=config.data.context),
+        next_token,
+        {"bits_per_char": bits_per_char(text.tokenizer.characters)},
+        config.optimizer,
+        text.data,
+        steps=config.run.total_steps(text.data.steps_per_epoch),
+        show=sampler(config, text),
+    )
+
+
+def sampler(config: Config, text: Text) -> Callable[[TrainState], Shown]:
+    """What to show: the prompt, and how the model goes on."""
+    sampling, tokenizer = config.sampling, text.tokenizer
+    decoder = config.model.decoder(vocab_size=tokenizer.vocab_size, context=config.data.context)
+    prompt = tokenizer.encode(sampling.prompt or text.opening)[None]
+    check_length(decoder, prompt=prompt.shape[1], tokens=sampling.tokens)
+
+    @jax.jit
+    def sample(state: TrainState) -> jax.Array:
+        return generate(
+            decoder,
+            state.evaluated["params"],
+            jnp.asarray(prompt),
+            key=jax.random.key(sampling.seed),
+            tokens=sampling.tokens,
+            temperature=sampling.temperature,
+            top_k=sampling.top_k,
+            top_p=sampling.top_p,
+        )
+
+    def show(state: TrainState) -> Shown:
+        following = np.asarray(sample(state))
+        return {"sample": tokenizer.decode(np.concatenate([prompt, following], axis=1)[0])}
+
+    return show
+
+
+TINY = tuple(
+    "--model.layers 2 --model.width 32 --data.context 32 --data.batch-size 8 "
+    "--data.validation 0.01 --data.test 0.01 --sampling.tokens 16 --run.steps 60".split()
+)
+
+if __name__ == "__main__":
+    main(build, Config())

@@ -1,0 +1,141 @@
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bigmodel.experiment import InputError
+from bigmodel.models.generation import Sampling, generate, sample, truncate
+from bigmodel.models.gpt import Gpt
+
+VOCAB, CONTEXT = 13, 8
+
+
+def network(positions="rotary", context=CONTEXT):
+    options = Gpt(layers=3, width=16, heads=2, positions=positions)
+    model = options.build(vocab_size=VOCAB, context=context)
+    tokens = jnp.zeros((1, context), jnp.int32)
+    variables = jax.jit(model.init)(jax.random.key(0), {"tokens": tokens})
+    variables = jax.tree.map(lambda x: 1.5 * x, variables)
+
+    @jax.jit
+    def logits(tokens):
+        return model.apply(variables, {"tokens": tokens}, train=False, key=None)[0]
+
+    return logits, options.decoder(vocab_size=VOCAB, context=context), variables["params"]
+
+
+def tokens(length):
+    return jax.random.randint(jax.random.key(7), (2, length), 0, VOCAB, jnp.int32)
+
+
+@pytest.mark.parametrize(
+    ("positions", "pieces"),
+    [
+        ("rotary", [3, 1, 1, 3]),
+        ("learned", [3, 1, 1, 3]),
+        ("rotary", [1] * 20),  # past the context, one by one
+        ("rotary", [5, 7, 1, 1]),  # a piece that runs over the context's end
+        ("rotary", [19, 1, 2]),  # a prompt longer than the context
+    ],
+)
+def test_cached_logits_are_those_of_the_whole_text(positions, pieces):
+    logits, decoder, params = network(positions)
+    text = tokens(sum(pieces))
+    extend = jax.jit(decoder.extend)
+    cache, cached = decoder.empty(2), []
+    for piece in np.split(text, np.cumsum(pieces)[:-1], axis=1):
+        piece_logits, cache = extend(params, piece, cache)
+        cached.append(piece_logits)
+    np.testing.assert_allclose(jnp.concatenate(cached, axis=1), logits(text), atol=2e-5)
+
+
+def test_logits_past_the_context_are_blind_to_what_no_layer_can_reach():
+    logits, _, _ = network()
+    reach = 3 * (CONTEXT - 1)
+    text = tokens(reach + 2)
+    outside, inside = text.at[:, 0].add(1) % VOCAB, text.at[:, 1].add(1) % VOCAB
+    last = [logits(x)[:, -1] for x in (text, outside, inside)]
+    np.testing.assert_array_equal(last[0], last[1])
+    assert jnp.abs(last[0] - last[2]).max() > 0
+
+
+@pytest.mark.parametrize("new", [1, 5, 20])
+def test_temperature_zero_takes_the_likeliest_token_at_each_step(new):
+    logits, decoder, params = network()
+    prompt = tokens(3)
+    key = jax.random.key(0)
+    generated = generate(decoder, params, prompt, key=key, tokens=new, temperature=0.0)
+    text = jnp.concatenate([prompt, generated], axis=1)
+    np.testing.assert_array_equal(generated, logits(text)[:, 2:-1].argmax(axis=-1))
+
+
+def test_the_same_key_draws_the_same_text_and_another_key_another():
+    _, decoder, params = network()
+    first, again, other = (
+        generate(decoder, params, tokens(2), key=jax.random.key(seed), tokens=12)
+        for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert jnp.any(first != other)
+
+
+def kept_by_formula(logits, temperature, top_k, top_p):
+    """Probabilities after truncation, one row at a time."""
+    rows = []
+    for row in np.asarray(logits, np.float64) / temperature:
+        order = np.argsort(-row)[: top_k or len(row)]
+        probabilities = np.exp(row[order]) / np.exp(row[order]).sum()
+        needed = 1 + np.searchsorted(np.cumsum(probabilities), top_p) if top_p < 1 else len(order)
+        order = order[:needed]
+        kept = np.zeros_like(row)
+        kept[order] = np.exp(row[order]) / np.exp(row[order]).sum()
+        rows.append(kept)
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("top_k", [0, 1, 5, 99])
+@pytest.mark.parametrize("top_p", [1.0, 0.9, 0.4, 1e-6])
+def test_truncated_logits_are_the_formula(temperature, top_k, top_p):
+    logits = 2 * jax.random.normal(jax.random.key(3), (4, 20), jnp.float32)
+    kept = truncate(logits, temperature=temperature, top_k=top_k, top_p=top_p)
+    expected = kept_by_formula(logits, temperature, top_k, top_p)
+    np.testing.assert_allclose(jax.nn.softmax(kept, axis=-1), expected, atol=1e-6)
+
+
+def test_draws_have_the_truncated_probabilities():
+    logits = jnp.array([[1.0, 0.5, 0.0, -0.5, 3.0]], jnp.float32)
+    options = {"temperature": 1.5, "top_k": 4, "top_p": 0.95}
+    keys = jax.random.split(jax.random.key(0), 20_000)
+    draws = jax.vmap(lambda key: sample(key, logits, **options)[0])(keys)
+    frequencies = np.bincount(draws, minlength=5) / len(draws)
+    expected = kept_by_formula(logits, *options.values())[0]
+    assert expected[3] == 0
+    np.testing.assert_allclose(frequencies, expected, atol=0.015)
+
+
+def test_text_longer_than_the_learned_positions_is_refused():
+    _, decoder, params = network("learned")
+    key = jax.random.key(0)
+    assert generate(decoder, params, tokens(3), key=key, tokens=CONTEXT - 2).shape == (2, 6)
+    with pytest.raises(InputError, match="do not fit into 8 learned positions"):
+        generate(decoder, params, tokens(3), key=key, tokens=CONTEXT - 1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"prompt": "\udcff"}, "--sampling.prompt is not UTF-8"),
+        ({"tokens": 0}, "--sampling.tokens 0"),
+        ({"temperature": -0.1}, "--sampling.temperature -0.1"),
+        ({"temperature": float("nan")}, "--sampling.temperature nan"),
+        ({"top_k": -1}, "--sampling.top-k -1"),
+        ({"top_p": 0.0}, "--sampling.top-p 0.0"),
+        ({"top_p": 1.5}, "--sampling.top-p 1.5"),
+    ],
+)
+def test_sampling_options_out_of_range_are_refused(wrong, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        Sampling(**wrong)

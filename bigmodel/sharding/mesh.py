@@ -37,10 +37,14 @@ def make_mesh(shape: MeshShape) -> Mesh:
         InputError: where an axis does not divide the devices; names the sizes that do.
     """
     devices = jax.device_count()
-    _check_divides("fsdp", shape.fsdp, devices)
+    plural = "device" if devices == 1 else "devices"
+    _check_divides("fsdp", shape.fsdp, devices, f"the {devices} {plural}")
     left = devices // shape.fsdp
     data = left if shape.data is None else shape.data
-    _check_divides("data", data, left)
+    those = f"the {devices} {plural}" + (
+        f" after --mesh.fsdp {shape.fsdp}" if left < devices else ""
+    )
+    _check_divides("data", data, left, those)
     return jax.make_mesh(
         (data, shape.fsdp),
         BATCH_AXES,
@@ -68,11 +72,8 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def _check_divides(axis: str, size: int, devices: int) -> None:
+def _check_divides(axis: str, size: int, devices: int, those: str) -> None:
     if devices % size:
         sizes = [str(n) for n in range(1, devices + 1) if devices % n == 0]
         choices = sizes[0] if len(sizes) == 1 else f"{', '.join(sizes[:-1])} or {sizes[-1]}"
-        plural = "device" if devices == 1 else "devices"
-        raise InputError(
-            f"--mesh.{axis} {size} does not divide the {devices} {plural}; use {choices}"
-        )
+        raise InputError(f"--mesh.{axis} {size} does not divide {those}; use {choices}")

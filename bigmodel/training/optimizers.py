@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from bigmodel.experiment import InputError, PyTree
@@ -98,10 +99,11 @@ class Optimizer:
             "cosine": optax.cosine_decay_schedule(peak, rest, alpha=self.final_fraction),
             "linear": optax.linear_schedule(peak, last, rest),
         }[self.schedule]
-        if not self.warmup_steps:
-            return after
-        warm = optax.linear_schedule(peak / self.warmup_steps, peak, max(1, self.warmup_steps - 1))
-        return optax.join_schedules([warm, after], [self.warmup_steps])
+        if self.warmup_steps:
+            first = peak / self.warmup_steps
+            warm = optax.linear_schedule(first, peak, max(1, self.warmup_steps - 1))
+            after = optax.join_schedules([warm, after], [self.warmup_steps])
+        return lambda step: jnp.asarray(after(jnp.asarray(step, jnp.float32)), jnp.float32)
 
     def decays(self, path: str) -> bool:
         """Whether the parameter at this path decays and is penalised."""
@@ -121,7 +123,7 @@ class Optimizer:
         if self.weight_decay:
             links.append(optax.add_decayed_weights(self.weight_decay, self.mask))
         links.append(optax.scale_by_learning_rate(self.rate(steps)))
-        return optax.chain(*links)
+        return _with_standard_promotion(optax.chain(*links))
 
     def _direction(self) -> optax.GradientTransformation:
         b2 = self.b2 if self.b2 is not None else 0.99 if self.name in ("lion", "rmsprop") else 0.999
@@ -147,26 +149,47 @@ class Optimizer:
 def _muon(*, momentum: float, b1: float, b2: float, eps: float) -> optax.GradientTransformation:
     """Muon (Jordan et al., 2024) for hidden matrices and convolutions, Adam for the others.
 
-    Updates are scaled to the root mean square that Adam's have, 0.2 (Liu et al., 2025), so
-    that both halves share one learning rate and one decay.
+    The last axis of a parameter is its output, the others together its input. Updates are
+    scaled to the root mean square that Adam's have, 0.2 (Liu et al., 2025), so that both
+    halves share one learning rate and one decay.
     """
 
-    def dimensions(path: str, parameter: Any) -> optax.contrib.MuonDimensionNumbers | None:
-        if parameter.ndim < 2 or re.search(r"embed|head|position", path):
-            return None
+    def label(path: str, parameter: Any) -> str:
+        vector = parameter.ndim < 2 or re.search(r"embed|head|position", path)
+        return "adam" if vector else "muon"
+
+    def dimensions(parameter: Any) -> optax.contrib.MuonDimensionNumbers:
         last = parameter.ndim - 1
         return optax.contrib.MuonDimensionNumbers(tuple(range(last)), (last,))
 
-    muon = optax.contrib.muon(
-        learning_rate=1.0,
+    def rescale(update: jax.Array) -> jax.Array:
+        outputs = update.shape[-1]
+        return update * (0.2 * math.sqrt(max(outputs, update.size // outputs)))
+
+    orthogonal = optax.contrib.scale_by_muon(
         beta=momentum,
-        adam_b1=b1,
-        adam_b2=b2,
-        eps=eps,
-        consistent_rms=0.2,
-        muon_weight_dimension_numbers=lambda params: map_named(dimensions, params),
+        weight_dimension_numbers=lambda params: jax.tree.map(dimensions, params),
     )
-    return optax.chain(muon, optax.scale(-1.0))
+    shaped = optax.stateless(lambda updates, _: jax.tree.map(rescale, updates))
+    return optax.partition(
+        {
+            "muon": optax.chain(orthogonal, shaped),
+            "adam": optax.scale_by_adam(b1=b1, b2=b2, eps=eps),
+        },
+        lambda params: map_named(label, params),
+    )
+
+
+def _with_standard_promotion(
+    transform: optax.GradientTransformation,
+) -> optax.GradientTransformation:
+    """The transform under JAX's default promotion: Optax mixes counters with floats."""
+
+    def update(updates: PyTree, state: PyTree, params: PyTree | None = None) -> Any:
+        with jax.numpy_dtype_promotion("standard"):
+            return transform.update(updates, state, params)
+
+    return optax.GradientTransformation(transform.init, update)
 
 
 def moving_average(average: PyTree, params: PyTree, *, decay: float, step: jax.Array) -> PyTree:
@@ -175,6 +198,6 @@ def moving_average(average: PyTree, params: PyTree, *, decay: float, step: jax.A
     The decay is ``min(decay, (1 + step) / (10 + step))``, so that the random initial
     parameters are forgotten within some ten steps.
     """
-    step = step.astype("float32")
-    decay_now = jax.numpy.minimum(decay, (1.0 + step) / (10.0 + step))
+    step = step.astype(jnp.float32)
+    decay_now = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
     return optax.incremental_update(params, average, 1.0 - decay_now)

@@ -99,12 +99,12 @@ def supervised(
             objective, state.params, state.variables, batch, key, parts=optimizer.accumulate
         )
         one = jnp.ones((), jnp.float32)
-        extra = {"learning_rate": Mean(jnp.asarray(rate(state.step), jnp.float32), one)}
+        extra = {"learning_rate": Mean(rate(state.step), one)}
         if penalised:
             value, added = jax.value_and_grad(penalty)(state.params, optimizer)
             gradients = jax.tree.map(jnp.add, gradients, added)
             extra["penalty"] = Mean(value, one)
-        extra["gradient_norm"] = Mean(optax.global_norm(gradients), one)
+        extra["gradient_norm"] = Mean(optax.tree.norm(gradients), one)
         updates, opt_state = transform.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         average = state.average

@@ -1,0 +1,71 @@
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.sharding import PartitionSpec as P
+
+from bigmodel.experiment import InputError
+from bigmodel.sharding.mesh import MeshShape, batch_sharding, make_mesh
+from bigmodel.sharding.rules import state_shardings
+
+
+class State:
+    def __init__(self, **params) -> None:
+        self.params = params
+
+
+jax.tree_util.register_pytree_with_keys(
+    State,
+    lambda s: (((jax.tree_util.GetAttrKey("params"), s.params),), None),
+    lambda _, children: State(**children[0]),
+)
+
+
+def shape(*sizes: int) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(sizes, jnp.float32)
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"),
+    [
+        (MeshShape(), (8, 1)),
+        (MeshShape(fsdp=4), (2, 4)),
+        (MeshShape(data=1), (1, 1)),
+        (MeshShape(data=2, fsdp=2), (2, 2)),
+    ],
+)
+def test_axes_take_what_is_asked_and_data_the_rest(asked, given) -> None:
+    assert make_mesh(asked).devices.shape == given
+
+
+def test_a_size_that_does_not_divide_is_refused_with_those_that_do() -> None:
+    with pytest.raises(InputError, match=r"--mesh.fsdp 3 .* 8 devices; use 1, 2, 4 or 8"):
+        make_mesh(MeshShape(fsdp=3))
+    with pytest.raises(InputError, match=r"--mesh.data 16 does not divide the 8 devices"):
+        make_mesh(MeshShape(data=16))
+    with pytest.raises(InputError, match=r"--mesh.data 8 .* after --mesh.fsdp 2; use 1, 2 or 4"):
+        make_mesh(MeshShape(data=8, fsdp=2))
+
+
+def test_a_batch_that_does_not_divide_is_refused() -> None:
+    with pytest.raises(InputError, match=r"--data.batch-size 12 .* use a multiple of 8"):
+        batch_sharding(make_mesh(MeshShape()), 12)
+
+
+def test_the_first_rule_found_in_the_path_decides() -> None:
+    rules = ((r"kernel$", P(None, "fsdp")), (r".*", P("fsdp")))
+    state = State(kernel=shape(4, 8), bias=shape(8))
+    found = state_shardings(make_mesh(MeshShape(fsdp=4)), rules, state).params
+    assert found["kernel"].spec == P(None, "fsdp")
+    assert found["bias"].spec == P("fsdp")
+
+
+def test_an_axis_that_does_not_divide_a_dimension_is_left_out() -> None:
+    rules = ((r".*", P("fsdp", "data")),)
+    state = State(kernel=shape(10, 8))
+    found = state_shardings(make_mesh(MeshShape(fsdp=4)), rules, state).params
+    assert found["kernel"].spec == P(None, "data")
+
+
+def test_a_parameter_without_a_rule_is_an_error_that_names_it() -> None:
+    with pytest.raises(ValueError, match="covers the parameter deep/kernel"):
+        state_shardings(make_mesh(MeshShape()), ((r"bias", P()),), State(deep={"kernel": shape(2)}))

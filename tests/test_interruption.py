@@ -1,0 +1,98 @@
+"""A run that is killed or stopped at any moment, as a process, ends with the same bits."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from test_contract import SCRIPTS, load, logged, summary
+
+STEPS = 160
+SEED = random.SystemRandom().randrange(10**6)
+
+pytestmark = pytest.mark.slow
+each_script = pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+
+
+def begin(script: Path, directory: Path) -> subprocess.Popen:
+    options = [*getattr(load(script), "TINY", ()), f"--run.dir={directory}"]
+    options += [f"--run.steps={STEPS}", "--run.eval-every=20", "--run.log-every=5"]
+    return subprocess.Popen(
+        [sys.executable, str(script), *options],
+        env={**os.environ, "JAX_NUM_CPU_DEVICES": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(script: Path, directory: Path) -> float:
+    """Lets a run end; the seconds that it took."""
+    started = time.monotonic()
+    process = begin(script, directory)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return time.monotonic() - started
+
+
+def wait_for_steps(process: subprocess.Popen, directory: Path) -> None:
+    """Waits until a run has written a line of metrics."""
+    metrics = directory / "metrics.jsonl"
+    while process.poll() is None and (not metrics.exists() or not metrics.stat().st_size):
+        time.sleep(0.02)
+
+
+@each_script
+def test_killed_at_random_moments(script: Path, tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    finish(script, whole)
+    seconds = finish(script, tmp_path / "again")
+    assert summary(whole)["params_digest"] == summary(tmp_path / "again")["params_digest"]
+    moments = random.Random(SEED)
+    for _ in range(4):
+        process = begin(script, cut)
+        time.sleep(moments.uniform(0.3, 1.0) * seconds)
+        process.kill()
+        process.communicate()
+    finish(script, cut)
+    assert summary(cut)["params_digest"] == summary(whole)["params_digest"], f"seed {SEED}"
+    assert logged(cut) == logged(whole), f"seed {SEED}"
+
+
+@each_script
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_stopped_by_a_signal_saves_and_goes_on(
+    script: Path, number: signal.Signals, status: int, tmp_path: Path
+) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    finish(script, whole)
+    process = begin(script, cut)
+    wait_for_steps(process, cut)
+    time.sleep(random.Random(SEED).uniform(0.0, 0.5))
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == status, output
+    if not (cut / "summary.json").exists():
+        assert f"stopped by {number.name}" in output
+        saved = max(int(path.name) for path in (cut / "checkpoints").iterdir())
+        assert f"at step {saved}, saved" in output
+    finish(script, cut)
+    assert summary(cut)["params_digest"] == summary(whole)["params_digest"]
+    assert logged(cut) == logged(whole)
+
+
+def test_second_start_compiles_in_less_than_half_the_time(tmp_path: Path) -> None:
+    script = next(path for path in SCRIPTS if path.stem == "gpt")
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "1"}
+    environment["JAX_COMPILATION_CACHE_DIR"] = str(tmp_path / "cache")
+    seconds = []
+    for name in ("cold", "warm"):
+        command = [sys.executable, str(script), "--run.steps=1", f"--run.dir={tmp_path / name}"]
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+        seconds.append(summary(tmp_path / name)["first_step_seconds"])
+    assert seconds[1] < 0.5 * seconds[0], json.dumps(seconds)

@@ -1,0 +1,134 @@
+import typing
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from bigmodel.experiment import InputError
+from bigmodel.training.optimizers import Name, Optimizer, moving_average
+
+NAMES = typing.get_args(Name)
+PARAMS = {
+    "hidden": {
+        "kernel": jnp.asarray(np.random.default_rng(0).normal(size=(4, 3)), jnp.float32),
+        "bias": jnp.ones(3, jnp.float32),
+    }
+}
+GRADIENTS = jax.tree.map(lambda p: jnp.cos(p * 7.0), PARAMS)
+
+
+def first_update(optimizer: Optimizer, steps: int = 10) -> dict:
+    transform = optimizer.transform(steps)
+    return transform.update(GRADIENTS, transform.init(PARAMS), PARAMS)[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_optimizer_minimises_a_quadratic(name: str) -> None:
+    transform = Optimizer(name, learning_rate=0.1, schedule="constant").transform(200)
+    target = jax.tree.map(lambda p: p * 0.0 + 0.5, PARAMS)
+
+    def loss(params):
+        squares = jax.tree.map(lambda p, t: jnp.sum((p - t) ** 2), params, target)
+        return sum(jax.tree.leaves(squares))
+
+    params, state = PARAMS, transform.init(PARAMS)
+    for _ in range(200):
+        updates, state = transform.update(jax.grad(loss)(params), state, params)
+        params = optax.apply_updates(params, updates)
+    assert loss(params) < 0.05 * loss(PARAMS)
+
+
+@pytest.mark.parametrize(
+    ("name", "direction"),
+    [
+        ("sgd", lambda g: g),
+        ("momentum", lambda g: g),
+        ("nesterov", lambda g: 1.9 * g),
+        ("rmsprop", np.sign),
+        ("adagrad", lambda g: g / np.sqrt(g * g + 0.1)),
+        ("adam", np.sign),
+        ("adamw", np.sign),
+        ("lion", np.sign),
+    ],
+)
+def test_first_update_is_the_formula(name: str, direction) -> None:
+    found = first_update(Optimizer(name, learning_rate=0.5, schedule="constant"))
+    for update, gradient in zip(jax.tree.leaves(found), jax.tree.leaves(GRADIENTS), strict=True):
+        np.testing.assert_allclose(update, -0.5 * direction(np.asarray(gradient)), rtol=1e-4)
+
+
+def test_muon_makes_matrices_orthogonal_and_moves_vectors_like_adam() -> None:
+    found = first_update(Optimizer("muon", learning_rate=1.0, schedule="constant"))["hidden"]
+    singular = np.linalg.svd(np.asarray(found["kernel"]), compute_uv=False)
+    assert singular.max() / singular.min() < 1.8
+    assert np.sqrt(np.mean(np.square(found["kernel"]))) == pytest.approx(0.2, rel=0.3)
+    np.testing.assert_allclose(found["bias"], -np.sign(GRADIENTS["hidden"]["bias"]), rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_decay_is_decoupled_and_spares_biases(name: str) -> None:
+    options = {"learning_rate": 0.5, "schedule": "constant"}
+    plain = first_update(Optimizer(name, **options))["hidden"]
+    decayed = first_update(Optimizer(name, weight_decay=0.1, **options))["hidden"]
+    expected = plain["kernel"] - 0.5 * 0.1 * PARAMS["hidden"]["kernel"]
+    np.testing.assert_allclose(decayed["kernel"], expected, rtol=1e-5, atol=1e-7)
+    np.testing.assert_array_equal(decayed["bias"], plain["bias"])
+
+
+def test_patterns_say_what_decays() -> None:
+    optimizer = Optimizer(decay=("kernel$",), no_decay=("^head/",))
+    assert optimizer.decays("block/kernel")
+    assert not optimizer.decays("block/bias")
+    assert not optimizer.decays("head/kernel")
+
+
+def test_clipping_bounds_the_global_norm() -> None:
+    found = first_update(Optimizer("sgd", learning_rate=1.0, schedule="constant", clip=0.01))
+    assert optax.tree.norm(found) == pytest.approx(0.01, rel=1e-5)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "linear"])
+def test_schedules_warm_up_and_end_where_they_should(schedule) -> None:
+    options = {"learning_rate": 2.0, "schedule": schedule, "final_fraction": 0.1}
+    rate = Optimizer(warmup_steps=10, **options).rate(110)
+    rates = np.array([float(rate(step)) for step in range(111)])
+    np.testing.assert_allclose(rates[:10], 2.0 * np.arange(1, 11) / 10, rtol=1e-6)
+    assert rates.argmax() <= 10
+    progress = np.arange(101) / 100
+    expected = {
+        "constant": np.full(101, 2.0),
+        "linear": 2.0 - 1.8 * progress,
+        "cosine": 0.2 + 1.8 * (1 + np.cos(np.pi * progress)) / 2,
+    }[schedule]
+    np.testing.assert_allclose(rates[10:], expected, rtol=1e-5)
+
+
+def test_moving_average_is_the_formula() -> None:
+    average, value = {"w": jnp.zeros(2, jnp.float32)}, {"w": jnp.ones(2, jnp.float32)}
+    expected = 0.0
+    for step in range(40):
+        average = moving_average(average, value, decay=0.7, step=jnp.asarray(step, jnp.int32))
+        decay = min(0.7, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay)
+    np.testing.assert_allclose(average["w"], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"learning_rate": -1.0},
+        {"learning_rate": float("nan")},
+        {"learning_rate": float("inf")},
+        {"weight_decay": -0.1},
+        {"accumulate": 0},
+        {"ema": 1.5},
+        {"clip": float("nan")},
+        {"decay": ("(",)},
+    ],
+)
+def test_values_that_no_optimizer_can_use_are_refused(options) -> None:
+    field = next(iter(options)).replace("_", "-")
+    with pytest.raises(InputError, match=field):
+        Optimizer(**options)

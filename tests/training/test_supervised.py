@@ -1,0 +1,98 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec as P
+
+from bigmodel.experiment import Data, InputError, Model
+from bigmodel.training.losses import cross_entropy
+from bigmodel.training.metrics import accuracy
+from bigmodel.training.optimizers import Optimizer
+from bigmodel.training.supervised import supervised
+
+RNG = np.random.default_rng(0)
+BATCH = {
+    "image": RNG.normal(size=(12, 6)).astype(np.float32),
+    "label": RNG.integers(0, 3, 12).astype(np.int32),
+    "weight": np.r_[np.ones(9), np.zeros(3)].astype(np.float32),
+}
+DATA = Data(lambda *_: BATCH, {"test": [BATCH]}, 12, 1, "none")
+
+
+def init(key, batch):
+    del batch
+    kernel = jax.random.normal(key, (6, 3), jnp.float32)
+    return {"params": {"kernel": kernel, "bias": jnp.ones(3, jnp.float32)}}
+
+
+def apply(variables, batch, *, train, key):
+    del train, key
+    params = variables["params"]
+    return batch["image"] @ params["kernel"] + params["bias"][None, :], {}
+
+
+MODEL = Model(init, apply, ((".*", P()),))
+
+
+def experiment(optimizer: Optimizer):
+    return supervised(MODEL, cross_entropy, {"accuracy": accuracy}, optimizer, DATA, steps=10)
+
+
+def step(optimizer: Optimizer, count: int = 1):
+    one = experiment(optimizer)
+    state = one.init(jax.random.key(0))
+    for index in range(count):
+        state, metrics, gradients = one.train_step(state, BATCH, jax.random.key(index))
+    return state, metrics, gradients
+
+
+def plain_gradients(l1: float = 0.0, l2: float = 0.0):
+    """Softmax regression's gradients in NumPy, on the rows that are not padding."""
+    params = jax.tree.map(np.asarray, init(jax.random.key(0), BATCH)["params"])
+    images, labels = BATCH["image"][:9], BATCH["label"][:9]
+    logits = images @ params["kernel"] + params["bias"]
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    p[np.arange(9), labels] -= 1.0
+    kernel = images.T @ p / 9 + l1 * np.sign(params["kernel"]) + l2 * params["kernel"]
+    return {"kernel": kernel, "bias": p.mean(0)}
+
+
+@pytest.mark.parametrize("accumulate", [1, 2, 4])
+def test_gradients_are_those_of_the_mean_however_it_is_accumulated(accumulate: int) -> None:
+    _, metrics, gradients = step(Optimizer(accumulate=accumulate))
+    expected = plain_gradients()
+    for name in expected:
+        np.testing.assert_allclose(gradients[name], expected[name], rtol=1e-4, atol=1e-6)
+    assert float(metrics["loss"].count) == 9
+
+
+def test_accumulation_that_does_not_divide_the_batch_is_refused() -> None:
+    with pytest.raises(InputError, match="accumulate 5 does not divide the batch of 12"):
+        step(Optimizer(accumulate=5))
+
+
+def test_penalties_are_added_to_the_gradients_of_what_decays() -> None:
+    _, metrics, gradients = step(Optimizer(l1=0.1, l2=0.3))
+    expected = plain_gradients(l1=0.1, l2=0.3)
+    for name in expected:
+        np.testing.assert_allclose(gradients[name], expected[name], rtol=1e-4, atol=1e-6)
+    kernel = np.asarray(init(jax.random.key(0), BATCH)["params"]["kernel"])
+    penalty = 0.1 * np.abs(kernel).sum() + 0.3 * np.square(kernel).sum() / 2
+    assert float(metrics["penalty"].total) == pytest.approx(penalty, rel=1e-5)
+
+
+def test_evaluation_uses_the_moving_average() -> None:
+    one = experiment(Optimizer("sgd", learning_rate=0.5, ema=0.9))
+    state, _, _ = step(Optimizer("sgd", learning_rate=0.5, ema=0.9), count=3)
+    assert not np.allclose(state.average["kernel"], state.params["kernel"])
+    averaged = one.eval_step(state, BATCH)["loss"].total
+    own = dataclasses.replace(state, params=state.average, average=None)
+    assert averaged == one.eval_step(own, BATCH)["loss"].total
+    assert averaged != one.eval_step(dataclasses.replace(state, average=None), BATCH)["loss"].total
+
+
+def test_learning_rate_is_reported_as_scheduled() -> None:
+    _, metrics, _ = step(Optimizer(learning_rate=1.0, schedule="linear"), count=4)
+    assert float(metrics["learning_rate"].total) == pytest.approx(0.7)

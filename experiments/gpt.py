@@ -78,10 +78,17 @@ def sampler(config: Config, text: Text) -> Callable[[TrainState], Shown]:
     return show
 
 
-TINY = tuple(
-    "--model.layers 2 --model.width 32 --data.context 32 --data.batch-size 8 "
-    "--data.validation 0.01 --data.test 0.01 --sampling.tokens 16 --run.steps 60".split()
+TINY = (
+    "--model.layers=2",
+    "--model.width=32",
+    "--data.context=32",
+    "--data.batch-size=8",
+    "--data.validation=0.01",
+    "--data.test=0.01",
+    "--sampling.tokens=16",
+    "--run.steps=60",
 )
+
 
 if __name__ == "__main__":
     main(build, Config())

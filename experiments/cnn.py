@@ -1,0 +1,47 @@
+"""Convolutional network for classes of images (LeCun et al., 1998).
+
+python experiments/cnn.py
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bigmodel.data.images import ImageData, load_images
+from bigmodel.experiment import Experiment
+from bigmodel.models.cnn import ConvNet
+from bigmodel.runtime import Run, Settings, main
+from bigmodel.training.losses import cross_entropy
+from bigmodel.training.metrics import accuracy
+from bigmodel.training.optimizers import Optimizer
+from bigmodel.training.supervised import supervised
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """An image classifier and how it is trained."""
+
+    data: ImageData = ImageData(shift=1)
+    model: ConvNet = ConvNet()
+    optimizer: Optimizer = Optimizer("adamw", learning_rate=2e-3, weight_decay=0.01)
+    run: Run = Run(steps=1000, eval_every=200)
+
+
+def build(config: Config) -> Experiment:
+    """The experiment of a config."""
+    images = load_images(config.data)
+    return supervised(
+        config.model.build(images.classes),
+        cross_entropy,
+        {"accuracy": accuracy},
+        config.optimizer,
+        images.data,
+        steps=config.run.total_steps(images.data.steps_per_epoch),
+    )
+
+
+TINY = ("--model.widths", "4", "8", "--model.dense=16", "--data.batch-size=32", "--run.steps=60")
+
+
+if __name__ == "__main__":
+    main(build, Config())

@@ -59,7 +59,8 @@ def test_logits_depend_on_no_later_token(positions):
 
 @pytest.mark.parametrize("positions", ["rotary", "learned"])
 def test_order_of_the_tokens_before_matters(positions):
-    options = Gpt(**TINY, positions=positions)
+    # One layer: the causal mask alone tells deeper ones the order.
+    options = Gpt(layers=1, width=16, heads=2, positions=positions)
     _, variables = built(options)
     x = jnp.array([[1, 2, 3, 4], [2, 1, 3, 4]], jnp.int32)
     first, second = logits_of(options, variables, x)[:, -1]
@@ -94,6 +95,16 @@ def test_remat_and_plain_backward_pass_give_the_same_gradients():
     plain = gradients(False)
     assert jnp.abs(plain).max() > 1e-3
     np.testing.assert_allclose(gradients(True), plain, rtol=1e-5, atol=1e-7)
+
+
+def test_remat_keeps_less_for_the_backward_pass():
+    def kept(remat):
+        model, variables = built(Gpt(**TINY, remat=remat))
+        apply = partial(model.apply, train=True)
+        _, backward = jax.vjp(lambda v: apply(v, {"tokens": tokens()})[0], variables)
+        return sum(leaf.size for leaf in jax.tree.leaves(backward))
+
+    assert kept(True) < 0.5 * kept(False)
 
 
 def test_gradient_is_that_of_finite_differences():

@@ -144,10 +144,10 @@ class RunDirectory:
         self._events = Events(self.path)
         for line in self.history:
             self._events.scalars(line["step"], line["time"], _numbers(line))
-        for picture in sorted((self.path / "figures").glob("*-*.png")):
-            name, at = picture.stem.rsplit("-", 1)
+        for path in sorted((self.path / "figures").glob("*-*.*")):
+            name, _, at = path.stem.rpartition("-")
             if at.isdigit() and int(at) <= step:
-                self._events.picture(int(at), picture.stat().st_mtime, name, _read_png(picture))
+                self._show_event(int(at), path.stat().st_mtime, name, _read_figure(path))
         self._events.flush()
 
     def log(self, step: int, values: Mapping[str, float], *, seconds: float) -> None:
@@ -173,15 +173,20 @@ class RunDirectory:
 
     def show(self, step: int, shown: Shown) -> None:
         """Writes pictures and texts into ``figures/``, with the step in their names."""
-        assert self._events is not None
         for name, value in shown.items():
             stem = self.path / "figures" / f"{name}-{step:08d}"
             if isinstance(value, str):
                 write_atomically(stem.with_suffix(".txt"), value.encode())
-                self._events.text(step, time.time(), name, value)
             else:
                 write_atomically(stem.with_suffix(".png"), _png(value))
-                self._events.picture(step, time.time(), name, value)
+            self._show_event(step, time.time(), name, value)
+
+    def _show_event(self, step: int, at: float, name: str, value: str | np.ndarray) -> None:
+        assert self._events is not None
+        if isinstance(value, str):
+            self._events.text(step, at, name, value)
+        else:
+            self._events.picture(step, at, name, value)
 
     def sync(self) -> None:
         """Makes the metrics outlast a power cut; to be called before a checkpoint."""
@@ -282,8 +287,11 @@ def _png(pixels: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def _read_png(path: Path) -> np.ndarray:
+def _read_figure(path: Path) -> str | np.ndarray:
     from PIL import Image
 
-    with naming(path, "read"), Image.open(path) as image:
-        return np.asarray(image)
+    with naming(path, "read"):
+        if path.suffix == ".txt":
+            return path.read_text()
+        with Image.open(path) as image:
+            return np.asarray(image)

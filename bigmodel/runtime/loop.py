@@ -82,7 +82,7 @@ class Trainer:
         self.checkpoints = checkpoints
         self.reporter = reporter
         self.stop = stop
-        self.timer = Timer()
+        self.timer = Timer(0)
 
     def train(self, state: Any, start: int) -> tuple[Any, int, str | None]:
         """Trains from a step on.
@@ -96,7 +96,7 @@ class Trainer:
             StorageError: where something cannot be written.
         """
         history = self.directory.history
-        self.timer = Timer(history[-1]["seconds"] if history else 0.0)
+        self.timer = Timer(start, history[-1]["seconds"] if history else 0.0)
         key = self.compiled.place_scalar(step_key(self.seed))
         step, unread = start, None
         if self.plan.evaluates(start) and not has_evaluation(history, start):
@@ -107,7 +107,6 @@ class Trainer:
             batch, index = next(batches)
             state, record = self.compiled.step(state, batch, key, index)
             step += 1
-            self.timer.step()
             if unread is not None:
                 self._read(*unread)
             unread = (step, record)
@@ -152,7 +151,7 @@ class Trainer:
             self.checkpoints.check()
             means = jax.device_get(record.metrics)
             values = {f"train/{n}": float(m.total / m.count) for n, m in means.items()}
-            speed = self.timer.steps_per_second()
+            speed = self.timer.steps_per_second(step)
             self.reporter.trained(step, loss=values["train/loss"], steps_per_second=speed)
             if speed is not None:
                 values["steps_per_second"] = round(speed, 3)
@@ -172,8 +171,9 @@ class Trainer:
 
     def _save(self, state: Any, step: int) -> None:
         with self.timer.paused():
+            self.checkpoints.wait()
             before = [saved for saved in self.checkpoints.steps() if saved < step]
-            keep = set(before[len(before) - self.run.keep + 1 :])
+            keep = set(before[max(0, len(before) - self.run.keep + 1) :])
             best = self.best()
             self.directory.sync()
             self.checkpoints.save(step, state, keep=keep | ({best[0]} if best else set()))
@@ -198,10 +198,10 @@ class Trainer:
 class Timer:
     """Seconds of training: what evaluations and checkpoints take is not in the speed."""
 
-    def __init__(self, before: float = 0.0) -> None:
+    def __init__(self, step: int, before: float = 0.0) -> None:
         self._before = before
         self._start = self._mark = time.perf_counter()
-        self._steps = 0
+        self._step = step
         self.first_step: float | None = None
 
     @property
@@ -209,15 +209,11 @@ class Timer:
         """Seconds over all starts of the run."""
         return self._before + time.perf_counter() - self._start
 
-    def step(self) -> None:
-        """Counts a step that was dispatched."""
-        self._steps += 1
-
-    def steps_per_second(self) -> float | None:
+    def steps_per_second(self, step: int) -> float | None:
         """The speed since the last call; None at first, when it would be that of the compiler."""
         now = time.perf_counter()
-        speed = self._steps / max(now - self._mark, 1e-9)
-        self._mark, self._steps = now, 0
+        speed = (step - self._step) / max(now - self._mark, 1e-9)
+        self._mark, self._step = now, step
         if self.first_step is None:
             self.first_step = now - self._start
             return None

@@ -1,0 +1,161 @@
+import dataclasses
+import json
+import threading
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import linear
+import numpy as np
+import pytest
+
+from bigmodel.experiment import InputError, Mean
+from bigmodel.runtime.checkpoints import Checkpoints
+from bigmodel.runtime.compilation import compile_experiment
+from bigmodel.runtime.directory import best_step, read_metrics
+from bigmodel.runtime.errors import NotFiniteError
+from bigmodel.runtime.evaluation import evaluate
+from bigmodel.runtime.settings import Run
+from bigmodel.sharding.mesh import MeshShape, make_mesh
+from bigmodel.training.optimizers import Optimizer
+
+
+def summary(directory: Path) -> dict:
+    return json.loads((directory / "summary.json").read_text())
+
+
+def lines(directory: Path, metric: str) -> dict[int, float]:
+    history = read_metrics(directory / "metrics.jsonl")
+    return {line["step"]: line[metric] for line in history if metric in line}
+
+
+def saved(directory: Path) -> list[int]:
+    return Checkpoints(directory / "checkpoints", warn=print).steps()
+
+
+def test_metrics_are_those_of_a_bare_loop_over_the_pure_functions(tmp_path: Path) -> None:
+    one = linear.experiment()
+    assert linear.run(tmp_path, one=one, steps=4, log_every=1) == 0
+    root = jax.random.key(0)
+    state = one.init(jax.random.fold_in(root, 0))
+    for step in range(4):
+        key = jax.random.fold_in(jax.random.fold_in(root, 1), step)
+        state, metrics, _ = one.train_step(state, one.data.train(0, step), key)
+        loss = float(metrics["loss"].total / metrics["loss"].count)
+        assert lines(tmp_path, "train/loss")[step + 1] == pytest.approx(loss, rel=1e-6)
+
+
+@pytest.mark.parametrize("layout", [MeshShape(1), MeshShape(8)])
+def test_evaluation_is_exact_however_the_data_is_split(layout: MeshShape) -> None:
+    found = []
+    for size in (8, 16, 56):
+        one = linear.experiment()._replace(data=linear.data(size))
+        compiled = compile_experiment(one, make_mesh(layout))
+        state = compiled.init(jax.random.key(3))
+        found.append(evaluate(one, compiled, state, cancelled=lambda: False))
+    test = linear.arrays(50, 2)
+    logits = test["image"] @ np.asarray(state.params["kernel"])
+    assert found[0]["test/accuracy"] == np.mean(logits.argmax(1) == test["label"])
+    for other in found[1:]:
+        assert other == pytest.approx(found[0], rel=1e-6)
+
+
+def test_best_and_last_checkpoints_are_kept(tmp_path: Path) -> None:
+    rising = Optimizer("sgd", learning_rate=30.0, schedule="constant")
+    options = {"steps": 60, "eval_every": 10, "keep": 2}
+    assert linear.run(tmp_path, one=linear.experiment(rising), **options) == 0
+    losses = lines(tmp_path, "validation/loss")
+    best = min(losses, key=losses.__getitem__)
+    assert summary(tmp_path)["best"] == {"step": best, "validation/loss": losses[best]}
+    assert saved(tmp_path) == sorted({best, 50, 60})
+
+
+def test_patience_stops_early_and_a_resume_knows_it(tmp_path: Path) -> None:
+    worse = linear.experiment(Optimizer("sgd", learning_rate=0.0))
+    options = {"steps": 100, "eval_every": 10, "patience": 3}
+    assert linear.run(tmp_path, one=worse, **options) == 0
+    assert summary(tmp_path)["status"] == "stopped early"
+    assert summary(tmp_path)["step"] == 40
+    (tmp_path / "summary.json").unlink()
+    assert linear.run(tmp_path, one=worse, **options) == 0
+    assert summary(tmp_path)["step"] == 40
+
+
+def test_the_best_of_equal_values_is_the_first() -> None:
+    history = [{"step": s, "validation/loss": v} for s, v in ((1, 3.0), (2, 1.0), (3, 1.0))]
+    assert best_step(history, "validation/loss", maximize=False) == (2, 1.0, 1)
+    assert best_step(history, "validation/loss", maximize=True) == (1, 3.0, 2)
+
+
+def test_a_metric_that_is_not_evaluated_cannot_decide(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="validation/f1 is not evaluated; there are validation/"):
+        linear.run(tmp_path / "a", best="validation/f1")
+    assert not (tmp_path / "a").exists()
+
+
+def test_durations_in_epochs() -> None:
+    run = Run(epochs=2.5, eval_every_epochs=0.5)
+    assert run.total_steps(8) == 20
+    assert run.evaluation_steps(8) == 4
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_cause(tmp_path: Path) -> None:
+    one = linear.experiment()
+
+    def train_step(state, batch, key):
+        state, metrics, gradients = one.train_step(state, batch, key)
+        bad = jnp.where(state.step == 14, jnp.nan, 1.0).astype(jnp.float32)
+        gradients = {"kernel": gradients["kernel"] * bad}
+        loss = metrics["loss"]
+        return state, {**metrics, "loss": Mean(loss.total * bad, loss.count)}, gradients
+
+    with pytest.raises(NotFiniteError) as stopped:
+        linear.run(tmp_path, one=one._replace(train_step=train_step))
+    message = str(stopped.value)
+    assert "step 14" in message
+    assert "gradient kernel" in message
+    assert "checkpoint of step 10 is kept" in message
+    assert saved(tmp_path) == [10]
+    assert summary(tmp_path)["status"] == "not finite"
+    assert max(lines(tmp_path, "train/loss")) == 10
+
+
+def test_a_checkpoint_never_holds_parameters_that_are_not_finite(tmp_path: Path) -> None:
+    one = linear.experiment()
+
+    def train_step(state, batch, key):
+        state, metrics, gradients = one.train_step(state, batch, key)
+        bad = jnp.where(state.step == 14, jnp.inf, 1.0).astype(jnp.float32)
+        return (
+            dataclasses.replace(state, params={"kernel": state.params["kernel"] * bad}),
+            metrics,
+            gradients,
+        )
+
+    with pytest.raises(NotFiniteError, match="not finite at step 14: parameter kernel"):
+        linear.run(tmp_path, one=one._replace(train_step=train_step), eval_every=1, keep=20)
+    assert saved(tmp_path) == list(range(1, 14))
+
+
+def test_batches_are_made_ahead_by_another_thread(tmp_path: Path) -> None:
+    names, built = set(), linear.experiment()
+
+    def train(seed, step):
+        names.add(threading.current_thread().name)
+        return built.data.train(seed, step)
+
+    data = built.data._replace(train=train)
+    assert linear.run(tmp_path, one=built._replace(data=data)) == 0
+    assert threading.main_thread().name not in names
+
+
+def test_an_error_while_a_batch_is_made_comes_out(tmp_path: Path) -> None:
+    built = linear.experiment()
+
+    def train(seed, step):
+        if step == 5:
+            raise OSError("the disk with the images is gone")
+        return built.data.train(seed, step)
+
+    with pytest.raises(OSError, match="the disk with the images is gone"):
+        linear.run(tmp_path, one=built._replace(data=built.data._replace(train=train)))

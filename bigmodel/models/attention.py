@@ -63,8 +63,8 @@ def attend(
     """``softmax(query key^T / sqrt(size)) value`` where ``mask`` is true (Vaswani et al., 2017).
 
     The softmax is in float32. Its sum divides the weighted values and not the weights, of
-    which there are more: on CPU that is a fifth to a third faster than
-    ``jax.nn.dot_product_attention``, forward and backward.
+    which there are more. On CPU a GPT's step takes a tenth less than it does with
+    ``jax.nn.dot_product_attention``.
     """
     scores = jnp.einsum("bthd,bshd->bhts", query, key, preferred_element_type=jnp.float32)
     scores = scores * query.shape[-1] ** -0.5

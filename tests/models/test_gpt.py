@@ -97,6 +97,38 @@ def test_remat_and_plain_backward_pass_give_the_same_gradients():
     np.testing.assert_allclose(gradients(True), plain, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize(
+    ("activation", "formula"),
+    [
+        ("squared_relu", lambda x: np.maximum(x, 0) ** 2),
+        ("gelu", lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))),
+    ],
+)
+def test_block_is_the_formula(activation, formula):
+    options = Gpt(layers=1, width=8, heads=1, positions="learned", activation=activation)
+    _, variables = built(options)
+    p = jax.tree.map(lambda x: np.asarray(3 * x, np.float64), variables["params"])
+    block = p["blocks_0"]
+
+    def norm(x, scale):
+        return x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + 1e-6) * scale["scale"]
+
+    x = p["embedding"]["embedding"][tokens()] + p["positions"]["embedding"][None]
+    normed = norm(x, block["norm_attention"])
+    query, key, value = (
+        normed @ block["attention"][n]["kernel"] for n in ("query", "key", "value")
+    )
+    scores = query @ key.swapaxes(1, 2) / np.sqrt(8)
+    weights = np.exp(scores) * np.tril(np.ones((CONTEXT, CONTEXT)))
+    mixed = weights / weights.sum(axis=-1, keepdims=True) @ value
+    x = x + mixed @ block["attention"]["output"]["kernel"]
+    hidden = formula(norm(x, block["norm_feed_forward"]) @ block["up"]["kernel"])
+    x = x + hidden @ block["down"]["kernel"]
+    expected = norm(x, p["norm"]) @ p["embedding"]["embedding"].T
+    large = jax.tree.map(lambda x: 3 * x, variables)
+    np.testing.assert_allclose(logits_of(options, large, tokens()), expected, rtol=1e-4, atol=1e-4)
+
+
 def test_remat_keeps_less_for_the_backward_pass():
     def kept(remat):
         model, variables = built(Gpt(**TINY, remat=remat))

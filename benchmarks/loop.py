@@ -1,0 +1,144 @@
+"""What the loop costs over a bare ``for`` around the jitted step.
+
+    python benchmarks/loop.py [gpt|mlp] [--rounds 5] [--steps 100]
+
+The bare loop has its batches in memory, on the device, and does nothing else. The loop of the
+runtime makes batches, checks every step, writes metrics and shows progress, but neither
+evaluates nor saves here. Both use the same compiled step and take turns in one process; the
+figure is the median of the ratios of the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import PartitionSpec as P
+
+from bigmodel.data.batches import epochs
+from bigmodel.data.text import TextData, load_text
+from bigmodel.experiment import Data, Experiment, Model
+from bigmodel.models.gpt import Gpt
+from bigmodel.runtime.checkpoints import Checkpoints
+from bigmodel.runtime.compilation import Compiled, compile_experiment
+from bigmodel.runtime.directory import RunDirectory
+from bigmodel.runtime.loop import Trainer, init_key, step_key
+from bigmodel.runtime.progress import Reporter
+from bigmodel.runtime.settings import Run
+from bigmodel.runtime.signals import StopRequest
+from bigmodel.sharding.mesh import MeshShape, make_mesh
+from bigmodel.training.losses import cross_entropy, next_token
+from bigmodel.training.optimizers import Optimizer
+from bigmodel.training.supervised import supervised
+
+
+def gpt() -> Experiment:
+    """GPT of 4 layers and width 128, batch 12x64, characters."""
+    text = load_text(TextData(tokenizer="char", context=64, batch_size=12))
+    model = Gpt(layers=4, width=128, heads=4).build(
+        vocab_size=text.tokenizer.vocab_size, context=64
+    )
+    return supervised(model, next_token, {}, Optimizer(), text.data, steps=1000)
+
+
+def mlp() -> Experiment:
+    """The smallest network: 64 inputs, 32 hidden units, 10 classes, batch 32."""
+
+    def init(key: jax.Array, batch: Any) -> dict[str, Any]:
+        del batch
+        first, second = jax.random.split(key)
+        return {
+            "params": {
+                "hidden": 0.1 * jax.random.normal(first, (64, 32)),
+                "out": 0.1 * jax.random.normal(second, (32, 10)),
+            }
+        }
+
+    def apply(variables: Any, batch: Any, *, train: bool, key: Any) -> tuple[jax.Array, dict]:
+        del train, key
+        params = variables["params"]
+        return jax.nn.relu(batch["image"] @ params["hidden"]) @ params["out"], {}
+
+    rng = np.random.default_rng(0)
+    arrays = {
+        "image": rng.normal(size=(1024, 64)).astype(np.float32),
+        "label": rng.integers(0, 10, 1024).astype(np.int32),
+    }
+    data = Data(epochs(arrays, 32), {}, 32, 32, "random")
+    return supervised(
+        Model(init, apply, ((".*", P()),)), cross_entropy, {}, Optimizer(), data, steps=1000
+    )
+
+
+def bare(experiment: Experiment, compiled: Compiled, steps: int) -> float:
+    """Seconds a step of a plain ``for``."""
+    key = compiled.place_scalar(step_key(0))
+    batches = [compiled.place(experiment.data.train(0, step)) for step in range(steps)]
+    indices = [compiled.place_scalar(np.int32(step)) for step in range(steps)]
+    state = compiled.init(init_key(0))
+    jax.block_until_ready((state, batches, indices))
+    started = time.perf_counter()
+    for batch, index in zip(batches, indices, strict=True):
+        state, _ = compiled.step(state, batch, key, index)
+    jax.block_until_ready(state)
+    return (time.perf_counter() - started) / steps
+
+
+def looped(experiment: Experiment, compiled: Compiled, steps: int) -> float:
+    """Seconds a step of the runtime's loop, from its first metrics to its last."""
+    state = compiled.init(init_key(0))
+    jax.block_until_ready(state)
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        directory = RunDirectory(Path(folder))
+        directory.resume(0)
+        checkpoints = Checkpoints(directory.checkpoints, warn=print)
+        trainer = Trainer(
+            experiment,
+            compiled,
+            seed=0,
+            run=Run(steps=steps, eval_every=10 * steps, log_every=max(1, steps // 4)),
+            directory=directory,
+            checkpoints=checkpoints,
+            reporter=Reporter(steps),
+            stop=StopRequest(),
+        )
+        trainer.train(state, 0)
+        first, last = directory.history[0], directory.history[-1]
+        directory.close()
+        checkpoints.close()
+    return (last["time"] - first["time"]) / (last["step"] - first["step"])
+
+
+def main() -> None:
+    """Prints the cost of the loop."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("model", nargs="?", choices=("gpt", "mlp"), default="gpt")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=100)
+    options = parser.parse_args()
+    experiment = {"gpt": gpt, "mlp": mlp}[options.model]()
+    experiment = experiment._replace(data=experiment.data._replace(splits={}))
+    compiled = compile_experiment(experiment, make_mesh(MeshShape(1)))
+    bare(experiment, compiled, 5)
+    pairs = []
+    for index in range(options.rounds):
+        order = (bare, looped) if index % 2 == 0 else (looped, bare)
+        seconds = {f.__name__: f(experiment, compiled, options.steps) for f in order}
+        pairs.append((seconds["bare"], seconds["looped"]))
+        print(f"bare {1e3 * pairs[-1][0]:.3f} ms a step, loop {1e3 * pairs[-1][1]:.3f} ms")
+    ratio = statistics.median(loop / plain for plain, loop in pairs)
+    print(f"{options.model}: the loop costs {100 * (ratio - 1):+.1f} % (median of {len(pairs)})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""What the README says is so."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def block(name: str) -> str:
+    found = re.search(rf"<!-- {name} -->\n```\w+\n(.*?)```", README, re.DOTALL)
+    assert found is not None
+    return found.group(1)
+
+
+def test_the_experiment_in_the_readme_runs_and_learns(tmp_path: Path) -> None:
+    script = tmp_path / "mine.py"
+    script.write_text(block("mine"))
+    command = [sys.executable, str(script), "--run.steps=200", "--run.dir=mine"]
+    done = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "mine" / "summary.json").read_text())
+    assert summary["test/accuracy"] > 0.9
+
+
+def test_every_experiment_is_in_the_table_and_every_path_exists() -> None:
+    for script in (ROOT / "experiments").glob("*.py"):
+        assert f"experiments/{script.name}" in README
+    for path in re.findall(r"(?:experiments|benchmarks|docs|bigmodel|tests)/[\w/]+\.\w+", README):
+        assert (ROOT / path).exists() or path == "experiments/mine.py", path

@@ -22,7 +22,7 @@ Tokens = Int[np.ndarray, "tokens"]
 # Numbers the independent random streams of one seed.
 CROP_STREAM = 0
 
-OPENING = 16
+OPENING = 8
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,13 @@ class TextData:
     """topics: the help texts that every Python brings (0.5 MB); text: the file in path"""
     path: str = ""
     """a UTF-8 text file, which may be gzipped (.gz); used whenever it is given"""
-    tokenizer: Literal["char", "byte", "bpe"] = "char"
+    tokenizer: Literal["char", "byte", "bpe"] = "bpe"
     """what a token is: a character, a byte, or a byte-level BPE learned from the training part"""
     vocab_size: int = 1024
     """size of the BPE's vocabulary; characters and bytes have their own"""
-    context: int = 256
+    context: int = 128
     """tokens in a window"""
-    batch_size: int = 32
+    batch_size: int = 16
     """windows in a batch"""
     validation: float = 0.1
     """fraction of the text for validation; 0 for none"""

@@ -20,7 +20,7 @@ class Sampling:
 
     prompt: str = ""
     """what the sample begins with; by default the first word of the data"""
-    tokens: int = 200
+    tokens: int = 100
     """tokens to generate"""
     temperature: float = 0.8
     """divides the logits; below 1 is more likely text, 0 always takes the likeliest token"""

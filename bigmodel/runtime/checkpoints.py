@@ -36,8 +36,8 @@ class Checkpoints:
         self._warn = warn
         self._thread: threading.Thread | None = None
         self._failure: Exception | None = None
-        # Orbax reports each save as a warning of its own where a target has no layout.
-        logging.getLogger("absl").setLevel(logging.ERROR)
+        # Orbax logs the traces of all its threads where a save fails; one line says it here.
+        logging.getLogger("absl").setLevel(logging.CRITICAL)
 
     @functools.cached_property
     def _orbax(self) -> ocp.StandardCheckpointer:
@@ -130,11 +130,12 @@ class Checkpoints:
                 partial.rename(final)
                 for step in set(self.steps()) - keep:
                     shutil.rmtree(self.directory / str(step))
-        except StorageError as error:
-            self._failure = error
         except Exception as error:
             # Orbax and TensorStore have no common class for a disk that is full.
-            self._failure = StorageError(_reason(final, error))
+            known = isinstance(error, StorageError)
+            self._failure = error if known else StorageError(_reason(final, error))
+            for left in self.directory.glob(f"{partial.name}*"):
+                shutil.rmtree(left, ignore_errors=True)
 
     def restore(self, step: int, target: PyTree) -> PyTree:
         """The state of a step.

@@ -26,6 +26,8 @@ from bigmodel.tree import named_leaves
 
 SUMS = "SHA256SUMS"
 PARTIAL = ".partial"
+FILES = 65536
+"""What Orbax's own files beside the arrays take, in bytes, rounded up."""
 
 
 class Checkpoints:
@@ -94,8 +96,16 @@ class Checkpoints:
             self.directory.mkdir(parents=True, exist_ok=True)
             for left in self.directory.glob(f"*{PARTIAL}*"):
                 shutil.rmtree(left)
+            free = shutil.disk_usage(self.directory).free
+        leaves = named_leaves(state)
+        needed = sum(leaf.nbytes for leaf in leaves.values()) + FILES
+        if free < needed:
+            raise StorageError(
+                f"cannot write checkpoint {final}: it needs {needed / 1e6:.1f} MB "
+                f"and the disk has {free / 1e6:.1f} MB left"
+            )
         try:
-            self._orbax.save(partial, dict(named_leaves(state)))
+            self._orbax.save(partial, leaves)
         except Exception as error:
             raise StorageError(_reason(final, error)) from error
         self._thread = threading.Thread(

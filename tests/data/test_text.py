@@ -32,7 +32,9 @@ def written(tmp_path):
     def write(text, **options):
         path = tmp_path / "text.txt"
         path.write_bytes(text.encode())
-        return TextData(path=str(path), **{"context": 7, "batch_size": 3, **options})
+        return TextData(
+            path=str(path), **{"tokenizer": "char", "context": 7, "batch_size": 3, **options}
+        )
 
     return write
 
@@ -90,7 +92,7 @@ def test_a_character_that_the_text_lacks_is_refused():
 
 
 def test_the_default_text_is_what_python_brings():
-    text = load_text(TextData(tokenizer="byte"))
+    text = load_text(TextData(tokenizer="byte", context=256, batch_size=32))
     whole = "\n\n".join(text for _, text in sorted(pydoc_data.topics.topics.items()))
     train = len(whole) - 2 * round(len(whole) / 10)
     tokens = len(whole[:train].encode())
@@ -181,7 +183,7 @@ def test_a_gzipped_text_is_the_same_text(written, tmp_path):
     plain = load_text(written(AWKWARD * 20)).data
     path = tmp_path / "text.txt.gz"
     path.write_bytes(gzip.compress((AWKWARD * 20).encode()))
-    packed = load_text(TextData(path=str(path), context=7, batch_size=3)).data
+    packed = load_text(TextData(path=str(path), tokenizer="char", context=7, batch_size=3)).data
     assert packed.fingerprint == plain.fingerprint
 
 
@@ -206,7 +208,7 @@ def test_a_file_that_cannot_be_used_is_refused(tmp_path, content, message):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(InputError, match=message) as refused:
-        load_text(TextData(path=str(path)))
+        load_text(TextData(path=str(path), tokenizer="char", context=256, batch_size=32))
     assert "\n" not in str(refused.value)
 
 

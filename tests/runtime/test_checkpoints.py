@@ -145,6 +145,14 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     checkpoints.close()
 
 
+def test_a_disk_without_room_is_named_before_anything_is_written(saved, monkeypatch) -> None:
+    usage = type("Usage", (), {"free": 1000})
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+    with pytest.raises(StorageError, match=r"checkpoints/9: it needs .* MB and the disk has 0.0"):
+        saved.save(9, on_mesh(STATE, MeshShape(1)))
+    assert {path.name for path in saved.directory.iterdir()} == {"1", "2", "3"}
+
+
 def test_a_failure_in_the_background_comes_out(saved, monkeypatch) -> None:
     def full(folder):
         raise OSError(28, "No space left on device", str(folder))

@@ -26,6 +26,7 @@ from bigmodel.runtime.directory import SUMMARY, RunDirectory
 from bigmodel.runtime.evaluation import metric_names
 from bigmodel.runtime.loop import Trainer, check_best, init_key
 from bigmodel.runtime.manifest import manifest
+from bigmodel.runtime.memory import check_fits
 from bigmodel.runtime.progress import Reporter, clock, say
 from bigmodel.runtime.settings import Settings
 from bigmodel.runtime.signals import Interrupted, StopRequest
@@ -67,6 +68,10 @@ def main(
         status = _fail(errors.NOT_FINITE, str(error))
     except errors.StorageError as error:
         status = _fail(errors.FAILED, str(error))
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        status = _fail(errors.FAILED, f"out of memory: {str(error).splitlines()[0]}")
     except Interrupted as interruption:
         say(f"stopped by {signal.Signals(interruption.number).name}")
         # Threads that still make batches or write a checkpoint are not waited for.
@@ -91,6 +96,7 @@ def start(experiment: Experiment, config: Settings, *, script: Path, stop: StopR
     directory = RunDirectory(Path(config.run.dir or default_directory(script.stem, as_json)))
     mesh = make_mesh(config.mesh)
     compiled = compile_experiment(experiment, mesh)
+    check_fits(compiled.state)
     check_best(config.run, metric_names(experiment, compiled))
     directory.check_same_run(as_json, experiment.data.fingerprint)
     finished = directory.read_json(SUMMARY)
@@ -136,8 +142,9 @@ def start(experiment: Experiment, config: Settings, *, script: Path, stop: StopR
             directory.finish(summary, draw_curves)
             raise errors.NotFiniteError(f"{error}; {kept}") from None
         finally:
-            directory.close()
-            checkpoints.close()
+            if not stop.at_once:
+                directory.close()
+                checkpoints.close()
     if ended is None:
         assert stop.number is not None
         name = signal.Signals(stop.number).name

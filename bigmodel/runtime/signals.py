@@ -18,11 +18,12 @@ class StopRequest:
     """While entered, the first SIGINT or SIGTERM is noted; a second SIGINT stops at once.
 
     Until :meth:`defer` is called there is nothing to save, and the first signal already
-    raises :class:`Interrupted`.
+    raises :class:`Interrupted`. ``at_once`` is then true: nothing is to be waited for.
     """
 
     def __init__(self) -> None:
         self.number: int | None = None
+        self.at_once = False
         self._deferred = False
         self._previous: dict[int, object] = {}
 
@@ -54,4 +55,5 @@ class StopRequest:
         again = self.number == signal.SIGINT and number == signal.SIGINT
         self.number = number
         if again or not self._deferred:
+            self.at_once = True
             raise Interrupted(number)

@@ -1,0 +1,42 @@
+"""Whether a state can fit where it shall live, asked before anything is allocated."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import jax
+
+from bigmodel.experiment import InputError, PyTree
+from bigmodel.tree import named_leaves
+
+
+def check_fits(state: PyTree) -> None:
+    """Raises InputError where parameters and optimizer state alone exceed the memory.
+
+    Args:
+        state: ``jax.ShapeDtypeStruct`` leaves with their shardings.
+    """
+    leaves = named_leaves(state)
+    devices = next(iter(leaves.values())).sharding.device_set
+    needed = sum(_bytes_per_device(leaf) for leaf in leaves.values())
+    device = next(iter(devices))
+    limit = (device.memory_stats() or {}).get("bytes_limit")
+    where = f"each {device.device_kind} device"
+    if limit is None and device.platform == "cpu":
+        # Virtual devices share the memory of the machine.
+        needed *= len(devices)
+        limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        where = "this machine"
+    if limit is not None and needed > limit:
+        name, largest = max(leaves.items(), key=lambda item: _bytes_per_device(item[1]))
+        raise InputError(
+            f"parameters and optimizer state need {needed / 1e9:.1f} GB and {where} has "
+            f"{limit / 1e9:.1f} GB; the largest is {name} {list(largest.shape)}: "
+            "make the model smaller, or shard it by --mesh.fsdp"
+        )
+
+
+def _bytes_per_device(leaf: Any) -> int:
+    shape = leaf.sharding.shard_shape(leaf.shape)
+    return jax.ShapeDtypeStruct(shape, leaf.dtype).size * leaf.dtype.itemsize

@@ -82,12 +82,12 @@ def bare(experiment: Experiment, compiled: Compiled, steps: int) -> float:
     """Seconds a step of a plain ``for``."""
     key = compiled.place_scalar(step_key(0))
     batches = [compiled.place(experiment.data.train(0, step)) for step in range(steps)]
-    indices = [compiled.place_scalar(np.int32(step)) for step in range(steps)]
+    index = compiled.place_scalar(np.int32(0))
     state = compiled.init(init_key(0))
-    jax.block_until_ready((state, batches, indices))
+    jax.block_until_ready((state, batches))
     started = time.perf_counter()
-    for batch, index in zip(batches, indices, strict=True):
-        state, _ = compiled.step(state, batch, key, index)
+    for batch in batches:
+        state, index, _ = compiled.step(state, batch, key, index)
     jax.block_until_ready(state)
     return (time.perf_counter() - started) / steps
 

@@ -66,10 +66,11 @@ def losses(built: Built, layout: MeshShape, steps: int) -> tuple[list[float], An
     compiled = compile_experiment(built.experiment, make_mesh(layout))
     state = compiled.init(init_key(built.config.seed))
     key = compiled.place_scalar(step_key(built.config.seed))
+    index = compiled.place_scalar(np.int32(0))
     found = []
-    for index in range(steps):
-        batch = compiled.place(built.experiment.data.train(built.config.seed, index))
-        state, record = compiled.step(state, batch, key, compiled.place_scalar(np.int32(index)))
+    for step in range(steps):
+        batch = compiled.place(built.experiment.data.train(built.config.seed, step))
+        state, index, record = compiled.step(state, batch, key, index)
         mean = record.metrics["loss"]
         found.append(float(mean.total) / float(mean.count))
     return found, state
@@ -118,12 +119,12 @@ def test_second_trace_is_an_error_that_names_the_argument(script: Path) -> None:
     compiled = compile_experiment(built.experiment, make_mesh(MeshShape(1)))
     state = compiled.init(init_key(0))
     batch = dict(built.experiment.data.train(0, 0))
-    key, zero = compiled.place_scalar(step_key(0)), compiled.place_scalar(np.int32(0))
-    state, _ = compiled.step(state, compiled.place(batch), key, zero)
+    key, index = compiled.place_scalar(step_key(0)), compiled.place_scalar(np.int32(0))
+    state, index, _ = compiled.step(state, compiled.place(batch), key, index)
     name = next(iter(batch))
     batch[name] = np.concatenate([batch[name], batch[name]])
     with pytest.raises(RetraceError, match=f"batch/{name} was"):
-        compiled.step(state, compiled.place(batch), key, zero)
+        compiled.step(state, compiled.place(batch), key, index)
 
 
 @each_script

@@ -32,13 +32,13 @@ class Record(NamedTuple):
 class Compiled(NamedTuple):
     """The functions of an experiment on a mesh, and where their arguments belong.
 
-    ``step(state, batch, key, index)`` gives the next state and a :class:`Record`; the state
-    that it is given is consumed. ``names`` says what each entry of ``Record.finite`` is, once
-    the step has been traced.
+    ``step(state, batch, key, index)`` gives the next state, the next index and a
+    :class:`Record`. It consumes the state and the index, which stays on the devices.
+    ``names`` says what each entry of ``Record.finite`` is, once the step has been traced.
     """
 
     init: Callable[[Key], Any]
-    step: Callable[[Any, Batch, Key, Array], tuple[Any, Record]]
+    step: Callable[[Any, Batch, Key, Array], tuple[Any, Array, Record]]
     evaluate: Callable[[Any, Batch], Metrics]
     place: Callable[[Batch], Batch]
     place_scalar: Callable[[Any], Array]
@@ -59,9 +59,9 @@ def compile_experiment(experiment: Experiment, mesh: Mesh) -> Compiled:
     whole = replicated(mesh)
     names: list[str] = []
 
-    def step(state: Any, batch: Batch, key: Key, index: Array) -> tuple[Any, Record]:
-        key = jax.random.fold_in(key, index)
-        state, metrics, gradients = experiment.train_step(state, batch, key)
+    def step(state: Any, batch: Batch, key: Key, index: Array) -> tuple[Any, Array, Record]:
+        key_of_step = jax.random.fold_in(key, index)
+        state, metrics, gradients = experiment.train_step(state, batch, key_of_step)
         watched = {
             "loss": metrics["loss"].total,
             **{f"gradient {path}": leaf for path, leaf in named_leaves(gradients).items()},
@@ -69,7 +69,7 @@ def compile_experiment(experiment: Experiment, mesh: Mesh) -> Compiled:
         }
         names[:] = watched
         finite = jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in watched.values()])
-        return state, Record(metrics, jnp.all(finite), finite)
+        return state, index + 1, Record(metrics, jnp.all(finite), finite)
 
     targets = jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
@@ -81,8 +81,8 @@ def compile_experiment(experiment: Experiment, mesh: Mesh) -> Compiled:
         step=jax.jit(
             traced_once(step, ("state", "batch", "key", "index")),
             in_shardings=(shardings, batch, whole, whole),
-            out_shardings=(shardings, whole),
-            donate_argnums=0,
+            out_shardings=(shardings, whole, whole),
+            donate_argnums=(0, 3),
         ),
         evaluate=jax.jit(
             traced_once(experiment.eval_step, ("state", "batch")),

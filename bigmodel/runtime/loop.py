@@ -11,7 +11,7 @@ import grain
 import jax
 import numpy as np
 
-from bigmodel.experiment import Experiment, InputError
+from bigmodel.experiment import Batch, Experiment, InputError
 from bigmodel.runtime.checkpoints import Checkpoints
 from bigmodel.runtime.compilation import Compiled, Record
 from bigmodel.runtime.directory import RunDirectory, best_step, has_evaluation
@@ -98,14 +98,14 @@ class Trainer:
         history = self.directory.history
         self.timer = Timer(start, history[-1]["seconds"] if history else 0.0)
         key = self.compiled.place_scalar(step_key(self.seed))
+        index = self.compiled.place_scalar(np.int32(start))
         step, unread = start, None
         if self.plan.evaluates(start) and not has_evaluation(history, start):
             self._evaluate(state, start)
         ended = self._ended(start)
         batches = self._batches(start)
         while ended is None and not self.stop.requested:
-            batch, index = next(batches)
-            state, record = self.compiled.step(state, batch, key, index)
+            state, index, record = self.compiled.step(state, next(batches), key, index)
             step += 1
             if unread is not None:
                 self._read(*unread)
@@ -125,12 +125,11 @@ class Trainer:
         self.checkpoints.wait()
         return state, step, ended
 
-    def _batches(self, start: int) -> Iterator[tuple[Any, Any]]:
+    def _batches(self, start: int) -> Iterator[Batch]:
         """Batches from a step on, on the devices, made ahead of time by another thread."""
 
-        def batch(step: Any) -> tuple[Any, Any]:
-            arrays = self.experiment.data.train(self.seed, int(step))
-            return self.compiled.place(arrays), self.compiled.place_scalar(np.int32(step))
+        def batch(step: Any) -> Batch:
+            return self.compiled.place(self.experiment.data.train(self.seed, int(step)))
 
         steps = grain.MapDataset.range(start, self.plan.total).map(batch)
         return iter(steps.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=3)))

@@ -1,6 +1,13 @@
-"""GPT on any UTF-8 text (Radford et al., 2019).
+r"""GPT on any UTF-8 text (Radford et al., 2019).
 
-python experiments/gpt.py
+    python experiments/gpt.py   # Python's help texts: 5 min on 2 busy cores, 2.11 bits per char
+
+Five novels of Jane Austen in one file of 3.6 MB, the last tenth for the test: 9 min on 2 busy
+cores (5.5 min of processor time), 1.89 bits per character.
+
+    python experiments/gpt.py --data.path austen.txt --data.vocab-size 2048 \
+        --model.activation squared_relu --optimizer.name muon --optimizer.learning-rate 5e-3 \
+        --optimizer.momentum 0.95 --run.steps 600 --run.eval-every 300
 """
 
 from __future__ import annotations
@@ -30,10 +37,10 @@ class Config(Settings):
     data: TextData = TextData()
     model: Gpt = Gpt()
     optimizer: Optimizer = Optimizer(
-        "adamw", learning_rate=1e-3, warmup_steps=50, weight_decay=0.1, b2=0.95, clip=1.0
+        "adamw", learning_rate=3e-3, warmup_steps=50, weight_decay=0.1, b2=0.95, clip=1.0
     )
     sampling: Sampling = Sampling()
-    run: Run = Run(steps=1000, eval_every=250)
+    run: Run = Run(steps=400, eval_every=200)
 
 
 def build(config: Config) -> Experiment:

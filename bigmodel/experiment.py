@@ -25,8 +25,9 @@ Key: TypeAlias = "jax.Array"
 PyTree: TypeAlias = Any
 
 Batch: TypeAlias = Mapping[str, Any]
-"""Arrays by name, the example on the first axis. All batches of an experiment have the same
-names, shapes and dtypes. ``weight`` is 1 where an entry is real and 0 where it is padding."""
+"""Arrays by name, the example on the first axis. All training batches of an experiment have the
+same names, shapes and dtypes, and so have all evaluation batches. ``weight`` is 1 where an entry
+is real and 0 where it is padding."""
 
 Variables: TypeAlias = Mapping[str, PyTree]
 """What a model is made of: ``params``, and any other collection such as ``batch_stats``."""
@@ -90,7 +91,10 @@ class Data(NamedTuple):
 
 
 class State(Protocol):
-    """Everything that training changes, as a pytree; ``params`` are the parameters."""
+    """Everything that training changes: a dataclass that is a pytree, with the parameters in it.
+
+    See ``jax.tree_util.register_dataclass``.
+    """
 
     @property
     def params(self) -> PyTree:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec as P
 
-from bigmodel.data.batches import EvalBatches, epochs
+from bigmodel.data.batches import epochs, in_order
 from bigmodel.experiment import Data, Experiment, Model
 from bigmodel.runtime.main import start
 from bigmodel.runtime.settings import Run, Settings
@@ -29,8 +29,8 @@ def arrays(count: int, seed: int) -> dict[str, np.ndarray]:
 
 def data(batch_size: int = 16) -> Data:
     train = arrays(128, 0)
-    splits = {"validation": EvalBatches(arrays(40, 1), batch_size)}
-    splits["test"] = EvalBatches(arrays(50, 2), batch_size)
+    splits = {"validation": in_order(arrays(40, 1), batch_size)}
+    splits["test"] = in_order(arrays(50, 2), batch_size)
     return Data(epochs(train, batch_size), splits, batch_size, 128 // batch_size, "linear")
 
 

@@ -20,7 +20,7 @@ import pytest
 from bigmodel.experiment import Experiment
 from bigmodel.runtime.command_line import option_names, parse
 from bigmodel.runtime.compilation import RetraceError, compile_experiment
-from bigmodel.runtime.directory import read_metrics
+from bigmodel.runtime.history import read_metrics
 from bigmodel.runtime.loop import Trainer, init_key, step_key
 from bigmodel.runtime.main import main, start, to_json
 from bigmodel.runtime.settings import Settings

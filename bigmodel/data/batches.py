@@ -68,27 +68,15 @@ def epochs(arrays: Arrays, batch_size: int) -> Callable[[int, int], dict[str, np
     return train
 
 
-class EvalBatches(Sequence[Batch]):
-    """All rows in order, in batches of one shape, each made when it is asked for.
+class Batches(Sequence[Batch]):
+    """Batches by index, each made when it is asked for."""
 
-    The last batch is filled up with zeros of ``weight`` 0. ``prepare`` turns stored arrays
-    into what the model reads.
-    """
-
-    def __init__(
-        self,
-        arrays: Arrays,
-        batch_size: int,
-        *,
-        prepare: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] = dict,
-    ) -> None:
-        self._arrays = arrays
-        self._batch_size = batch_size
-        self._prepare = prepare
-        self._rows = rows(arrays)
+    def __init__(self, count: int, make: Callable[[int], Batch]) -> None:
+        self._indices = range(count)
+        self._make = make
 
     def __len__(self) -> int:
-        return -(-self._rows // self._batch_size)
+        return len(self._indices)
 
     @overload
     def __getitem__(self, index: int) -> Batch: ...
@@ -96,14 +84,33 @@ class EvalBatches(Sequence[Batch]):
     def __getitem__(self, index: slice) -> Sequence[Batch]: ...
     def __getitem__(self, index: int | slice) -> Batch | Sequence[Batch]:
         if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        start = range(len(self))[index] * self._batch_size
-        taken = {n: a[start : start + self._batch_size] for n, a in self._arrays.items()}
-        taken["weight"] = np.ones(rows(taken), np.float32)
-        return self._prepare({name: self._padded(array) for name, array in taken.items()})
+            return [self._make(each) for each in self._indices[index]]
+        # A range refuses what lies outside it and counts negative indices from the end.
+        return self._make(self._indices[index])
 
-    def _padded(self, array: np.ndarray) -> np.ndarray:
-        missing = self._batch_size - len(array)
+
+def in_order(
+    arrays: Arrays,
+    batch_size: int,
+    *,
+    prepare: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] = dict,
+) -> Batches:
+    """All rows in order, in batches of one shape.
+
+    The last batch is filled up with zeros of ``weight`` 0. ``prepare`` turns stored arrays
+    into what the model reads.
+    """
+
+    def padded(array: np.ndarray) -> np.ndarray:
+        missing = batch_size - len(array)
         if missing == 0:
             return array
         return np.concatenate([array, np.zeros((missing, *array.shape[1:]), array.dtype)])
+
+    def make(index: int) -> Batch:
+        chosen = slice(index * batch_size, (index + 1) * batch_size)
+        taken = {name: array[chosen] for name, array in arrays.items()}
+        taken["weight"] = np.ones(rows(taken), np.float32)
+        return prepare({name: padded(array) for name, array in taken.items()})
+
+    return Batches(-(-rows(arrays) // batch_size), make)

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from bigmodel.data.augmentation import augment
-from bigmodel.data.batches import Arrays, EvalBatches, epochs
+from bigmodel.data.batches import Arrays, epochs, in_order
 from bigmodel.data.fashion_mnist import NAMES as FASHION_NAMES
 from bigmodel.data.fashion_mnist import read_fashion_mnist
 from bigmodel.data.fingerprint import fingerprint
@@ -23,25 +23,25 @@ class ImageData:
     """Which images, how they are divided, and how they are changed for training."""
 
     name: Literal["digits", "fashion_mnist", "folder"] = "digits"
-    """digits: 1,797 of 8x8, bundled; fashion_mnist: 70,000 of 28x28; folder: your own."""
+    """digits: 1,797 of 8x8, bundled; fashion_mnist: 70,000 of 28x28; folder: your own"""
     path: str = ""
-    """fashion_mnist: folder of the idx files. folder: folder with one subfolder a class."""
+    """fashion_mnist: folder of the idx files. folder: folder with one subfolder a class"""
     batch_size: int = 128
-    """Images in a batch."""
+    """images in a batch"""
     validation: float = 0.1
-    """Fraction of the training images of each class that is held out to choose by."""
+    """fraction of the training images of each class that is held out to choose by"""
     test: float = 0.2
-    """Fraction of each class held out as test set; fashion_mnist has its own test set."""
+    """fraction of each class held out as test set; fashion_mnist has its own test set"""
     split_seed: int = 0
-    """Decides which images are held out, apart from the seed of the run."""
+    """decides which images are held out, apart from the seed of the run"""
     shift: int = 0
-    """Training images move by up to this many pixels, down and across."""
+    """training images move by up to this many pixels, down and across"""
     flip: bool = False
-    """Whether half of the training images are mirrored left and right."""
+    """whether half of the training images are mirrored left and right"""
     size: int = 64
-    """folder: images are resized to this many pixels in height and width."""
+    """folder: images are resized to this many pixels in height and width"""
     channels: Literal["grey", "rgb"] = "rgb"
-    """folder: whether images are read as grey or as colour."""
+    """folder: whether images are read as grey or as colour"""
 
 
 class Images(NamedTuple):
@@ -90,7 +90,7 @@ def load_images(options: ImageData) -> Images:
     data = Data(
         train=batch,
         splits={
-            name: EvalBatches(parts[name], options.batch_size, prepare=_in_unit_range)
+            name: in_order(parts[name], options.batch_size, prepare=_in_unit_range)
             for name in ("validation", "test")
             if len(parts[name]["label"])
         },

@@ -5,14 +5,14 @@ from __future__ import annotations
 import gzip
 import pydoc_data.topics
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, overload
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 
+from bigmodel.data.batches import Batches
 from bigmodel.data.fingerprint import fingerprint
 from bigmodel.data.tokenizers import Tokenizer, bpe_tokenizer, byte_tokenizer, char_tokenizer
 from bigmodel.experiment import Batch, Data, InputError
@@ -105,7 +105,7 @@ def load_text(options: TextData) -> Text:
         return _crops(train, seed, step, size=options.batch_size, context=options.context)
 
     splits = {
-        name: Windows(part, size=options.batch_size, context=options.context)
+        name: windows(part, size=options.batch_size, context=options.context)
         for name, part in tokens.items()
     }
     data = Data(
@@ -119,42 +119,29 @@ def load_text(options: TextData) -> Text:
     return Text(data, tokenizer, _opening(text))
 
 
-class Windows(Sequence[Batch]):
-    """All of a text in consecutive windows, each batch gathered when it is asked for."""
+def windows(tokens: Tokens, *, size: int, context: int) -> Batches:
+    """All of a text in consecutive windows, ``size`` of them in a batch."""
+    area = size * context
+    last = len(tokens) - 1
 
-    def __init__(self, tokens: Tokens, *, size: int, context: int) -> None:
-        self._tokens = tokens
-        self._shape = (size, context)
-
-    def __len__(self) -> int:
-        return -(-(len(self._tokens) - 1) // int(np.prod(self._shape)))
-
-    @overload
-    def __getitem__(self, index: int) -> Batch: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Batch]: ...
-    def __getitem__(self, index: int | slice) -> Batch | Sequence[Batch]:
-        if isinstance(index, slice):
-            return [self[each] for each in range(*index.indices(len(self)))]
-        area = int(np.prod(self._shape))
-        # A range refuses what lies outside it and counts negative indices from the end.
-        first = range(0, len(self) * area, area)[index]
-        at = first + np.arange(area).reshape(self._shape)
-        last = len(self._tokens) - 1
+    def make(index: int) -> Batch:
+        at = index * area + np.arange(area).reshape(size, context)
         return {
-            "tokens": self._tokens[np.minimum(at, last)],
-            "targets": self._tokens[np.minimum(at + 1, last)],
+            "tokens": tokens[np.minimum(at, last)],
+            "targets": tokens[np.minimum(at + 1, last)],
             "weight": (at < last).astype(np.float32),
         }
+
+    return Batches(-(-last // area), make)
 
 
 def _crops(tokens: Tokens, seed: int, step: int, *, size: int, context: int) -> Batch:
     random = np.random.default_rng([seed, CROP_STREAM, step])
     starts = random.integers(len(tokens) - context, size=(size, 1))
-    windows = tokens[starts + np.arange(context + 1)]
+    crops = tokens[starts + np.arange(context + 1)]
     return {
-        "tokens": windows[:, :-1],
-        "targets": windows[:, 1:],
+        "tokens": crops[:, :-1],
+        "targets": crops[:, 1:],
         "weight": np.ones((size, context), np.float32),
     }
 

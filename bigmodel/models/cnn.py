@@ -29,17 +29,17 @@ class ConvNet:
     """Blocks of convolutions, each block at half the resolution, then two dense layers."""
 
     widths: tuple[int, ...] = (32, 64)
-    """Channels of each block."""
+    """channels of each block"""
     convolutions: int = 2
-    """Convolutions of 3x3 in each block."""
+    """convolutions of 3x3 in each block"""
     dense: int = 128
-    """Width of the dense layer before the last one."""
+    """width of the dense layer before the last one"""
     dropout: float = 0.1
-    """Probability with which a unit is dropped before either dense layer, in training."""
+    """probability with which a unit is dropped before either dense layer, in training"""
     batch_norm: bool = False
-    """Whether batch normalization (Ioffe and Szegedy, 2015) follows each convolution."""
+    """whether batch normalization (Ioffe and Szegedy, 2015) follows each convolution"""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Type of the computation; parameters and logits are float32."""
+    """type of the computation; parameters and logits are float32"""
 
     def build(self, classes: int) -> Model:
         """The network: images to logits, float32 ``[batch, class]``."""

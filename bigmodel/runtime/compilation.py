@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from jax.sharding import Mesh
 
 from bigmodel.experiment import Array, Batch, Experiment, Key, Metrics, PyTree
 from bigmodel.sharding.mesh import batch_sharding, replicated
-from bigmodel.sharding.rules import state_shardings
+from bigmodel.sharding.rules import gathered_shardings, state_shardings
 from bigmodel.tree import named_leaves
 
 
@@ -57,10 +58,12 @@ def compile_experiment(experiment: Experiment, mesh: Mesh) -> Compiled:
     shardings = state_shardings(mesh, experiment.partition, shapes)
     batch = batch_sharding(mesh, experiment.data.batch_size)
     whole = replicated(mesh)
+    gathered = gathered_shardings(mesh, experiment.partition, shapes.params)
     names: list[str] = []
 
     def step(state: Any, batch: Batch, key: Key, index: Array) -> tuple[Any, Array, Record]:
         key_of_step = jax.random.fold_in(key, index)
+        state = _gather(state, gathered)
         state, metrics, gradients = experiment.train_step(state, batch, key_of_step)
         watched = {
             "loss": metrics["loss"].total,
@@ -94,6 +97,12 @@ def compile_experiment(experiment: Experiment, mesh: Mesh) -> Compiled:
         state=targets,
         names=names,
     )
+
+
+def _gather(state: Any, shardings: PyTree) -> Any:
+    """The state with its parameters laid out for use."""
+    params = jax.lax.with_sharding_constraint(state.params, shardings)
+    return dataclasses.replace(state, params=params)
 
 
 def traced_once(function: Callable[..., Any], arguments: tuple[str, ...]) -> Callable[..., Any]:

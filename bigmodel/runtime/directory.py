@@ -24,6 +24,7 @@ from bigmodel.experiment import InputError, Shown
 from bigmodel.runtime.errors import StorageError, naming
 from bigmodel.runtime.events import Events
 from bigmodel.runtime.files import write_atomically, write_json
+from bigmodel.runtime.history import History, read_metrics
 
 CONFIG, MANIFEST, METRICS, SUMMARY = "config.json", "manifest.json", "metrics.jsonl", "summary.json"
 LAYOUT_FIELDS = ("mesh", "run.dir")
@@ -35,7 +36,7 @@ class RunDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.history: list[dict[str, Any]] = []
+        self.history: History = []
         self._events: Events | None = None
         self._lock: int | None = None
 
@@ -194,9 +195,7 @@ class RunDirectory:
         with naming(path), path.open("a") as file:
             os.fsync(file.fileno())
 
-    def finish(
-        self, summary: Mapping[str, Any], curves: Callable[[list[dict[str, Any]]], bytes]
-    ) -> None:
+    def finish(self, summary: Mapping[str, Any], curves: Callable[[History], bytes]) -> None:
         """Draws the curves and writes the summary, which is the last thing that a run writes."""
         write_atomically(self.path / "figures" / "curves.png", curves(self.history))
         write_json(self.path / SUMMARY, summary)
@@ -209,46 +208,6 @@ class RunDirectory:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a ``metrics.jsonl``; a last line that is cut off is left out."""
-    if not path.exists():
-        return []
-    with naming(path, "read"):
-        lines = path.read_text().splitlines(keepends=True)
-    whole = [line for line in lines if line.endswith("\n")]
-    try:
-        return [json.loads(line) for line in whole]
-    except ValueError as error:
-        raise StorageError(f"cannot read {path}: {error}") from None
-
-
-def best_step(
-    history: list[dict[str, Any]], metric: str, *, maximize: bool
-) -> tuple[int, float, int] | None:
-    """The best evaluation of a history.
-
-    Returns:
-        Its step, its value and the number of evaluations since; None where the metric was
-        never evaluated. Of equal values the first is the best.
-    """
-    evaluations = [(line["step"], line[metric]) for line in history if line.get(metric) is not None]
-    if not evaluations:
-        return None
-    values = [value if maximize else -value for _, value in evaluations]
-    index = int(np.argmax(values))
-    return (*evaluations[index], len(evaluations) - 1 - index)
-
-
-def has_evaluation(history: list[dict[str, Any]], step: int) -> bool:
-    """Whether a history has the metrics of an evaluation split at a step."""
-    return any(
-        "/" in name and not name.startswith("train/")
-        for line in history
-        if line["step"] == step
-        for name in line
-    )
 
 
 def _numbers(line: Mapping[str, Any]) -> dict[str, float]:

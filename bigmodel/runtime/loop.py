@@ -14,9 +14,10 @@ import numpy as np
 from bigmodel.experiment import Batch, Experiment, InputError
 from bigmodel.runtime.checkpoints import Checkpoints
 from bigmodel.runtime.compilation import Compiled, Record
-from bigmodel.runtime.directory import RunDirectory, best_step, has_evaluation
+from bigmodel.runtime.directory import RunDirectory
 from bigmodel.runtime.errors import NotFiniteError
 from bigmodel.runtime.evaluation import evaluate
+from bigmodel.runtime.history import best_step, has_evaluation
 from bigmodel.runtime.progress import Reporter
 from bigmodel.runtime.settings import Run
 from bigmodel.runtime.signals import StopRequest

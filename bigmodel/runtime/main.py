@@ -22,10 +22,10 @@ from bigmodel.runtime.command_line import parse
 from bigmodel.runtime.compilation import compile_experiment, use_compilation_cache
 from bigmodel.runtime.curves import draw_curves
 from bigmodel.runtime.digest import params_digest
-from bigmodel.runtime.directory import SUMMARY, RunDirectory
+from bigmodel.runtime.directory import MANIFEST, SUMMARY, RunDirectory
 from bigmodel.runtime.evaluation import metric_names
 from bigmodel.runtime.loop import Trainer, check_best, init_key
-from bigmodel.runtime.manifest import manifest
+from bigmodel.runtime.manifest import changes, manifest
 from bigmodel.runtime.memory import check_fits
 from bigmodel.runtime.progress import Reporter, clock, say
 from bigmodel.runtime.settings import Settings
@@ -99,6 +99,13 @@ def start(experiment: Experiment, config: Settings, *, script: Path, stop: StopR
     check_fits(compiled.state)
     check_best(config.run, metric_names(experiment, compiled))
     directory.check_same_run(as_json, experiment.data.fingerprint)
+    facts = manifest(script=script, seed=config.seed, fingerprint=experiment.data.fingerprint)
+    changed = changes(directory.read_json(MANIFEST) or facts, facts)
+    if changed:
+        _warn(
+            f"since the run in {directory.path} began, {' and '.join(changed)} changed, so its "
+            "bits may differ from those of a new run; choose another --run.dir for one"
+        )
     finished = directory.read_json(SUMMARY)
     if finished is not None and finished["status"] in ("completed", "stopped early"):
         say(f"{directory.path}: already {finished['status']} at step {finished['step']}")
@@ -112,7 +119,6 @@ def start(experiment: Experiment, config: Settings, *, script: Path, stop: StopR
     else:
         state = checkpoints.restore(found, compiled.state)
     step = found or 0
-    facts = manifest(script=script, seed=config.seed, fingerprint=experiment.data.fingerprint)
     directory.create(as_json, facts, experiment.data.assets)
     directory.resume(step)
     total = config.run.total_steps(experiment.data.steps_per_epoch)

@@ -8,6 +8,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,20 @@ def manifest(*, script: Path, seed: int, fingerprint: str) -> dict[str, Any]:
             if (value := getattr(jax.config, name)) is not None
         },
     }
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs between two manifests that bits may depend on, in words."""
+    parts = {
+        "the code": "git",
+        "the packages": "packages",
+        "Python": "python",
+        "the device": "device_kind",
+        "the number of cores": "cores",
+        "XLA's flags": "xla_flags",
+        "JAX's flags": "jax_flags",
+    }
+    return [words for words, name in parts.items() if before.get(name) != now.get(name)]
 
 
 def _version(package: str) -> str | None:

@@ -45,6 +45,26 @@ def state_shardings(mesh: Mesh, rules: Rules, state: State) -> PyTree:
     return map_named(sharding, state)
 
 
+def gathered_shardings(mesh: Mesh, rules: Rules, params: PyTree) -> PyTree:
+    """How each parameter is laid out while a step computes: whole over ``fsdp``.
+
+    Without it XLA would spread the parameters' layout over the activations, whose batch is
+    already split over the same devices, and move them back and forth.
+    """
+
+    def sharding(path: str, leaf: Any) -> NamedSharding:
+        spec = _divisible(mesh, _spec(rules, path, leaf.ndim) or PartitionSpec(), leaf.shape)
+        return NamedSharding(mesh, PartitionSpec(*(_without_fsdp(names) for names in spec)))
+
+    return map_named(sharding, params)
+
+
+def _without_fsdp(names: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+    if isinstance(names, tuple):
+        return tuple(name for name in names if name != "fsdp") or None
+    return None if names == "fsdp" else names
+
+
 def _spec(rules: Rules, path: str, axes: int) -> PartitionSpec | None:
     """The spec of the first rule that is found in the path and has no more axes than the leaf."""
     for pattern, spec in rules:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import overload
 
 import numpy as np
 
+from bigmodel.data.batches import Batches
 from bigmodel.experiment import Batch, Data
 
 
@@ -23,29 +23,13 @@ def with_latents(data: Data, size: int) -> Data:
     A batch's latents depend on its split and its index alone, so evaluations at different
     steps, of different runs and of different seeds look at the same points.
     """
-    splits = {name: _WithLatents(name, batches, size) for name, batches in data.splits.items()}
-    return data._replace(splits=splits)
 
+    def split(name: str, batches: Sequence[Batch]) -> Batches:
+        def make(index: int) -> Batch:
+            batch = batches[index]
+            count = batch["weight"].shape[0]
+            return {**batch, "latent": latents(count, size, stream=name, index=index)}
 
-class _WithLatents(Sequence[Batch]):
-    """Batches, each with its latents, made when it is asked for."""
+        return Batches(len(batches), make)
 
-    def __init__(self, name: str, batches: Sequence[Batch], size: int) -> None:
-        self._name = name
-        self._batches = batches
-        self._size = size
-
-    def __len__(self) -> int:
-        return len(self._batches)
-
-    @overload
-    def __getitem__(self, index: int) -> Batch: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Batch]: ...
-    def __getitem__(self, index: int | slice) -> Batch | Sequence[Batch]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        place = range(len(self))[index]
-        batch = self._batches[place]
-        count = batch["weight"].shape[0]
-        return {**batch, "latent": latents(count, self._size, stream=self._name, index=place)}
+    return data._replace(splits={name: split(name, part) for name, part in data.splits.items()})

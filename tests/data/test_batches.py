@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bigmodel.data.batches import EvalBatches, epochs
+from bigmodel.data.batches import epochs, in_order
 from bigmodel.data.fingerprint import fingerprint
 from bigmodel.experiment import InputError
 
@@ -63,7 +63,7 @@ def test_arrays_of_different_lengths_are_refused():
 
 @pytest.mark.parametrize("batch_size", [1, 4, 5, 12, 50])
 def test_evaluation_weighs_every_row_once_in_batches_of_one_shape(batch_size):
-    batches = EvalBatches(ROWS, batch_size)
+    batches = in_order(ROWS, batch_size)
     assert {batch["x"].shape for batch in batches} == {(batch_size, 1)}
     assert {batch["x"].dtype for batch in batches} == {np.dtype(np.float32)}
     labels = np.concatenate([batch["label"][batch["weight"] == 1] for batch in batches])
@@ -72,7 +72,7 @@ def test_evaluation_weighs_every_row_once_in_batches_of_one_shape(batch_size):
 
 
 def test_evaluation_batches_are_a_sequence():
-    batches = EvalBatches(ROWS, 5)
+    batches = in_order(ROWS, 5)
     assert len(batches) == 3
     np.testing.assert_array_equal(batches[-1]["label"], [10, 11, 0, 0, 0])
     assert [b["label"][0] for b in batches[1:]] == [5, 10]
@@ -81,7 +81,7 @@ def test_evaluation_batches_are_a_sequence():
 
 
 def test_evaluation_prepares_what_the_model_reads():
-    batches = EvalBatches(ROWS, 5, prepare=lambda batch: batch | {"x": batch["x"] * 2})
+    batches = in_order(ROWS, 5, prepare=lambda batch: batch | {"x": batch["x"] * 2})
     np.testing.assert_array_equal(batches[0]["x"][:, 0], [0, 2, 4, 6, 8])
 
 

@@ -12,9 +12,9 @@ import pytest
 from bigmodel.experiment import InputError, Mean
 from bigmodel.runtime.checkpoints import Checkpoints
 from bigmodel.runtime.compilation import compile_experiment
-from bigmodel.runtime.directory import best_step, read_metrics
 from bigmodel.runtime.errors import NotFiniteError
 from bigmodel.runtime.evaluation import evaluate
+from bigmodel.runtime.history import best_step, read_metrics
 from bigmodel.runtime.settings import Run
 from bigmodel.sharding.mesh import MeshShape, make_mesh
 from bigmodel.training.optimizers import Optimizer

@@ -93,6 +93,16 @@ def test_a_finished_run_is_not_run_again(capsys: pytest.CaptureFixture[str]) -> 
     assert Path("a/metrics.jsonl").read_bytes() == before
 
 
+def test_what_changed_since_a_run_began_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status("--run.dir=a") == 0
+    assert capsys.readouterr().err == ""
+    manifest = json.loads(Path("a/manifest.json").read_text())
+    manifest["packages"]["jax"], manifest["git"] = "0.1", None
+    Path("a/manifest.json").write_text(json.dumps(manifest))
+    assert status("--run.dir=a") == 0
+    assert "the code and the packages changed" in capsys.readouterr().err
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 

@@ -36,7 +36,7 @@ def parse(default: Config, arguments: Sequence[str], *, description: str) -> Con
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        raise InputError(_one_line(printed.getvalue())) from None
+        raise InputError(_one_line(printed.getvalue(), type(default).__name__)) from None
 
 
 def option_names(config: Any, prefix: str = "--") -> Iterator[str]:
@@ -64,7 +64,7 @@ def _unknown(option: str, known: Sequence[str]) -> str:
     return f"there is no option {option}; {hint}--help lists them all"
 
 
-def _one_line(box: str) -> str:
+def _one_line(box: str, config: str) -> str:
     """The first paragraph of what tyro prints in a box: the message without its pointers."""
     text = []
     for line in box.splitlines():
@@ -74,4 +74,13 @@ def _one_line(box: str) -> str:
         if line.startswith(("─", "╰")):
             break
         text.append(line)
-    return re.sub(r"^Error parsing -*(\S+): ", r"--\1: ", " ".join(text))
+    message = " ".join(text)
+    found = re.match(r"Error parsing (\S+): (.*)", message)
+    if found is None:
+        return message
+    where, what = found.groups()
+    if where.startswith("--"):
+        return f"{where}: {what}"
+    # A part of the config refused a value of its own, whose option begins the message.
+    prefix = "" if what.startswith("--") else "--" if where == config else f"--{where}."
+    return prefix + what

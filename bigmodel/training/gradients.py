@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from bigmodel.experiment import Batch, InputError, Key, Mean, Metrics, PyTree, Variables
+from bigmodel.experiment import Batch, Key, Mean, Metrics, PyTree, Variables
 from bigmodel.training.optimizers import Optimizer
 
 LossAndMetrics: TypeAlias = Callable[
@@ -26,7 +26,7 @@ def mean_gradients(
     *,
     parts: int = 1,
 ) -> tuple[PyTree, Metrics, Variables]:
-    """Gradients of the loss's mean over a batch that is cut into equal parts.
+    """Gradients of the loss's mean over a batch that is cut into equal parts, which divide it.
 
     The parts go through a scan, so memory for activations is that of one part. Sums and
     counts are added up before they are divided, so the result is that of the whole batch
@@ -70,11 +70,6 @@ def _divide(sums: PyTree, count: jax.Array) -> PyTree:
 
 def _split(array: jax.Array, parts: int) -> jax.Array:
     """``[batch, ...]`` to ``[parts, batch / parts, ...]``, each device keeping its own rows."""
-    if array.shape[0] % parts:
-        raise InputError(
-            f"accumulate {parts} does not divide the batch of {array.shape[0]}; "
-            f"choose a batch size that is a multiple of {parts}"
-        )
     return array.reshape(array.shape[0] // parts, parts, *array.shape[1:]).swapaxes(0, 1)
 
 

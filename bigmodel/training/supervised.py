@@ -14,6 +14,7 @@ from bigmodel.experiment import (
     Batch,
     Data,
     Experiment,
+    InputError,
     Key,
     Mean,
     Metrics,
@@ -70,7 +71,15 @@ def supervised(
         data: training batches and evaluation splits.
         steps: length of the run, which the learning rate's schedule needs.
         show: what a person looks at at each evaluation.
+
+    Raises:
+        InputError: where the optimizer's parts do not divide the batch.
     """
+    if data.batch_size % optimizer.accumulate:
+        raise InputError(
+            f"--optimizer.accumulate {optimizer.accumulate} does not divide "
+            f"--data.batch-size {data.batch_size}; use a multiple of it"
+        )
     transform = optimizer.transform(steps)
     rate = optimizer.rate(steps)
     penalised = bool(optimizer.l1 or optimizer.l2)

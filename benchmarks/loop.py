@@ -1,6 +1,6 @@
 """What the loop costs over a bare ``for`` around the jitted step.
 
-    python benchmarks/loop.py [gpt|mlp] [--rounds 5] [--steps 100]
+    python benchmarks/loop.py [gpt|mlp] [--rounds 25] [--steps 50]
 
 The bare loop has its batches in memory, on the device, and does nothing else. The loop of the
 runtime makes batches, checks every step, writes metrics and shows progress, but neither
@@ -123,8 +123,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("model", nargs="?", choices=("gpt", "mlp"), default="gpt")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--steps", type=int, default=50)
     options = parser.parse_args()
     experiment = {"gpt": gpt, "mlp": mlp}[options.model]()
     experiment = experiment._replace(data=experiment.data._replace(splits={}))

@@ -1,6 +1,18 @@
-"""Convolutional network for classes of images (LeCun et al., 1998).
+r"""Convolutional network for classes of images (LeCun et al., 1998).
 
-python experiments/cnn.py
+    python experiments/cnn.py   # digits: 25 s on 2 cores, 98.9 % test accuracy over 5 seeds
+
+Fashion-MNIST, 11 min on 2 cores, 93.1 % test accuracy:
+
+    python launch.py run experiments/cnn.py --devices 2 -- --data.name fashion_mnist \
+        --data.flip --data.shift 1 --data.validation 0.05 --model.widths 32 64 128 \
+        --model.convolutions 1 --model.batch-norm --model.dropout 0.2 --optimizer.name muon \
+        --optimizer.learning-rate 5e-3 --optimizer.momentum 0.95 --run.epochs 14 \
+        --run.eval-every-epochs 2
+
+Your own images, one subfolder a class:
+
+    python experiments/cnn.py --data.name folder --data.path DIR
 """
 
 from __future__ import annotations
@@ -22,9 +34,9 @@ class Config(Settings):
     """An image classifier and how it is trained."""
 
     data: ImageData = ImageData(shift=1)
-    model: ConvNet = ConvNet()
+    model: ConvNet = ConvNet(dropout=0.3)
     optimizer: Optimizer = Optimizer("adamw", learning_rate=2e-3, weight_decay=0.01)
-    run: Run = Run(steps=1000, eval_every=200)
+    run: Run = Run(steps=1500, eval_every=300)
 
 
 def build(config: Config) -> Experiment:

@@ -29,6 +29,8 @@ from bigmodel.runtime.history import History, read_metrics
 CONFIG, MANIFEST, METRICS, SUMMARY = "config.json", "manifest.json", "metrics.jsonl", "summary.json"
 LAYOUT_FIELDS = ("mesh", "run.dir")
 """Parts of a config that say where a run happens, not what comes out."""
+FLUSH_SECONDS = 5.0
+"""How far what TensorBoard shows may be behind ``metrics.jsonl``."""
 
 
 class RunDirectory:
@@ -170,7 +172,7 @@ class RunDirectory:
             file.write(json.dumps(line) + "\n")
         self.history.append(line)
         self._events.scalars(step, line["time"], values)
-        self._events.flush()
+        self._events.flush(after=FLUSH_SECONDS)
 
     def show(self, step: int, shown: Shown) -> None:
         """Writes pictures and texts into ``figures/``, with the step in their names."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,33 +32,40 @@ class Events:
         self.path = directory / f"events.out.tfevents.0.{socket.gethostname()}"
         with naming(self.path):
             self._writer = RecordWriter(str(self.path))
+        self._flushed = time.monotonic()
         self._event(0.0, file_version="brain.Event:2")
 
-    def scalars(self, step: int, time: float, values: Mapping[str, float]) -> None:
+    def scalars(self, step: int, at: float, values: Mapping[str, float]) -> None:
         """Writes numbers by name."""
         from tensorboardX.proto.summary_pb2 import Summary
 
         value = [Summary.Value(tag=tag, simple_value=number) for tag, number in values.items()]
-        self._event(time, step=step, summary=Summary(value=value))
+        self._event(at, step=step, summary=Summary(value=value))
 
-    def picture(self, step: int, time: float, name: str, pixels: np.ndarray) -> None:
+    def picture(self, step: int, at: float, name: str, pixels: np.ndarray) -> None:
         """Writes uint8 pixels, ``[height, width]`` or ``[height, width, 3]``."""
         from tensorboardX.summary import image
 
         pixels = pixels if pixels.ndim == 3 else pixels[:, :, None]
-        self._event(time, step=step, summary=image(name, pixels, dataformats="HWC"))
+        self._event(at, step=step, summary=image(name, pixels, dataformats="HWC"))
 
-    def text(self, step: int, time: float, name: str, text: str) -> None:
+    def text(self, step: int, at: float, name: str, text: str) -> None:
         """Writes a text, shown as it is."""
         from tensorboardX.summary import text as summary
 
         indented = "".join(f"    {line}\n" for line in text.splitlines())
-        self._event(time, step=step, summary=summary(name, indented))
+        self._event(at, step=step, summary=summary(name, indented))
 
-    def flush(self) -> None:
-        """Hands what was written to the operating system."""
-        with naming(self.path):
-            self._writer.flush()
+    def flush(self, *, after: float = 0.0) -> None:
+        """Writes out what is buffered, if that was last done more than ``after`` seconds ago.
+
+        The writer syncs the disk then, which is too slow for every step.
+        """
+        now = time.monotonic()
+        if now - self._flushed >= after:
+            self._flushed = now
+            with naming(self.path):
+                self._writer.flush()
 
     def close(self) -> None:
         """Closes the file."""
@@ -66,7 +74,7 @@ class Events:
 
     def _event(
         self,
-        time: float,
+        at: float,
         *,
         step: int = 0,
         summary: Summary | None = None,
@@ -74,6 +82,6 @@ class Events:
     ) -> None:
         from tensorboardX.proto.event_pb2 import Event
 
-        event = Event(wall_time=time, step=step, summary=summary, file_version=file_version)
+        event = Event(wall_time=at, step=step, summary=summary, file_version=file_version)
         with naming(self.path):
             self._writer.write(event.SerializeToString())

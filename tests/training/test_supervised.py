@@ -69,7 +69,7 @@ def test_gradients_are_those_of_the_mean_however_it_is_accumulated(accumulate: i
 
 
 def test_accumulation_that_does_not_divide_the_batch_is_refused() -> None:
-    with pytest.raises(InputError, match="accumulate 5 does not divide --data.batch-size 12"):
+    with pytest.raises(InputError, match=r"accumulate 5 does not divide --data.batch-size 12"):
         step(Optimizer(accumulate=5))
 
 

@@ -18,7 +18,11 @@ class StorageError(RuntimeError):
 
 
 class NotFiniteError(RuntimeError):
-    """A loss, gradient or parameter is infinite or not a number."""
+    """A loss, gradient or parameter is infinite or not a number after the update ``step``."""
+
+    def __init__(self, message: str, step: int) -> None:
+        super().__init__(message)
+        self.step = step
 
 
 @contextlib.contextmanager

@@ -101,9 +101,10 @@ class Trainer:
         key = self.compiled.place_scalar(step_key(self.seed))
         index = self.compiled.place_scalar(np.int32(start))
         step, unread = start, None
+        evaluated = True
         if self.plan.evaluates(start) and not has_evaluation(history, start):
-            self._evaluate(state, start)
-        ended = self._ended(start)
+            evaluated = self._evaluate(state, start)
+        ended = self._ended(start) if evaluated else None
         batches = self._batches(start)
         while ended is None and not self.stop.requested:
             state, index, record = self.compiled.step(state, next(batches), key, index)
@@ -115,8 +116,8 @@ class Trainer:
                 self._read(*unread)
                 unread = None
                 if self.plan.evaluates(step):
-                    self._evaluate(state, step)
-                ended = self._ended(step)
+                    evaluated = self._evaluate(state, step)
+                ended = self._ended(step) if evaluated else None
                 if self.plan.saves(step) or ended or self._is_best(step):
                     self._save(state, step)
         if unread is not None:
@@ -144,7 +145,8 @@ class Trainer:
             inner = [name for name in diverged if name != "loss"]
             raise NotFiniteError(
                 f"not finite at step {step}: {first}"
-                + (f"; first {inner[0]}" if first == "loss" and inner else "")
+                + (f"; first {inner[0]}" if first == "loss" and inner else ""),
+                step,
             )
         self.reporter.moved(step)
         if self.plan.logs(step):
@@ -157,17 +159,19 @@ class Trainer:
                 values["steps_per_second"] = round(speed, 3)
             self.directory.log(step, values, seconds=self.timer.total)
 
-    def _evaluate(self, state: Any, step: int) -> None:
-        """Evaluates and shows, unless a signal says to stop; a resume then does it."""
+    def _evaluate(self, state: Any, step: int) -> bool:
+        """Evaluates and shows; false where a signal says to stop, and a resume then does it."""
         with self.timer.paused():
             values = evaluate(
                 self.experiment, self.compiled, state, cancelled=lambda: self.stop.requested
             )
-            if values is not None:
-                self.directory.show(step, self.experiment.show(state))
-        if values is not None:
+            if values is None:
+                return False
+            self.directory.show(step, self.experiment.show(state))
+        if values:
             self.directory.log(step, values, seconds=self.timer.total)
             self.reporter.evaluated(step, values)
+        return True
 
     def _save(self, state: Any, step: int) -> None:
         with self.timer.paused():

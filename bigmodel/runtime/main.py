@@ -144,9 +144,14 @@ def start(experiment: Experiment, config: Settings, *, script: Path, stop: StopR
             checkpoints.wait()
             last = checkpoints.steps()
             kept = f"the checkpoint of step {last[-1]} is kept" if last else "no checkpoint yet"
-            summary = {"status": "not finite", "reason": str(error), "step": step}
+            summary = {
+                "status": "not finite",
+                "reason": str(error),
+                "step": error.step,
+                "seconds": round(trainer.timer.total, 3),
+            }
             directory.finish(summary, draw_curves)
-            raise errors.NotFiniteError(f"{error}; {kept}") from None
+            raise errors.NotFiniteError(f"{error}; {kept}", error.step) from None
         finally:
             if not stop.at_once:
                 directory.close()
@@ -154,7 +159,8 @@ def start(experiment: Experiment, config: Settings, *, script: Path, stop: StopR
     if ended is None:
         assert stop.number is not None
         name = signal.Signals(stop.number).name
-        say(f"stopped by {name} at step {step}, saved; the same command goes on from there")
+        saved = f"at step {step}, saved" if step else "before the first step"
+        say(f"stopped by {name} {saved}; the same command goes on from there")
         return errors.INTERRUPTED if stop.number == signal.SIGINT else errors.DONE
     summary = summarize(trainer, state, step, ended)
     directory.finish(summary, draw_curves)

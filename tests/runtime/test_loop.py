@@ -15,6 +15,7 @@ from bigmodel.runtime.compilation import compile_experiment
 from bigmodel.runtime.errors import NotFiniteError
 from bigmodel.runtime.evaluation import evaluate
 from bigmodel.runtime.history import best_step, read_metrics
+from bigmodel.runtime.loop import Trainer
 from bigmodel.runtime.settings import Run
 from bigmodel.sharding.mesh import MeshShape, make_mesh
 from bigmodel.training.optimizers import Optimizer
@@ -81,6 +82,32 @@ def test_patience_stops_early_and_a_resume_knows_it(tmp_path: Path) -> None:
     assert summary(tmp_path)["step"] == 40
 
 
+def test_a_run_that_is_stopped_in_its_last_evaluation_is_not_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate = Trainer._evaluate
+
+    def stopping(self: Trainer, state, step: int) -> bool:
+        if step == 40:
+            self.stop.number = 15
+        return evaluate(self, state, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_evaluate", stopping)
+        assert linear.run(tmp_path) == 0
+    assert not (tmp_path / "summary.json").exists()
+    assert 40 not in lines(tmp_path, "test/loss")
+    assert linear.run(tmp_path) == 0
+    assert list(lines(tmp_path, "test/loss")) == [10, 20, 30, 40]
+
+
+def test_an_experiment_without_evaluation_splits_runs(tmp_path: Path) -> None:
+    one = linear.experiment()
+    one = one._replace(data=one.data._replace(splits={}))
+    assert linear.run(tmp_path, one=one) == linear.run(tmp_path, one=one) == 0
+    assert list(lines(tmp_path, "train/loss")) == [1, 10, 20, 30, 40]
+
+
 def test_the_best_of_equal_values_is_the_first() -> None:
     history = [{"step": s, "validation/loss": v} for s, v in ((1, 3.0), (2, 1.0), (3, 1.0))]
     assert best_step(history, "validation/loss", maximize=False) == (2, 1.0, 1)
@@ -117,6 +144,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_cause(tmp_path: P
     assert "checkpoint of step 10 is kept" in message
     assert saved(tmp_path) == [10]
     assert summary(tmp_path)["status"] == "not finite"
+    assert summary(tmp_path)["step"] == 14
     assert max(lines(tmp_path, "train/loss")) == 10
 
 

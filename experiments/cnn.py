@@ -35,7 +35,8 @@ class Config(Settings):
 
     data: ImageData = ImageData(shift=1)
     model: ConvNet = ConvNet(dropout=0.3)
-    optimizer: Optimizer = Optimizer("adamw", learning_rate=2e-3, weight_decay=0.01)
+    # Some gradients are next to nothing here; a smaller eps would let Adam amplify rounding.
+    optimizer: Optimizer = Optimizer("adamw", learning_rate=2e-3, weight_decay=0.01, eps=1e-6)
     run: Run = Run(steps=1500, eval_every=300)
 
 

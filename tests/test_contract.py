@@ -169,6 +169,17 @@ def test_losses_do_not_depend_on_the_mesh(script: Path, layout: MeshShape) -> No
     assert sharded == (layout.fsdp > 1)
 
 
+@each_script
+@pytest.mark.slow
+def test_losses_of_the_default_config_do_not_depend_on_the_mesh(script: Path) -> None:
+    config = load(script).Config()
+    built = Built(load(script), config, load(script).build(config))
+    alone, _ = losses(built, MeshShape(1), 20)
+    for layout in (MeshShape(8), MeshShape(2, 4)):
+        spread, _ = losses(built, layout, 20)
+        np.testing.assert_allclose(spread, alone, rtol=1e-5)
+
+
 @functools.cache
 def single_device_losses(script: Path) -> tuple[list[float], Any]:
     return losses(build(script), MeshShape(1), 20)

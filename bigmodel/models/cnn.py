@@ -13,13 +13,16 @@ from jaxtyping import Array, Float
 from bigmodel.experiment import InputError, Model, Rules
 from bigmodel.models import linen
 from bigmodel.models.convolution import Conv
-from bigmodel.models.pooling import max_pool
+from bigmodel.models.pooling import max_pool, mean_pool
 
 PARTITION: Rules = (
     (r"conv_\d+/kernel$", P(None, None, None, "fsdp")),
     (r"(dense|head)/kernel$", P("fsdp", None)),
     (r"(bias|scale)$", P()),
 )
+
+ACTIVATIONS = {"relu": nn.relu, "silu": nn.silu}
+POOLINGS = {"max": max_pool, "mean": mean_pool}
 
 Images = Float[Array, "batch height width channel"]
 
@@ -38,6 +41,10 @@ class ConvNet:
     """probability with which a unit is dropped before either dense layer, in training"""
     batch_norm: bool = False
     """whether batch normalization (Ioffe and Szegedy, 2015) follows each convolution"""
+    activation: Literal["relu", "silu"] = "relu"
+    """after each convolution and the dense layer"""
+    pooling: Literal["max", "mean"] = "max"
+    """max: where two values differ in their last bit, rounding decides which gets the gradient"""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """type of the computation; parameters and logits are float32"""
 
@@ -63,6 +70,8 @@ class ConvNet:
             classes=classes,
             rate=self.dropout,
             batch_norm=self.batch_norm,
+            activation=self.activation,
+            pooling=self.pooling,
             dtype=jnp.dtype(self.dtype),
         )
 
@@ -76,12 +85,22 @@ class CNN(nn.Module):
     classes: int
     rate: float
     batch_norm: bool
+    activation: Literal["relu", "silu"]
+    pooling: Literal["max", "mean"]
     dtype: jnp.dtype
 
     def setup(self) -> None:
         """Name the layers, which both methods share."""
         self.blocks = [
-            Block(width, self.convolutions, self.batch_norm, self.dtype) for width in self.widths
+            Block(
+                width,
+                self.convolutions,
+                batch_norm=self.batch_norm,
+                activation=self.activation,
+                pooling=self.pooling,
+                dtype=self.dtype,
+            )
+            for width in self.widths
         ]
         self.dense = nn.Dense(self.width, dtype=self.dtype)
         self.head = nn.Dense(self.classes, dtype=self.dtype)
@@ -97,15 +116,17 @@ class CNN(nn.Module):
         for block in self.blocks:
             x = block(x, train=train)
         x = self.dropout(x.reshape(len(x), -1), deterministic=not train)
-        return nn.relu(self.dense(x)).astype(jnp.float32)
+        return ACTIVATIONS[self.activation](self.dense(x)).astype(jnp.float32)
 
 
 class Block(nn.Module):
-    """Convolutions of one width, each with its rectifier, then pooling while there are pixels."""
+    """Convolutions of one width, each with its activation, then pooling while there are pixels."""
 
     width: int
     convolutions: int
     batch_norm: bool
+    activation: Literal["relu", "silu"]
+    pooling: Literal["max", "mean"]
     dtype: jnp.dtype
 
     @nn.compact
@@ -126,5 +147,5 @@ class Block(nn.Module):
                 )
                 # Statistics of bfloat16 would lose most of their digits.
                 x = norm(x.astype(jnp.float32)).astype(self.dtype)
-            x = nn.relu(x)
-        return max_pool(x) if min(x.shape[1:3]) > 1 else x
+            x = ACTIVATIONS[self.activation](x)
+        return POOLINGS[self.pooling](x) if min(x.shape[1:3]) > 1 else x

@@ -17,3 +17,12 @@ def max_pool(
     height, width = height // 2, width // 2
     x = x[:, : 2 * height, : 2 * width]
     return x.reshape(batch, height, 2, width, 2, channels).max(axis=(2, 4))
+
+
+def mean_pool(
+    x: Float[Array, "batch height width channel"],
+) -> Float[Array, "batch height/2 width/2 channel"]:
+    """The mean of each window of 2x2; an odd last row or column is left out."""
+    batch, height, width, channels = x.shape
+    x = x[:, : height // 2 * 2, : width // 2 * 2]
+    return x.reshape(batch, height // 2, 2, width // 2, 2, channels).mean(axis=(2, 4))

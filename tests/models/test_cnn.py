@@ -94,7 +94,9 @@ def test_dropout_is_for_training_alone():
 def batch_norm_block():
     """A block, its variables with random statistics, and what its normalization reads."""
     x = images(8, 6, 6, 2)["image"]
-    block = Block(4, 1, batch_norm=True, dtype=jnp.dtype(jnp.float32))
+    block = Block(
+        4, 1, batch_norm=True, activation="relu", pooling="max", dtype=jnp.dtype(jnp.float32)
+    )
     variables = block.init(KEY, x, train=False)
     variables = jax.tree.map(lambda v: v + RNG.random(v.shape, np.float32), variables)
     kernel = variables["params"]["conv_0"]["kernel"]

@@ -55,7 +55,10 @@ def build(config: Config) -> Experiment:
     )
 
 
-TINY = ("--model.widths", "4", "8", "--model.dense=16", "--data.batch-size=32", "--run.steps=60")
+TINY = (
+    "--model.widths", "8", "16", "--model.dense=16", "--data.batch-size=32",
+    "--optimizer.learning-rate=5e-3", "--run.steps=60",
+)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -86,7 +86,9 @@ def _git(folder: Path) -> dict[str, str] | None:
     if commit is None:
         return None
     diff = _run_git(folder, "diff", "HEAD")
-    untracked = _run_git(folder, "ls-files", "--others", "--exclude-standard", "--full-name", ":/")
+    untracked = _run_git(
+        folder, "ls-files", "--others", "--exclude-standard", "--full-name", ":/*.py"
+    )
     return {"commit": commit.strip(), "diff": diff or "", "untracked": (untracked or "").strip()}
 
 

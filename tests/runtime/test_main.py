@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from bigmodel.experiment import Experiment, InputError
 from bigmodel.runtime.errors import StorageError
 from bigmodel.runtime.main import default_directory, main, to_json
+from bigmodel.runtime.manifest import changes, manifest
 from bigmodel.runtime.settings import Settings
 from bigmodel.sharding.mesh import MeshShape
 from bigmodel.training.optimizers import Optimizer
@@ -101,6 +102,18 @@ def test_what_changed_since_a_run_began_is_said(capsys: pytest.CaptureFixture[st
     Path("a/manifest.json").write_text(json.dumps(manifest))
     assert status("--run.dir=a") == 0
     assert "the code and the packages changed" in capsys.readouterr().err
+
+
+def test_a_run_directory_inside_the_repository_is_no_change_of_the_code(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", "."], check=True)
+    author = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run(["git", *author, "commit", "-q", "--allow-empty", "-m", "a"], check=True)
+    facts = {"script": tmp_path / "one.py", "seed": 0, "fingerprint": ""}
+    before = manifest(**facts)
+    (tmp_path / "metrics.jsonl").write_text("{}")
+    assert changes(before, manifest(**facts)) == []
+    (tmp_path / "one.py").write_text("")
+    assert changes(before, manifest(**facts)) == ["the code"]
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -56,7 +56,23 @@ class Mean(NamedTuple):
     count: Any
 
 
-Metrics: TypeAlias = Mapping[str, Mean]
+class Rows(NamedTuple):
+    """One row for each example, gathered over all batches of an evaluation split, in order.
+
+    For what is no mean over examples, such as the area under a ROC curve. ``values`` is an
+    array, or arrays by name, with the example on the first axis; rows of ``weight`` 0, which
+    is ``[batch]``, are left out.
+    """
+
+    values: Any
+    weight: Any
+
+
+Metrics: TypeAlias = Mapping[str, "Mean | Rows"]
+"""What a step measured, by name. Training steps have means only."""
+
+Results: TypeAlias = Mapping[str, "float | str | np.ndarray"]
+"""What comes of an evaluation, by name: numbers, and text and pixels as in ``Shown``."""
 
 
 class Model(NamedTuple):
@@ -107,9 +123,13 @@ def nothing_to_show(state: State) -> Shown:
     return {}
 
 
-def scalars(means: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """The ``summarize`` of an experiment whose metrics are plain means."""
-    return {name: float(value) for name, value in means.items()}
+def scalars(measured: Metrics) -> dict[str, float]:
+    """The means of an evaluation as numbers: the ``summarize`` of most experiments."""
+    return {
+        name: float(metric.total / metric.count)
+        for name, metric in measured.items()
+        if isinstance(metric, Mean)
+    }
 
 
 class Experiment(NamedTuple):
@@ -118,6 +138,9 @@ class Experiment(NamedTuple):
     ``train_step`` also returns the gradients. The loop reads no more of them than which are
     finite, inside the compiled step, so that a run that diverges can name the first
     parameter that did; the compiler removes the rest.
+
+    ``summarize`` turns what ``eval_step`` measured, put together over a whole split in
+    float64, into results: numbers become metrics, text and pixels figures.
     """
 
     init: Callable[[Key], Any]
@@ -126,4 +149,4 @@ class Experiment(NamedTuple):
     data: Data
     partition: Rules
     show: Callable[[Any], Shown] = nothing_to_show
-    summarize: Callable[[Mapping[str, np.ndarray]], Mapping[str, float]] = scalars
+    summarize: Callable[[Metrics], Results] = scalars

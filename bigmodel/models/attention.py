@@ -1,4 +1,4 @@
-"""Causal multi-head self-attention with a window, rotary positions and an explicit cache."""
+"""Multi-head attention: to any memory by a mask, or causal with a window and a cache."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def attend(
     query: Heads,
     key: Float[Array, "batch source heads size"],
     value: Float[Array, "batch source heads size"],
-    mask: Bool[Array, "time source"],
+    mask: Bool[Array, "#batch #time source"],
 ) -> Heads:
     """``softmax(query key^T / sqrt(size)) value`` where ``mask`` is true (Vaswani et al., 2017).
 
@@ -68,7 +68,7 @@ def attend(
     """
     scores = jnp.einsum("bthd,bshd->bhts", query, key, preferred_element_type=jnp.float32)
     scores = scores * query.shape[-1] ** -0.5
-    scores = jnp.where(mask[None, None], scores, jnp.finfo(jnp.float32).min)
+    scores = jnp.where(mask[:, None], scores, jnp.finfo(jnp.float32).min)
     highest = jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True))
     weights = jnp.exp(scores - highest)
     total = weights.sum(axis=-1)
@@ -100,6 +100,38 @@ def remember(cache: Cache, keys: Heads, values: Heads, *, seen: Int[Array, ""]) 
         cache.keys.at[:, slots].set(keys[:, -kept:], unique_indices=True),
         cache.values.at[:, slots].set(values[:, -kept:], unique_indices=True),
     )
+
+
+class Attention(nn.Module):
+    """Attention of each position to a memory: the sequence itself, or another one.
+
+    It has no biases: the softmax cancels a key bias, so that its gradient would be nothing
+    but rounding noise.
+    """
+
+    heads: int
+    dtype: jnp.dtype
+    output_init: nn.initializers.Initializer
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "batch time width"],
+        memory: Float[Array, "batch source width"],
+        mask: Bool[Array, "#batch #time source"],
+    ) -> Float[Array, "batch time width"]:
+        """What the memory holds for each position of ``x``, of those that its mask lets it see."""
+        width = x.shape[-1]
+
+        def project(name: str, read: Float[Array, "batch length width"]) -> Heads:
+            projected = nn.Dense(width, use_bias=False, dtype=self.dtype, name=name)(read)
+            return projected.reshape(*read.shape[:2], self.heads, width // self.heads)
+
+        query, key, value = project("query", x), project("key", memory), project("value", memory)
+        output = nn.Dense(
+            width, use_bias=False, dtype=self.dtype, kernel_init=self.output_init, name="output"
+        )
+        return output(attend(query, key, value, mask).reshape(x.shape))
 
 
 class CausalAttention(nn.Module):
@@ -145,7 +177,7 @@ class CausalAttention(nn.Module):
             query, key = rotate(query, by), rotate(key, by)
         if cache is None:
             mask = window_mask(positions, positions, window=self.window)
-            mixed = attend(query, key, value, mask)
+            mixed = attend(query, key, value, mask[None])
         else:
             seen = positions[0]
             before = cached_positions(seen, window=self.window)
@@ -153,7 +185,7 @@ class CausalAttention(nn.Module):
             mask = window_mask(positions, sources, window=self.window)
             keys = jnp.concatenate([cache.keys, key], axis=1)
             values = jnp.concatenate([cache.values, value], axis=1)
-            mixed = attend(query, keys, values, mask)
+            mixed = attend(query, keys, values, mask[None])
             cache = remember(cache, key, value, seen=seen)
         output = nn.Dense(
             width, use_bias=False, dtype=self.dtype, kernel_init=self.output_init, name="output"

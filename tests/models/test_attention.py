@@ -42,13 +42,13 @@ def test_attention_is_the_formula(window):
     mask = window_mask(positions(8), positions(8), window=window)
     np.testing.assert_array_equal(mask, causal)
     expected = plain_attention(query, key, value, causal)
-    np.testing.assert_allclose(attend(query, key, value, mask), expected, atol=2e-6)
+    np.testing.assert_allclose(attend(query, key, value, mask[None]), expected, atol=2e-6)
 
 
 def test_attention_of_large_scores_is_finite_and_exact():
     query, key, value = (normal(seed, 1, 6, 1, 4) for seed in range(3))
     mask = window_mask(positions(6), positions(6), window=6)
-    mixed = attend(1e4 * query, key, value, mask)
+    mixed = attend(1e4 * query, key, value, mask[None])
     scores = np.einsum("td,sd->ts", query[0, :, 0], key[0, :, 0])
     likeliest = np.where(np.asarray(mask), scores, -np.inf).argmax(axis=1)
     np.testing.assert_allclose(mixed[0, :, 0], value[0, likeliest, 0], atol=1e-5)
@@ -58,7 +58,7 @@ def test_gradient_of_attention_is_that_of_finite_differences():
     query, key, value = (normal(seed, 1, 5, 2, 4) for seed in range(3))
     mask = window_mask(positions(5), positions(5), window=4)
     check_grads(
-        lambda *qkv: attend(*qkv, mask), (query, key, value), order=1, modes=["rev"], rtol=1e-2
+        lambda *qkv: attend(*qkv, mask[None]), (query, key, value), order=1, modes=["rev"], rtol=1e-2
     )
 
 

@@ -1,0 +1,51 @@
+"""The block of a transformer encoder, which BERT, ViT and translation share."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Bool, Float
+
+from bigmodel.experiment import Rules
+from bigmodel.models.attention import Attention
+from bigmodel.models.feed_forward import Activation, FeedForward, residual_init
+from bigmodel.models.norm import LayerNorm
+
+BLOCK_PARTITION: Rules = (
+    (r"(query|key|value|gate|up)/kernel$", P("fsdp", None)),
+    (r"(output|down)/kernel$", P(None, "fsdp")),
+    (r"norm\w*/(scale|bias)$", P()),
+)
+"""Rules for the parameters of attention, feed-forward networks and norms."""
+
+
+class EncoderBlock(nn.Module):
+    """``x + attention(norm(x))``, then ``x + feed_forward(norm(x))``: pre-norm (Xiong et al., 2020).
+
+    ``layers`` is the number of such blocks in the network, which scales the initial weights.
+    """
+
+    heads: int
+    hidden: int
+    layers: int
+    activation: Activation
+    dropout: float
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "batch time width"],
+        mask: Bool[Array, "#batch #time time"],
+        train: bool,
+    ) -> Float[Array, "batch time width"]:
+        """The block's output; a position sees those where its row of the mask is true."""
+        dropout = nn.Dropout(self.dropout, deterministic=not train)
+        init = residual_init(self.layers)
+        normed = LayerNorm(self.dtype, name="norm_attention")(x)
+        attention = Attention(self.heads, self.dtype, init, name="attention")
+        x = x + dropout(attention(normed, normed, mask))
+        normed = LayerNorm(self.dtype, name="norm_feed_forward")(x)
+        network = FeedForward(self.hidden, self.activation, self.dtype, init, name="feed_forward")
+        return x + dropout(network(normed))

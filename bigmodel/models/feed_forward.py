@@ -1,0 +1,55 @@
+"""The feed-forward network of a transformer's block."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+Activation: TypeAlias = Literal["relu", "gelu", "squared_relu", "swiglu"]
+
+
+def squared_relu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """``max(x, 0)^2`` (So et al., 2021)."""
+    return jnp.square(nn.relu(x))
+
+
+def residual_init(layers: int) -> nn.initializers.Initializer:
+    """The initial weights of the last map of each branch in ``layers`` blocks of two branches.
+
+    Each of the ``2 * layers`` sums into the residual stream adds variance; together they add
+    that of one.
+    """
+    return nn.initializers.variance_scaling(0.5 / layers, "fan_in", "truncated_normal")
+
+
+class FeedForward(nn.Module):
+    """``down(activation(up(x)))``; for swiglu ``down(silu(gate(x)) * up(x))`` (Shazeer, 2020)."""
+
+    hidden: int
+    activation: Activation
+    dtype: jnp.dtype
+    output_init: nn.initializers.Initializer
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*batch width"]) -> Float[Array, "*batch width"]:
+        """The network at each position alone."""
+
+        def widen(name: str) -> Float[Array, "*batch hidden"]:
+            return nn.Dense(self.hidden, use_bias=False, dtype=self.dtype, name=name)(x)
+
+        if self.activation == "swiglu":
+            inner = nn.silu(widen("gate")) * widen("up")
+        else:
+            function = {"relu": nn.relu, "gelu": nn.gelu, "squared_relu": squared_relu}
+            inner = function[self.activation](widen("up"))
+        down = nn.Dense(
+            x.shape[-1],
+            use_bias=False,
+            dtype=self.dtype,
+            kernel_init=self.output_init,
+            name="down",
+        )
+        return down(inner)

@@ -10,13 +10,17 @@ from bigmodel.experiment import Batch, Key, Model, PyTree, Rules, Variables
 
 
 def model(
-    module: nn.Module, *, inputs: str = "image", partition: Rules, method: str | None = None
+    module: nn.Module,
+    *,
+    inputs: str | tuple[str, ...] = "image",
+    partition: Rules,
+    method: str | None = None,
 ) -> Model:
-    """Wrap a module that is called as ``module(x, train=bool)``.
+    """Wrap a module that is called as ``module(x, train=bool)``, with an ``x`` for each input.
 
     Args:
         module: The module. Its random numbers come from the stream ``dropout``.
-        inputs: The name of the array in the batch that the module reads.
+        inputs: The name of the array in the batch that the module reads, or of several.
         partition: Rules that cover every parameter of the module.
         method: The method that ``apply`` calls, ``__call__`` unless told. ``init`` always
             makes the variables of the whole module, so that models which differ in the
@@ -26,18 +30,21 @@ def model(
         The model. Collections other than ``params`` change in training only.
     """
 
+    names = (inputs,) if isinstance(inputs, str) else inputs
+
     def init(key: Key, batch: Batch) -> Variables:
-        return module.init({"params": key}, batch[inputs], train=False)
+        return module.init({"params": key}, *(batch[name] for name in names), train=False)
 
     def apply(
         variables: Variables, batch: Batch, *, train: bool, key: Key | None = None
     ) -> tuple[PyTree, Variables]:
         options: dict[str, Any] = {"train": train, "method": method}
+        arrays = [batch[name] for name in names]
         if key is not None:
             options["rngs"] = {"dropout": key}
         mutable = [name for name in variables if name != "params"] if train else []
         if not mutable:
-            return module.apply(variables, batch[inputs], **options), {}
-        return module.apply(variables, batch[inputs], mutable=mutable, **options)
+            return module.apply(variables, *arrays, **options), {}
+        return module.apply(variables, *arrays, mutable=mutable, **options)
 
     return Model(init, apply, partition)

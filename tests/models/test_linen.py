@@ -84,3 +84,18 @@ def test_inputs_names_the_array_that_is_read():
     model = linen.model(Tiny(), inputs="tokens", partition=RULES)
     with pytest.raises(KeyError, match="tokens"):
         model.init(jax.random.key(0), BATCH)
+
+
+def test_several_inputs_are_read_in_their_order():
+    class Difference(nn.Module):
+        @nn.compact
+        def __call__(self, a, b, *, train):
+            del train
+            return nn.Dense(2)(a) - b
+
+    model = linen.model(Difference(), inputs=("image", "other"), partition=RULES)
+    batch = {"other": np.ones((2, 2), np.float32), **BATCH}
+    variables = model.init(jax.random.key(0), batch)
+    dense = variables["params"]["Dense_0"]
+    expected = BATCH["image"] @ np.asarray(dense["kernel"]) - 1
+    np.testing.assert_allclose(model.apply(variables, batch, train=False)[0], expected, rtol=1e-5)

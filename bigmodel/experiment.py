@@ -68,8 +68,11 @@ class Rows(NamedTuple):
     weight: Any
 
 
-Metrics: TypeAlias = Mapping[str, "Mean | Rows"]
-"""What a step measured, by name. Training steps have means only."""
+Metrics: TypeAlias = Mapping[str, Mean]
+"""What a training step measured, by name."""
+
+Measured: TypeAlias = Mapping[str, Mean | Rows]
+"""What an evaluation measured, by name."""
 
 Results: TypeAlias = Mapping[str, "float | str | np.ndarray"]
 """What comes of an evaluation, by name: numbers, and text and pixels as in ``Shown``."""
@@ -123,7 +126,7 @@ def nothing_to_show(state: State) -> Shown:
     return {}
 
 
-def scalars(measured: Metrics) -> dict[str, float]:
+def scalars(measured: Measured) -> dict[str, float]:
     """The means of an evaluation as numbers: the ``summarize`` of most experiments."""
     return {
         name: float(metric.total / metric.count)
@@ -145,8 +148,8 @@ class Experiment(NamedTuple):
 
     init: Callable[[Key], Any]
     train_step: Callable[[Any, Batch, Key], tuple[Any, Metrics, PyTree]]
-    eval_step: Callable[[Any, Batch], Metrics]
+    eval_step: Callable[[Any, Batch], Measured]
     data: Data
     partition: Rules
     show: Callable[[Any], Shown] = nothing_to_show
-    summarize: Callable[[Metrics], Results] = scalars
+    summarize: Callable[[Measured], Results] = scalars

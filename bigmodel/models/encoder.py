@@ -21,7 +21,7 @@ BLOCK_PARTITION: Rules = (
 
 
 class EncoderBlock(nn.Module):
-    """``x + attention(norm(x))``, then ``x + feed_forward(norm(x))``: pre-norm (Xiong et al., 2020).
+    """``x + attention(norm(x))``, then ``x + feed_forward(norm(x))`` (Xiong et al., 2020).
 
     ``layers`` is the number of such blocks in the network, which scales the initial weights.
     """

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from bigmodel.experiment import Array, Batch, Experiment, Key, Metrics, PyTree
+from bigmodel.experiment import Array, Batch, Experiment, Key, Measured, Metrics, PyTree
 from bigmodel.sharding.mesh import batch_sharding, replicated
 from bigmodel.sharding.rules import gathered_shardings, state_shardings
 from bigmodel.tree import named_leaves
@@ -40,7 +40,7 @@ class Compiled(NamedTuple):
 
     init: Callable[[Key], Any]
     step: Callable[[Any, Batch, Key, Array], tuple[Any, Array, Record]]
-    evaluate: Callable[[Any, Batch], Metrics]
+    evaluate: Callable[[Any, Batch], Measured]
     place: Callable[[Batch], Batch]
     place_scalar: Callable[[Any], Array]
     state: PyTree

@@ -162,15 +162,15 @@ class Trainer:
     def _evaluate(self, state: Any, step: int) -> bool:
         """Evaluates and shows; false where a signal says to stop, and a resume then does it."""
         with self.timer.paused():
-            values = evaluate(
+            found = evaluate(
                 self.experiment, self.compiled, state, cancelled=lambda: self.stop.requested
             )
-            if values is None:
+            if found is None:
                 return False
-            self.directory.show(step, self.experiment.show(state))
-        if values:
-            self.directory.log(step, values, seconds=self.timer.total)
-            self.reporter.evaluated(step, values)
+            self.directory.show(step, {**self.experiment.show(state), **found.shown})
+        if found.values:
+            self.directory.log(step, found.values, seconds=self.timer.total)
+            self.reporter.evaluated(step, found.values)
         return True
 
     def _save(self, state: Any, step: int) -> None:

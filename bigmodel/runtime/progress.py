@@ -10,6 +10,9 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+# More metrics than these are shown on a line for each split.
+LINE = 6
+
 
 class Reporter:
     """Shows the step, the loss, the speed and the remaining time.
@@ -61,8 +64,13 @@ class Reporter:
 
     def evaluated(self, step: int, values: Mapping[str, float]) -> None:
         """Shows the metrics of an evaluation."""
-        text = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
-        self.line(f"step {step}/{self._total}  {text}")
+        splits: dict[str, list[str]] = {}
+        for name, value in values.items():
+            splits.setdefault(name.partition("/")[0], []).append(f"{name} {value:.4f}")
+        if len(values) <= LINE:
+            splits = {"": [text for named in splits.values() for text in named]}
+        for named in splits.values():
+            self.line(f"step {step}/{self._total}  {'  '.join(named)}")
 
     def line(self, text: str) -> None:
         """Prints a line that stays."""

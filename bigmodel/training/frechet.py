@@ -6,14 +6,12 @@ are exact sums over the examples, so any split into batches gives the same dista
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from bigmodel.experiment import Mean
+from bigmodel.experiment import Mean, Measured, Rows, scalars
 
 
 def moments(
@@ -57,21 +55,21 @@ def frechet_distance(
     return max(0.0, float(difference @ difference + traces - 2 * shared))
 
 
-def summarize(means: Mapping[str, np.ndarray]) -> dict[str, float]:
+def summarize(measured: Measured) -> dict[str, float]:
     """The distance from the moments ``real_*`` and ``generated_*``; other means as they are.
 
     The covariances are those of the population: divided by the number of examples.
     """
-    rest = {
-        name: float(value)
-        for name, value in means.items()
-        if not name.startswith(("real_", "generated_"))
-    }
-    real = _gaussian(means["real_mean"], means["real_square"])
-    generated = _gaussian(means["generated_mean"], means["generated_square"])
-    return {**rest, "frechet_distance": frechet_distance(*real, *generated)}
+    rest = {n: m for n, m in measured.items() if not n.startswith(("real_", "generated_"))}
+    real, generated = (_gaussian(measured, name) for name in ("real", "generated"))
+    return {**scalars(rest), "frechet_distance": frechet_distance(*real, *generated)}
 
 
-def _gaussian(mean: np.ndarray, square: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    mean, square = np.asarray(mean, np.float64), np.asarray(square, np.float64)
+def _gaussian(measured: Measured, name: str) -> tuple[np.ndarray, np.ndarray]:
+    mean, square = (_mean(measured[f"{name}_{moment}"]) for moment in ("mean", "square"))
     return mean, square - np.outer(mean, mean)
+
+
+def _mean(metric: Mean | Rows) -> np.ndarray:
+    assert isinstance(metric, Mean)
+    return np.asarray(metric.total, np.float64) / metric.count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import jax
 import jax.numpy as jnp
@@ -17,12 +18,16 @@ from bigmodel.experiment import (
     InputError,
     Key,
     Mean,
+    Measured,
     Metrics,
     Model,
     PyTree,
+    Results,
+    Rows,
     Shown,
     Variables,
     nothing_to_show,
+    scalars,
 )
 from bigmodel.training.gradients import mean_gradients, penalty
 from bigmodel.training.metrics import Metric
@@ -60,6 +65,8 @@ def supervised(
     *,
     steps: int,
     show: Callable[[TrainState], Shown] = nothing_to_show,
+    gathered: Mapping[str, Callable[[PyTree, Batch], Array]] = MappingProxyType({}),
+    summarize: Callable[[Measured], Results] = scalars,
 ) -> Experiment:
     """An experiment that minimises the mean of a loss over batches.
 
@@ -71,6 +78,9 @@ def supervised(
         data: training batches and evaluation splits.
         steps: length of the run, which the learning rate's schedule needs.
         show: what a person looks at at each evaluation.
+        gathered: functions ``(outputs, batch)`` of one row for each example, such as its label,
+            which ``summarize`` gets by name as an array over the whole split.
+        summarize: from all that an evaluation measured to results.
 
     Raises:
         InputError: where the optimizer's parts do not divide the batch.
@@ -122,8 +132,11 @@ def supervised(
         state = TrainState(state.step + 1, params, variables, opt_state, average)
         return state, {**measured, **extra}, gradients
 
-    def eval_step(state: TrainState, batch: Batch) -> Metrics:
+    def eval_step(state: TrainState, batch: Batch) -> Measured:
         outputs, _ = model.apply(state.evaluated, batch, train=False, key=None)
-        return measure(outputs, batch)
+        measured: dict[str, Mean | Rows] = {**measure(outputs, batch)}
+        for name, function in gathered.items():
+            measured[name] = Rows(function(outputs, batch), batch["weight"])
+        return measured
 
-    return Experiment(init, train_step, eval_step, data, model.partition, show)
+    return Experiment(init, train_step, eval_step, data, model.partition, show, summarize)

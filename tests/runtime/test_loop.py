@@ -2,6 +2,7 @@ import dataclasses
 import json
 import threading
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import linear
 import numpy as np
 import pytest
 
-from bigmodel.experiment import InputError, Mean
+from bigmodel.experiment import InputError, Mean, Rows
 from bigmodel.runtime.checkpoints import Checkpoints
 from bigmodel.runtime.compilation import compile_experiment
 from bigmodel.runtime.errors import NotFiniteError
@@ -53,12 +54,29 @@ def test_evaluation_is_exact_however_the_data_is_split(layout: MeshShape) -> Non
         one = linear.experiment()._replace(data=linear.data(size))
         compiled = compile_experiment(one, make_mesh(layout))
         state = compiled.init(jax.random.key(3))
-        found.append(evaluate(one, compiled, state, cancelled=lambda: False))
+        found.append(evaluate(one, compiled, state, cancelled=lambda: False).values)
     test = linear.arrays(50, 2)
     logits = test["image"] @ np.asarray(state.params["kernel"])
     assert found[0]["test/accuracy"] == np.mean(logits.argmax(1) == test["label"])
     for other in found[1:]:
         assert other == pytest.approx(found[0], rel=1e-6)
+
+
+@pytest.mark.parametrize("layout", [MeshShape(1), MeshShape(8)])
+def test_rows_are_gathered_in_order_without_padding(layout: MeshShape) -> None:
+    def summarize(measured: Any) -> dict[str, Any]:
+        rows = measured["rows"].values
+        return {"rows": len(rows["image"]), "picture": rows["image"], "text": str(rows["label"])}
+
+    test = linear.arrays(50, 2)
+    for size in (8, 16, 56):
+        one = linear.experiment(summarize=summarize)._replace(data=linear.data(size))
+        one = one._replace(eval_step=lambda _, batch: {"rows": Rows(batch, batch["weight"])})
+        compiled = compile_experiment(one, make_mesh(layout))
+        found = evaluate(one, compiled, compiled.init(jax.random.key(3)), cancelled=lambda: False)
+        assert found.values == {"validation/rows": 40, "test/rows": 50}
+        np.testing.assert_array_equal(found.shown["test_picture"], test["image"])
+        assert found.shown["test_text"] == str(test["label"])
 
 
 def test_best_and_last_checkpoints_are_kept(tmp_path: Path) -> None:

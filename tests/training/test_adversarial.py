@@ -9,7 +9,7 @@ import pytest
 from jax.sharding import PartitionSpec as P
 from jax.test_util import check_grads
 
-from bigmodel.experiment import Data, Experiment, InputError, Model
+from bigmodel.experiment import Data, Experiment, InputError, Mean, Model
 from bigmodel.models.dcgan import Dcgan
 from bigmodel.training.adversarial import adversarial, fake_loss, real_loss
 from bigmodel.training.optimizers import Optimizer
@@ -167,15 +167,15 @@ def test_evaluation_gives_the_distance_over_all_examples() -> None:
     state = jax.jit(experiment.init)(jax.random.key(0))
     splits = experiment.data.splits["test"]
     parts = [jax.jit(experiment.eval_step)(state, given) for given in splits]
-    means = {
-        name: np.asarray(sum(p[name].total for p in parts))
-        / float(sum(p[name].count for p in parts))
+    measured = {
+        name: Mean(sum(p[name].total for p in parts), sum(p[name].count for p in parts))
         for name in parts[0]
     }
     assert float(sum(part["real_mean"].count for part in parts)) == 13
     real = np.concatenate([given["image"][given["weight"] > 0].reshape(-1, 64) for given in splits])
-    np.testing.assert_allclose(means["real_mean"], real.mean(0), rtol=1e-5)
-    assert experiment.summarize(means)["frechet_distance"] > 0
+    mean = measured["real_mean"]
+    np.testing.assert_allclose(mean.total / mean.count, real.mean(0), rtol=1e-5)
+    assert experiment.summarize(measured)["frechet_distance"] > 0
 
 
 def test_latents_of_a_split_are_fixed_and_differ_between_batches() -> None:

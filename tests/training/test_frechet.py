@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
+from bigmodel.experiment import Mean
 from bigmodel.training.frechet import frechet_distance, moments, summarize
 
 
@@ -25,11 +26,11 @@ def distance(real: np.ndarray, generated: np.ndarray, *, batches: list[slice]) -
         named |= moments(generated[part], weight, name="generated")
         for name, mean in named.items():
             sums.setdefault(name, []).append([np.asarray(v, np.float64) for v in mean])
-    means = {
-        name: sum(total for total, _ in parts) / sum(count for _, count in parts)
+    measured = {
+        name: Mean(sum(total for total, _ in parts), sum(count for _, count in parts))
         for name, parts in sums.items()
     }
-    return summarize(means)["frechet_distance"]
+    return summarize(measured)["frechet_distance"]
 
 
 @pytest.mark.parametrize("size", [1, 4, 32])
@@ -89,7 +90,6 @@ def test_other_means_are_reported_as_they_are() -> None:
     rows = points(50, 5, seed=0)
     named = moments(rows, np.ones(50, np.float32), name="real")
     named |= moments(rows, np.ones(50, np.float32), name="generated")
-    means = {name: np.asarray(m.total, np.float64) / 50 for name, m in named.items()}
-    found = summarize({**means, "loss": np.asarray(1.5)})
+    found = summarize({**named, "loss": Mean(np.asarray(3.0), np.asarray(2.0))})
     assert set(found) == {"loss", "frechet_distance"}
     assert found["loss"] == 1.5

@@ -29,7 +29,6 @@ def model(
     Returns:
         The model. Collections other than ``params`` change in training only.
     """
-
     names = (inputs,) if isinstance(inputs, str) else inputs
 
     def init(key: Key, batch: Batch) -> Variables:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bigmodel.data.grid import tile
+from bigmodel.figures.grid import tile
 
 
 @pytest.mark.parametrize("channels", [1, 3])

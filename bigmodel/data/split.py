@@ -1,4 +1,4 @@
-"""Rows held out class by class."""
+"""Rows held out: of all rows, or class by class."""
 
 from __future__ import annotations
 
@@ -16,6 +16,19 @@ class Split(NamedTuple):
 
     kept: Int[np.ndarray, " kept"]
     held: Int[np.ndarray, " held"]
+
+
+def shuffled(rows: int, fraction: float, *, seed: int) -> Split:
+    """Hold out a fraction of all rows, at least one, and keep at least one.
+
+    Args:
+        rows: How many there are, at least two.
+        fraction: The part to hold out, in [0, 1). With 0 nothing is held out.
+        seed: Decides which rows.
+    """
+    count = 0 if fraction == 0 else min(max(round(rows * fraction), 1), rows - 1)
+    order = np.random.default_rng(seed).permutation(rows)
+    return Split(np.sort(order[count:]), np.sort(order[:count]))
 
 
 def stratified(
@@ -40,8 +53,8 @@ def stratified(
         (members,) = np.nonzero(labels == label)
         if len(members) < 2:
             raise InputError(
-                f"class {name!r} has {len(members)} image(s) left to hold out a part of; "
-                "add images, remove the class, or set --data.test or --data.validation to 0"
+                f"class {name!r} has {len(members)} example(s) left to hold out a part of; "
+                "add examples, remove the class, or set --data.test or --data.validation to 0"
             )
         count = min(max(round(len(members) * fraction), 1), len(members) - 1)
         held.append(rng.permutation(members)[:count])

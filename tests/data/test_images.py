@@ -112,7 +112,7 @@ def test_a_split_holds_out_and_keeps_at_least_one_of_each_class():
 
 
 def test_a_class_too_small_to_divide_is_named():
-    with pytest.raises(InputError, match="'b' has 1 image"):
+    with pytest.raises(InputError, match="'b' has 1 example"):
         stratified(np.asarray([0, 0, 1]), 0.5, names=("a", "b"), seed=0)
 
 

@@ -197,9 +197,9 @@ class RunDirectory:
         with naming(path), path.open("a") as file:
             os.fsync(file.fileno())
 
-    def finish(self, summary: Mapping[str, Any], curves: Callable[[History], bytes]) -> None:
+    def finish(self, summary: Mapping[str, Any], curves: Callable[[History], np.ndarray]) -> None:
         """Draws the curves and writes the summary, which is the last thing that a run writes."""
-        write_atomically(self.path / "figures" / "curves.png", curves(self.history))
+        write_atomically(self.path / "figures" / "curves.png", _png(curves(self.history)))
         write_json(self.path / SUMMARY, summary)
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ from bigmodel.runtime import errors
 from bigmodel.runtime.checkpoints import Checkpoints
 from bigmodel.runtime.command_line import parse
 from bigmodel.runtime.compilation import compile_experiment, use_compilation_cache
-from bigmodel.runtime.curves import draw_curves
+from bigmodel.figures.curves import draw_curves
 from bigmodel.runtime.digest import params_digest
 from bigmodel.runtime.directory import MANIFEST, SUMMARY, RunDirectory
 from bigmodel.runtime.evaluation import metric_names

@@ -1,0 +1,206 @@
+"""Tables by name, or a CSV file of one's own, as batches of features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+
+from bigmodel.data.batches import Arrays, epochs, in_order
+from bigmodel.data.bundled_tables import read_bundled
+from bigmodel.data.columns import Frame
+from bigmodel.data.csv_table import read_csv
+from bigmodel.data.encoding import Missing, fit_encoder
+from bigmodel.data.fingerprint import fingerprint
+from bigmodel.data.split import shuffled, stratified
+from bigmodel.data.target import Target, Task, is_class, label_classes, standardise
+from bigmodel.experiment import Data, InputError
+
+
+@dataclass(frozen=True)
+class TableData:
+    """Which table, what of it to predict, and how it is divided and made into numbers."""
+
+    name: Literal["digits", "diabetes", "breast_cancer", "penguins", "titanic", "csv"] = "digits"
+    """digits, diabetes, breast_cancer: bundled; penguins, titanic: of the extra `data`, with
+    missing values; csv: your own"""
+    path: str = ""
+    """csv: the file, with a header line; it may be gzipped (.gz)"""
+    test_path: str = ""
+    """csv: another file with the same columns to test on, in the place of a held out part"""
+    delimiter: Literal["auto", "comma", "semicolon", "tab"] = "auto"
+    """csv: what divides the cells; auto: what the header has most of"""
+    target: str = ""
+    """column to predict; by default the last one"""
+    task: Task = "auto"
+    """auto: text and whole numbers of at most 20 different values are classes"""
+    categorical: tuple[str, ...] = ()
+    """csv: columns whose numbers are names of categories"""
+    ignore: tuple[str, ...] = ()
+    """columns to leave out"""
+    missing: Missing = "mean"
+    """drop: rows with a gap are left out; the others: what of the training rows fills a gap
+    (empty, NA, NaN, ?) in a column of numbers; a column of text gets its most frequent value"""
+    indicator: bool = False
+    """whether each column with gaps gets another one that says where they are"""
+    batch_size: int = 32
+    """rows in a batch"""
+    validation: float = 0.1
+    """fraction of the training rows that is held out to choose by; of each class, if there are"""
+    test: float = 0.2
+    """fraction of the rows held out as test set; of each class, if there are"""
+    split_seed: int = 0
+    """decides which rows are held out, apart from the seed of the run"""
+
+    def __post_init__(self) -> None:
+        """Raises InputError for options that are out of range or do not fit each other."""
+        for name in ("validation", "test"):
+            fraction = getattr(self, name)
+            if not 0 <= fraction < 1:
+                raise InputError(f"--data.{name} {fraction} must be at least 0 and below 1")
+        if self.batch_size < 1:
+            raise InputError(f"--data.batch-size {self.batch_size} must be at least 1")
+        if self.split_seed < 0:
+            raise InputError(f"--data.split-seed {self.split_seed} must not be negative")
+        if self.name == "csv" and not self.path:
+            raise InputError("--data.name csv needs --data.path, a CSV file with a header line")
+        for option in ("path", "test_path", "categorical"):
+            if getattr(self, option) and self.name != "csv":
+                raise InputError(
+                    f"--data.{option.replace('_', '-')} is for --data.name csv, "
+                    f"and it is {self.name}"
+                )
+
+
+class EncodedTable(NamedTuple):
+    """A table as arrays by part: ``train``, ``validation``, ``test``.
+
+    Arrays are ``features`` float32 ``[rows, features]``, and ``label`` int32 ``[rows]`` for
+    classes or ``target`` float32 ``[rows]`` for numbers, which is standardised.
+    """
+
+    parts: Mapping[str, Arrays]
+    features: tuple[str, ...]
+    target: Target
+
+
+class Table(NamedTuple):
+    """Batches of a table, with what a model must know about it."""
+
+    data: Data
+    target: Target
+
+
+def load_table(options: TableData) -> Table:
+    """Read a table, divide it, and make it into batches.
+
+    Batches have the arrays of :class:`EncodedTable` and ``weight`` float32 ``[batch]``. The
+    splits are ``validation`` and ``test``, each absent where its fraction is 0.
+
+    Raises:
+        InputError: If the table cannot be used as the options say.
+    """
+    table = encode_table(options)
+    train = table.parts["train"]
+    data = Data(
+        train=epochs(train, options.batch_size),
+        splits={
+            name: in_order(arrays, options.batch_size)
+            for name, arrays in table.parts.items()
+            if name != "train" and len(arrays["features"])
+        },
+        batch_size=options.batch_size,
+        steps_per_epoch=len(train["features"]) // options.batch_size,
+        fingerprint=fingerprint(
+            {
+                f"{part}/{name}": a
+                for part, arrays in table.parts.items()
+                for name, a in arrays.items()
+            }
+        ),
+    )
+    return Table(data, table.target)
+
+
+def encode_table(options: TableData) -> EncodedTable:
+    """Read a table, divide it, and encode it by rules that the training rows alone decide.
+
+    Raises:
+        InputError: If the table cannot be used as the options say.
+    """
+    whole, held = _read(options)
+    number = whole.find(options.target or whole.names[-1], option="--data.target")
+    name = whole.names[number]
+    target = whole.columns[number]
+    classes = is_class(whole, target, options.task)
+    division = divide(target.values if classes else None, rows=len(whole.lines), options=options)
+    frames = {part: whole.take(rows) for part, rows in division._asdict().items()}
+    if held is not None:
+        frames["test"] = held
+    targets = {
+        part: (frame, frame.columns[frame.names.index(name)]) for part, frame in frames.items()
+    }
+    described, values = label_classes(targets) if classes else standardise(targets)
+    inputs = {
+        part: frame.without((name,), option="--data.target") for part, frame in frames.items()
+    }
+    encoder = fit_encoder(inputs["train"], missing=options.missing, indicator=options.indicator)
+    parts = {
+        part: {"features": encoder.encode(frame), "label" if classes else "target": values[part]}
+        for part, frame in inputs.items()
+    }
+    return EncodedTable(parts, encoder.features, described)
+
+
+class Division(NamedTuple):
+    """Row numbers by part; together they are all rows, and none is in two."""
+
+    train: Int[np.ndarray, " train"]
+    validation: Int[np.ndarray, " validation"]
+    test: Int[np.ndarray, " test"]
+
+
+def divide(classes: np.ndarray | None, *, rows: int, options: TableData) -> Division:
+    """Divide rows, class by class where there are classes."""
+    test = 0.0 if options.test_path else options.test
+    names, labels = ([], None) if classes is None else np.unique(classes, return_inverse=True)
+
+    def hold_out(chosen: Int[np.ndarray, " rows"], fraction: float, seed: int) -> tuple:
+        if labels is None:
+            kept, held = shuffled(len(chosen), fraction, seed=seed)
+        else:
+            kept, held = stratified(labels[chosen], fraction, names=names, seed=seed)
+        return chosen[kept], chosen[held]
+
+    rest, test_rows = hold_out(np.arange(rows), test, options.split_seed)
+    train, validation = hold_out(rest, options.validation, options.split_seed + 1)
+    return Division(train, validation, test_rows)
+
+
+def _read(options: TableData) -> tuple[Frame, Frame | None]:
+    """The table, and the one to test on where it is another file."""
+
+    def prepared(frame: Frame) -> Frame:
+        frame = frame.without(options.ignore, option="--data.ignore")
+        return frame.complete() if options.missing == "drop" else frame
+
+    if options.name != "csv":
+        return prepared(read_bundled(options.name)), None
+    path, categories = Path(options.path), dict.fromkeys(options.categorical, False)
+    whole = read_csv(path, delimiter=options.delimiter, numeric=categories)
+    for name in options.categorical:
+        whole.find(name, option="--data.categorical")
+    if not options.test_path:
+        return prepared(whole), None
+    held = read_csv(
+        Path(options.test_path),
+        delimiter=options.delimiter,
+        numeric={column.name: column.numeric for column in whole.columns},
+    )
+    for name in whole.names:
+        held.find(name, option="--data.test-path")
+    return prepared(whole), prepared(held)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -110,28 +111,53 @@ class Attention(nn.Module):
     """
 
     heads: int
+    width: int
     dtype: jnp.dtype
     output_init: nn.initializers.Initializer
 
-    @nn.compact
+    def setup(self) -> None:
+        """Make the maps that the methods share."""
+        options: Mapping[str, Any] = {"use_bias": False, "dtype": self.dtype}
+        self.query = nn.Dense(self.width, **options)
+        self.key = nn.Dense(self.width, **options)
+        self.value = nn.Dense(self.width, **options)
+        self.output = nn.Dense(self.width, kernel_init=self.output_init, **options)
+
+    def read(self, memory: Float[Array, "batch source features"]) -> Cache:
+        """The keys and values of a memory, which are the same whatever attends to it."""
+        return Cache(self._split(self.key(memory)), self._split(self.value(memory)))
+
     def __call__(
         self,
         x: Float[Array, "batch time width"],
-        memory: Float[Array, "batch source width"],
+        memory: Float[Array, "batch source features"] | Cache,
         mask: Bool[Array, "#batch #time source"],
     ) -> Float[Array, "batch time width"]:
-        """What the memory holds for each position of ``x``, of those that its mask lets it see."""
-        width = x.shape[-1]
+        """What the memory holds for each position of ``x``, of those that its mask lets it see.
 
-        def project(name: str, read: Float[Array, "batch length width"]) -> Heads:
-            projected = nn.Dense(width, use_bias=False, dtype=self.dtype, name=name)(read)
-            return projected.reshape(*read.shape[:2], self.heads, width // self.heads)
+        A memory that is attended to many times is read once, and given as what was read.
+        """
+        keys, values = memory if isinstance(memory, Cache) else self.read(memory)
+        mixed = attend(self._split(self.query(x)), keys, values, mask)
+        return self.output(mixed.reshape(x.shape))
 
-        query, key, value = project("query", x), project("key", memory), project("value", memory)
-        output = nn.Dense(
-            width, use_bias=False, dtype=self.dtype, kernel_init=self.output_init, name="output"
+    def weights(
+        self,
+        x: Float[Array, "batch time width"],
+        memory: Float[Array, "batch source features"],
+        mask: Bool[Array, "#batch #time source"],
+    ) -> Float[Array, "batch time heads source"]:
+        """How much each position looks at each of the memory; the sum over the source is 1."""
+        keys, _ = self.read(memory)
+        source = memory.shape[1]
+        # Mixing the unit vectors gives the weights with which they were mixed.
+        units = jnp.broadcast_to(
+            jnp.eye(source, dtype=keys.dtype)[None, :, None], (*keys.shape[:3], source)
         )
-        return output(attend(query, key, value, mask).reshape(x.shape))
+        return attend(self._split(self.query(x)), keys, units, mask)
+
+    def _split(self, projected: Float[Array, "batch length width"]) -> Heads:
+        return projected.reshape(*projected.shape[:2], self.heads, self.width // self.heads)
 
 
 class CausalAttention(nn.Module):

@@ -44,7 +44,7 @@ class EncoderBlock(nn.Module):
         dropout = nn.Dropout(self.dropout, deterministic=not train)
         init = residual_init(self.layers)
         normed = LayerNorm(self.dtype, name="norm_attention")(x)
-        attention = Attention(self.heads, self.dtype, init, name="attention")
+        attention = Attention(self.heads, x.shape[-1], self.dtype, init, name="attention")
         x = x + dropout(attention(normed, normed, mask))
         normed = LayerNorm(self.dtype, name="norm_feed_forward")(x)
         network = FeedForward(self.hidden, self.activation, self.dtype, init, name="feed_forward")

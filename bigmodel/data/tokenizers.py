@@ -1,10 +1,12 @@
-"""Text to integers and back: characters, bytes, or a byte-level BPE (Sennrich et al., 2016)."""
+"""Text to integers and back: characters, bytes, words, a BPE of bytes (Sennrich et al., 2016)."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,10 +18,12 @@ from bigmodel.experiment import InputError
 
 BYTES = 256
 CHUNK = 1 << 16
+UNKNOWN = "<unknown>"
+WORD = re.compile(r"\w+|[^\w\s]")
 
 
 class Tokenizer(NamedTuple):
-    """A reversible map between text and token ids: ``decode(encode(text)) == text``.
+    """A map between text and token ids: ``decode(encode(text)) == text`` for all but words.
 
     ``characters[id]`` is the number of characters that begin in a token, so that its sum
     over an encoded text is the text's length, whatever the tokenizer; bits per character
@@ -108,6 +112,45 @@ def bpe_tokenizer(text: str, *, vocab_size: int) -> Tokenizer:
     return _from_bpe(bpe)
 
 
+def split_words(text: str) -> list[str]:
+    """The words in lower case, and every other mark that is no space."""
+    return WORD.findall(text.lower())
+
+
+def word_tokenizer(texts: Iterable[str], *, vocab_size: int) -> Tokenizer:
+    """The ``vocab_size - 1`` most frequent words of the texts, ties in the order of Unicode.
+
+    Id 0 stands for every other word. It decodes to words with one space between them, so
+    unlike the other tokenizers it does not give the text back.
+
+    Raises:
+        InputError: ``vocab_size`` leaves no room for a word.
+    """
+    if vocab_size < 2:
+        raise InputError(f"--data.vocab-size {vocab_size} leaves no room for a word; use 2 or more")
+    counts = Counter(word for text in texts for word in split_words(text))
+    ranked = sorted(counts, key=lambda word: (-counts[word], word))
+    return _from_words(ranked[: vocab_size - 1])
+
+
+def _from_words(known: Sequence[str]) -> Tokenizer:
+    """The tokenizer whose ids from 1 on are these words."""
+    vocabulary = (UNKNOWN, *known)
+    ids = {word: index for index, word in enumerate(vocabulary)}
+
+    def encode(text: str) -> Int[np.ndarray, "tokens"]:
+        return np.array([ids.get(word, 0) for word in split_words(text)], np.int32)
+
+    def decode(tokens: Int[np.ndarray, "tokens"]) -> str:
+        return " ".join(vocabulary[index] for index in np.asarray(tokens).tolist())
+
+    def dump() -> bytes:
+        return json.dumps({"type": "word", "words": list(known)}).encode()
+
+    characters = np.array([0, *map(len, known)], np.float32)
+    return Tokenizer(encode, decode, dump, characters)
+
+
 def load(content: bytes) -> Tokenizer:
     """The tokenizer whose ``dump()`` is ``content``."""
     saved = json.loads(content)
@@ -116,6 +159,8 @@ def load(content: bytes) -> Tokenizer:
             return char_tokenizer(saved["characters"])
         case "byte":
             return byte_tokenizer()
+        case "word":
+            return _from_words(saved["words"])
         case _:
             _keep_to_one_thread()
             return _from_bpe(tokenizers.Tokenizer.from_str(content.decode()))

@@ -65,7 +65,7 @@ def supervised(
     *,
     steps: int,
     show: Callable[[TrainState], Shown] = nothing_to_show,
-    gathered: Mapping[str, Callable[[PyTree, Batch], Array]] = MappingProxyType({}),
+    gathered: Mapping[str, Callable[[PyTree, Batch], PyTree]] = MappingProxyType({}),
     summarize: Callable[[Measured], Results] = scalars,
 ) -> Experiment:
     """An experiment that minimises the mean of a loss over batches.

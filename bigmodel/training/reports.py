@@ -1,0 +1,118 @@
+"""What is said of an evaluation beyond the means: from the predictions of a whole split."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypedDict
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from bigmodel.experiment import Batch, Mean, Measured, PyTree, Results, Rows, scalars
+from bigmodel.figures.confusion import draw_confusion
+
+BINS = 15
+
+
+class Report(TypedDict):
+    """What :func:`~bigmodel.training.supervised.supervised` takes to report more than means."""
+
+    gathered: Mapping[str, Callable[[PyTree, Batch], PyTree]]
+    summarize: Callable[[Measured], Results]
+
+
+def classification(names: Sequence[str]) -> Report:
+    """Reports on a classifier, as scikit-learn computes them from all its predictions.
+
+    Metrics are ``precision_macro``, ``recall_macro``, ``f1_macro``, ``f1_micro``, ``roc_auc`` (of
+    each class against the rest, macro), ``calibration_error`` and, with more than five classes,
+    ``top_5_accuracy``; figures are ``confusion``, and ``report`` with the numbers of each
+    class. A class that is never predicted has precision 0. Where not every class is among the
+    labels there is no ``roc_auc``: it is nan.
+
+    Args:
+        names: the classes, in the order of the logits.
+    """
+
+    def prediction(logits: PyTree, batch: Batch) -> PyTree:
+        probability = jax.nn.softmax(logits.astype(jnp.float32), axis=-1)
+        return {"probability": probability, "label": batch["label"]}
+
+    def summarize(measured: Measured) -> Results:
+        rows = measured["prediction"]
+        assert isinstance(rows, Rows)
+        probability = np.asarray(rows.values["probability"], np.float64)
+        return {**scalars(measured), **describe(probability, rows.values["label"], names)}
+
+    return Report(gathered={"prediction": prediction}, summarize=summarize)
+
+
+def describe(
+    probability: Float[np.ndarray, "example class"],
+    label: Int[np.ndarray, " example"],
+    names: Sequence[str],
+) -> Results:
+    """The metrics and figures of :func:`classification`."""
+    # Imported here, for it takes a second that training need not spend.
+    from sklearn import metrics
+
+    classes = np.arange(len(names))
+    predicted = probability.argmax(axis=1)
+    options = {"labels": classes, "zero_division": 0}
+    macro = metrics.precision_recall_fscore_support(label, predicted, average="macro", **options)
+    results: dict[str, float | str | np.ndarray] = {
+        "precision_macro": float(macro[0]),
+        "recall_macro": float(macro[1]),
+        "f1_macro": float(macro[2]),
+        "f1_micro": float(metrics.f1_score(label, predicted, average="micro", **options)),
+        "roc_auc": _roc_auc(probability, label),
+        "calibration_error": calibration_error(probability, label),
+    }
+    if len(names) > 5:
+        best = np.argsort(-probability, axis=1, kind="stable")[:, :5]
+        results["top_5_accuracy"] = float(np.mean(np.any(best == label[:, None], axis=1)))
+    matrix = metrics.confusion_matrix(label, predicted, labels=classes)
+    results["confusion"] = draw_confusion(matrix, names)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of classes without an example
+        results["report"] = metrics.classification_report(
+            label, predicted, target_names=list(names), digits=4, **options
+        )
+    return results
+
+
+def _roc_auc(probability: np.ndarray, label: np.ndarray) -> float:
+    from sklearn.metrics import roc_auc_score
+
+    if len(np.unique(label)) < probability.shape[1] or probability.shape[1] < 2:
+        return float("nan")
+    if probability.shape[1] == 2:
+        return float(roc_auc_score(label, probability[:, 1]))
+    total = probability.sum(axis=1, keepdims=True)
+    return float(roc_auc_score(label, probability / total, multi_class="ovr", average="macro"))
+
+
+def calibration_error(
+    probability: Float[np.ndarray, "example class"], label: Int[np.ndarray, " example"]
+) -> float:
+    """Expected calibration error: the mean of ``|accuracy - confidence|`` (Guo et al., 2017).
+
+    Confidence is the largest probability. Examples are put into 15 bins of equal width by it,
+    and bins count by their examples.
+    """
+    confidence = probability.max(axis=1)
+    correct = probability.argmax(axis=1) == label
+    bins = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
+    gaps = np.bincount(bins, weights=correct - confidence, minlength=BINS)
+    return float(np.abs(gaps).sum() / len(label))
+
+
+def perplexity(measured: Measured) -> Results:
+    """The means, and ``perplexity``: e to the power of the loss in nats per token."""
+    loss = measured["loss"]
+    assert isinstance(loss, Mean)
+    with np.errstate(over="ignore"):
+        return {**scalars(measured), "perplexity": float(np.exp(loss.total / loss.count))}

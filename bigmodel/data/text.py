@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import pydoc_data.topics
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 
 from bigmodel.data.batches import Batches
+from bigmodel.data.corpus import check_fractions, corpus_name, read_corpus, split_corpus
 from bigmodel.data.fingerprint import fingerprint
-from bigmodel.data.text_file import read_text
 from bigmodel.data.tokenizers import Tokenizer, bpe_tokenizer, byte_tokenizer, char_tokenizer
 from bigmodel.experiment import Batch, Data, InputError
 
@@ -50,14 +48,7 @@ class TextData:
         for name, value in (("batch-size", self.batch_size), ("context", self.context)):
             if value < 1:
                 raise InputError(f"--data.{name} {value} is too small; use 1 or more")
-        for name, fraction in (("validation", self.validation), ("test", self.test)):
-            if not 0 <= fraction < 1:
-                raise InputError(f"--data.{name} {fraction} is no fraction; use 0 to less than 1")
-        if self.validation + self.test >= 1:
-            raise InputError(
-                f"--data.validation {self.validation} and --data.test {self.test} leave "
-                "nothing to train on; their sum must be less than 1"
-            )
+        check_fractions(validation=self.validation, test=self.test)
 
 
 class Text(NamedTuple):
@@ -81,14 +72,15 @@ def load_text(options: TextData) -> Text:
         InputError: the file cannot be read as UTF-8 text, a part of it is shorter than a
             window, or an option is out of range.
     """
-    text = _read(options)
-    parts = _split(text, validation=options.validation, test=options.test)
+    source = corpus_name(options.name, options.path)
+    text = read_corpus(options.name, options.path)
+    parts = split_corpus(text, validation=options.validation, test=options.test)
     tokenizer = _tokenizer(options, text, parts["train"])
     tokens = {name: tokenizer.encode(part) for name, part in parts.items()}
     for name, part in tokens.items():
         if len(part) <= options.context:
             raise InputError(
-                f"the {name} part of {_source(options)} has {len(part)} tokens, and a window needs "
+                f"the {name} part of {source} has {len(part)} tokens, and a window needs "
                 f"{options.context + 1}; use a longer text or a smaller --data.context"
             )
     train = tokens.pop("train")
@@ -96,7 +88,7 @@ def load_text(options: TextData) -> Text:
     if steps_per_epoch < 1:
         raise InputError(
             f"a batch of {options.batch_size} windows of {options.context} tokens is larger than "
-            f"the {len(train)} training tokens of {_source(options)}; use a smaller "
+            f"the {len(train)} training tokens of {source}; use a smaller "
             "--data.batch-size or --data.context"
         )
 
@@ -145,34 +137,9 @@ def _crops(tokens: Tokens, seed: int, step: int, *, size: int, context: int) -> 
     }
 
 
-def _source(options: TextData) -> str:
-    return options.path or f"the text {options.name!r}"
-
-
-def _read(options: TextData) -> str:
-    if options.path:
-        return read_text(Path(options.path))
-    if options.name == "text":
-        raise InputError("--data.name text needs a file; give it as --data.path FILE")
-    topics = pydoc_data.topics.topics
-    return "\n\n".join(topics[name] for name in sorted(topics))
-
-
 def _opening(text: str) -> str:
     first, *_ = text.split(maxsplit=1) or [text]
     return first[:OPENING]
-
-
-def _split(text: str, *, validation: float, test: float) -> dict[str, str]:
-    """Cuts by characters, so that every tokenizer is judged on the same text."""
-    test_start = len(text) - round(len(text) * test)
-    validation_start = test_start - round(len(text) * validation)
-    parts = {"train": text[:validation_start]}
-    if validation:
-        parts["validation"] = text[validation_start:test_start]
-    if test:
-        parts["test"] = text[test_start:]
-    return parts
 
 
 def _tokenizer(options: TextData, text: str, train: str) -> Tokenizer:

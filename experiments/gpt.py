@@ -8,6 +8,21 @@ cores, 1.89 bits per character.
     python experiments/gpt.py --data.path austen.txt --data.vocab-size 2048 \
         --model.activation squared_relu --optimizer.name muon --optimizer.learning-rate 5e-3 \
         --optimizer.momentum 0.95 --run.steps 600 --run.eval-every 300
+
+GPT-2 (Radford et al., 2019):
+
+    python experiments/gpt.py --model.norm layer --model.biases --model.positions learned
+
+Llama (Touvron et al., 2023), with grouped queries and a sliding window:
+
+    python experiments/gpt.py --model.activation swiglu --model.expansion 2.67 \
+        --model.no-tied --model.kv-heads 2 --model.window 64
+
+A mixture of eight experts (Shazeer et al., 2017), two for each token. `train/loss` then holds
+the weighted `train/load_balance` too, and `train/expert_load` says how much the busiest
+expert of all blocks gets, as a multiple of its even share:
+
+    python experiments/gpt.py --model.experts 8 --model.expansion 2 --model.capacity 1.25
 """
 
 from __future__ import annotations
@@ -25,7 +40,8 @@ from bigmodel.models.generation import Sampling, check_length, generate
 from bigmodel.models.gpt import Gpt
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training.losses import next_token
-from bigmodel.training.metrics import bits_per_char
+from bigmodel.training.metrics import Metric, bits_per_char
+from bigmodel.training.mixture import balanced, expert_load, load_balance, on_logits
 from bigmodel.training.optimizers import Optimizer
 from bigmodel.training.supervised import TrainState, supervised
 
@@ -47,10 +63,16 @@ def build(config: Config) -> Experiment:
     """The experiment of a config."""
     text = load_text(config.data)
     vocab_size = text.tokenizer.vocab_size
+    loss: Metric = next_token
+    metrics = {"bits_per_char": bits_per_char(text.tokenizer.characters)}
+    if config.model.experts:
+        loss = balanced(loss, weight=config.model.balance)
+        metrics = {name: on_logits(metric) for name, metric in metrics.items()}
+        metrics |= {"load_balance": load_balance, "expert_load": expert_load}
     return supervised(
         config.model.build(vocab_size=vocab_size, context=config.data.context),
-        next_token,
-        {"bits_per_char": bits_per_char(text.tokenizer.characters)},
+        loss,
+        metrics,
         config.optimizer,
         text.data,
         steps=config.run.total_steps(text.data.steps_per_epoch),

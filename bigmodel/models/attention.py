@@ -57,16 +57,21 @@ def window_mask(
 
 def attend(
     query: Heads,
-    key: Float[Array, "batch source heads size"],
-    value: Float[Array, "batch source heads size"],
+    key: Float[Array, "batch source shared size"],
+    value: Float[Array, "batch source shared size"],
     mask: Bool[Array, "#batch #time source"],
 ) -> Heads:
     """``softmax(query key^T / sqrt(size)) value`` where ``mask`` is true (Vaswani et al., 2017).
+
+    Where there are fewer heads of keys and values than of queries, each is shared by a group
+    of consecutive query heads (Ainslie et al., 2023).
 
     The softmax is in float32. Its sum divides the weighted values and not the weights, of
     which there are more. On CPU a GPT's step takes a tenth less than it does with
     ``jax.nn.dot_product_attention``.
     """
+    if query.shape[2] != key.shape[2]:
+        return _attend_in_groups(query, key, value, mask)
     scores = jnp.einsum("bthd,bshd->bhts", query, key, preferred_element_type=jnp.float32)
     scores = scores * query.shape[-1] ** -0.5
     scores = jnp.where(mask[:, None], scores, jnp.finfo(jnp.float32).min)
@@ -77,6 +82,23 @@ def attend(
         "bhts,bshd->bthd", weights.astype(value.dtype), value, preferred_element_type=jnp.float32
     )
     return (mixed / total.transpose(0, 2, 1)[..., None]).astype(value.dtype)
+
+
+def _attend_in_groups(query: Heads, key: Array, value: Array, mask: Array) -> Heads:
+    """Query heads that share a key head become more queries of that one, so none is copied."""
+    batch, time, heads, size = query.shape
+    shared = key.shape[2]
+    groups = heads // shared
+    stacked = query.reshape(batch, time, shared, groups, size).transpose(0, 3, 1, 2, 4)
+    mask = jnp.broadcast_to(mask, (mask.shape[0], time, mask.shape[2]))
+    mixed = attend(
+        stacked.reshape(batch, groups * time, shared, size),
+        key,
+        value,
+        jnp.tile(mask, (1, groups, 1)),
+    )
+    mixed = mixed.reshape(batch, groups, time, shared, -1).transpose(0, 2, 3, 1, 4)
+    return mixed.reshape(batch, time, heads, -1)
 
 
 def empty_cache(*, batch: int, window: int, heads: int, size: int, dtype: jnp.dtype) -> Cache:
@@ -163,14 +185,17 @@ class Attention(nn.Module):
 class CausalAttention(nn.Module):
     """Self-attention in which a position sees itself and the ``window - 1`` before it.
 
-    It has no biases: the softmax cancels a key bias, so that its gradient would be nothing
-    but rounding noise.
+    There may be fewer heads of keys and values than of queries: ``kv_heads``, which divides
+    ``heads``. ``biases`` are those of queries, values and output: the softmax cancels a key
+    bias, so that its gradient would be nothing but rounding noise.
     """
 
     heads: int
     window: int
     dtype: jnp.dtype
     output_init: nn.initializers.Initializer
+    kv_heads: int | None = None
+    biases: bool = False
 
     @nn.compact
     def __call__(
@@ -193,12 +218,16 @@ class CausalAttention(nn.Module):
             The mixed features, and the cache with these positions in it (None without one).
         """
         batch, time, width = x.shape
+        size = width // self.heads
+        kv_heads = self.kv_heads or self.heads
 
-        def project(name: str) -> Heads:
-            projected = nn.Dense(width, use_bias=False, dtype=self.dtype, name=name)(x)
-            return projected.reshape(batch, time, self.heads, width // self.heads)
+        def project(name: str, heads: int, *, bias: bool) -> Heads:
+            projection = nn.Dense(heads * size, use_bias=bias, dtype=self.dtype, name=name)
+            return projection(x).reshape(batch, time, heads, size)
 
-        query, key, value = project("query"), project("key"), project("value")
+        query = project("query", self.heads, bias=self.biases)
+        key = project("key", kv_heads, bias=False)
+        value = project("value", kv_heads, bias=self.biases)
         if by is not None:
             query, key = rotate(query, by), rotate(key, by)
         if cache is None:
@@ -214,6 +243,10 @@ class CausalAttention(nn.Module):
             mixed = attend(query, keys, values, mask[None])
             cache = remember(cache, key, value, seen=seen)
         output = nn.Dense(
-            width, use_bias=False, dtype=self.dtype, kernel_init=self.output_init, name="output"
+            width,
+            use_bias=self.biases,
+            dtype=self.dtype,
+            kernel_init=self.output_init,
+            name="output",
         )
         return output(mixed.reshape(batch, time, width)), cache

@@ -32,13 +32,14 @@ class FeedForward(nn.Module):
     activation: Activation
     dtype: jnp.dtype
     output_init: nn.initializers.Initializer
+    biases: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "*batch width"]) -> Float[Array, "*batch width"]:
         """The network at each position alone."""
 
         def widen(name: str) -> Float[Array, "*batch hidden"]:
-            return nn.Dense(self.hidden, use_bias=False, dtype=self.dtype, name=name)(x)
+            return nn.Dense(self.hidden, use_bias=self.biases, dtype=self.dtype, name=name)(x)
 
         if self.activation == "swiglu":
             inner = nn.silu(widen("gate")) * widen("up")
@@ -47,7 +48,7 @@ class FeedForward(nn.Module):
             inner = function[self.activation](widen("up"))
         down = nn.Dense(
             x.shape[-1],
-            use_bias=False,
+            use_bias=self.biases,
             dtype=self.dtype,
             kernel_init=self.output_init,
             name="down",

@@ -1,4 +1,4 @@
-"""GPT: a causal transformer over tokens (Radford et al., 2019), pre-norm, rotary by default."""
+"""GPT: a causal transformer over tokens (Radford et al., 2019), from GPT-2 to Llama by option."""
 
 from __future__ import annotations
 
@@ -21,23 +21,29 @@ from bigmodel.models.attention import (
     empty_cache,
     rotation,
 )
+from bigmodel.models.feed_forward import Activation, FeedForward, residual_init
 from bigmodel.models.generation import Decoder
 from bigmodel.models.linen import model
-from bigmodel.models.norm import RmsNorm
+from bigmodel.models.moe import MixtureOfExperts, Routed, Routing
+from bigmodel.models.norm import LayerNorm, RmsNorm
 
 PARTITION: Rules = (
     (r"(embedding/embedding|positions/embedding)$", P(None, "fsdp")),
-    (r"(query|key|value|up|head)/kernel$", P("fsdp", None)),
+    (r"experts/(gate|up)/kernel$", P(None, "fsdp", None)),
+    (r"experts/down/kernel$", P(None, None, "fsdp")),
+    (r"(query|key|value|gate|up|router|head)/kernel$", P("fsdp", None)),
     (r"(output|down)/kernel$", P(None, "fsdp")),
     (r"norm\w*/scale$", P()),
+    (r"bias$", P()),
 )
 
 EMBEDDING_INIT = nn.initializers.normal(0.02)
+NORMS = {"rms": RmsNorm, "layer": LayerNorm}
 
 
 @dataclass(frozen=True)
 class Gpt:
-    """A pre-norm transformer decoder without biases."""
+    """A pre-norm transformer decoder."""
 
     layers: int = 4
     """blocks of attention and feed-forward network"""
@@ -45,14 +51,31 @@ class Gpt:
     """features of a position"""
     heads: int = 4
     """attention heads; they share the width"""
-    expansion: int = 4
+    kv_heads: int | None = None
+    """heads of keys and values, which groups of heads share; by default as many as heads"""
+    window: int | None = None
+    """how many positions a position sees, itself included; by default the whole context"""
+    expansion: float = 4.0
     """width of the feed-forward network, as a multiple of the width"""
-    activation: Literal["gelu", "squared_relu"] = "gelu"
+    activation: Activation = "gelu"
     """of the feed-forward network; squared_relu (So et al., 2021) is a fifth faster on CPU"""
+    norm: Literal["rms", "layer"] = "rms"
+    """before each attention and feed-forward network, and at the end"""
+    biases: bool = False
+    """biases in attention (but for the keys, where they do nothing) and feed-forward network"""
     positions: Literal["rotary", "learned"] = "rotary"
     """rotary: turned into queries and keys, goes on past the context; learned: a table"""
     tied: bool = True
     """use the embedding as the output layer too"""
+    experts: int = 0
+    """feed-forward networks to choose from in each block; 0 for a single one without a router"""
+    experts_per_token: int = 2
+    """how many of the experts a token uses"""
+    capacity: float | None = None
+    """tokens of a sequence that an expert takes in training, as a multiple of its even share,
+    the rest being dropped; by default each expert reads all tokens, and none is dropped"""
+    balance: float = 0.01
+    """weight of the loss that spreads tokens evenly over the experts"""
     dropout: float = 0.0
     """probability of dropping a feature of the embedding and of each block's output"""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -62,27 +85,42 @@ class Gpt:
 
     def __post_init__(self) -> None:
         """Raises InputError for sizes that do not fit each other."""
-        for name in ("layers", "width", "heads", "expansion"):
+        for name in ("layers", "width", "heads", "kv_heads", "window", "experts_per_token"):
             value = getattr(self, name)
-            if value < 1:
-                raise InputError(f"--model.{name} {value} is too small; use 1 or more")
-        if self.width % self.heads:
-            fitting = [heads for heads in range(1, self.width + 1) if self.width % heads == 0]
-            nearest = min(fitting, key=lambda heads: abs(heads - self.heads))
+            if value is not None and value < 1:
+                option = name.replace("_", "-")
+                raise InputError(f"--model.{option} {value} is too small; use 1 or more")
+        if not 1 <= self.expansion * self.width < float("inf"):
             raise InputError(
-                f"--model.heads {self.heads} does not divide --model.width {self.width}; "
-                f"use {nearest}, or another width"
+                f"--model.expansion {self.expansion} leaves the feed-forward network no width; "
+                "use 1 or more"
             )
+        _check_divides("heads", self.heads, "width", self.width)
+        _check_divides("kv-heads", self.kv_heads or self.heads, "heads", self.heads)
         if self.positions == "rotary" and (self.width // self.heads) % 2:
             raise InputError(
                 f"rotary positions turn pairs, and {self.heads} heads of --model.width "
                 f"{self.width} have {self.width // self.heads} features each; make them even"
             )
+        if self.experts < 0:
+            raise InputError(f"--model.experts {self.experts} is too small; use 0 or more")
+        if 0 < self.experts < self.experts_per_token:
+            raise InputError(
+                f"--model.experts-per-token {self.experts_per_token} is more than "
+                f"--model.experts {self.experts}; use {self.experts} or fewer"
+            )
+        if self.capacity is not None and not 0 < self.capacity < float("inf"):
+            raise InputError(f"--model.capacity {self.capacity} must be above 0; 1.25 is usual")
+        if not 0 <= self.balance < float("inf"):
+            raise InputError(f"--model.balance {self.balance} must be 0 or more; 0.01 is usual")
         if not 0 <= self.dropout < 1:
             raise InputError(f"--model.dropout {self.dropout} is no probability; use 0 to below 1")
 
     def build(self, *, vocab_size: int, context: int) -> Model:
-        """The model, which reads the batch's ``tokens`` and gives logits over the vocabulary."""
+        """The model, which reads the batch's ``tokens`` and gives logits over the vocabulary.
+
+        With experts it gives :class:`~bigmodel.models.moe.Routed`.
+        """
         network = self._network(vocab_size=vocab_size, context=context)
         return model(network, inputs="tokens", partition=PARTITION)
 
@@ -93,8 +131,8 @@ class Gpt:
         def empty(batch: int) -> Memory:
             cache = empty_cache(
                 batch=batch,
-                window=context,
-                heads=self.heads,
+                window=network.window,
+                heads=self.kv_heads or self.heads,
                 size=self.width // self.heads,
                 dtype=jnp.dtype(self.dtype),
             )
@@ -111,7 +149,23 @@ class Gpt:
         return Decoder(empty, extend, limit=context if self.positions == "learned" else None)
 
     def _network(self, *, vocab_size: int, context: int) -> GptNetwork:
-        return GptNetwork(options=self, vocab_size=vocab_size, context=context)
+        window = context if self.window is None else self.window
+        if window > context:
+            raise InputError(
+                f"--model.window {window} is longer than --data.context {context}, so that no "
+                f"position would ever see that far; use {context} or fewer"
+            )
+        return GptNetwork(options=self, vocab_size=vocab_size, context=context, window=window)
+
+
+def _check_divides(part: str, value: int, whole: str, size: int) -> None:
+    if size % value:
+        fitting = [count for count in range(1, size + 1) if size % count == 0]
+        nearest = min(fitting, key=lambda count: abs(count - value))
+        raise InputError(
+            f"--model.{part} {value} does not divide --model.{whole} {size}; "
+            f"use {nearest}, or another {whole}"
+        )
 
 
 class Memory(NamedTuple):
@@ -119,11 +173,6 @@ class Memory(NamedTuple):
 
     seen: Int[Array, ""]
     caches: tuple[Cache | None, ...]
-
-
-def squared_relu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """``max(x, 0)^2``."""
-    return jnp.square(nn.relu(x))
 
 
 class Block(nn.Module):
@@ -140,28 +189,42 @@ class Block(nn.Module):
         by: Rotation | None,
         cache: Cache | None,
         train: bool,
-    ) -> tuple[Float[Array, "batch time width"], Cache | None]:
-        """The block's output, and its cache with these positions in it (None without one)."""
+    ) -> tuple[Float[Array, "batch time width"], Cache | None, Routing | None]:
+        """The block's output, its cache with these positions in it, and how tokens were routed.
+
+        The last two are None without a cache and without experts.
+        """
         options = self.options
         dtype = jnp.dtype(options.dtype)
-        # Each of the 2 * layers sums into x adds variance; together they keep that of one.
-        output_init = nn.initializers.variance_scaling(
-            0.5 / options.layers, "fan_in", "truncated_normal"
-        )
-        activation = nn.gelu if options.activation == "gelu" else squared_relu
+        norm = NORMS[options.norm]
+        init = residual_init(options.layers)
         dropout = nn.Dropout(options.dropout, deterministic=not train)
         attention = CausalAttention(
-            options.heads, self.window, dtype, output_init, name="attention"
+            options.heads,
+            self.window,
+            dtype,
+            init,
+            kv_heads=options.kv_heads,
+            biases=options.biases,
+            name="attention",
         )
-        normed = RmsNorm(dtype, name="norm_attention")(x)
+        normed = norm(dtype, name="norm_attention")(x)
         mixed, cache = attention(normed, positions=positions, by=by, cache=cache)
         x = x + dropout(mixed)
-        normed = RmsNorm(dtype, name="norm_feed_forward")(x)
-        up = nn.Dense(options.expansion * options.width, use_bias=False, dtype=dtype, name="up")
-        down = nn.Dense(
-            options.width, use_bias=False, dtype=dtype, kernel_init=output_init, name="down"
+        normed = norm(dtype, name="norm_feed_forward")(x)
+        hidden = round(options.expansion * options.width)
+        network: tuple[Any, ...] = (hidden, options.activation, dtype, init, options.biases)
+        if not options.experts:
+            return x + dropout(FeedForward(*network, name="feed_forward")(normed)), cache, None
+        mixture = MixtureOfExperts(
+            options.experts,
+            options.experts_per_token,
+            options.capacity,
+            *network,
+            name="feed_forward",
         )
-        return x + dropout(down(activation(up(normed)))), cache
+        mixed, routing = mixture(normed, train=train)
+        return x + dropout(mixed), cache, routing
 
 
 class GptNetwork(nn.Module):
@@ -170,6 +233,7 @@ class GptNetwork(nn.Module):
     options: Gpt
     vocab_size: int
     context: int
+    window: int
 
     def setup(self) -> None:
         """Make the parts that ``__call__`` and ``extend`` share."""
@@ -180,8 +244,8 @@ class GptNetwork(nn.Module):
         self.embedding = nn.Embed(self.vocab_size, options.width, **embed)
         if options.positions == "learned":
             self.positions = nn.Embed(self.context, options.width, **embed)
-        self.blocks = [block(options, self.context) for _ in range(options.layers)]
-        self.norm = RmsNorm(dtype)
+        self.blocks = [block(options, self.window) for _ in range(options.layers)]
+        self.norm = NORMS[options.norm](dtype)
         if not options.tied:
             self.head = nn.Dense(
                 self.vocab_size,
@@ -194,17 +258,23 @@ class GptNetwork(nn.Module):
 
     def __call__(
         self, tokens: Int[Array, "batch time"], *, train: bool
-    ) -> Float[Array, "batch time vocabulary"]:
-        """The logits of what follows each token, in float32."""
+    ) -> Float[Array, "batch time vocabulary"] | Routed:
+        """The logits of what follows each token, in float32; with experts, the routing too."""
         caches = (None,) * self.options.layers
-        logits, _ = self._run(tokens, jnp.zeros((), jnp.int32), caches, train=train)
-        return logits
+        start = jnp.zeros((), jnp.int32)
+        logits, _, routings = self._run(tokens, start, caches, train=train)
+        if not routings:
+            return logits
+        probabilities, chosen = (
+            jnp.stack(arrays, axis=2) for arrays in zip(*routings, strict=True)
+        )
+        return Routed(logits, probabilities, chosen)
 
     def extend(
         self, tokens: Int[Array, "batch time"], memory: Memory
     ) -> tuple[Float[Array, "batch time vocabulary"], Memory]:
         """The logits of tokens that follow those in the memory, and the memory with them."""
-        logits, caches = self._run(tokens, memory.seen, memory.caches, train=False)
+        logits, caches, _ = self._run(tokens, memory.seen, memory.caches, train=False)
         return logits, Memory(memory.seen + tokens.shape[1], caches)
 
     def _run(
@@ -214,7 +284,7 @@ class GptNetwork(nn.Module):
         caches: tuple[Cache | None, ...],
         *,
         train: bool,
-    ) -> tuple[Float[Array, "batch time vocabulary"], tuple[Cache | None, ...]]:
+    ) -> tuple[Float[Array, "batch time vocabulary"], tuple[Cache | None, ...], list[Routing]]:
         options = self.options
         positions = seen + jnp.arange(tokens.shape[1], dtype=jnp.int32)
         x = self.embedding(tokens)
@@ -224,11 +294,13 @@ class GptNetwork(nn.Module):
         else:
             by = rotation(positions, size=options.width // options.heads)
         x = self.dropout(x, deterministic=not train)
-        after = []
+        after, routings = [], []
         for block, cache in zip(self.blocks, caches, strict=True):
-            x, cache = block(x, positions, by, cache, train)
+            x, cache, routing = block(x, positions, by, cache, train)
             after.append(cache)
-        return self._logits(self.norm(x)), tuple(after)
+            if routing is not None:
+                routings.append(routing)
+        return self._logits(self.norm(x)), tuple(after), routings
 
     def _logits(self, x: Float[Array, "batch time width"]) -> Float[Array, "batch time vocabulary"]:
         if not self.options.tied:

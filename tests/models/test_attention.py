@@ -45,6 +45,35 @@ def test_attention_is_the_formula(window):
     np.testing.assert_allclose(attend(query, key, value, mask[None]), expected, atol=2e-6)
 
 
+@pytest.mark.parametrize("shared", [1, 2])
+def test_shared_key_heads_are_the_formula_with_each_repeated_for_its_group(shared):
+    query = normal(0, 2, 6, 4, 3)
+    key, value = (normal(seed, 2, 6, shared, 3) for seed in (1, 2))
+    causal = np.tril(np.ones((6, 6), bool))
+    repeated = [np.repeat(x, 4 // shared, axis=2) for x in (key, value)]
+    expected = plain_attention(query, *repeated, causal)
+    found = attend(query, key, value, jnp.asarray(causal)[None])
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+    padded = jnp.arange(6)[None, None] < jnp.array([3, 6])[:, None, None]
+    found = attend(query, key, value, padded)
+    for b, length in enumerate((3, 6)):
+        seen = np.broadcast_to(np.arange(6) < length, (6, 6))
+        expected = plain_attention(query, *repeated, seen)[b]
+        np.testing.assert_allclose(found[b], expected, atol=2e-6)
+
+
+def test_gradient_of_attention_with_shared_key_heads_is_that_of_finite_differences():
+    query, key, value = normal(0, 1, 4, 4, 3), normal(1, 1, 4, 2, 3), normal(2, 1, 4, 2, 3)
+    mask = window_mask(positions(4), positions(4), window=3)
+    check_grads(
+        lambda *qkv: attend(*qkv, mask[None]),
+        (query, key, value),
+        order=1,
+        modes=["rev"],
+        rtol=1e-2,
+    )
+
+
 def test_attention_of_large_scores_is_finite_and_exact():
     query, key, value = (normal(seed, 1, 6, 1, 4) for seed in range(3))
     mask = window_mask(positions(6), positions(6), window=6)
@@ -58,7 +87,11 @@ def test_gradient_of_attention_is_that_of_finite_differences():
     query, key, value = (normal(seed, 1, 5, 2, 4) for seed in range(3))
     mask = window_mask(positions(5), positions(5), window=4)
     check_grads(
-        lambda *qkv: attend(*qkv, mask[None]), (query, key, value), order=1, modes=["rev"], rtol=1e-2
+        lambda *qkv: attend(*qkv, mask[None]),
+        (query, key, value),
+        order=1,
+        modes=["rev"],
+        rtol=1e-2,
     )
 
 

@@ -12,8 +12,8 @@ from bigmodel.models.gpt import Gpt
 VOCAB, CONTEXT = 13, 8
 
 
-def network(positions="rotary", context=CONTEXT):
-    options = Gpt(layers=3, width=16, heads=2, positions=positions)
+def network(positions="rotary", context=CONTEXT, **options):
+    options = Gpt(layers=3, width=16, heads=4, positions=positions, **options)
     model = options.build(vocab_size=VOCAB, context=context)
     tokens = jnp.zeros((1, context), jnp.int32)
     variables = jax.jit(model.init)(jax.random.key(0), {"tokens": tokens})
@@ -21,7 +21,8 @@ def network(positions="rotary", context=CONTEXT):
 
     @jax.jit
     def logits(tokens):
-        return model.apply(variables, {"tokens": tokens}, train=False, key=None)[0]
+        outputs, _ = model.apply(variables, {"tokens": tokens}, train=False, key=None)
+        return getattr(outputs, "logits", outputs)
 
     return logits, options.decoder(vocab_size=VOCAB, context=context), variables["params"]
 
@@ -45,6 +46,32 @@ def test_cached_logits_are_those_of_the_whole_text(positions, pieces):
     text = tokens(sum(pieces))
     extend = jax.jit(decoder.extend)
     cache, cached = decoder.empty(2), []
+    for piece in np.split(text, np.cumsum(pieces)[:-1], axis=1):
+        piece_logits, cache = extend(params, piece, cache)
+        cached.append(piece_logits)
+    np.testing.assert_allclose(jnp.concatenate(cached, axis=1), logits(text), atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kv_heads": 1},
+        {"kv_heads": 2, "window": 3},
+        {"window": 5, "norm": "layer", "biases": True},
+        {"window": 1},
+        {"experts": 4, "capacity": 1.0},
+        {"positions": "learned", "window": 3},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("pieces", [[1] * 8, [4, 1, 3]], ids=str)
+def test_cached_logits_are_those_of_the_whole_text_under_every_option(options, pieces):
+    logits, decoder, params = network(**options)
+    text = tokens(sum(pieces))
+    extend = jax.jit(decoder.extend)
+    cache, cached = decoder.empty(2), []
+    held = options.get("window", CONTEXT), options.get("kv_heads", 4)
+    assert cache.caches[0].keys.shape == (2, *held, 4)
     for piece in np.split(text, np.cumsum(pieces)[:-1], axis=1):
         piece_logits, cache = extend(params, piece, cache)
         cached.append(piece_logits)

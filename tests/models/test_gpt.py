@@ -9,8 +9,11 @@ from jax.flatten_util import ravel_pytree
 from jax.test_util import check_grads
 
 from bigmodel.experiment import InputError
-from bigmodel.models.gpt import Gpt
+from bigmodel.models.feed_forward import residual_init
+from bigmodel.models.gpt import Block, Gpt
+from bigmodel.models.moe import MixtureOfExperts
 from bigmodel.models.norm import RmsNorm
+from bigmodel.tree import named_leaves
 
 VOCAB, CONTEXT = 11, 8
 TINY = {"layers": 2, "width": 16, "heads": 2}
@@ -97,36 +100,154 @@ def test_remat_and_plain_backward_pass_give_the_same_gradients():
     np.testing.assert_allclose(gradients(True), plain, rtol=1e-5, atol=1e-7)
 
 
+def gelu(x):
+    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+def dense(p, x):
+    return x @ p["kernel"] + p.get("bias", 0)
+
+
+def plain_norm(kind, p, x):
+    if kind == "layer":
+        x = x - x.mean(axis=-1, keepdims=True)
+    return x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + 1e-6) * p["scale"] + p.get("bias", 0)
+
+
+def plain_attention(p, x, *, heads, kv_heads, window, rotary):
+    """One example, head and query at a time."""
+    mixed = np.zeros_like(x)
+    size = x.shape[-1] // heads
+    for b, head, t in np.ndindex(len(x), heads, x.shape[1]):
+        shared = head // (heads // kv_heads)
+        own, of = slice(head * size, (head + 1) * size), slice(shared * size, (shared + 1) * size)
+        query = turned(dense(p["query"], x[b, t])[own], t if rotary else 0)
+        seen = range(max(0, t - window + 1), t + 1)
+        keys = [turned(dense(p["key"], x[b, s])[of], s if rotary else 0) for s in seen]
+        values = [dense(p["value"], x[b, s])[of] for s in seen]
+        weights = np.exp(np.array(keys) @ query / np.sqrt(size))
+        mixed[b, t, own] = weights / weights.sum() @ np.array(values)
+    return dense(p["output"], mixed)
+
+
+def turned(pairs, position):
+    half = len(pairs) // 2
+    angles = position * 10_000.0 ** (-np.arange(half) / half)
+    both = (pairs[:half] + 1j * pairs[half:]) * np.exp(1j * angles)
+    return np.concatenate([both.real, both.imag])
+
+
+def plain_network(activation, p, x):
+    up = dense(p["up"], x)
+    if activation == "swiglu":
+        gate = dense(p["gate"], x)
+        return dense(p["down"], gate / (1 + np.exp(-gate)) * up)
+    function = {"squared_relu": lambda x: np.maximum(x, 0) ** 2, "gelu": gelu}
+    return dense(p["down"], function[activation](up))
+
+
+LLAMA = {"activation": "swiglu", "kv_heads": 2, "tied": False, "expansion": 2.67, "window": 3}
+GPT2 = {"norm": "layer", "biases": True, "positions": "learned"}
+
+
 @pytest.mark.parametrize(
-    ("activation", "formula"),
+    "changes",
     [
-        ("squared_relu", lambda x: np.maximum(x, 0) ** 2),
-        ("gelu", lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))),
+        {},
+        {"activation": "squared_relu", "positions": "learned"},
+        {"kv_heads": 1},
+        {"kv_heads": 2, "biases": True},
+        {"window": 1},
+        {"window": 5, "positions": "learned"},
+        GPT2,
+        LLAMA,
     ],
+    ids=str,
 )
-def test_block_is_the_formula(activation, formula):
-    options = Gpt(layers=1, width=8, heads=1, positions="learned", activation=activation)
+def test_network_of_one_block_is_the_formula(changes):
+    options = Gpt(layers=1, width=16, heads=4, **changes)
     _, variables = built(options)
-    p = jax.tree.map(lambda x: np.asarray(3 * x, np.float64), variables["params"])
+    large = jax.tree.map(lambda x: 3 * x + 0.05, variables)
+    p = jax.tree.map(lambda x: np.asarray(x, np.float64), large["params"])
     block = p["blocks_0"]
-
-    def norm(x, scale):
-        return x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + 1e-6) * scale["scale"]
-
-    x = p["embedding"]["embedding"][tokens()] + p["positions"]["embedding"][None]
-    normed = norm(x, block["norm_attention"])
-    query, key, value = (
-        normed @ block["attention"][n]["kernel"] for n in ("query", "key", "value")
+    x = p["embedding"]["embedding"][tokens()]
+    if options.positions == "learned":
+        x = x + p["positions"]["embedding"][None]
+    x = x + plain_attention(
+        block["attention"],
+        plain_norm(options.norm, block["norm_attention"], x),
+        heads=4,
+        kv_heads=options.kv_heads or 4,
+        window=options.window or CONTEXT,
+        rotary=options.positions == "rotary",
     )
-    scores = query @ key.swapaxes(1, 2) / np.sqrt(8)
-    weights = np.exp(scores) * np.tril(np.ones((CONTEXT, CONTEXT)))
-    mixed = weights / weights.sum(axis=-1, keepdims=True) @ value
-    x = x + mixed @ block["attention"]["output"]["kernel"]
-    hidden = formula(norm(x, block["norm_feed_forward"]) @ block["up"]["kernel"])
-    x = x + hidden @ block["down"]["kernel"]
-    expected = norm(x, p["norm"]) @ p["embedding"]["embedding"].T
-    large = jax.tree.map(lambda x: 3 * x, variables)
+    normed = plain_norm(options.norm, block["norm_feed_forward"], x)
+    x = x + plain_network(options.activation, block["feed_forward"], normed)
+    head = p["embedding"]["embedding"].T if options.tied else p["head"]["kernel"]
+    expected = plain_norm(options.norm, p["norm"], x) @ head
     np.testing.assert_allclose(logits_of(options, large, tokens()), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_biases_are_where_gpt_2_has_them_but_for_the_keys():
+    _, variables = built(Gpt(**TINY, **GPT2))
+    found = {name for name in named_leaves(variables["params"]) if name.endswith("bias")}
+    block = {
+        f"{part}/bias"
+        for part in (
+            "attention/query", "attention/value", "attention/output", "feed_forward/up",
+            "feed_forward/down", "norm_attention", "norm_feed_forward",
+        )
+    }  # fmt: skip
+    assert found == {f"blocks_{n}/{name}" for n in range(2) for name in block} | {"norm/bias"}
+
+
+@pytest.mark.parametrize("changes", [GPT2, LLAMA, {"experts": 4}, {"experts": 4, "capacity": 1.0}])
+def test_no_parameter_is_without_a_gradient(changes):
+    model, variables = built(Gpt(layers=2, width=16, heads=4, **changes))
+
+    def loss(params):
+        outputs, _ = model.apply({"params": params}, {"tokens": tokens()}, train=True)
+        logits = outputs.logits if "experts" in changes else outputs
+        return jnp.square(logits - 1).mean()
+
+    gradients = named_leaves(jax.jit(jax.grad(loss))(variables["params"]))
+    assert {name: bool(jnp.abs(g).max() > 1e-6) for name, g in gradients.items()} == dict.fromkeys(
+        gradients, True
+    )
+
+
+def test_experts_of_a_block_are_the_mixture_of_its_normed_input():
+    options = Gpt(layers=1, width=16, heads=2, experts=4, positions="learned")
+    model, variables = built(options)
+    outputs, _ = model.apply(variables, {"tokens": tokens()}, train=False)
+    assert outputs.chosen.shape == outputs.probabilities.shape == (2, CONTEXT, 1, 4)
+    np.testing.assert_array_equal(outputs.chosen.sum(axis=-1), 2)
+    p = variables["params"]
+    # A block without its mixture, and the mixture by itself.
+    silent = {**p["blocks_0"], "feed_forward": zeros_like(p["blocks_0"]["feed_forward"])}
+    before = residual(options, {**p, "blocks_0": silent})
+    normed = RmsNorm(jnp.dtype("float32")).apply(
+        {"params": p["blocks_0"]["norm_feed_forward"]}, before
+    )
+    mixture = MixtureOfExperts(4, 2, None, 64, "gelu", jnp.dtype("float32"), residual_init(1))
+    mixed, _ = mixture.apply({"params": p["blocks_0"]["feed_forward"]}, normed, train=False)
+    np.testing.assert_allclose(residual(options, p), before + mixed, atol=1e-5)
+
+
+def zeros_like(tree):
+    return jax.tree.map(jnp.zeros_like, tree)
+
+
+def residual(options, params):
+    """What the final norm reads, caught on the way."""
+    network = options._network(vocab_size=VOCAB, context=CONTEXT)
+    _, state = network.apply(
+        {"params": params},
+        tokens(),
+        train=False,
+        capture_intermediates=lambda module, _: isinstance(module, Block),
+    )
+    return state["intermediates"]["blocks_0"]["__call__"][0][0]
 
 
 def test_remat_keeps_less_for_the_backward_pass():
@@ -139,8 +260,17 @@ def test_remat_keeps_less_for_the_backward_pass():
     assert kept(True) < 0.5 * kept(False)
 
 
-def test_gradient_is_that_of_finite_differences():
-    options = Gpt(layers=1, width=8, heads=2, positions="learned", tied=False)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"positions": "learned", "tied": False},
+        {"norm": "layer", "biases": True},
+        {"activation": "swiglu", "kv_heads": 1, "window": 3},
+    ],
+    ids=str,
+)
+def test_gradient_is_that_of_finite_differences(changes):
+    options = Gpt(layers=1, width=8, heads=2, **changes)
     _, variables = built(options)
     flat, unravel = ravel_pytree(variables)
     large = unravel(10 * flat)
@@ -161,14 +291,16 @@ def test_dropout_is_random_in_training_only():
     np.testing.assert_array_equal(evaluated, logits_of(Gpt(**TINY), variables, tokens()))
 
 
-@pytest.mark.parametrize("positions", ["rotary", "learned"])
-@pytest.mark.parametrize("tied", [True, False])
-def test_partition_rules_cover_every_parameter_with_as_many_dimensions(positions, tied):
-    model, variables = built(Gpt(**TINY, positions=positions, tied=tied))
-    for path, leaf in jax.tree_util.tree_leaves_with_path(variables["params"]):
-        name = jax.tree_util.keystr(path, simple=True, separator="/")
+@pytest.mark.parametrize(
+    "changes",
+    [GPT2, LLAMA | {"kv_heads": 1}, {"experts": 2}, {"experts": 2, "activation": "swiglu"}],
+    ids=str,
+)
+def test_partition_rules_cover_every_parameter_with_as_many_dimensions(changes):
+    model, variables = built(Gpt(**TINY, **changes))
+    for name, leaf in named_leaves(variables["params"]).items():
         spec = next(spec for pattern, spec in model.partition if re.search(pattern, name))
-        assert ("fsdp" in spec) == (leaf.ndim == 2), name
+        assert ("fsdp" in spec) == name.endswith(("kernel", "embedding")), name
         assert len(spec) in (0, leaf.ndim), name
 
 
@@ -190,6 +322,16 @@ def test_norm_is_the_formula(dtype):
         ({"heads": 8, "width": 24}, "3 features each"),
         ({"layers": 0}, "--model.layers 0"),
         ({"heads": -1}, "--model.heads -1"),
+        ({"kv_heads": 3}, "--model.kv-heads 3 does not divide --model.heads 4; use 2"),
+        ({"kv_heads": 0}, "--model.kv-heads 0"),
+        ({"window": 0}, "--model.window 0"),
+        ({"expansion": 0.0}, "--model.expansion 0.0"),
+        ({"expansion": float("nan")}, "--model.expansion nan"),
+        ({"experts": -1}, "--model.experts -1"),
+        ({"experts": 2, "experts_per_token": 3}, "--model.experts-per-token 3 is more than"),
+        ({"experts_per_token": 0}, "--model.experts-per-token 0"),
+        ({"capacity": 0.0}, "--model.capacity 0.0"),
+        ({"balance": -0.1}, "--model.balance -0.1"),
         ({"dropout": 1.0}, "--model.dropout 1.0"),
         ({"dropout": float("nan")}, "--model.dropout nan"),
     ],
@@ -197,3 +339,8 @@ def test_norm_is_the_formula(dtype):
 def test_sizes_that_do_not_fit_are_refused(wrong, message):
     with pytest.raises(InputError, match=re.escape(message)):
         Gpt(**wrong)
+
+
+def test_a_window_longer_than_the_context_is_refused():
+    with pytest.raises(InputError, match=r"--model.window 9 is longer than --data.context 8"):
+        Gpt(**TINY, window=9).build(vocab_size=VOCAB, context=CONTEXT)

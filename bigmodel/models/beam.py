@@ -1,0 +1,131 @@
+"""Beam search: the likeliest sequences that a step-by-step decoder gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from bigmodel.experiment import InputError, PyTree
+
+BOUNDARY = 0
+"""The token that begins and ends every sequence, and fills it up."""
+
+Step = Callable[[Int[Array, "rows"], Int[Array, ""], PyTree], tuple[Float[Array, "rows v"], PyTree]]
+"""From each row's last token, the position that it has, and a state, to the logits of what
+follows and the next state. Every array of the state has the rows on its first axis."""
+
+
+@dataclass(frozen=True)
+class Beam:
+    """How sequences are searched for."""
+
+    size: int = 1
+    """hypotheses that are kept for each source; 1 is greedy"""
+    length_penalty: float = 0.6
+    """0 prefers short sequences; the score is divided by ((5 + length) / 6) to this power"""
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a beam without hypotheses and for a negative penalty."""
+        if self.size < 1:
+            raise InputError(f"--beam.size {self.size} is too small; use 1 (greedy) or more")
+        if not 0 <= self.length_penalty < float("inf"):
+            raise InputError(f"--beam.length-penalty {self.length_penalty} must be 0 or more")
+
+
+class Found(NamedTuple):
+    """The best sequence for each source, and its score.
+
+    ``tokens`` end with the first BOUNDARY, or with the array. ``score`` is the sum of the log
+    probabilities, the BOUNDARY's included, over the length penalty.
+    """
+
+    tokens: Int[Array, "batch length"]
+    score: Float[Array, "batch"]
+
+
+class _Search(NamedTuple):
+    """Hypotheses so far; ``total`` are sums of log probabilities, ``sizes`` tokens in each."""
+
+    position: Int[Array, ""]
+    tokens: Int[Array, "batch beams length"]
+    last: Int[Array, "batch beams"]
+    total: Float[Array, "batch beams"]
+    sizes: Int[Array, "batch beams"]
+    ended: Array
+    state: PyTree
+
+
+def search(step: Step, state: PyTree, *, batch: int, length: int, beam: Beam) -> Found:
+    """The best sequences of at most ``length`` tokens (Wu et al., 2016, for the penalty).
+
+    Args:
+        step: the decoder; its rows are ``batch * beam.size``, the hypotheses of one source
+            beside each other.
+        state: the decoder's state before the first token.
+        batch: number of sources.
+        length: most tokens of a sequence, BOUNDARY included.
+        beam: how many hypotheses, and the length penalty.
+
+    A hypothesis that has ended keeps its place with its sum, and competes with those that go
+    on. The search stops when all have ended.
+    """
+    beams = beam.size
+    shape = (batch, beams)
+
+    def going_on(search: _Search) -> Array:
+        return (search.position < length) & ~search.ended.all()
+
+    def extend(search: _Search) -> _Search:
+        logits, state = step(search.last.reshape(-1), search.position, search.state)
+        gains = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
+        vocabulary = gains.shape[-1]
+        gains = gains.reshape(*shape, vocabulary)
+        stay = jnp.where(jnp.arange(vocabulary, dtype=jnp.int32) == BOUNDARY, 0.0, -jnp.inf)
+        gains = jnp.where(search.ended[..., None], stay[None, None], gains)
+        totals = (search.total[..., None] + gains).reshape(batch, beams * vocabulary)
+        total, best = lax.top_k(totals, beams)
+        parent, token = best // vocabulary, (best % vocabulary).astype(jnp.int32)
+        ended = pick(search.ended, parent)
+        return _Search(
+            search.position + 1,
+            pick(search.tokens, parent).at[:, :, search.position].set(token),
+            token,
+            total,
+            pick(search.sizes, parent) + (~ended).astype(jnp.int32),
+            ended | (token == BOUNDARY),
+            jax.tree.map(lambda rows: _follow(rows, parent), state),
+        )
+
+    start = _Search(
+        jnp.zeros((), jnp.int32),
+        jnp.full((*shape, length), BOUNDARY, jnp.int32),
+        jnp.full(shape, BOUNDARY, jnp.int32),
+        # All hypotheses begin alike: only the first may be continued, or all would be the same.
+        jnp.broadcast_to(jnp.where(jnp.arange(beams) == 0, 0.0, -jnp.inf)[None], shape),
+        jnp.zeros(shape, jnp.int32),
+        jnp.zeros(shape, bool),
+        state,
+    )
+    end = lax.while_loop(going_on, extend, start)
+    score = end.total / ((5.0 + end.sizes.astype(jnp.float32)) / 6.0) ** beam.length_penalty
+    best = score.argmax(axis=1)[:, None]
+    return Found(pick(end.tokens, best)[:, 0], pick(score, best)[:, 0])
+
+
+def pick(array: Array, parent: Int[Array, "batch chosen"]) -> Array:
+    """``array[b, parent[b, i]]`` for each ``b`` and ``i``."""
+    return jax.vmap(lambda rows, chosen: rows[chosen])(array, parent)
+
+
+def _follow(rows: Array, parent: Int[Array, "batch beams"]) -> Array:
+    """The rows of the decoder's state in the order of the hypotheses that go on."""
+    if parent.shape[1] == 1:
+        return rows
+    by_source = rows.reshape(*parent.shape, *rows.shape[1:])
+    return pick(by_source, parent).reshape(rows.shape)

@@ -11,6 +11,7 @@ import numpy as np
 
 from bigmodel.data.batches import Arrays, epochs, in_order
 from bigmodel.data.fingerprint import fingerprint
+from bigmodel.data.labelled_topics import labelled_paragraphs
 from bigmodel.data.split import stratified
 from bigmodel.data.text_file import read_lines
 from bigmodel.data.tokenizers import (
@@ -27,8 +28,10 @@ from bigmodel.experiment import Data, InputError
 class LabelledTextData:
     """Which texts, how they are divided, and what a token is."""
 
+    name: Literal["text", "topics"] = "text"
+    """text: the file in path; topics: 724 paragraphs of Python's help on eight topics, bundled"""
     path: str = ""
-    """a UTF-8 file of lines LABEL<tab>TEXT, which may be gzipped (.gz)"""
+    """a UTF-8 file of lines LABEL<tab>TEXT, which may be gzipped (.gz); used whenever given"""
     test_path: str = ""
     """another such file for the test, in the place of a fraction of the first"""
     tokenizer: Literal["char", "byte", "bpe", "word"] = "word"
@@ -96,9 +99,7 @@ def load_labelled_text(
         InputError: A file cannot be read, a line of it is not a label, a tab and a text, the
             test file has a label that the training file lacks, or an option is out of range.
     """
-    if not options.path:
-        raise InputError("texts with labels need --data.path, a file of lines LABEL<tab>TEXT")
-    lines = read_labelled_lines(Path(options.path))
+    lines = _read(options)
     names = tuple(sorted({line.label for line in lines}))
     if len(names) < 2:
         raise InputError(f"{options.path} has the label {names[0]!r} alone; it needs two or more")
@@ -149,6 +150,15 @@ def read_labelled_lines(path: Path) -> list[LabelledLine]:
     return found
 
 
+def _read(options: LabelledTextData) -> list[LabelledLine]:
+    if options.path:
+        return read_labelled_lines(Path(options.path))
+    if options.name == "text":
+        raise InputError("texts with labels need --data.path, a file of lines LABEL<tab>TEXT")
+    paragraphs = enumerate(labelled_paragraphs(), start=1)
+    return [LabelledLine(topic, text, number) for number, (topic, text) in paragraphs]
+
+
 def _check_labels(
     test: list[LabelledLine], names: tuple[str, ...], options: LabelledTextData
 ) -> None:
@@ -156,8 +166,12 @@ def _check_labels(
         if line.label not in names:
             raise InputError(
                 f"{options.test_path}, line {line.number} has the label {line.label!r}, which "
-                f"{options.path} has not: it was never trained on; add texts or remove the line"
+                f"{_source(options)} has not: it was never trained on; add texts or remove the line"
             )
+
+
+def _source(options: LabelledTextData) -> str:
+    return options.path or options.name
 
 
 def _hold_out(
@@ -196,9 +210,9 @@ def _arrays(
     for name, lines in parts.items():
         for line, ids in zip(lines, encoded[name], strict=True):
             if options.longer == "refuse" and len(ids) > options.length:
-                path = options.test_path if name == "test" else ""
+                path = (options.test_path if name == "test" else "") or _source(options)
                 raise InputError(
-                    f"{path or options.path}, line {line.number} has {len(ids)} tokens, more than "
+                    f"{path}, line {line.number} has {len(ids)} tokens, more than "
                     f"--data.length {options.length}; use a larger one, or --data.longer cut"
                 )
     longest = max(len(ids) for found in encoded.values() for ids in found)

@@ -52,11 +52,12 @@ class TextData:
 
 
 class Text(NamedTuple):
-    """A text's batches, the tokenizer that reads their ids, and the text's first word."""
+    """A text's batches, their tokenizer, the text's first word, and the part to train on."""
 
     data: Data
     tokenizer: Tokenizer
     opening: str
+    train: Tokens
 
 
 def load_text(options: TextData) -> Text:
@@ -107,7 +108,7 @@ def load_text(options: TextData) -> Text:
         fingerprint=fingerprint({"train": train} | tokens),
         assets={"tokenizer.json": tokenizer.dump()},
     )
-    return Text(data, tokenizer, _opening(text))
+    return Text(data, tokenizer, _opening(text), train)
 
 
 def windows(tokens: Tokens, *, size: int, context: int) -> Batches:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from bigmodel.experiment import InputError, PyTree
@@ -170,6 +171,24 @@ class Checkpoints:
         except Exception as error:
             raise StorageError(_reason(path, error, doing="read")) from error
         return jax.tree.unflatten(jax.tree.structure(target), [leaves[name] for name in wanted])
+
+    def read(self, step: int) -> dict[str, np.ndarray]:
+        """All arrays of a step by path, whatever they are.
+
+        Raises:
+            StorageError: where it cannot be read.
+        """
+        path = self.directory / str(step)
+        here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        try:
+            saved = dict(self._orbax.metadata(path).item_metadata)
+            wanted = {
+                name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here)
+                for name, leaf in saved.items()
+            }
+            return jax.device_get(self._orbax.restore(path, wanted))
+        except Exception as error:
+            raise StorageError(_reason(path, error, doing="read")) from error
 
     def close(self) -> None:
         """Waits for the background and frees what Orbax holds."""

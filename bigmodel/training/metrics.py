@@ -22,6 +22,12 @@ def accuracy(logits: Float[Array, "batch classes"], batch: Batch) -> Mean:
     return weighted(correct.astype(jnp.float32), batch)
 
 
+def token_accuracy(logits: Float[Array, "batch time vocab"], batch: Batch) -> Mean:
+    """The share of tokens whose largest logit is that of the target."""
+    correct = jnp.argmax(logits, axis=-1) == batch["targets"]
+    return weighted(correct.astype(jnp.float32), batch)
+
+
 def bits_per_char(characters: Float[np.ndarray, " vocab"]) -> Metric:
     """Bits per character of a language model, comparable across tokenizers.
 

@@ -1,0 +1,26 @@
+"""Guesses at a token by counting: what a language model has to beat."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Int
+
+Tokens = Int[np.ndarray, "tokens"]
+
+
+def most_frequent(tokens: Tokens) -> int:
+    """The most frequent token of a text, the first of them where several are."""
+    return int(np.bincount(tokens).argmax())
+
+
+def likeliest_followers(tokens: Tokens, *, vocab_size: int) -> Int[np.ndarray, "vocabulary"]:
+    """What most often follows each token in a text; the most frequent token where nothing does."""
+    pairs, counts = np.unique(
+        tokens[:-1].astype(np.int64) * vocab_size + tokens[1:], return_counts=True
+    )
+    followers = np.full(vocab_size, most_frequent(tokens), np.int32)
+    # Later ones overwrite those before them: rising counts, and among equals the first token last.
+    order = np.lexsort((-pairs, counts))
+    before, after = np.divmod(pairs[order], vocab_size)
+    followers[before] = after
+    return followers

@@ -1,0 +1,117 @@
+r"""BERT learns to fill in masked tokens of any UTF-8 text (Devlin et al., 2019).
+
+    python experiments/bert.py
+
+`test/accuracy` is the share of masked tokens that it finds. Beside it stand two guesses on the
+same masks: `test/accuracy_most_frequent`, always the most frequent token, and
+`test/accuracy_bigram`, what most often follows the token before; both were counted in the
+training text. What it learned, `experiments/bert_classify.py` can begin with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bigmodel.data.masking import Masking, masked
+from bigmodel.data.ngrams import likeliest_followers, most_frequent
+from bigmodel.data.text import Text, TextData, load_text
+from bigmodel.experiment import Array, Batch, Data, Experiment, Mean, Model, Shown
+from bigmodel.models.bert import Bert
+from bigmodel.runtime import Run, Settings, main
+from bigmodel.training.losses import next_token, weighted
+from bigmodel.training.metrics import Metric, token_accuracy
+from bigmodel.training.optimizers import Optimizer
+from bigmodel.training.supervised import TrainState, supervised
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """A masked language model and how it is trained."""
+
+    data: TextData = TextData(context=64, batch_size=32)
+    masking: Masking = Masking()
+    model: Bert = Bert()
+    optimizer: Optimizer = Optimizer(
+        "muon", learning_rate=5e-3, warmup_steps=50, momentum=0.95, weight_decay=0.1, eps=1e-6
+    )
+    run: Run = Run(steps=600, eval_every=200)
+
+
+def build(config: Config) -> Experiment:
+    """The experiment of a config."""
+    text = load_text(config.data)
+    vocab_size = text.tokenizer.vocab_size
+    data = masked(text.data, config.masking, vocab_size=vocab_size)
+    model = config.model.masked(vocab_size=vocab_size, context=config.data.context)
+    return supervised(
+        model,
+        # Its targets are the tokens at the masks here.
+        next_token,
+        {"accuracy": token_accuracy, **guesses(text)},
+        config.optimizer,
+        data,
+        steps=config.run.total_steps(data.steps_per_epoch),
+        show=filler(model, data, text),
+    )
+
+
+def guesses(text: Text) -> dict[str, Metric]:
+    """The accuracy of guesses that look at no more than the token before, masks included."""
+    vocab_size = text.tokenizer.vocab_size
+    often = np.int32(most_frequent(text.train))
+    # Nothing follows the mask in the training text.
+    followers = np.append(likeliest_followers(text.train, vocab_size=vocab_size), often)
+
+    def frequent(outputs: Array, batch: Batch) -> Mean:
+        del outputs
+        return weighted((batch["targets"] == often).astype(jnp.float32), batch)
+
+    def bigram(outputs: Array, batch: Batch) -> Mean:
+        del outputs
+        at = batch["chosen"]
+        before = jnp.take_along_axis(batch["tokens"], jnp.maximum(at - 1, 0), axis=1)
+        guess = jnp.where(at > 0, jnp.asarray(followers)[before], often)
+        return weighted((batch["targets"] == guess).astype(jnp.float32), batch)
+
+    return {"accuracy_most_frequent": frequent, "accuracy_bigram": bigram}
+
+
+def filler(model: Model, data: Data, text: Text) -> Callable[[TrainState], Shown]:
+    """What to show: how the model fills in a window that it was not trained on."""
+    batch = (data.splits.get("validation") or data.splits.get("test") or [data.train(0, 0)])[0]
+
+    @jax.jit
+    def fill(state: TrainState) -> jax.Array:
+        return model.apply(state.evaluated, batch, train=False, key=None)[0].argmax(axis=-1)
+
+    def show(state: TrainState) -> Shown:
+        tokens, read = batch["tokens"][0].copy(), text.tokenizer.decode
+        at, right = batch["chosen"][0], batch["targets"][0]
+        tokens[at] = right
+        pieces = [read(tokens[index : index + 1]) for index in range(batch["length"][0])]
+        for index, truth, guess in zip(at, right, np.asarray(fill(state))[0], strict=True):
+            filled = "" if guess == truth else f"{read(guess[None])}|"
+            pieces[index] = f"[{filled}{read(truth[None])}]"
+        return {"filled": "[guess|truth], [both]\n\n" + "".join(pieces)}
+
+    return show
+
+
+TINY = (
+    "--model.layers=2",
+    "--model.width=32",
+    "--data.context=32",
+    "--data.batch-size=16",
+    "--data.validation=0.01",
+    "--data.test=0.01",
+    "--run.steps=60",
+)
+
+
+if __name__ == "__main__":
+    main(build, Config())

@@ -1,0 +1,122 @@
+r"""BERT labels texts, from its own pre-training or from scratch (Devlin et al., 2019).
+
+    python experiments/bert_classify.py
+
+A script of its own beside `experiments/bert.py`, for it has other data, another head and other
+options. From what that one learned, in the run directory that it printed:
+
+    python experiments/bert_classify.py --pretrained RUN --data.path labelled.tsv
+
+The tokenizer is then that run's too, and `--model` must be as it was there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from bigmodel.data.fingerprint import fingerprint
+from bigmodel.data.labelled_text import LabelledText, LabelledTextData, load_labelled_text
+from bigmodel.data.tokenizers import load
+from bigmodel.experiment import Experiment, InputError, Model
+from bigmodel.models.bert import Bert
+from bigmodel.runtime import Run, Settings, main
+from bigmodel.runtime.trained import read_trained
+from bigmodel.training.losses import cross_entropy
+from bigmodel.training.metrics import accuracy
+from bigmodel.training.optimizers import Optimizer
+from bigmodel.training.reports import classification
+from bigmodel.training.supervised import supervised
+from bigmodel.training.transfer import begin_with
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """A text classifier and how it is trained."""
+
+    data: LabelledTextData = LabelledTextData(
+        "topics", tokenizer="bpe", vocab_size=1024, length=64, batch_size=32
+    )
+    model: Bert = Bert(dropout=0.1)
+    pooling: Literal["first", "mean"] = "mean"
+    """what the head reads: the position before the text, or the mean of the text's"""
+    pretrained: str = ""
+    """run directory of bert.py, whose tokenizer and encoder this one begins with"""
+    scratch: bool = False
+    """with pretrained: the tokenizer alone is taken, and the encoder begins at random"""
+    optimizer: Optimizer = Optimizer(
+        "adamw", learning_rate=1e-3, warmup_steps=20, weight_decay=0.01, eps=1e-6
+    )
+    run: Run = Run(steps=200, eval_every=50)
+
+
+def build(config: Config) -> Experiment:
+    """The experiment of a config."""
+    if not config.pretrained:
+        texts = load_labelled_text(config.data)
+        model = classifier(config, texts)
+    else:
+        trained = read_trained(Path(config.pretrained), option="--pretrained")
+        texts = load_labelled_text(config.data, load(trained.tokenizer))
+        model = classifier(config, texts)
+        if not config.scratch:
+            learned = with_positions(trained.params, context_of(texts))
+            model = begin_with(model, learned, under="encoder")
+            both = fingerprint(
+                {"data": np.frombuffer(texts.data.fingerprint.encode(), np.uint8)} | learned
+            )
+            texts = texts._replace(data=texts.data._replace(fingerprint=both))
+    return supervised(
+        model,
+        cross_entropy,
+        {"accuracy": accuracy},
+        config.optimizer,
+        texts.data,
+        steps=config.run.total_steps(texts.data.steps_per_epoch),
+        **classification(texts.names),
+    )
+
+
+def context_of(texts: LabelledText) -> int:
+    """The length to which all texts are padded."""
+    return texts.data.train(0, 0)["tokens"].shape[1]
+
+
+def classifier(config: Config, texts: LabelledText) -> Model:
+    """The encoder with a head."""
+    return config.model.classifier(
+        texts.classes,
+        vocab_size=texts.tokenizer.vocab_size,
+        context=context_of(texts),
+        pooling=config.pooling,
+    )
+
+
+def with_positions(learned: dict[str, np.ndarray], context: int) -> dict[str, np.ndarray]:
+    """The learned parameters with as many positions as the texts need."""
+    path = "encoder/positions/embedding"
+    if path not in learned:
+        raise InputError("--pretrained is no run of bert.py: it has no encoder with positions")
+    if len(learned[path]) < context + 1:
+        raise InputError(
+            f"texts of {context} tokens are longer than the {len(learned[path]) - 1} that the "
+            f"pre-trained model has read; use --data.length {len(learned[path]) - 1}"
+        )
+    return {**learned, path: learned[path][: context + 1]}
+
+
+TINY = (
+    "--model.layers=2",
+    "--model.width=32",
+    "--model.dropout=0",
+    "--data.length=32",
+    "--data.batch-size=16",
+    "--run.steps=60",
+)
+
+
+if __name__ == "__main__":
+    main(build, Config())

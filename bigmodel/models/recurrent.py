@@ -1,0 +1,165 @@
+"""Recurrent cells, and a layer that runs one over sequences of different lengths.
+
+A cell has one kernel that reads the input, one that reads its own output, and one bias for each
+gate: two would have the same gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple, TypeAlias
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Bool, Float, Int
+
+from bigmodel.experiment import Rules
+
+CellName: TypeAlias = Literal["plain", "lstm", "gru"]
+
+State: TypeAlias = tuple[Float[Array, "batch width"], ...]
+"""What a cell carries from step to step; the first array is its output."""
+
+Recall: TypeAlias = Callable[[Float[Array, "batch width"]], Float[Array, "batch gates"]]
+"""The product of an output with the recurrent kernel."""
+
+RECURRENT_PARTITION: Rules = (
+    (r"input/kernel$", P("fsdp", None)),
+    (r"input/bias$", P()),
+    (r"recurrent$", P("fsdp", None)),
+)
+"""Rules for the parameters of :class:`Recurrent`."""
+
+
+class Cell(NamedTuple):
+    """One step of recurrence: ``step(state, read, recall)`` is the next state.
+
+    ``read`` is what the input adds to each gate, bias included: ``[batch, gates * width]``.
+    ``biases`` are the initial biases of the gates, one for each, in their order. ``arrays`` is
+    the number of arrays in a state.
+    """
+
+    step: Callable[[State, Float[Array, "batch gates"], Recall], State]
+    biases: tuple[float, ...]
+    arrays: int
+
+
+def plain(state: State, read: Float[Array, "batch gates"], recall: Recall) -> State:
+    """``h = tanh(read + recall(h))`` (Elman, 1990)."""
+    (h,) = state
+    return (jnp.tanh(read + recall(h)),)
+
+
+def lstm(state: State, read: Float[Array, "batch gates"], recall: Recall) -> State:
+    """The long short-term memory (Hochreiter and Schmidhuber, 1997; Gers et al., 2000).
+
+    With gates i, f, g, o: ``c = sigmoid(f) * c + sigmoid(i) * tanh(g)`` and
+    ``h = sigmoid(o) * tanh(c)``.
+    """
+    h, c = state
+    i, f, g, o = jnp.split(read + recall(h), 4, axis=-1)
+    c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+    return jax.nn.sigmoid(o) * jnp.tanh(c), c
+
+
+def gru(state: State, read: Float[Array, "batch gates"], recall: Recall) -> State:
+    """The gated recurrent unit (Cho et al., 2014), its reset after the product.
+
+    With gates r, z, n: ``h = (1 - sigmoid(z)) * tanh(read_n + sigmoid(r) * recall_n(h)) +
+    sigmoid(z) * h``. Resetting the product and not the output leaves one product a step.
+    """
+    (h,) = state
+    read_r, read_z, read_n = jnp.split(read, 3, axis=-1)
+    recalled_r, recalled_z, recalled_n = jnp.split(recall(h), 3, axis=-1)
+    r = jax.nn.sigmoid(read_r + recalled_r)
+    z = jax.nn.sigmoid(read_z + recalled_z)
+    n = jnp.tanh(read_n + r * recalled_n)
+    return ((1 - z) * n + z * h,)
+
+
+# A forget gate that begins open lets gradients through (Jozefowicz et al., 2015).
+CELLS = {
+    "plain": Cell(plain, (0.0,), 1),
+    "lstm": Cell(lstm, (0.0, 1.0, 0.0, 0.0), 2),
+    "gru": Cell(gru, (0.0, 0.0, 0.0), 1),
+}
+
+
+def present(lengths: Int[Array, "batch"], time: int) -> Bool[Array, "batch time"]:
+    """Which positions of sequences of these lengths are no padding."""
+    return jnp.arange(time, dtype=jnp.int32)[None, :] < lengths[:, None]
+
+
+class Recurrent(nn.Module):
+    """A layer that goes over sequences with a cell, forwards or in reverse.
+
+    The state goes through padding unchanged. So the last state is that of each sequence's own
+    last step, and in reverse the first step that counts is the last one that is not padding.
+    """
+
+    cell: CellName
+    width: int
+    dtype: jnp.dtype
+    reverse: bool = False
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "batch time feature"],
+        mask: Bool[Array, "batch time"],
+        initial: State | None = None,
+    ) -> tuple[Float[Array, "batch time width"], State]:
+        """The outputs after each step, and the state after all of them.
+
+        Args:
+            x: The sequences.
+            mask: True where a position is no padding.
+            initial: The state before the first step, zeros unless given.
+        """
+        cell = CELLS[self.cell]
+        gates = len(cell.biases) * self.width
+        # The inputs of all time steps at once: one large product in the place of many small ones.
+        read = nn.Dense(gates, dtype=self.dtype, bias_init=gate_biases(cell.biases), name="input")(
+            x
+        )
+        kernel = self.param("recurrent", orthogonal_gates, (self.width, gates), jnp.float32)
+        kernel = kernel.astype(self.dtype)
+
+        def recall(h: Float[Array, "batch width"]) -> Float[Array, "batch gates"]:
+            return (h.astype(self.dtype) @ kernel).astype(jnp.float32)
+
+        def step(state: State, inputs: tuple[Array, Array]) -> tuple[State, Array]:
+            read, counts = inputs
+            new = cell.step(state, read.astype(jnp.float32), recall)
+            state = tuple(
+                jnp.where(counts[:, None], after, before)
+                for after, before in zip(new, state, strict=True)
+            )
+            return state, state[0]
+
+        if initial is None:
+            initial = (jnp.zeros((len(x), self.width), jnp.float32),) * cell.arrays
+        by_time = (read.swapaxes(0, 1), mask.swapaxes(0, 1))
+        last, outputs = lax.scan(step, initial, by_time, reverse=self.reverse)
+        return outputs.swapaxes(0, 1), last
+
+
+def gate_biases(values: Sequence[float]) -> nn.initializers.Initializer:
+    """Each gate's biases begin with a value of its own."""
+
+    def init(key: Array, shape: Sequence[int], dtype: jnp.dtype = jnp.float32) -> Array:
+        del key
+        return jnp.repeat(jnp.asarray(values, dtype), shape[0] // len(values))
+
+    return init
+
+
+def orthogonal_gates(key: Array, shape: Sequence[int], dtype: jnp.dtype = jnp.float32) -> Array:
+    """An orthogonal matrix for each gate, side by side (Saxe et al., 2014)."""
+    width, gates = shape
+    keys = jax.random.split(key, gates // width)
+    orthogonal = nn.initializers.orthogonal()
+    return jnp.concatenate([orthogonal(k, (width, width), dtype) for k in keys], axis=1)

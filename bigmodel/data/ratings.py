@@ -1,0 +1,222 @@
+"""Ratings that users gave to items, from MovieLens or a CSV file, as batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from bigmodel.data.batches import Arrays, epochs, in_order
+from bigmodel.data.columns import Column, Frame
+from bigmodel.data.csv_table import read_csv
+from bigmodel.data.fingerprint import fingerprint
+from bigmodel.data.packaged import read_rdataset
+from bigmodel.data.split import shuffled
+from bigmodel.experiment import Batch, Data, InputError
+
+MOVIELENS_SHA256 = "f11eb406d322dbeff4445a4e4954b6a37b6c210af3f2142310e895d2ee15f3c5"
+MOVIELENS = "--data.name movielens"
+
+
+@dataclass(frozen=True)
+class RatingData:
+    """Which ratings, and how they are divided."""
+
+    name: Literal["movielens", "csv"] = "movielens"
+    """movielens: 100,004 ratings of 9,066 films by 671 users, in the extra 'data'; csv: your own"""
+    path: str = ""
+    """a CSV file with a header, which may be gzipped (.gz); used whenever it is given"""
+    user: str = "userId"
+    """column that says who rated; any text"""
+    item: str = "movieId"
+    """column that says what was rated; any text"""
+    rating: str = "rating"
+    """column of the rating, a number"""
+    tags: str = ""
+    """column of an item's tags, divided by |, which two_tower reads; movielens has genres"""
+    title: str = ""
+    """column of an item's title to show; movielens has title, others show the item itself"""
+    batch_size: int = 1024
+    """ratings in a batch"""
+    validation: float = 0.1
+    """fraction of the training ratings that is held out to choose by; 0 for none"""
+    test: float = 0.1
+    """fraction of the ratings that is held out as test set; 0 for none"""
+    split_seed: int = 0
+    """decides which ratings are held out, apart from the seed of the run"""
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a fraction or a seed out of range."""
+        for name in ("validation", "test"):
+            fraction = getattr(self, name)
+            if not 0 <= fraction < 1:
+                raise InputError(f"--data.{name} {fraction} must be at least 0 and below 1")
+        if self.split_seed < 0:
+            raise InputError(f"--data.split-seed {self.split_seed} must not be negative")
+
+
+class Ratings(NamedTuple):
+    """Batches of ratings with what a model must know about them.
+
+    Users and items are numbered in the order of ``users`` and ``items``, those of the training
+    ratings first: there are ``known_users`` and ``known_items`` of them. ``titles`` says what to
+    call each item, ``tags`` the names of the tags, ``tagged`` which item has which tag.
+    ``mean`` is the mean training rating, ``parts`` the ratings of each split as arrays.
+    """
+
+    data: Data
+    users: tuple[str, ...]
+    items: tuple[str, ...]
+    known_users: int
+    known_items: int
+    titles: tuple[str, ...]
+    tags: tuple[str, ...]
+    tagged: Float[np.ndarray, "item tag"]
+    mean: float
+    parts: Mapping[str, Arrays]
+
+
+class _Numbered(NamedTuple):
+    """The number of each row's value, the values by number, and where each is seen first."""
+
+    numbers: Int[np.ndarray, " rows"]
+    names: tuple[str, ...]
+    rows: Int[np.ndarray, " names"]
+    known: int
+
+
+def load_ratings(options: RatingData) -> Ratings:
+    """Read ratings, hold some out at random, and make them into batches.
+
+    Batches are ``user`` and ``item`` int32 ``[batch]``, ``tags`` float32 ``[batch, tag]``,
+    which is 1 where the item has the tag, ``target`` float32 ``[batch]``, the rating, and
+    ``weight`` float32 ``[batch]``.
+
+    Raises:
+        InputError: If the file cannot be read, a column is missing, a rating is no number, or
+            there are fewer than two users or two items.
+    """
+    frame = _read(options)
+    ratings = _values(frame, options.rating, option="--data.rating").astype(np.float32)
+    split = _split(len(ratings), options)
+    users = _number(_values(frame, options.user, option="--data.user"), split["train"])
+    items = _number(_values(frame, options.item, option="--data.item"), split["train"])
+    for what, numbered in (("user", users), ("item", items)):
+        if numbered.known < 2:
+            raise InputError(
+                f"{frame.source}: all training ratings have the {what} {numbered.names[0]!r}, and "
+                f"a model learns from differences; give ratings of at least two {what}s"
+            )
+    movielens = frame.source == MOVIELENS
+    tags, tagged = _tags(frame, options.tags or ("genres" if movielens else ""), items)
+    titles = _titles(frame, options.title or ("title" if movielens else ""), items)
+    arrays = {"user": users.numbers, "item": items.numbers, "target": ratings}
+    parts = {
+        name: {key: array[rows] for key, array in arrays.items()} for name, rows in split.items()
+    }
+    rows = epochs(parts["train"], options.batch_size)
+
+    def with_tags(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return batch | {"tags": tagged[batch["item"]]}
+
+    def batch(seed: int, step: int) -> Batch:
+        return with_tags(rows(seed, step))
+
+    data = Data(
+        train=batch,
+        splits={
+            name: in_order(part, options.batch_size, prepare=with_tags)
+            for name, part in parts.items()
+            if name != "train" and len(part["target"])
+        },
+        batch_size=options.batch_size,
+        steps_per_epoch=len(split["train"]) // options.batch_size,
+        fingerprint=fingerprint(
+            {f"{part}/{name}": a for part, named in parts.items() for name, a in named.items()}
+            | {"tagged": tagged}
+        ),
+    )
+    mean = float(parts["train"]["target"].mean(dtype=np.float64))
+    return Ratings(
+        data,
+        users.names,
+        items.names,
+        users.known,
+        items.known,
+        titles,
+        tags,
+        tagged,
+        mean,
+        parts,
+    )
+
+
+def _read(options: RatingData) -> Frame:
+    if options.path:
+        numeric = {options.user: False, options.item: False, options.rating: True}
+        text = {name: False for name in (options.tags, options.title) if name}
+        return read_csv(Path(options.path), numeric=numeric | text)
+    if options.name == "csv":
+        raise InputError("--data.name csv needs a file; give it as --data.path FILE")
+    table = read_rdataset("dslabs", "movielens", sha256=MOVIELENS_SHA256)
+    columns = [
+        Column(name, np.asarray(table[name].fillna("").astype(str), np.str_))
+        for name in ("userId", "movieId", "genres", "title")
+    ]
+    columns.append(Column("rating", np.asarray(table["rating"], np.float64)))
+    return Frame(MOVIELENS, tuple(columns), np.arange(1, len(table) + 1))
+
+
+def _values(frame: Frame, name: str, *, option: str) -> np.ndarray:
+    """The values of a column, none of which may be missing."""
+    column = frame.columns[frame.find(name, option=option)]
+    if column.missing.any():
+        line = frame.lines[column.missing][0]
+        raise InputError(
+            f"{frame.source}: line {line} has no {name}; remove the line, or give it one"
+        )
+    return column.values
+
+
+def _split(count: int, options: RatingData) -> dict[str, Int[np.ndarray, " rows"]]:
+    """Row numbers by split, drawn at random."""
+    rest, test = shuffled(count, options.test, seed=options.split_seed)
+    kept, held = shuffled(len(rest), options.validation, seed=options.split_seed + 1)
+    return {"train": rest[kept], "validation": rest[held], "test": test}
+
+
+def _number(values: np.ndarray, train: Int[np.ndarray, " train"]) -> _Numbered:
+    """Numbers the values, those of the training rows first, each group in its sorted order."""
+    names, rows, inverse = np.unique(values, return_index=True, return_inverse=True)
+    known = np.zeros(len(names), bool)
+    known[inverse[train]] = True
+    order = np.argsort(~known, kind="stable")
+    number = np.empty(len(names), np.int32)
+    number[order] = np.arange(len(names), dtype=np.int32)
+    return _Numbered(number[inverse], tuple(names[order].tolist()), rows[order], int(known.sum()))
+
+
+def _tags(
+    frame: Frame, name: str, items: _Numbered
+) -> tuple[tuple[str, ...], Float[np.ndarray, "item tag"]]:
+    if not name:
+        return (), np.zeros((len(items.names), 0), np.float32)
+    values = frame.columns[frame.find(name, option="--data.tags")].values[items.rows]
+    of_item = [[tag for tag in str(cell).split("|") if tag] for cell in values]
+    names = tuple(sorted({tag for tags in of_item for tag in tags}))
+    number = {tag: n for n, tag in enumerate(names)}
+    tagged = np.zeros((len(items.names), len(names)), np.float32)
+    for row, tags in enumerate(of_item):
+        tagged[row, [number[tag] for tag in tags]] = 1
+    return names, tagged
+
+
+def _titles(frame: Frame, name: str, items: _Numbered) -> tuple[str, ...]:
+    if not name:
+        return items.names
+    values = frame.columns[frame.find(name, option="--data.title")].values[items.rows]
+    return tuple(values.tolist())

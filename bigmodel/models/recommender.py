@@ -1,0 +1,126 @@
+"""Recommenders: how would this user rate this item?
+
+Matrix factorisation (Koren et al., 2009), and two towers (Covington et al., 2016), which are
+networks that turn a user and an item into vectors of one space.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Float, Int
+
+from bigmodel.experiment import InputError, Model, Rules
+from bigmodel.models.linen import model
+
+PARTITION: Rules = (
+    (r"(user|item)_bias/embedding$", P("fsdp", None)),
+    (r"embedding$", P(None, "fsdp")),
+    (r"tags/kernel$", P(None, "fsdp")),
+    (r"kernel$", P("fsdp", None)),
+    (r"bias$", P()),
+)
+
+
+@dataclass(frozen=True)
+class Recommender:
+    """Mean, bias of the user, bias of the item, and the product of a vector of each."""
+
+    name: Literal["matrix", "two_tower"] = "matrix"
+    """matrix: the vectors are embeddings; two_tower: a network makes them from the embeddings
+    and, for items, from tags"""
+    width: int = 32
+    """features of a vector"""
+    hidden: tuple[int, ...] = (64,)
+    """two_tower: widths of each tower's hidden layers"""
+    dropout: float = 0.0
+    """probability of dropping a feature of an embedding, in training"""
+    scale: float = 0.1
+    """standard deviation of the initial embeddings"""
+
+    def __post_init__(self) -> None:
+        """Raises InputError for sizes that make no network."""
+        if self.width < 1:
+            raise InputError(f"--model.width {self.width} is too small; use 1 or more")
+        if min(self.hidden, default=1) < 1:
+            raise InputError(f"--model.hidden {self.hidden} must be positive numbers")
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"--model.dropout {self.dropout} must be at least 0 and below 1")
+        if not self.scale > 0:
+            raise InputError(f"--model.scale {self.scale} must be above 0")
+
+    def build(self, *, users: int, items: int, mean: float) -> Model:
+        """The network, which reads ``user``, ``item`` and ``tags`` and gives ratings.
+
+        Users and items whose number lies beyond the tables of ``users`` and ``items`` rows are
+        unknown: their embeddings and biases are zero.
+        """
+        network = RatingNetwork(options=self, users=users, items=items, mean=mean)
+        return model(network, inputs=("user", "item", "tags"), partition=PARTITION)
+
+
+class Table(nn.Module):
+    """A vector for each number below ``rows``, and zeros for each beyond."""
+
+    rows: int
+    width: int
+    embedding_init: nn.initializers.Initializer
+
+    @nn.compact
+    def __call__(self, numbers: Int[Array, "batch"]) -> Float[Array, "batch width"]:
+        """The vectors of numbers."""
+        table = self.param("embedding", self.embedding_init, (self.rows, self.width))
+        return jnp.take(table, numbers, axis=0, mode="fill", fill_value=0.0)
+
+
+class Tower(nn.Module):
+    """Hidden layers without biases, so that zeros stay zeros."""
+
+    hidden: tuple[int, ...]
+    width: int
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch inputs"]) -> Float[Array, "batch width"]:
+        """What is known of users or items to their vectors."""
+        for n, width in enumerate(self.hidden):
+            x = nn.silu(nn.Dense(width, use_bias=False, name=f"hidden_{n}")(x))
+        return nn.Dense(self.width, use_bias=False, name="output")(x)
+
+
+class RatingNetwork(nn.Module):
+    """The network that :class:`Recommender` describes."""
+
+    options: Recommender
+    users: int
+    items: int
+    mean: float
+
+    @nn.compact
+    def __call__(
+        self,
+        user: Int[Array, "batch"],
+        item: Int[Array, "batch"],
+        tags: Float[Array, "batch tag"],
+        *,
+        train: bool,
+    ) -> Float[Array, "batch"]:
+        """The rating of each pair."""
+        options = self.options
+        mean = self.param("bias", nn.initializers.constant(self.mean), (), jnp.float32)
+        user_bias = Table(self.users, 1, nn.initializers.zeros, name="user_bias")(user)
+        item_bias = Table(self.items, 1, nn.initializers.zeros, name="item_bias")(item)
+        normal = nn.initializers.normal(options.scale)
+        dropout = nn.Dropout(options.dropout, deterministic=not train)
+        of_user = dropout(Table(self.users, options.width, normal, name="user")(user))
+        of_item = dropout(Table(self.items, options.width, normal, name="item")(item))
+        if options.name == "two_tower":
+            if tags.shape[-1]:
+                of_item = of_item + nn.Dense(options.width, use_bias=False, name="tags")(tags)
+            of_user = Tower(options.hidden, options.width, name="user_tower")(of_user)
+            of_item = Tower(options.hidden, options.width, name="item_tower")(of_item)
+        biases = jnp.squeeze(user_bias + item_bias, axis=-1)
+        return mean + biases + jnp.sum(of_user * of_item, axis=-1)

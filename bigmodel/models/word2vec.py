@@ -1,0 +1,69 @@
+"""Skip-gram: word vectors that tell which words stand near each other (Mikolov et al., 2013)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Float, Int
+
+from bigmodel.experiment import InputError, Model, Rules
+from bigmodel.models.linen import model
+
+PARTITION: Rules = ((r"(centre|context)/embedding$", P(None, "fsdp")),)
+
+
+@dataclass(frozen=True)
+class SkipGram:
+    """Two vectors for each word: one as the centre of a window, one as a word around it."""
+
+    width: int = 64
+    """features of a vector"""
+    scale: float = 0.1
+    """standard deviation of the initial vectors"""
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a size or scale that is not positive."""
+        if self.width < 1:
+            raise InputError(f"--model.width {self.width} is too small; use 1 or more")
+        if not self.scale > 0:
+            raise InputError(f"--model.scale {self.scale} must be above 0")
+
+    def build(self, vocab_size: int) -> Model:
+        """The model, which reads ``centre``, ``context`` and ``negatives``.
+
+        Its outputs are the logits of ``context``, float32 ``[batch]``, and of ``negatives``,
+        ``[batch, negatives]``: products of the centre's vector and theirs.
+        """
+        network = SkipGramNetwork(options=self, vocab_size=vocab_size)
+        return model(network, inputs=("centre", "context", "negatives"), partition=PARTITION)
+
+
+class SkipGramNetwork(nn.Module):
+    """The network that :class:`SkipGram` describes."""
+
+    options: SkipGram
+    vocab_size: int
+
+    @nn.compact
+    def __call__(
+        self,
+        centre: Int[Array, "batch"],
+        context: Int[Array, "batch"],
+        negatives: Int[Array, "batch negatives"],
+        *,
+        train: bool,
+    ) -> dict[str, Float[Array, "batch ..."]]:
+        """How likely the words are near the centre, as logits."""
+        del train
+        init = nn.initializers.normal(self.options.scale)
+        table = nn.Embed(self.vocab_size, self.options.width, embedding_init=init, name="context")
+        vector = nn.Embed(self.vocab_size, self.options.width, embedding_init=init, name="centre")(
+            centre
+        )
+        return {
+            "context": jnp.sum(vector * table(context), axis=-1),
+            "negatives": jnp.einsum("bw,bnw->bn", vector, table(negatives)),
+        }

@@ -1,0 +1,26 @@
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.metrics.pairwise import cosine_similarity
+
+from bigmodel.training.vectors import cosines, neighbours, principal_plane
+
+VECTORS = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)
+
+
+def test_cosines_are_those_of_scikit_learn():
+    np.testing.assert_allclose(cosines(VECTORS), cosine_similarity(VECTORS), atol=1e-6)
+    assert not cosines(np.zeros((3, 2), np.float32)).any()
+
+
+def test_neighbours_have_the_largest_cosines_and_are_not_the_word_itself():
+    expected = cosine_similarity(VECTORS) - 9 * np.eye(20)
+    found = neighbours(VECTORS, [4, 17], count=5)
+    np.testing.assert_array_equal(found, np.argsort(-expected[[4, 17]], axis=1)[:, :5])
+    assert neighbours(VECTORS, [0], count=99).shape == (1, 19)
+
+
+def test_the_principal_plane_is_that_of_scikit_learn():
+    points, share = principal_plane(VECTORS)
+    pca = PCA(2).fit(VECTORS)
+    np.testing.assert_allclose(np.abs(points), np.abs(pca.transform(VECTORS)), atol=1e-5)
+    np.testing.assert_allclose(share, pca.explained_variance_ratio_, rtol=1e-5)

@@ -22,7 +22,11 @@ DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t"}
 
 
 def read_csv(
-    path: Path, *, delimiter: str = "auto", numeric: Mapping[str, bool] = MappingProxyType({})
+    path: Path,
+    *,
+    delimiter: str = "auto",
+    numeric: Mapping[str, bool] = MappingProxyType({}),
+    fewest: int = 2,
 ) -> Frame:
     """Read a table, which may be gzipped (.gz).
 
@@ -32,6 +36,7 @@ def read_csv(
             most of.
         numeric: For some columns, whether they are numbers. Of the others those are in which
             more than half of the values can be read as numbers.
+        fewest: How many columns there must be: by default a target and another one.
 
     Raises:
         InputError: If the file cannot be read, has no rows, a line has more or fewer cells than
@@ -40,7 +45,7 @@ def read_csv(
     content = _text(path)
     first = content.lstrip("\n").partition("\n")[0]
     separator = DELIMITERS.get(delimiter) or max(DELIMITERS.values(), key=first.count)
-    header, lines, rows = _cells(path, content, separator)
+    header, lines, rows = _cells(path, content, separator, fewest)
     columns = (
         _column(path, name, [row[n] for row in rows], lines, numeric.get(name))
         for n, name in enumerate(header)
@@ -56,7 +61,7 @@ def _text(path: Path) -> str:
 
 
 def _cells(
-    path: Path, content: str, separator: str
+    path: Path, content: str, separator: str, fewest: int
 ) -> tuple[list[str], list[int], list[list[str]]]:
     """The header, and the lines on which the other rows begin with their cells."""
     reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator, strict=True)
@@ -70,7 +75,7 @@ def _cells(
     except csv.Error as error:
         raise InputError(f"{path}, line {begins} is no CSV: {error}") from None
     header = rows[0]
-    _check_header(path, header)
+    _check_header(path, header, fewest)
     for line, row in zip(lines, rows, strict=True):
         if len(row) != len(header):
             raise InputError(
@@ -82,8 +87,8 @@ def _cells(
     return header, lines[1:], rows[1:]
 
 
-def _check_header(path: Path, header: Sequence[str]) -> None:
-    if len(header) < 2:
+def _check_header(path: Path, header: Sequence[str], fewest: int) -> None:
+    if len(header) < fewest:
         raise InputError(
             f"{path} has only the column {header[0]!r}; a table needs a target and at least one "
             "other column, divided by the --data.delimiter"

@@ -1,0 +1,189 @@
+"""Labelled sequences of numbers by name: Japanese vowels, ``.ts`` files, the rows of images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from bigmodel.data.batches import Arrays, Batches, epochs, in_order
+from bigmodel.data.fingerprint import fingerprint
+from bigmodel.data.images import Images
+from bigmodel.data.packaged import packaged
+from bigmodel.data.split import stratified
+from bigmodel.data.ts_file import Case, read_ts
+from bigmodel.experiment import Batch, Data, InputError
+
+VOWELS = "datasets/data/JapaneseVowels/JapaneseVowels_{}.ts"
+
+
+@dataclass(frozen=True)
+class SequenceData:
+    """Which labelled sequences, and how they are divided."""
+
+    name: Literal["japanese_vowels", "ts"] = "japanese_vowels"
+    """japanese_vowels: 640 utterances of 9 speakers, 7 to 29 steps of 12 channels, with a test
+    set of its own (Kudo et al., 1999), from the package sktime; ts: the file in path"""
+    path: str = ""
+    """ts: a file in the .ts format of the UEA and UCR archives, which may be gzipped (.gz)"""
+    test_path: str = ""
+    """ts: another such file for the test, in the place of a fraction of the first"""
+    length: int = 1024
+    """most steps of a sequence; a longer one is an error"""
+    batch_size: int = 32
+    """sequences in a batch"""
+    validation: float = 0.1
+    """fraction of the training sequences of each class that is held out to choose by"""
+    test: float = 0.2
+    """fraction of each class held out as test set, where there is no file for it"""
+    split_seed: int = 0
+    """decides which sequences are held out, apart from the seed of the run"""
+
+
+class Sequences(NamedTuple):
+    """Batches of sequences, and the classes in their order."""
+
+    data: Data
+    classes: int
+    names: tuple[str, ...]
+
+
+def load_sequences(options: SequenceData) -> Sequences:
+    """Read the sequences, divide them, and make them into batches.
+
+    Batches are ``sequence`` float32 ``[batch, time, channel]``, zeros after the end of each,
+    ``length`` int32 ``[batch]``, ``label`` int32 ``[batch]`` and ``weight`` float32 ``[batch]``.
+    Each channel is standardised by its mean and deviation over the training part. The splits
+    are ``validation`` and ``test``, each absent where it is empty.
+
+    Raises:
+        InputError: A file cannot be used, a sequence is longer than ``options.length``, the
+            test file has other channels or a label that training lacks, or an option is out of
+            range.
+    """
+    _check(options)
+    train, test, names = _read(options)
+    train, validation = _hold_out(train, options.validation, names, options.split_seed + 1)
+    parts = {"train": train, "validation": validation, "test": test}
+    arrays = _arrays(parts, names)
+    data = Data(
+        train=epochs(arrays["train"], options.batch_size),
+        splits={
+            name: in_order(arrays[name], options.batch_size)
+            for name in ("validation", "test")
+            if parts[name]
+        },
+        batch_size=options.batch_size,
+        steps_per_epoch=len(train) // options.batch_size,
+        fingerprint=fingerprint(
+            {f"{part}/{name}": a for part, found in arrays.items() for name, a in found.items()}
+        ),
+    )
+    return Sequences(data, len(names), names)
+
+
+def rows(images: Images) -> Sequences:
+    """Images read from top to bottom: a step for each row, a channel for each of its numbers."""
+    height = images.shape[0]
+
+    def as_sequence(batch: Batch) -> Batch:
+        image = batch["image"]
+        return {
+            "sequence": image.reshape(len(image), height, -1),
+            "length": np.full(len(image), height, np.int32),
+            "label": batch["label"],
+            "weight": batch["weight"],
+        }
+
+    def all_as_sequences(batches: Sequence[Batch]) -> Batches:
+        return Batches(len(batches), lambda index: as_sequence(batches[index]))
+
+    train, splits = images.data.train, images.data.splits
+    data = images.data._replace(
+        train=lambda seed, step: as_sequence(train(seed, step)),
+        splits={name: all_as_sequences(batches) for name, batches in splits.items()},
+    )
+    return Sequences(data, images.classes, images.names)
+
+
+def _check(options: SequenceData) -> None:
+    for name, fraction in (("validation", options.validation), ("test", options.test)):
+        if not 0 <= fraction < 1:
+            raise InputError(f"--data.{name} {fraction} is no fraction; use 0 to less than 1")
+    if options.length < 1:
+        raise InputError(f"--data.length {options.length} is too small; use 1 or more")
+    if options.split_seed < 0:
+        raise InputError(f"--data.split-seed {options.split_seed} must not be negative")
+    if options.name == "ts" and not options.path:
+        raise InputError("--data.name ts needs a file; give it as --data.path FILE")
+    if options.name != "ts" and (options.path or options.test_path):
+        raise InputError("--data.path is for --data.name ts; japanese_vowels is installed")
+
+
+def _read(options: SequenceData) -> tuple[list[Case], list[Case], tuple[str, ...]]:
+    path, test_path = Path(options.path), Path(options.test_path) if options.test_path else None
+    if options.name == "japanese_vowels":
+        path, test_path = (packaged("sktime", VOWELS.format(part)) for part in ("TRAIN", "TEST"))
+    train = _cases(path, options.length)
+    names = tuple(sorted({case.label for case in train}))
+    if test_path is None:
+        return *_hold_out(train, options.test, names, options.split_seed), names
+    test = _cases(test_path, options.length)
+    channels = train[0].values.shape[1]
+    if test[0].values.shape[1] != channels:
+        raise InputError(
+            f"{test_path} has {test[0].values.shape[1]} channels, and {path} has {channels}; "
+            "they must be the same"
+        )
+    for case in test:
+        if case.label not in names:
+            raise InputError(
+                f"{test_path}, line {case.line} has the label {case.label!r}, which {path} has "
+                "not: it was never trained on; add sequences or remove the line"
+            )
+    return train, test, names
+
+
+def _cases(path: Path, length: int) -> list[Case]:
+    cases = read_ts(path)
+    for case in cases:
+        if len(case.values) > length:
+            raise InputError(
+                f"{path}, line {case.line} has {len(case.values)} steps, more than --data.length "
+                f"{length}; use a larger one, or cut the sequence"
+            )
+    return cases
+
+
+def _hold_out(
+    cases: list[Case], fraction: float, names: tuple[str, ...], seed: int
+) -> tuple[list[Case], list[Case]]:
+    labels = np.array([names.index(case.label) for case in cases])
+    split = stratified(labels, fraction, names=names, seed=seed)
+    return [cases[row] for row in split.kept], [cases[row] for row in split.held]
+
+
+def _arrays(parts: dict[str, list[Case]], names: tuple[str, ...]) -> dict[str, Arrays]:
+    seen = np.concatenate([case.values for case in parts["train"]]).astype(np.float64)
+    mean, deviation = seen.mean(axis=0), seen.std(axis=0)
+    # A channel that never changes says nothing, whatever it is divided by.
+    deviation = np.where(deviation > 0, deviation, 1.0)
+    time = max(len(case.values) for cases in parts.values() for case in cases)
+
+    def padded(cases: list[Case]) -> np.ndarray:
+        sequence = np.zeros((len(cases), time, len(mean)), np.float32)
+        for row, case in zip(sequence, cases, strict=True):
+            row[: len(case.values)] = (case.values - mean) / deviation
+        return sequence
+
+    return {
+        name: {
+            "sequence": padded(cases),
+            "length": np.array([len(case.values) for case in cases], np.int32),
+            "label": np.array([names.index(case.label) for case in cases], np.int32),
+        }
+        for name, cases in parts.items()
+    }

@@ -17,33 +17,16 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from bigmodel.data.grid import tile
-from bigmodel.data.images import ImageData, Images, load_images
-from bigmodel.experiment import Array, Experiment, InputError, Model, Shown
-from bigmodel.models.cnn import ConvNet
+from bigmodel.data.images import ImageData, load_images
+from bigmodel.experiment import Experiment, Model, Shown
+from bigmodel.figures.grid import tile
 from bigmodel.models.dcgan import Dcgan
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training.adversarial import AdversarialState, adversarial
-from bigmodel.training.classifier import fit
+from bigmodel.training.gan_losses import LossName
 from bigmodel.training.latents import latents
-from bigmodel.training.losses import cross_entropy
 from bigmodel.training.optimizers import Optimizer
-from bigmodel.training.supervised import supervised
-
-
-@dataclass(frozen=True)
-class Quality:
-    """The classifier in whose features the Fréchet distance is measured."""
-
-    model: ConvNet = ConvNet(widths=(16, 32), convolutions=1, dense=64)
-    optimizer: Optimizer = Optimizer("adam", learning_rate=2e-3)
-    steps: int = 300
-    """steps for which the classifier trains before the run"""
-
-    def __post_init__(self) -> None:
-        """Raises InputError for a classifier that is not trained."""
-        if self.steps < 1:
-            raise InputError(f"--quality.steps is {self.steps}; it must be at least 1")
+from bigmodel.training.quality import Quality
 
 
 @dataclass(frozen=True)
@@ -51,15 +34,21 @@ class Config(Settings):
     """A generator and a discriminator and how they are trained."""
 
     data: ImageData = ImageData()
-    model: Dcgan = Dcgan()
+    model: Dcgan = Dcgan(conditional=True)
     optimizer: Optimizer = Optimizer(
-        "adam", learning_rate=4e-4, schedule="constant", b1=0.5, ema=0.995
+        "adam", learning_rate=1e-3, schedule="constant", b1=0.5, ema=0.995
     )
     discriminator_optimizer: Optimizer = Optimizer(
-        "adam", learning_rate=4e-4, schedule="constant", b1=0.5
+        "adam", learning_rate=1e-3, schedule="constant", b1=0.5
     )
-    r1: float = 0.3
+    loss: LossName = "non_saturating"
+    """what both minimise; wasserstein wants --gradient-penalty 10 --critic-steps 5 --r1 0"""
+    r1: float = 1.0
     """weight of the penalty on the discriminator's gradient at real images"""
+    gradient_penalty: float = 0.0
+    """weight of the penalty that draws its slopes between real and generated images to 1"""
+    critic_steps: int = 1
+    """updates of the discriminator for each one of the generator, on a batch each"""
     quality: Quality = Quality()
     run: Run = Run(steps=2000, eval_every=200, best="validation/frechet_distance")
 
@@ -67,7 +56,7 @@ class Config(Settings):
 def build(config: Config) -> Experiment:
     """The experiment of a config."""
     images = load_images(config.data)
-    generator, discriminator = config.model.build(images.shape)
+    generator, discriminator = config.model.build(images.shape, images.classes)
     return adversarial(
         generator,
         discriminator,
@@ -76,32 +65,22 @@ def build(config: Config) -> Experiment:
         images.data,
         latent=config.model.latent,
         steps=config.run.total_steps(images.data.steps_per_epoch),
-        features=classifier_features(config.quality, images),
+        features=config.quality.features(images.data, images.classes),
+        loss=config.loss,
         r1=config.r1,
-        show=sampler(generator, config.model.latent),
+        gradient_penalty=config.gradient_penalty,
+        critic_steps=config.critic_steps,
+        show=sampler(generator, config.model, images.classes),
     )
 
 
-def classifier_features(quality: Quality, images: Images) -> Callable[[Array], Array]:
-    """What the last layer of a classifier reads, less its mean over training images."""
-    model = quality.model.build(images.classes)
-    experiment = supervised(
-        model, cross_entropy, {}, quality.optimizer, images.data, steps=quality.steps
-    )
-    # The same classifier whatever the seed of the run, so that runs can be compared.
-    variables = jax.device_get(fit(experiment, steps=quality.steps, seed=0).evaluated)
-    extractor = quality.model.features(images.classes)
-
-    def features(image: Array) -> Array:
-        return extractor.apply(variables, {"image": image}, train=False, key=None)[0]
-
-    centre = np.asarray(jax.jit(features)(images.data.train(0, 0)["image"])).mean(axis=0)
-    return lambda image: features(image) - centre[None]
-
-
-def sampler(generator: Model, latent: int) -> Callable[[AdversarialState], Shown]:
-    """What to show: a hundred images, of the same latents each time."""
-    batch = {"latent": latents(100, latent, stream="show")}
+def sampler(generator: Model, model: Dcgan, classes: int) -> Callable[[AdversarialState], Shown]:
+    """What to show: ten rows of images, of the same latents each time, a class a column."""
+    columns = classes if model.conditional else 10
+    batch = {
+        "latent": latents(10 * columns, (model.latent,), stream="show"),
+        "label": np.tile(np.arange(columns, dtype=np.int32), 10),
+    }
 
     @jax.jit
     def sample(state: AdversarialState) -> jax.Array:
@@ -110,7 +89,7 @@ def sampler(generator: Model, latent: int) -> Callable[[AdversarialState], Shown
     def show(state: AdversarialState) -> Shown:
         images = np.asarray(sample(state))
         enlarge = -(-32 // images.shape[1])
-        return {"samples": tile(images, columns=10, enlarge=enlarge)}
+        return {"samples": tile(images, columns=columns, enlarge=enlarge)}
 
     return show
 

@@ -15,75 +15,50 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from bigmodel.experiment import InputError, Model, Rules
 from bigmodel.models.convolution import Conv
 from bigmodel.models.linen import model
+from bigmodel.models.up_convolution import UpConv
 
 PARTITION: Rules = (
     (r"(up|down)_\d+/kernel$", P(None, None, None, "fsdp")),
-    (r"project/kernel$", P(None, "fsdp")),
+    (r"(project|class|match)/kernel$", P(None, "fsdp")),
     (r"score/kernel$", P("fsdp", None)),
     (r"(bias|scale)$", P()),
 )
 
 
-class UpConv(nn.Module):
-    """Transposed convolution with a 4x4 kernel that doubles height and width.
-
-    One matrix product gives what each input pixel adds to the 4x4 outputs around it; their
-    overlaps are summed along the rows, then along the columns. XLA's own transposed
-    convolution is several times slower on a CPU.
-    """
-
-    features: int
-    use_bias: bool
-    dtype: jnp.dtype
-
-    @nn.compact
-    def __call__(
-        self, x: Float[Array, "batch height width channel"]
-    ) -> Float[Array, "batch 2*height 2*width features"]:
-        """Images of twice the height and width."""
-        shape = (4, 4, x.shape[-1], self.features)
-        kernel = self.param("kernel", nn.initializers.normal(0.02), shape, jnp.float32)
-        batch, height, width, channels = x.shape
-        matrix = jnp.moveaxis(kernel, 2, 0).reshape(channels, -1).astype(self.dtype)
-        taps = x.astype(self.dtype).reshape(-1, channels) @ matrix
-        y = overlap(overlap(taps.reshape(batch, height, width, 4, 4, -1), 1), 2)
-        if self.use_bias:
-            bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
-            y = y + bias.astype(self.dtype).reshape(1, 1, 1, -1)
-        return y
-
-
-def overlap(taps: Float[Array, "..."], axis: int) -> Float[Array, "..."]:
-    """Sum what the inputs along ``axis``, of which there are n, add to its 2n outputs.
-
-    Tap i of input r, on axis 3, belongs to output 2r + i - 1. What falls outside is dropped.
-    """
-    before, even, odd, after = (taps[:, :, :, i] for i in range(4))
-    n = even.shape[axis]
-    none = jnp.zeros_like(jax.lax.slice_in_dim(even, 0, 1, axis=axis))
-    left = jnp.concatenate([none, jax.lax.slice_in_dim(after, 0, n - 1, axis=axis)], axis)
-    right = jnp.concatenate([jax.lax.slice_in_dim(before, 1, n, axis=axis), none], axis)
-    merged = jnp.stack([even + left, odd + right], axis + 1)
-    return merged.reshape(*even.shape[:axis], 2 * n, *even.shape[axis + 1 :])
-
-
 class Generator(nn.Module):
-    """Latents to images with values in [0, 1]; batch norm before every activation."""
+    """Latents to images with values in [0, 1]; batch norm before every activation.
+
+    Where labels are given, a learned vector of each class stands beside the latent.
+    """
 
     shape: tuple[int, int, int]
+    classes: int
     widths: tuple[int, ...]
     dtype: jnp.dtype
 
     @nn.compact
     def __call__(
-        self, latent: Float[Array, "batch latent"], *, train: bool
+        self,
+        latent: Float[Array, "batch latent"],
+        label: Int[Array, " batch"] | None = None,
+        *,
+        train: bool,
     ) -> Float[Array, "batch height width channel"]:
         """Images from latents."""
+        if label is not None:
+            known = nn.Dense(
+                latent.shape[-1],
+                use_bias=False,
+                kernel_init=nn.initializers.normal(0.3),
+                dtype=self.dtype,
+                name="class",
+            )(jax.nn.one_hot(label, self.classes, dtype=self.dtype))
+            latent = jnp.concatenate([latent.astype(self.dtype), known], axis=1)
         height, width, channels = self.shape
         scale = 2 ** len(self.widths)
         start = (ceil(height / scale), ceil(width / scale), self.widths[-1])
@@ -112,16 +87,22 @@ class Discriminator(nn.Module):
     """Images to the logit that they are real.
 
     There is no normalisation: an example's logit depends on that example alone, as a
-    gradient penalty needs it.
+    gradient penalty needs it. Where labels are given, the features' product with a learned
+    vector of the class is added to the logit (Miyato and Koyama, 2018).
     """
 
+    classes: int
     widths: tuple[int, ...]
     dropout: float
     dtype: jnp.dtype
 
     @nn.compact
     def __call__(
-        self, images: Float[Array, "batch height width channel"], *, train: bool
+        self,
+        images: Float[Array, "batch height width channel"],
+        label: Int[Array, " batch"] | None = None,
+        *,
+        train: bool,
     ) -> Float[Array, " batch"]:
         """Logits of images."""
         x = (2 * images - 1).astype(self.dtype)
@@ -130,7 +111,13 @@ class Discriminator(nn.Module):
             x = nn.silu(x)
             x = nn.Dropout(self.dropout, deterministic=not train)(x)
         x = x.reshape(x.shape[0], -1)
-        return nn.Dense(1, dtype=self.dtype, name="score")(x)[:, 0].astype(jnp.float32)
+        logits = nn.Dense(1, dtype=self.dtype, name="score")(x)[:, 0]
+        if label is not None:
+            known = nn.Dense(x.shape[-1], use_bias=False, dtype=self.dtype, name="match")(
+                jax.nn.one_hot(label, self.classes, dtype=self.dtype)
+            )
+            logits = logits + jnp.sum(known * x, axis=1) * x.shape[-1] ** -0.5
+        return logits.astype(jnp.float32)
 
 
 @dataclass(frozen=True)
@@ -143,17 +130,21 @@ class Dcgan:
     """Channels from the finest grid to the coarsest; each halves the height and width."""
     dropout: float = 0.0
     """Rate of dropout in the discriminator."""
+    conditional: bool = False
+    """Whether both networks are told the class of an image."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of the activations; the parameters are float32."""
 
-    def build(self, shape: tuple[int, int, int]) -> tuple[Model, Model]:
+    def build(self, shape: tuple[int, int, int], classes: int) -> tuple[Model, Model]:
         """Make the generator and the discriminator.
 
         Args:
             shape: Height, width and channels of an image.
+            classes: How many classes there are.
 
         Returns:
-            The generator reads ``latent`` of a batch, the discriminator ``image``.
+            The generator reads ``latent`` of a batch, the discriminator ``image``, and both
+            read ``label`` if they are conditional.
 
         Raises:
             InputError: If a size is not positive or the dropout is not a rate.
@@ -166,9 +157,10 @@ class Dcgan:
         if not 0 <= self.dropout < 1:
             raise InputError(f"--model.dropout {self.dropout}: must be at least 0 and below 1")
         dtype = jnp.dtype(self.dtype)
-        generator = Generator(shape, self.widths, dtype)
-        discriminator = Discriminator(self.widths, self.dropout, dtype)
+        generator = Generator(shape, classes, self.widths, dtype)
+        discriminator = Discriminator(classes, self.widths, self.dropout, dtype)
+        also = ("label",) if self.conditional else ()
         return (
-            model(generator, inputs="latent", partition=PARTITION),
-            model(discriminator, partition=PARTITION),
+            model(generator, inputs=("latent", *also), partition=PARTITION),
+            model(discriminator, inputs=("image", *also), partition=PARTITION),
         )

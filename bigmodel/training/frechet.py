@@ -6,12 +6,16 @@ are exact sums over the examples, so any split into batches gives the same dista
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from bigmodel.experiment import Mean, Measured, Rows, scalars
+from bigmodel.data.batches import Batches
+from bigmodel.experiment import Batch, Experiment, Mean, Measured, Results, Rows, scalars
 
 
 def moments(
@@ -38,6 +42,54 @@ def moments(
     }
 
 
+def with_distance(
+    experiment: Experiment,
+    generate: Callable[[Any, Batch], Float[Array, "batch height width channel"]],
+    features: Callable[[Array], Float[Array, "batch feature"]],
+    *,
+    count: int | None = None,
+) -> Experiment:
+    """The experiment, whose evaluation also generates images and compares them with real ones.
+
+    Args:
+        experiment: one with ``image`` in its evaluation batches.
+        generate: as many images as are in the batch, from the state and the batch alone.
+        features: images to centred vectors.
+        count: how many images are generated at most for a split; all real ones are compared
+            with them.
+    """
+
+    def split(batches: Sequence[Batch]) -> Batches:
+        def make(index: int) -> Batch:
+            batch = batches[index]
+            weight = np.asarray(batch["weight"], np.float32)
+            first = index * len(weight)
+            wanted = np.arange(first, first + len(weight)) < (np.inf if count is None else count)
+            return {**batch, "generated": weight * wanted.astype(np.float32)}
+
+        return Batches(len(batches), make)
+
+    def eval_step(state: Any, batch: Batch) -> Measured:
+        wanted = batch["generated"]
+        images = jax.lax.cond(
+            jnp.any(wanted > 0),
+            lambda: generate(state, batch),
+            lambda: jnp.zeros_like(batch["image"]),
+        )
+        return {
+            **experiment.eval_step(state, batch),
+            **moments(features(batch["image"]), batch["weight"], name="real"),
+            **moments(features(images), wanted, name="generated"),
+        }
+
+    def summary(measured: Measured) -> Results:
+        return summarize(measured, rest=experiment.summarize)
+
+    splits = {name: split(part) for name, part in experiment.data.splits.items()}
+    data = experiment.data._replace(splits=splits)
+    return experiment._replace(eval_step=eval_step, summarize=summary, data=data)
+
+
 def frechet_distance(
     mean_a: np.ndarray, covariance_a: np.ndarray, mean_b: np.ndarray, covariance_b: np.ndarray
 ) -> float:
@@ -55,14 +107,16 @@ def frechet_distance(
     return max(0.0, float(difference @ difference + traces - 2 * shared))
 
 
-def summarize(measured: Measured) -> dict[str, float]:
-    """The distance from the moments ``real_*`` and ``generated_*``; other means as they are.
+def summarize(
+    measured: Measured, *, rest: Callable[[Measured], Results] = scalars
+) -> dict[str, float | str | np.ndarray]:
+    """The distance from the moments ``real_*`` and ``generated_*``, beside ``rest`` of the others.
 
     The covariances are those of the population: divided by the number of examples.
     """
-    rest = {n: m for n, m in measured.items() if not n.startswith(("real_", "generated_"))}
+    others = {n: m for n, m in measured.items() if not n.startswith(("real_", "generated_"))}
     real, generated = (_gaussian(measured, name) for name in ("real", "generated"))
-    return {**scalars(rest), "frechet_distance": frechet_distance(*real, *generated)}
+    return {**rest(others), "frechet_distance": frechet_distance(*real, *generated)}
 
 
 def _gaussian(measured: Measured, name: str) -> tuple[np.ndarray, np.ndarray]:

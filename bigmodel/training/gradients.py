@@ -54,7 +54,7 @@ def mean_gradients(
         variables, new = body(variables, part)
         return (variables, jax.tree.map(jnp.add, sums, new)), None
 
-    split = jax.tree.map(lambda x: _split(x, parts), batch)
+    split = jax.tree.map(lambda x: split_batch(x, parts), batch)
     keys = jax.random.split(key, parts)
     shapes = jax.eval_shape(body, variables, jax.tree.map(lambda x: x[0], (split, keys)))[1]
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
@@ -68,7 +68,7 @@ def _divide(sums: PyTree, count: jax.Array) -> PyTree:
     return jax.tree.map(lambda x: (x / count).astype(x.dtype), sums)
 
 
-def _split(array: jax.Array, parts: int) -> jax.Array:
+def split_batch(array: jax.Array, parts: int) -> jax.Array:
     """``[batch, ...]`` to ``[parts, batch / parts, ...]``, each device keeping its own rows."""
     return array.reshape(array.shape[0] // parts, parts, *array.shape[1:]).swapaxes(0, 1)
 

@@ -11,25 +11,25 @@ from bigmodel.data.batches import Batches
 from bigmodel.experiment import Batch, Data
 
 
-def latents(count: int, size: int, *, stream: str, index: int = 0) -> np.ndarray:
-    """Standard normal float32 vectors [count, size], decided by the stream and the index."""
+def latents(count: int, shape: tuple[int, ...], *, stream: str, index: int = 0) -> np.ndarray:
+    """Standard normal float32 [count, *shape], decided by the stream and the index."""
     words = [zlib.crc32(stream.encode()), index]
-    return np.random.default_rng(words).standard_normal((count, size), np.float32)
+    return np.random.default_rng(words).standard_normal((count, *shape), np.float32)
 
 
-def with_latents(data: Data, size: int) -> Data:
-    """The data with ``latent`` [batch, size] in every batch of its evaluation splits.
+def with_latents(data: Data, shape: tuple[int, ...], *, name: str = "latent") -> Data:
+    """The data with latents [batch, *shape], by this name, in every evaluation batch.
 
     A batch's latents depend on its split and its index alone, so evaluations at different
     steps, of different runs and of different seeds look at the same points.
     """
 
-    def split(name: str, batches: Sequence[Batch]) -> Batches:
+    def split(part: str, batches: Sequence[Batch]) -> Batches:
         def make(index: int) -> Batch:
             batch = batches[index]
             count = batch["weight"].shape[0]
-            return {**batch, "latent": latents(count, size, stream=name, index=index)}
+            return {**batch, name: latents(count, shape, stream=f"{part}/{name}", index=index)}
 
         return Batches(len(batches), make)
 
-    return data._replace(splits={name: split(name, part) for name, part in data.splits.items()})
+    return data._replace(splits={part: split(part, data.splits[part]) for part in data.splits})

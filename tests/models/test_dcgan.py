@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bigmodel.experiment import InputError
-from bigmodel.models.dcgan import Dcgan, UpConv
+from bigmodel.models.dcgan import Dcgan
 
 SHAPES = [(8, 8, 1), (28, 28, 1), (7, 10, 3)]
 TINY = Dcgan(latent=5, widths=(4, 6))
@@ -14,21 +14,10 @@ def latents(count: int) -> dict[str, np.ndarray]:
     return {"latent": np.random.default_rng(0).standard_normal((count, 5), np.float32)}
 
 
-def test_up_conv_is_the_transposed_convolution() -> None:
-    x = jax.random.normal(jax.random.key(0), (3, 5, 6, 7))
-    module = UpConv(4, use_bias=True, dtype=jnp.dtype("float32"))
-    params = module.init(jax.random.key(1), x)["params"]
-    params = {**params, "bias": jnp.arange(4, dtype=jnp.float32)}
-    # Correlation of the stretched input with the flipped kernel, as lax defines it.
-    expected = jax.lax.conv_transpose(x, params["kernel"][::-1, ::-1], (2, 2), "SAME")
-    expected = expected + params["bias"].reshape(1, 1, 1, 4)
-    np.testing.assert_allclose(module.apply({"params": params}, x), expected, atol=1e-5)
-
-
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_images_have_the_shape_and_the_range_of_the_data(shape: tuple, dtype: str) -> None:
-    generator, discriminator = Dcgan(latent=5, widths=(4, 6), dtype=dtype).build(shape)
+    generator, discriminator = Dcgan(latent=5, widths=(4, 6), dtype=dtype).build(shape, 10)
     variables = jax.jit(generator.init)(jax.random.key(0), latents(1))
     images, _ = generator.apply(variables, latents(3), train=False)
     assert images.shape == (3, *shape)
@@ -41,7 +30,7 @@ def test_images_have_the_shape_and_the_range_of_the_data(shape: tuple, dtype: st
 
 
 def test_statistics_of_the_batch_norm_change_in_training_only() -> None:
-    generator, _ = TINY.build((8, 8, 1))
+    generator, _ = TINY.build((8, 8, 1), 10)
     variables = jax.jit(generator.init)(jax.random.key(0), latents(1))
     _, updates = generator.apply(variables, latents(16), train=True)
     assert set(updates) == {"batch_stats"}
@@ -54,7 +43,7 @@ def test_statistics_of_the_batch_norm_change_in_training_only() -> None:
 
 
 def test_no_bias_stands_before_a_norm() -> None:
-    generator, _ = TINY.build((8, 8, 1))
+    generator, _ = TINY.build((8, 8, 1), 10)
     variables = jax.jit(generator.init)(jax.random.key(0), latents(1))
 
     def loss(params: dict) -> jax.Array:
@@ -67,7 +56,7 @@ def test_no_bias_stands_before_a_norm() -> None:
 
 
 def test_discriminator_judges_each_image_by_itself() -> None:
-    _, discriminator = TINY.build((8, 8, 1))
+    _, discriminator = TINY.build((8, 8, 1), 10)
     images = np.random.default_rng(0).random((6, 8, 8, 1), np.float32)
     variables = jax.jit(discriminator.init)(jax.random.key(0), {"image": images})
     together, _ = discriminator.apply(variables, {"image": images}, train=True)
@@ -76,7 +65,7 @@ def test_discriminator_judges_each_image_by_itself() -> None:
 
 
 def test_dropout_acts_in_training_only() -> None:
-    _, discriminator = Dcgan(widths=(4, 6), dropout=0.5).build((8, 8, 1))
+    _, discriminator = Dcgan(widths=(4, 6), dropout=0.5).build((8, 8, 1), 10)
     batch = {"image": np.random.default_rng(0).random((6, 8, 8, 1), np.float32)}
     variables = jax.jit(discriminator.init)(jax.random.key(0), batch)
     keys = jax.random.split(jax.random.key(1))
@@ -84,6 +73,19 @@ def test_dropout_acts_in_training_only() -> None:
     assert not np.allclose(one, other)
     still = [discriminator.apply(variables, batch, train=False, key=k)[0] for k in keys]
     np.testing.assert_array_equal(*still)
+
+
+def test_the_class_decides_what_is_generated_and_how_it_is_judged() -> None:
+    generator, discriminator = Dcgan(latent=5, widths=(4, 6), conditional=True).build((8, 8, 1), 3)
+    given = {**latents(3), "label": np.arange(3, dtype=np.int32)}
+    given["latent"] = np.repeat(given["latent"][:1], 3, axis=0)
+    variables = jax.jit(generator.init)(jax.random.key(0), given)
+    images, _ = generator.apply(variables, given, train=False)
+    assert not np.allclose(images[0], images[1])
+    seen = {"image": np.repeat(images[:1], 3, axis=0), "label": given["label"]}
+    variables = jax.jit(discriminator.init)(jax.random.key(1), seen)
+    logits, _ = discriminator.apply(variables, seen, train=False)
+    assert len(np.unique(logits)) == 3
 
 
 @pytest.mark.parametrize(
@@ -96,4 +98,4 @@ def test_dropout_acts_in_training_only() -> None:
 )
 def test_sizes_that_make_no_network_are_refused(options: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        Dcgan(**options).build((8, 8, 1))
+        Dcgan(**options).build((8, 8, 1), 10)

@@ -1,9 +1,10 @@
+import jax
 import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from bigmodel.experiment import Mean
-from bigmodel.training.frechet import frechet_distance, moments, summarize
+from bigmodel.experiment import Batch, Data, Experiment, Mean
+from bigmodel.training.frechet import frechet_distance, moments, summarize, with_distance
 
 
 def points(count: int, size: int, *, seed: int) -> np.ndarray:
@@ -93,3 +94,32 @@ def test_other_means_are_reported_as_they_are() -> None:
     found = summarize({**named, "loss": Mean(np.asarray(3.0), np.asarray(2.0))})
     assert set(found) == {"loss", "frechet_distance"}
     assert found["loss"] == 1.5
+
+
+def test_only_as_many_images_are_generated_as_are_asked_for() -> None:
+    def rows(index: int) -> Batch:
+        image = points(4, 3, seed=index)
+        return {"image": image, "weight": np.ones(4, np.float32)}
+
+    def loss(_: None, batch: Batch) -> dict[str, Mean]:
+        return {"loss": Mean(batch["weight"].sum() * 2, batch["weight"].sum())}
+
+    def generate(state: np.ndarray, batch: Batch) -> jax.Array:
+        return state[None] + batch["image"]
+
+    data = Data(lambda *_: rows(0), {"test": [rows(i) for i in range(3)]}, 4, 1, "")
+    plain = Experiment(lambda key: key, lambda *_: ({}, {}, {}), loss, data, ())
+    experiment = with_distance(plain, generate, lambda image: image, count=6)
+    shift = np.array([1.0, 2.0, 3.0], np.float32)
+    step = jax.jit(experiment.eval_step)
+    parts = [step(shift, batch) for batch in experiment.data.splits["test"]]
+    assert [float(part["generated_mean"].count) for part in parts] == [4, 2, 0]
+    assert [float(part["real_mean"].count) for part in parts] == [4, 4, 4]
+    generated = sum(np.asarray(part["generated_mean"].total) for part in parts)
+    images = np.concatenate([rows(0)["image"], rows(1)["image"]])[:6]
+    np.testing.assert_allclose(generated, (images + shift).sum(0), rtol=1e-5)
+    measured = {
+        name: Mean(sum(p[name].total for p in parts), sum(p[name].count for p in parts))
+        for name in parts[0]
+    }
+    assert set(experiment.summarize(measured)) == {"loss", "frechet_distance"}

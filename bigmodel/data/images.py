@@ -14,12 +14,13 @@ from bigmodel.data.fashion_mnist import NAMES as FASHION_NAMES
 from bigmodel.data.fashion_mnist import read_fashion_mnist
 from bigmodel.data.fingerprint import fingerprint
 from bigmodel.data.folder import read_folder
-from bigmodel.data.split import stratified
+from bigmodel.data.folds import Folds, hold_out_fold
+from bigmodel.data.split import Split, stratified
 from bigmodel.experiment import Data, InputError
 
 
 @dataclass(frozen=True)
-class ImageData:
+class ImageData(Folds):
     """Which images, how they are divided, and how they are changed for training."""
 
     name: Literal["digits", "fashion_mnist", "folder"] = "digits"
@@ -31,7 +32,8 @@ class ImageData:
     validation: float = 0.1
     """fraction of the training images of each class that is held out to choose by"""
     test: float = 0.2
-    """fraction of each class held out as test set; fashion_mnist has its own test set"""
+    """fraction of each class held out as test set; fashion_mnist has its own test set, unless
+    there are folds, which then divide its training images"""
     split_seed: int = 0
     """decides which images are held out, apart from the seed of the run"""
     shift: int = 0
@@ -126,13 +128,15 @@ def _read(options: ImageData) -> _Parts:
     if options.name == "fashion_mnist":
         (image, label), (test_image, test_label) = read_fashion_mnist(options.path)
         train, test = _arrays(image, label), _arrays(test_image, test_label)
+        if options.folds:
+            train, test = _divide(train, options, FASHION_NAMES)
         return _Parts(train, test, FASHION_NAMES)
     if options.name == "digits":
         image, label, names = _read_digits()
     else:
         mode = {"grey": "L", "rgb": "RGB"}[options.channels]
         image, label, names = read_folder(Path(options.path), size=options.size, mode=mode)
-    train, test = _hold_out(_arrays(image, label), options.test, names, options.split_seed)
+    train, test = _divide(_arrays(image, label), options, names)
     return _Parts(train, test, names)
 
 
@@ -149,10 +153,22 @@ def _arrays(image: np.ndarray, label: np.ndarray) -> Arrays:
     return {"image": image, "label": label}
 
 
+def _divide(arrays: Arrays, options: ImageData, names: tuple[str, ...]) -> tuple[Arrays, Arrays]:
+    """Training and test images."""
+    if not options.folds:
+        return _hold_out(arrays, options.test, names, options.split_seed)
+    label = arrays["label"]
+    split = hold_out_fold(options, len(label), seed=options.split_seed, labels=label, names=names)
+    return _take(arrays, split)
+
+
 def _hold_out(
     arrays: Arrays, fraction: float, names: tuple[str, ...], seed: int
 ) -> tuple[Arrays, Arrays]:
-    split = stratified(arrays["label"], fraction, names=names, seed=seed)
+    return _take(arrays, stratified(arrays["label"], fraction, names=names, seed=seed))
+
+
+def _take(arrays: Arrays, split: Split) -> tuple[Arrays, Arrays]:
     kept = {name: array[split.kept] for name, array in arrays.items()}
     held = {name: array[split.held] for name, array in arrays.items()}
     return kept, held

@@ -16,11 +16,12 @@ from typing import Any, NoReturn, TypeVar
 import jax
 
 from bigmodel.experiment import Experiment, InputError
+from bigmodel.figures.curves import draw_curves
 from bigmodel.runtime import errors
 from bigmodel.runtime.checkpoints import Checkpoints
 from bigmodel.runtime.command_line import parse
 from bigmodel.runtime.compilation import compile_experiment, use_compilation_cache
-from bigmodel.figures.curves import draw_curves
+from bigmodel.runtime.cross_validation import cross_validate, has_folds
 from bigmodel.runtime.digest import params_digest
 from bigmodel.runtime.directory import MANIFEST, SUMMARY, RunDirectory
 from bigmodel.runtime.evaluation import metric_names
@@ -61,7 +62,14 @@ def main(
                 description=inspect.getdoc(inspect.getmodule(build)) or script.stem,
             )
             use_compilation_cache()
-            status = start(build(config), config, script=script, stop=stop)
+
+            def run(one: Config) -> int:
+                return start(build(one), one, script=script, stop=stop)
+
+            if has_folds(config):
+                status = cross_validate(config, directory_of(config, script), run)
+            else:
+                status = run(config)
     except InputError as error:
         status = _fail(errors.BAD_INPUT, str(error))
     except errors.NotFiniteError as error:
@@ -93,7 +101,7 @@ def start(experiment: Experiment, config: Settings, *, script: Path, stop: StopR
         StorageError: where a file cannot be read or written.
     """
     as_json = to_json(config)
-    directory = RunDirectory(Path(config.run.dir or default_directory(script.stem, as_json)))
+    directory = RunDirectory(directory_of(config, script))
     mesh = make_mesh(config.mesh)
     compiled = compile_experiment(experiment, mesh)
     check_fits(compiled.state)
@@ -191,14 +199,17 @@ def to_json(config: Any) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
-def default_directory(name: str, config: dict[str, Any]) -> Path:
-    """``runs/<name>-<digest>``, a function of what the run computes, not of where.
+def directory_of(config: Settings, script: Path) -> Path:
+    """The run directory that was asked for, or ``runs/<name>-<digest>``.
 
-    So the same command finds its run again, under another mesh too.
+    The digest is a function of what the run computes, not of where. So the same command
+    finds its run again, under another mesh too.
     """
-    computed = {key: value for key, value in config.items() if key != "mesh"}
+    if config.run.dir:
+        return Path(config.run.dir)
+    computed = {key: value for key, value in to_json(config).items() if key != "mesh"}
     text = json.dumps(computed, sort_keys=True)
-    return Path("runs") / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return Path("runs") / f"{script.stem}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def _print_results(summary: dict[str, Any]) -> None:

@@ -1,0 +1,77 @@
+"""One run for each fold of the data, and what they give together."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bigmodel.runtime.directory import SUMMARY, RunDirectory
+from bigmodel.runtime.files import write_json
+from bigmodel.runtime.progress import say
+from bigmodel.runtime.settings import Settings
+
+FOLDS = "folds.json"
+
+
+def has_folds(config: Settings) -> bool:
+    """Whether a config asks for a run for each fold, and not for one run."""
+    data = getattr(config, "data", None)
+    return bool(getattr(data, "folds", 0)) and data.fold is None
+
+
+def one_fold(config: Any, fold: int, directory: Path) -> Any:
+    """The config of the run of one fold, whose directory is in that of all."""
+    return dataclasses.replace(
+        config,
+        data=dataclasses.replace(config.data, fold=fold),
+        run=dataclasses.replace(config.run, dir=str(directory / f"fold-{fold}")),
+    )
+
+
+def cross_validate(config: Any, directory: Path, run: Callable[[Any], int]) -> int:
+    """Runs each fold in turn; those that are complete already are not run again.
+
+    ``folds.json`` gets the mean, the standard deviation (of a sample) and the values of each
+    metric.
+
+    Args:
+        config: a config for which :func:`has_folds` is true.
+        directory: where the run directories of the folds are made.
+        run: runs the config of one fold and gives the exit status.
+
+    Returns:
+        The exit status: that of the first fold which did not come to its end, or 0.
+    """
+    summaries = []
+    for fold in range(config.data.folds):
+        one = one_fold(config, fold, directory)
+        say(f"fold {fold}, of {config.data.folds} folds")
+        status = run(one)
+        summary = RunDirectory(Path(one.run.dir)).read_json(SUMMARY)
+        if summary is None:
+            return status
+        summaries.append(summary)
+    values = {
+        name: [summary[name] for summary in summaries]
+        for name in summaries[0]
+        if "/" in name and not name.startswith("train/")
+    }
+    found = {name: spread(each) for name, each in values.items()}
+    write_json(directory / FOLDS, {"folds": config.data.folds, "metrics": found})
+    say(f"{directory / FOLDS}: {config.data.folds} folds, mean and standard deviation")
+    for name, each in found.items():
+        if each["mean"] is not None:
+            say(f"  {name} {each['mean']:.4f} ± {each['std']:.4f}")
+    return 0
+
+
+def spread(values: list[float | None]) -> dict[str, Any]:
+    """Mean, standard deviation and the values; no mean where one of them is not finite."""
+    numbers = [value for value in values if value is not None]
+    if len(numbers) < len(values):
+        return {"mean": None, "std": None, "values": values}
+    mean, std = statistics.fmean(numbers), statistics.stdev(numbers)
+    return {"mean": mean, "std": std, "values": values}

@@ -44,10 +44,9 @@ class SequenceData:
 
 
 class Sequences(NamedTuple):
-    """Batches of sequences, and the classes in their order."""
+    """Batches of sequences, and the names of their classes."""
 
     data: Data
-    classes: int
     names: tuple[str, ...]
 
 
@@ -82,7 +81,7 @@ def load_sequences(options: SequenceData) -> Sequences:
             {f"{part}/{name}": a for part, found in arrays.items() for name, a in found.items()}
         ),
     )
-    return Sequences(data, len(names), names)
+    return Sequences(data, names)
 
 
 def rows(images: Images) -> Sequences:
@@ -106,7 +105,7 @@ def rows(images: Images) -> Sequences:
         train=lambda seed, step: as_sequence(train(seed, step)),
         splits={name: all_as_sequences(batches) for name, batches in splits.items()},
     )
-    return Sequences(data, images.classes, images.names)
+    return Sequences(data, images.names)
 
 
 def _check(options: SequenceData) -> None:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from bigmodel.experiment import Rules
 
@@ -86,11 +86,6 @@ CELLS = {
     "lstm": Cell(lstm, (0.0, 1.0, 0.0, 0.0), 2),
     "gru": Cell(gru, (0.0, 0.0, 0.0), 1),
 }
-
-
-def present(lengths: Int[Array, "batch"], time: int) -> Bool[Array, "batch time"]:
-    """Which positions of sequences of these lengths are no padding."""
-    return jnp.arange(time, dtype=jnp.int32)[None, :] < lengths[:, None]
 
 
 class Recurrent(nn.Module):

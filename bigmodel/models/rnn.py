@@ -11,8 +11,9 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Bool, Float, Int
 
 from bigmodel.experiment import InputError, Model, Rules
+from bigmodel.models.lengths import masked_mean, present
 from bigmodel.models.linen import model
-from bigmodel.models.recurrent import RECURRENT_PARTITION, CellName, Recurrent, present
+from bigmodel.models.recurrent import RECURRENT_PARTITION, CellName, Recurrent
 
 PARTITION: Rules = (
     *RECURRENT_PARTITION,
@@ -123,12 +124,3 @@ class RnnNetwork(nn.Module):
             outputs.append(output)
             states.append(state[0])
         return jnp.concatenate(outputs, axis=-1), jnp.concatenate(states, axis=-1)
-
-
-def masked_mean(x: Features, mask: Bool[Array, "batch time"]) -> Float[Array, "batch width"]:
-    """The mean over the positions whose mask is true, of which there is at least one.
-
-    A sequence that is nothing but padding has mean 0.
-    """
-    counts = jnp.maximum(jnp.sum(mask, axis=1), 1).astype(x.dtype)
-    return jnp.sum(jnp.where(mask[..., None], x, 0), axis=1) / counts[:, None]

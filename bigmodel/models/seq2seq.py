@@ -14,13 +14,13 @@ from bigmodel.experiment import InputError, Rules
 from bigmodel.models.attention import Attention, Cache
 from bigmodel.models.beam import Beam
 from bigmodel.models.encoder import BLOCK_PARTITION
+from bigmodel.models.lengths import present
 from bigmodel.models.recurrent import (
     CELLS,
     RECURRENT_PARTITION,
     CellName,
     Recurrent,
     State,
-    present,
 )
 from bigmodel.models.translation import Translator, translator
 

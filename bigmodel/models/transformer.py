@@ -15,9 +15,9 @@ from bigmodel.models.attention import Attention, Cache, CausalAttention, empty_c
 from bigmodel.models.beam import Beam
 from bigmodel.models.encoder import BLOCK_PARTITION, EncoderBlock
 from bigmodel.models.feed_forward import Activation, FeedForward, residual_init
+from bigmodel.models.lengths import present
 from bigmodel.models.norm import LayerNorm
 from bigmodel.models.positions import sinusoidal
-from bigmodel.models.recurrent import present
 from bigmodel.models.translation import Translator, translator
 
 PARTITION: Rules = (

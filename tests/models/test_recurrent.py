@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from bigmodel.models.recurrent import CELLS, Recurrent, present
+from bigmodel.models.lengths import present
+from bigmodel.models.recurrent import CELLS, Recurrent
 
 RNG = np.random.default_rng(0)
 FLOAT = jnp.dtype(jnp.float32)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
-from bigmodel.data.split import Split
+from bigmodel.data.split import Split, stratified
 from bigmodel.experiment import InputError
 
 
@@ -58,3 +58,21 @@ def hold_out_fold(
         order = order[np.argsort(labels[order], kind="stable")]
     held = np.sort(order[fold::folds])
     return Split(np.setdiff1d(np.arange(rows), held, assume_unique=True), held)
+
+
+def hold_out_test(
+    options: Folds,
+    labels: Int[np.ndarray, " rows"],
+    fraction: float,
+    *,
+    names: Sequence[str],
+    seed: int,
+) -> Split:
+    """The rows of the test: of one fold, or without folds a fraction of each class.
+
+    Raises:
+        InputError: as :func:`hold_out_fold` and :func:`~bigmodel.data.split.stratified` do.
+    """
+    if options.folds:
+        return hold_out_fold(options, len(labels), seed=seed, labels=labels, names=names)
+    return stratified(labels, fraction, names=names, seed=seed)

@@ -14,7 +14,7 @@ from bigmodel.data.fashion_mnist import NAMES as FASHION_NAMES
 from bigmodel.data.fashion_mnist import read_fashion_mnist
 from bigmodel.data.fingerprint import fingerprint
 from bigmodel.data.folder import read_folder
-from bigmodel.data.folds import Folds, hold_out_fold
+from bigmodel.data.folds import Folds, hold_out_test
 from bigmodel.data.split import Split, stratified
 from bigmodel.experiment import Data, InputError
 
@@ -155,10 +155,9 @@ def _arrays(image: np.ndarray, label: np.ndarray) -> Arrays:
 
 def _divide(arrays: Arrays, options: ImageData, names: tuple[str, ...]) -> tuple[Arrays, Arrays]:
     """Training and test images."""
-    if not options.folds:
-        return _hold_out(arrays, options.test, names, options.split_seed)
-    label = arrays["label"]
-    split = hold_out_fold(options, len(label), seed=options.split_seed, labels=label, names=names)
+    split = hold_out_test(
+        options, arrays["label"], options.test, names=names, seed=options.split_seed
+    )
     return _take(arrays, split)
 
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from bigmodel.data.batches import Arrays, epochs, in_order
 from bigmodel.data.fingerprint import fingerprint
+from bigmodel.data.folds import Folds, hold_out_test
 from bigmodel.data.labelled_topics import labelled_paragraphs
-from bigmodel.data.split import stratified
+from bigmodel.data.split import Split, stratified
 from bigmodel.data.text_file import read_lines
 from bigmodel.data.tokenizers import (
     Tokenizer,
@@ -25,7 +26,7 @@ from bigmodel.experiment import Data, InputError
 
 
 @dataclass(frozen=True)
-class LabelledTextData:
+class LabelledTextData(Folds):
     """Which texts, how they are divided, and what a token is."""
 
     name: Literal["text", "topics"] = "text"
@@ -104,11 +105,17 @@ def load_labelled_text(
     if len(names) < 2:
         raise InputError(f"{options.path} has the label {names[0]!r} alone; it needs two or more")
     if options.test_path:
+        if options.folds:
+            raise InputError("--data.folds needs no test file; leave --data.test-path out")
         train, test = lines, read_labelled_lines(Path(options.test_path))
         _check_labels(test, names, options)
     else:
-        train, test = _hold_out(lines, options.test, names, options.split_seed)
-    train, validation = _hold_out(train, options.validation, names, options.split_seed + 1)
+        labels, seed = _numbers(lines, names), options.split_seed
+        train, test = _take(
+            lines, hold_out_test(options, labels, options.test, names=names, seed=seed)
+        )
+    labels, seed = _numbers(train, names), options.split_seed + 1
+    train, validation = _take(train, stratified(labels, options.validation, names=names, seed=seed))
     parts = {"train": train, "validation": validation, "test": test}
     if tokenizer is None:
         tokenizer = _tokenizer(options, [line.text for line in train], [*lines, *test])
@@ -174,12 +181,12 @@ def _source(options: LabelledTextData) -> str:
     return options.path or options.name
 
 
-def _hold_out(
-    lines: list[LabelledLine], fraction: float, names: tuple[str, ...], seed: int
-) -> tuple[list[LabelledLine], list[LabelledLine]]:
+def _numbers(lines: list[LabelledLine], names: tuple[str, ...]) -> np.ndarray:
     number = {name: index for index, name in enumerate(names)}
-    labels = np.array([number[line.label] for line in lines])
-    split = stratified(labels, fraction, names=names, seed=seed)
+    return np.array([number[line.label] for line in lines], np.int32)
+
+
+def _take(lines: list[LabelledLine], split: Split) -> tuple[list[LabelledLine], list[LabelledLine]]:
     return [lines[row] for row in split.kept], [lines[row] for row in split.held]
 
 
@@ -203,7 +210,6 @@ def _arrays(
     tokenizer: Tokenizer,
     options: LabelledTextData,
 ) -> dict[str, Arrays]:
-    number = {name: index for index, name in enumerate(names)}
     encoded = {
         name: [tokenizer.encode(line.text) for line in lines] for name, lines in parts.items()
     }
@@ -221,7 +227,7 @@ def _arrays(
         name: {
             "tokens": _padded(encoded[name], time),
             "length": np.array([min(len(ids), time) for ids in encoded[name]], np.int32),
-            "label": np.array([number[line.label] for line in lines], np.int32),
+            "label": _numbers(lines, names),
         }
         for name, lines in parts.items()
     }

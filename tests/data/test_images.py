@@ -305,3 +305,20 @@ def test_an_option_that_cannot_be_is_refused_in_one_line(options, message):
     with pytest.raises(InputError, match=message) as error:
         load_images(replace(ImageData(), **options))
     assert "\n" not in str(error.value)
+
+
+def test_folds_test_on_every_digit_once() -> None:
+    found = [
+        image[weight > 0].reshape(-1, 64)
+        for fold in range(4)
+        for image, weight in (
+            (batch["image"], batch["weight"])
+            for batch in load_images(ImageData(folds=4, fold=fold)).data.splits["test"]
+        )
+    ]
+    rows = np.concatenate(found)
+    expected = load_digits().data / 16
+    assert len(rows) == len(expected)
+    np.testing.assert_array_equal(
+        rows[np.lexsort(rows.T)], expected.astype(np.float32)[np.lexsort(expected.T)]
+    )

@@ -112,9 +112,7 @@ def test_a_file_for_the_test_is_all_of_the_test(options):
 
 def test_a_label_that_training_never_saw_is_refused(options):
     test = options(["sea\tfish", "fire\tsalamander"], "test.tsv").path
-    with pytest.raises(
-        InputError, match=r"test.tsv, line 2 has the label 'fire', which"
-    ):
+    with pytest.raises(InputError, match=r"test.tsv, line 2 has the label 'fire', which"):
         load_labelled_text(options(test_path=test))
 
 
@@ -161,3 +159,20 @@ def test_a_file_that_cannot_be_used_is_refused_with_its_line(options, content, m
 def test_an_option_that_cannot_be_is_refused(options, chosen, message):
     with pytest.raises(InputError, match=message):
         load_labelled_text(LabelledTextData(**{"path": options().path, "batch_size": 8} | chosen))
+
+
+def test_folds_test_on_every_text_once(options):
+    found = []
+    for fold in range(3):
+        loaded = load_labelled_text(options(tokenizer="byte", length=100, folds=3, fold=fold))
+        found += [
+            (label, loaded.tokenizer.decode(tokens))
+            for label, tokens in texts(loaded.data, loaded.names, "test")
+        ]
+    assert sorted(found) == sorted(tuple(line.split("\t")) for line in LINES)
+
+
+def test_folds_beside_a_test_file_are_refused(options):
+    chosen = options(folds=3, fold=0, test_path="other.tsv")
+    with pytest.raises(InputError, match="leave --data.test-path out"):
+        load_labelled_text(chosen)

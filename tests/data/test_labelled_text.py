@@ -174,5 +174,5 @@ def test_folds_test_on_every_text_once(options):
 
 def test_folds_beside_a_test_file_are_refused(options):
     chosen = options(folds=3, fold=0, test_path="other.tsv")
-    with pytest.raises(InputError, match="leave --data.test-path out"):
+    with pytest.raises(InputError, match=r"leave --data\.test-path out"):
         load_labelled_text(chosen)

@@ -19,9 +19,9 @@ from typing import Literal
 import numpy as np
 
 from bigmodel.data.fingerprint import fingerprint
-from bigmodel.data.labelled_text import LabelledText, LabelledTextData, load_labelled_text
+from bigmodel.data.labelled_text import LabelledTextData, load_labelled_text
 from bigmodel.data.tokenizers import load
-from bigmodel.experiment import Experiment, InputError, Model
+from bigmodel.experiment import Experiment, InputError
 from bigmodel.models.bert import Bert
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.runtime.trained import read_trained
@@ -55,43 +55,33 @@ class Config(Settings):
 
 def build(config: Config) -> Experiment:
     """The experiment of a config."""
-    if not config.pretrained:
-        texts = load_labelled_text(config.data)
-        model = classifier(config, texts)
-    else:
-        trained = read_trained(Path(config.pretrained), option="--pretrained")
-        texts = load_labelled_text(config.data, load(trained.tokenizer))
-        model = classifier(config, texts)
-        if not config.scratch:
-            learned = with_positions(trained.params, context_of(texts))
-            model = begin_with(model, learned, under="encoder")
-            both = fingerprint(
-                {"data": np.frombuffer(texts.data.fingerprint.encode(), np.uint8)} | learned
-            )
-            texts = texts._replace(data=texts.data._replace(fingerprint=both))
+    if config.scratch and not config.pretrained:
+        raise InputError("--scratch takes the tokenizer of a run; give it as --pretrained RUN")
+    path = Path(config.pretrained)
+    trained = read_trained(path, option="--pretrained") if config.pretrained else None
+    texts = load_labelled_text(config.data, load(trained.tokenizer) if trained else None)
+    data = texts.data
+    context = data.train(0, 0)["tokens"].shape[1]
+    model = config.model.classifier(
+        texts.classes,
+        vocab_size=texts.tokenizer.vocab_size,
+        context=context,
+        pooling=config.pooling,
+    )
+    if trained and not config.scratch:
+        learned = with_positions(trained.params, context)
+        model = begin_with(model, learned, under="encoder")
+        # What the run begins with is data of it: another checkpoint there is another run.
+        both = {"texts": np.frombuffer(data.fingerprint.encode(), np.uint8), **learned}
+        data = data._replace(fingerprint=fingerprint(both))
     return supervised(
         model,
         cross_entropy,
         {"accuracy": accuracy},
         config.optimizer,
-        texts.data,
-        steps=config.run.total_steps(texts.data.steps_per_epoch),
+        data,
+        steps=config.run.total_steps(data.steps_per_epoch),
         **classification(texts.names),
-    )
-
-
-def context_of(texts: LabelledText) -> int:
-    """The length to which all texts are padded."""
-    return texts.data.train(0, 0)["tokens"].shape[1]
-
-
-def classifier(config: Config, texts: LabelledText) -> Model:
-    """The encoder with a head."""
-    return config.model.classifier(
-        texts.classes,
-        vocab_size=texts.tokenizer.vocab_size,
-        context=context_of(texts),
-        pooling=config.pooling,
     )
 
 

@@ -24,3 +24,12 @@ def likeliest_followers(tokens: Tokens, *, vocab_size: int) -> Int[np.ndarray, "
     before, after = np.divmod(pairs[order], vocab_size)
     followers[before] = after
     return followers
+
+
+def likeliest_between(tokens: Tokens) -> dict[tuple[int, int], int]:
+    """What most often stands between two tokens in a text, the first of them where several do."""
+    triples, counts = np.unique(
+        np.stack([tokens[:-2], tokens[2:], tokens[1:-1]], axis=1), axis=0, return_counts=True
+    )
+    order = np.lexsort((-triples[:, 2], counts))
+    return {(int(before), int(after)): int(token) for before, after, token in triples[order]}

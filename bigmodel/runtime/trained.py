@@ -44,9 +44,7 @@ def read_trained(path: Path, *, option: str) -> Trained:
     averaged = any(name.startswith("average/") for name in leaves)
     prefix = "average/" if averaged else "params/"
     params = {
-        name.removeprefix(prefix): leaf
-        for name, leaf in leaves.items()
-        if name.startswith(prefix)
+        name.removeprefix(prefix): leaf for name, leaf in leaves.items() if name.startswith(prefix)
     }
     with naming(tokenizer, "read"):
         return Trained(params, tokenizer.read_bytes())

@@ -2,7 +2,7 @@ from collections import Counter
 
 import numpy as np
 
-from bigmodel.data.ngrams import likeliest_followers, most_frequent
+from bigmodel.data.ngrams import likeliest_between, likeliest_followers, most_frequent
 
 
 def test_most_frequent_token_is_the_one_counted_most_and_the_first_of_several():
@@ -22,3 +22,14 @@ def test_followers_are_those_counted_pair_by_pair():
             assert found[token] == min(b for b, count in following.items() if count == most)
         else:
             assert found[token] == most_frequent(tokens)
+
+
+def test_between_two_tokens_is_what_was_counted_there_most():
+    tokens = np.random.default_rng(0).integers(0, 4, 300).astype(np.int32).tolist()
+    triples = Counter(zip(tokens[:-2], tokens[2:], tokens[1:-1], strict=True))
+    found = likeliest_between(np.array(tokens, np.int32))
+    assert set(found) == {(before, after) for before, after, _ in triples}
+    for (before, after), token in found.items():
+        counts = {t: count for (b, a, t), count in triples.items() if (b, a) == (before, after)}
+        most = max(counts.values())
+        assert token == min(t for t, count in counts.items() if count == most)

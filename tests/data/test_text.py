@@ -110,7 +110,7 @@ def joined(batches):
 @pytest.mark.parametrize("length", [210, 211, 212, 219, 220, 430, 990, 1000])
 def test_every_token_but_the_first_is_a_target_once(written, length):
     text = "".join(chr(0x4E00 + i) for i in range(length))
-    data, tokenizer, _ = load_text(written(text))
+    data, tokenizer, *_ = load_text(written(text))
     part = round(length / 10)
     for name, expected in (
         ("validation", text[-2 * part : -part]),
@@ -152,7 +152,7 @@ def test_a_training_batch_depends_on_seed_and_step_alone(written):
 
 def test_training_windows_come_from_the_training_part_and_begin_anywhere(written):
     text = "".join(chr(0x4E00 + i) for i in range(100))
-    data, tokenizer, _ = load_text(written(text))
+    data, tokenizer, *_ = load_text(written(text))
     starts = set()
     for step in range(400):
         batch = data.train(0, step)

@@ -26,11 +26,16 @@ def neighbours(
 def principal_plane(
     vectors: Float[np.ndarray, "row width"],
 ) -> tuple[Float[np.ndarray, "row 2"], Float[np.ndarray, "2"]]:
-    """The rows along the two directions of largest variance, and their shares of all variance."""
-    centred = vectors - vectors.mean(axis=0)
+    """The rows along the two directions of largest variance, and their shares of all variance.
+
+    Where there is but one direction, the second is zero.
+    """
+    centred = (vectors - vectors.mean(axis=0)).astype(np.float64)
     left, singular, _ = np.linalg.svd(centred, full_matrices=False)
     share = np.square(singular) / max(float(np.square(singular).sum()), np.finfo(np.float64).tiny)
-    return left[:, :2] * singular[:2], share[:2]
+    missing = max(0, 2 - len(singular))
+    points = np.pad(left[:, :2] * singular[:2], ((0, 0), (0, missing)))
+    return points, np.pad(share[:2], (0, missing))
 
 
 def _unit(vectors: Float[np.ndarray, "row width"]) -> Float[np.ndarray, "row width"]:

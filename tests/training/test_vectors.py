@@ -24,3 +24,10 @@ def test_the_principal_plane_is_that_of_scikit_learn():
     pca = PCA(2).fit(VECTORS)
     np.testing.assert_allclose(np.abs(points), np.abs(pca.transform(VECTORS)), atol=1e-5)
     np.testing.assert_allclose(share, pca.explained_variance_ratio_, rtol=1e-5)
+
+
+def test_vectors_on_a_line_have_a_plane_too():
+    points, share = principal_plane(np.array([[1.0], [3.0], [8.0]]))
+    np.testing.assert_allclose(np.abs(points), [[3, 0], [1, 0], [4, 0]], atol=1e-12)
+    np.testing.assert_allclose(share, [1, 0])
+    assert not principal_plane(np.ones((3, 4)))[0].any()

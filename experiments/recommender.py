@@ -1,0 +1,107 @@
+r"""How a user would rate an item: matrix factorisation (Koren et al., 2009), or two towers.
+
+    python experiments/recommender.py   # MovieLens
+
+Two towers, which also read the genres of a film (Covington et al., 2016):
+
+    python experiments/recommender.py --model.name two_tower
+
+Your own ratings, a CSV file with a header:
+
+    python experiments/recommender.py --data.path ratings.csv --data.user who --data.item what \
+        --data.rating stars
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+from bigmodel.data.ratings import RatingData, Ratings, load_ratings
+from bigmodel.experiment import Experiment, Model, Shown
+from bigmodel.models.recommender import Recommender
+from bigmodel.runtime import Run, Settings, main
+from bigmodel.training.optimizers import Optimizer
+from bigmodel.training.regression import regression, squared_error
+from bigmodel.training.supervised import TrainState, supervised
+
+
+@dataclass(frozen=True)
+class Show:
+    """What a person looks at: what the model would recommend."""
+
+    users: int = 3
+    """so many users, those with the most training ratings"""
+    items: int = 10
+    """so many items that each has not rated"""
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """A recommender and how it is trained."""
+
+    data: RatingData = RatingData()
+    model: Recommender = Recommender()
+    # The penalty is a Gaussian prior on every embedding, which rare films need most.
+    optimizer: Optimizer = Optimizer("adam", learning_rate=5e-3, l2=3e-4, eps=1e-6)
+    show: Show = Show()
+    run: Run = Run(epochs=20, eval_every_epochs=5)
+
+
+def build(config: Config) -> Experiment:
+    """The experiment of a config."""
+    ratings = load_ratings(config.data)
+    model = config.model.build(
+        users=ratings.known_users, items=ratings.known_items, mean=ratings.mean
+    )
+    return supervised(
+        model,
+        squared_error,
+        {},
+        config.optimizer,
+        ratings.data,
+        steps=config.run.total_steps(ratings.data.steps_per_epoch),
+        show=recommender(config.show, model, ratings),
+        **regression("rating"),
+    )
+
+
+def recommender(options: Show, model: Model, ratings: Ratings) -> Callable[[TrainState], Shown]:
+    """What to show: the items that a user has not rated and would rate highest."""
+    train = ratings.parts["train"]
+    users = np.argsort(-np.bincount(train["user"]), kind="stable")[: options.users]
+    items = np.arange(ratings.known_items, dtype=np.int32)
+    everything = {"item": items, "tags": ratings.tagged[: len(items)]}
+    rated = [train["item"][train["user"] == user] for user in users]
+
+    @jax.jit
+    def predict(state: TrainState, user: jax.Array) -> jax.Array:
+        batch = {"user": jax.numpy.full(len(items), user, np.int32), **everything}
+        return model.apply(state.evaluated, batch, train=False)[0]
+
+    def show(state: TrainState) -> Shown:
+        lines = []
+        for user, seen in zip(users, rated, strict=True):
+            scores = np.array(predict(state, user))
+            scores[seen] = -np.inf
+            best = np.argsort(-scores, kind="stable")[: options.items]
+            lines += [f"for user {ratings.users[user]}:"]
+            lines += [f"  {scores[item]:.2f}  {ratings.titles[item]}" for item in best]
+        return {"recommendations": "\n".join(lines)}
+
+    return show
+
+
+TINY = (
+    "--model.width=8",
+    "--data.batch-size=256",
+    "--run.steps=60",
+    "--optimizer.learning-rate=0.02",
+)
+
+
+if __name__ == "__main__":
+    main(build, Config())

@@ -1,0 +1,96 @@
+r"""Word vectors by skip-gram with negative sampling (Mikolov et al., 2013).
+
+python experiments/word2vec.py   # Python's help texts
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from bigmodel.data.words import WordData, Words, load_words
+from bigmodel.experiment import Experiment, Shown
+from bigmodel.figures.scatter import draw_scatter
+from bigmodel.models.word2vec import SkipGram
+from bigmodel.runtime import Run, Settings, main
+from bigmodel.training.negative_sampling import negative_sampling, ranked
+from bigmodel.training.optimizers import Optimizer
+from bigmodel.training.supervised import TrainState, supervised
+from bigmodel.training.vectors import neighbours, principal_plane
+
+
+@dataclass(frozen=True)
+class Show:
+    """What a person looks at of the vectors."""
+
+    words: int = 10
+    """so many of the most frequent words have their nearest neighbours listed"""
+    letters: int = 5
+    """only words of so many letters are listed and drawn: shorter ones are mostly grammar"""
+    neighbours: int = 6
+    """how many neighbours of each"""
+    points: int = 120
+    """how many words are drawn in the plane of the two largest principal components"""
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """Word vectors and how they are trained."""
+
+    data: WordData = WordData()
+    model: SkipGram = SkipGram()
+    optimizer: Optimizer = Optimizer("adam", learning_rate=5e-3, eps=1e-6)
+    show: Show = Show()
+    run: Run = Run(steps=4000, log_every=200, eval_every=1000)
+
+
+def build(config: Config) -> Experiment:
+    """The experiment of a config."""
+    words = load_words(config.data)
+    return supervised(
+        config.model.build(len(words.vocabulary)),
+        negative_sampling,
+        {"ranked": ranked},
+        config.optimizer,
+        words.data,
+        steps=config.run.total_steps(words.data.steps_per_epoch),
+        show=shower(config.show, words),
+    )
+
+
+def shower(options: Show, words: Words) -> Callable[[TrainState], Shown]:
+    """The nearest neighbours of frequent words, and where they lie in a plane."""
+    vocabulary = words.vocabulary
+    long = [n for n, word in enumerate(vocabulary) if len(word) >= options.letters]
+    long = long or list(range(len(vocabulary)))
+    drawn = long[: options.points]
+
+    def show(state: TrainState) -> Shown:
+        vectors = np.asarray(state.evaluated["params"]["centre"]["embedding"])
+        near = neighbours(vectors, long[: options.words], count=options.neighbours)
+        lines = [
+            f"{vocabulary[word]}: {', '.join(vocabulary[other] for other in others)}"
+            for word, others in zip(long, near, strict=False)
+        ]
+        points, share = principal_plane(vectors[drawn])
+        picture = draw_scatter(
+            points,
+            x=f"first principal component ({share[0]:.0%} of the variance)",
+            y=f"second principal component ({share[1]:.0%})",
+            texts=[vocabulary[word] for word in drawn],
+        )
+        return {"neighbours": "\n".join(lines), "words": picture}
+
+    return show
+
+
+TINY = (
+    "--model.width=16", "--data.batch-size=128", "--data.minimum-count=50", "--show.points=20",
+    "--data.validation=0.01", "--data.test=0.01", "--run.steps=60",
+)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main(build, Config())

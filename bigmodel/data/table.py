@@ -16,13 +16,14 @@ from bigmodel.data.columns import Frame
 from bigmodel.data.csv_table import read_csv
 from bigmodel.data.encoding import Missing, fit_encoder
 from bigmodel.data.fingerprint import fingerprint
-from bigmodel.data.split import shuffled, stratified
+from bigmodel.data.folds import Folds, hold_out_fold
+from bigmodel.data.split import Split, shuffled, stratified
 from bigmodel.data.target import Target, Task, is_class, label_classes, standardise
 from bigmodel.experiment import Data, InputError
 
 
 @dataclass(frozen=True)
-class TableData:
+class TableData(Folds):
     """Which table, what of it to predict, and how it is divided and made into numbers."""
 
     name: Literal["digits", "diabetes", "breast_cancer", "penguins", "titanic", "csv"] = "digits"
@@ -52,7 +53,8 @@ class TableData:
     validation: float = 0.1
     """fraction of the training rows that is held out to choose by; of each class, if there are"""
     test: float = 0.2
-    """fraction of the rows held out as test set; of each class, if there are"""
+    """fraction of the rows held out as test set, unless there are folds; of each class, if there
+    are"""
     split_seed: int = 0
     """decides which rows are held out, apart from the seed of the run"""
 
@@ -68,6 +70,8 @@ class TableData:
             raise InputError(f"--data.split-seed {self.split_seed} must not be negative")
         if self.name == "csv" and not self.path:
             raise InputError("--data.name csv needs --data.path, a CSV file with a header line")
+        if self.folds and self.test_path:
+            raise InputError("--data.folds and --data.test-path both say what to test on; use one")
         for option in ("path", "test_path", "categorical"):
             if getattr(self, option) and self.name != "csv":
                 raise InputError(
@@ -166,19 +170,26 @@ class Division(NamedTuple):
 
 def divide(classes: np.ndarray | None, *, rows: int, options: TableData) -> Division:
     """Divide rows, class by class where there are classes."""
-    test = 0.0 if options.test_path else options.test
-    names, labels = ([], None) if classes is None else np.unique(classes, return_inverse=True)
+    names: tuple[str, ...] = ()
+    labels = None
+    if classes is not None:
+        values, labels = np.unique(classes, return_inverse=True)
+        names = tuple(map(str, values))
 
-    def hold_out(chosen: Int[np.ndarray, " rows"], fraction: float, seed: int) -> tuple:
+    def hold_out(rows: int, fraction: float, seed: int, labels: np.ndarray | None) -> Split:
         if labels is None:
-            kept, held = shuffled(len(chosen), fraction, seed=seed)
-        else:
-            kept, held = stratified(labels[chosen], fraction, names=names, seed=seed)
-        return chosen[kept], chosen[held]
+            return shuffled(rows, fraction, seed=seed)
+        return stratified(labels, fraction, names=names, seed=seed)
 
-    rest, test_rows = hold_out(np.arange(rows), test, options.split_seed)
-    train, validation = hold_out(rest, options.validation, options.split_seed + 1)
-    return Division(train, validation, test_rows)
+    seed = options.split_seed
+    if options.folds:
+        rest, test = hold_out_fold(options, rows, seed=seed, labels=labels, names=names)
+    else:
+        fraction = 0.0 if options.test_path else options.test
+        rest, test = hold_out(rows, fraction, seed, labels)
+    kept = None if labels is None else labels[rest]
+    train, validation = hold_out(len(rest), options.validation, seed + 1, kept)
+    return Division(rest[train], rest[validation], test)
 
 
 def _read(options: TableData) -> tuple[Frame, Frame | None]:

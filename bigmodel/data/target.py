@@ -17,12 +17,13 @@ FEW = 20
 
 
 class Target(NamedTuple):
-    """How the target is told to the network.
+    """How the target ``column`` is told to the network.
 
     ``names`` are the classes in order, empty for regression, where the network is told
     ``(value - mean) / scale``.
     """
 
+    column: str
     names: tuple[str, ...] = ()
     mean: float = 0.0
     scale: float = 1.0
@@ -88,7 +89,7 @@ def label_classes(
         part: np.searchsorted(classes, column.values).astype(np.int32)
         for part, (_, column) in parts.items()
     }
-    return Target(names), labels
+    return Target(target.name, names), labels
 
 
 def standardise(
@@ -107,4 +108,4 @@ def standardise(
         part: ((column.values - mean) / scale).astype(np.float32)
         for part, (_, column) in parts.items()
     }
-    return Target((), mean, scale), standard
+    return Target(target.name, (), mean, scale), standard

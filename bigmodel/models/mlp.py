@@ -1,0 +1,107 @@
+"""Multilayer perceptron over a vector of features (Rumelhart et al., 1986), one or an ensemble."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Float
+
+from bigmodel.experiment import InputError, Model, Rules
+from bigmodel.models import linen
+from bigmodel.models.activation import ACTIVATIONS, Activation
+from bigmodel.models.norm import LayerNorm
+
+PARTITION: Rules = (
+    (r"dense_\d+/kernel$", P(None, None, "fsdp")),
+    (r"(head|shortcut)/kernel$", P(None, "fsdp", None)),
+    (r"(bias|scale)$", P()),
+)
+
+
+@dataclass(frozen=True)
+class Mlp:
+    """Hidden layers, each a linear map, a norm, an activation and dropout, then a linear map."""
+
+    widths: tuple[int, ...] = (128, 128)
+    """units of each hidden layer; none for a linear model"""
+    activation: Activation = "silu"
+    """after each hidden layer"""
+    norm: Literal["none", "layer"] = "none"
+    """layer: layer normalization (Ba et al., 2016) before each activation"""
+    residual: bool = False
+    """whether a hidden layer that is as wide as its input adds it to what it gives"""
+    shortcut: bool = False
+    """whether a linear map of the features is added to the output (Cheng et al., 2016)"""
+    dropout: float = 0.1
+    """probability with which a hidden unit is dropped in training"""
+    members: int = 1
+    """networks that train side by side, each from its own initial parameters, to be averaged"""
+
+    def __post_init__(self) -> None:
+        """Raises InputError for sizes and probabilities that no network has."""
+        if self.widths and min(self.widths) < 1:
+            raise InputError(f"--model.widths {self.widths} must be positive numbers")
+        if self.members < 1:
+            raise InputError(f"--model.members {self.members} must be at least 1")
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"--model.dropout {self.dropout} must be at least 0 and below 1")
+
+    def build(self, classes: int | None) -> Model:
+        """The network: ``features`` to float32 logits ``[member, batch, class]``.
+
+        Without classes it gives one number for each row, ``[member, batch]``.
+        """
+        return linen.model(Ensemble(self, classes), inputs="features", partition=PARTITION)
+
+
+class Ensemble(nn.Module):
+    """Perceptrons that read the same features and share nothing."""
+
+    options: Mlp
+    classes: int | None
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch feature"], *, train: bool
+    ) -> Float[Array, "member batch *class"]:
+        """What each member gives."""
+        members = nn.vmap(
+            Perceptron,
+            in_axes=None,
+            axis_size=self.options.members,
+            variable_axes={"params": 0},
+            split_rngs={"params": True, "dropout": True},
+        )
+        outputs = 1 if self.classes is None else self.classes
+        out = members(self.options, outputs, train, name="members")(x)
+        return out[..., 0] if self.classes is None else out
+
+
+class Perceptron(nn.Module):
+    """One network."""
+
+    options: Mlp
+    outputs: int
+    train: bool
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch feature"]) -> Float[Array, "batch output"]:
+        """Features to outputs."""
+        options, features = self.options, x
+        normed = options.norm == "layer"
+        for n, width in enumerate(options.widths):
+            # A bias before layer normalization would move all units; one after it is its own.
+            y = nn.Dense(width, use_bias=not normed, name=f"dense_{n}")(x)
+            if normed:
+                y = LayerNorm(jnp.dtype(jnp.float32), name=f"norm_{n}")(y)
+            y = ACTIVATIONS[options.activation](y)
+            y = nn.Dropout(options.dropout, deterministic=not self.train)(y)
+            x = x + y if options.residual and x.shape == y.shape else y
+        out = nn.Dense(self.outputs, name="head")(x)
+        if options.shortcut:
+            out = out + nn.Dense(self.outputs, use_bias=False, name="shortcut")(features)
+        return out

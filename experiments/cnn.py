@@ -22,11 +22,12 @@ from dataclasses import dataclass
 
 from bigmodel.data.images import ImageData, load_images
 from bigmodel.experiment import Experiment
-from bigmodel.models.cnn import ConvNet
+from bigmodel.models.named_cnn import NamedCnn
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training.losses import cross_entropy
 from bigmodel.training.metrics import accuracy
 from bigmodel.training.optimizers import Optimizer
+from bigmodel.training.reports import classification
 from bigmodel.training.supervised import supervised
 
 
@@ -35,9 +36,9 @@ class Config(Settings):
     """An image classifier and how it is trained."""
 
     data: ImageData = ImageData(shift=1)
-    # No kinks, no ties and an eps that is not tiny: or else Adam amplifies rounding, and runs on
-    # different numbers of devices part within twenty steps.
-    model: ConvNet = ConvNet(dropout=0.3, activation="silu", pooling="mean")
+    model: NamedCnn = NamedCnn()
+    # The eps is not tiny: or else Adam amplifies rounding, and runs on different numbers of
+    # devices part within twenty steps.
     optimizer: Optimizer = Optimizer("adamw", learning_rate=2e-3, weight_decay=0.01, eps=1e-6)
     run: Run = Run(steps=1500, eval_every=300)
 
@@ -52,6 +53,7 @@ def build(config: Config) -> Experiment:
         config.optimizer,
         images.data,
         steps=config.run.total_steps(images.data.steps_per_epoch),
+        **classification(images.names),
     )
 
 

@@ -11,7 +11,7 @@ from bigmodel.experiment import InputError
 from bigmodel.models.cnn import PARTITION, Block, ConvNet
 
 RNG = np.random.default_rng(0)
-SMALL = ConvNet(widths=(4, 6), convolutions=1, dense=5, dropout=0.5)
+SMALL = ConvNet(widths=(4, 6), convolutions=(1,), dense=(5,), dropout=0.5)
 KEY = jax.random.key(0)
 
 
@@ -94,9 +94,7 @@ def test_dropout_is_for_training_alone():
 def batch_norm_block():
     """A block, its variables with random statistics, and what its normalization reads."""
     x = images(8, 6, 6, 2)["image"]
-    block = Block(
-        4, 1, batch_norm=True, activation="relu", pooling="max", dtype=jnp.dtype(jnp.float32)
-    )
+    block = Block(ConvNet(batch_norm=True), 4, 1)
     variables = block.init(KEY, x, train=False)
     variables = jax.tree.map(lambda v: v + RNG.random(v.shape, np.float32), variables)
     kernel = variables["params"]["conv_0"]["kernel"]
@@ -145,7 +143,9 @@ def test_statistics_change_in_training_alone():
 
 @pytest.mark.parametrize("batch_norm", [True, False])
 def test_every_parameter_has_a_rule_and_every_rule_a_parameter(batch_norm):
-    _, variables = make(replace(SMALL, convolutions=2, batch_norm=batch_norm), images(1, 8, 8, 1))
+    _, variables = make(
+        replace(SMALL, convolutions=(2,), batch_norm=batch_norm), images(1, 8, 8, 1)
+    )
     matched = {
         path: [pattern for pattern, _ in PARTITION if re.search(pattern, path)]
         for path in paths(variables["params"])
@@ -164,8 +164,10 @@ def test_no_bias_comes_before_batch_norm():
     [
         ({"widths": ()}, "--model.widths"),
         ({"widths": (8, 0)}, "--model.widths"),
-        ({"convolutions": 0}, "--model.convolutions"),
-        ({"dense": 0}, "--model.dense"),
+        ({"convolutions": (0,)}, "--model.convolutions"),
+        ({"convolutions": (1, 2, 3)}, "--model.convolutions .* each of the 2 --model.widths"),
+        ({"dense": (0,)}, "--model.dense"),
+        ({"kernel": 0}, "--model.kernel 0"),
         ({"dropout": 1.0}, "--model.dropout 1.0"),
         ({"dropout": float("nan")}, "--model.dropout nan"),
     ],
@@ -173,3 +175,20 @@ def test_no_bias_comes_before_batch_norm():
 def test_an_option_that_cannot_be_is_refused(options, message):
     with pytest.raises(InputError, match=message):
         replace(SMALL, **options).build(3)
+
+
+def test_blocks_have_their_own_counts_and_all_dense_layers_are_read_in_turn():
+    batch = images(2, 8, 8, 1)
+    options = replace(SMALL, convolutions=(1, 3), dense=(7, 5))
+    _, variables = make(options, batch)
+    params = variables["params"]
+    assert (len(params["blocks_0"]), len(params["blocks_1"])) == (1, 3)
+    kernels = [params[name]["kernel"] for name in ("dense", "dense_1", "head")]
+    assert [k.shape for k in kernels] == [(2 * 2 * 6, 7), (7, 5), (5, 3)]
+    features, _ = options.features(3).apply(variables, batch, train=False)
+    assert features.shape == (2, 5)
+
+
+def test_images_that_a_valid_convolution_uses_up_are_refused():
+    with pytest.raises(InputError, match=r"--model.padding valid leaves 2x2 pixels"):
+        make(replace(SMALL, padding="valid", kernel=3), images(1, 6, 6, 1))

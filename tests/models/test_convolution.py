@@ -6,7 +6,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jax.test_util import check_grads
 
-from bigmodel.models.convolution import Conv
+from bigmodel.models.convolution import Conv, DepthwiseConv
 
 RNG = np.random.default_rng(0)
 
@@ -74,3 +74,30 @@ def test_the_first_kernel_keeps_the_scale_of_what_a_rectifier_lets_through():
     kernel = Conv(64).init(jax.random.key(0), normal(1, 3, 3, 32))["params"]["kernel"]
     # A variance of 2 / fan-in (He et al., 2015); 18,432 draws give it to about one percent.
     assert np.isclose(np.var(kernel), 2 / (3 * 3 * 32), rtol=0.05)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_the_depthwise_layer_is_the_convolution_in_as_many_groups_as_channels(size):
+    x, kernel = normal(2, 7, 6, 5), normal(size, size, 5)
+    expected = jax.lax.conv_general_dilated(
+        x,
+        kernel[:, :, None],
+        (1, 1),
+        "SAME",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=5,
+    )
+    layer = DepthwiseConv(size)
+    got = layer.apply({"params": {"kernel": kernel}}, x)
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+    assert layer.init(jax.random.key(0), x)["params"]["kernel"].shape == kernel.shape
+
+
+def test_gradients_of_the_depthwise_layer_are_those_of_finite_differences():
+    check_grads(
+        lambda kernel, x: DepthwiseConv().apply({"params": {"kernel": kernel}}, x),
+        (normal(3, 3, 2), normal(1, 4, 5, 2)),
+        order=1,
+        modes=["rev"],
+        rtol=1e-2,
+    )

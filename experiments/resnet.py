@@ -1,0 +1,49 @@
+r"""Residual network for classes of images (He et al., 2016).
+
+python experiments/resnet.py   # digits
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bigmodel.data.images import ImageData, load_images
+from bigmodel.experiment import Experiment
+from bigmodel.models.resnet import ResNet
+from bigmodel.runtime import Run, Settings, main
+from bigmodel.training.losses import cross_entropy
+from bigmodel.training.metrics import accuracy
+from bigmodel.training.optimizers import Optimizer
+from bigmodel.training.reports import classification
+from bigmodel.training.supervised import supervised
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """An image classifier and how it is trained."""
+
+    data: ImageData = ImageData(shift=1)
+    model: ResNet = ResNet(activation="silu")
+    optimizer: Optimizer = Optimizer("muon", learning_rate=5e-3, momentum=0.95, eps=1e-6)
+    run: Run = Run(steps=300, eval_every=100)
+
+
+def build(config: Config) -> Experiment:
+    """The experiment of a config."""
+    images = load_images(config.data)
+    return supervised(
+        config.model.build(images.classes),
+        cross_entropy,
+        {"accuracy": accuracy},
+        config.optimizer,
+        images.data,
+        steps=config.run.total_steps(images.data.steps_per_epoch),
+        **classification(images.names),
+    )
+
+
+TINY = ("--model.width=8", "--data.batch-size=32", "--run.steps=60")
+
+
+if __name__ == "__main__":
+    main(build, Config())

@@ -1,0 +1,85 @@
+r"""Vision Transformer for classes of images (Dosovitskiy et al., 2021).
+
+python experiments/vit.py   # digits
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+from bigmodel.data.images import ImageData, Images, load_images
+from bigmodel.experiment import Experiment, Shown
+from bigmodel.figures.grid import tile
+from bigmodel.figures.heatmap import draw_heatmap
+from bigmodel.models.vit import Vit
+from bigmodel.runtime import Run, Settings, main
+from bigmodel.training.losses import cross_entropy
+from bigmodel.training.metrics import accuracy
+from bigmodel.training.optimizers import Optimizer
+from bigmodel.training.reports import classification
+from bigmodel.training.supervised import TrainState, supervised
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """An image classifier and how it is trained."""
+
+    data: ImageData = ImageData(shift=1)
+    model: Vit = Vit()
+    optimizer: Optimizer = Optimizer(
+        "muon", learning_rate=5e-3, warmup_steps=50, momentum=0.95, eps=1e-6, weight_decay=0.01
+    )
+    run: Run = Run(steps=600, eval_every=200)
+
+
+def build(config: Config) -> Experiment:
+    """The experiment of a config."""
+    images = load_images(config.data)
+    return supervised(
+        config.model.build(images.classes),
+        cross_entropy,
+        {"accuracy": accuracy},
+        config.optimizer,
+        images.data,
+        steps=config.run.total_steps(images.data.steps_per_epoch),
+        show=attention_maps(config, images),
+        **classification(images.names),
+    )
+
+
+def attention_maps(config: Config, images: Images) -> Callable[[TrainState], Shown]:
+    """What to show: images, below each where the last block looks; the first one with axes."""
+    looked_at = next(iter(images.data.splits.values()), [images.data.train(0, 0)])[0]["image"][:10]
+    maps = jax.jit(config.model.attention(images.classes))
+
+    def show(state: TrainState) -> Shown:
+        weights = np.asarray(maps(state.evaluated, looked_at))
+        relative = weights / weights.max(axis=(1, 2), keepdims=True)
+        size = config.model.patch
+        spread = relative.repeat(size, axis=1).repeat(size, axis=2)[..., None]
+        spread = np.broadcast_to(spread, looked_at.shape)
+        first = draw_heatmap(
+            weights[0],
+            x="column of the patch",
+            y="row of the patch",
+            value="share of the attention of the last block",
+        )
+        both = np.concatenate([looked_at, spread])
+        enlarge = -(-64 // looked_at.shape[1])
+        return {"attention": tile(both, columns=len(weights), enlarge=enlarge), "first": first}
+
+    return show
+
+
+TINY = (
+    "--model.layers=1", "--model.width=16", "--model.heads=2", "--data.batch-size=32",
+    "--run.steps=60",
+)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main(build, Config())

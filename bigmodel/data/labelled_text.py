@@ -100,25 +100,11 @@ def load_labelled_text(
         InputError: A file cannot be read, a line of it is not a label, a tab and a text, the
             test file has a label that the training file lacks, or an option is out of range.
     """
-    lines = _read(options)
-    names = tuple(sorted({line.label for line in lines}))
-    if len(names) < 2:
-        raise InputError(f"{options.path} has the label {names[0]!r} alone; it needs two or more")
-    if options.test_path:
-        if options.folds:
-            raise InputError("--data.folds needs no test file; leave --data.test-path out")
-        train, test = lines, read_labelled_lines(Path(options.test_path))
-        _check_labels(test, names, options)
-    else:
-        labels, seed = _numbers(lines, names), options.split_seed
-        train, test = _take(
-            lines, hold_out_test(options, labels, options.test, names=names, seed=seed)
-        )
-    labels, seed = _numbers(train, names), options.split_seed + 1
-    train, validation = _take(train, stratified(labels, options.validation, names=names, seed=seed))
-    parts = {"train": train, "validation": validation, "test": test}
+    parts = divide_texts(options)
+    train = parts["train"]
+    names = _names(train)
     if tokenizer is None:
-        tokenizer = _tokenizer(options, [line.text for line in train], [*lines, *test])
+        tokenizer = _tokenizer(options, parts)
     arrays = _arrays(parts, names, tokenizer, options)
     data = Data(
         train=epochs(arrays["train"], options.batch_size),
@@ -135,6 +121,31 @@ def load_labelled_text(
         assets={"tokenizer.json": tokenizer.dump()},
     )
     return LabelledText(data, tokenizer, len(names), names)
+
+
+def divide_texts(options: LabelledTextData) -> dict[str, list[LabelledLine]]:
+    """The lines of ``train``, ``validation`` and ``test``; each label is in the first.
+
+    Raises:
+        InputError: As for :func:`load_labelled_text`.
+    """
+    lines = _read(options)
+    names = _names(lines)
+    if len(names) < 2:
+        raise InputError(f"{options.path} has the label {names[0]!r} alone; it needs two or more")
+    if options.test_path:
+        if options.folds:
+            raise InputError("--data.folds needs no test file; leave --data.test-path out")
+        train, test = lines, read_labelled_lines(Path(options.test_path))
+        _check_labels(test, names, options)
+    else:
+        labels, seed = _numbers(lines, names), options.split_seed
+        train, test = _take(
+            lines, hold_out_test(options, labels, options.test, names=names, seed=seed)
+        )
+    labels, seed = _numbers(train, names), options.split_seed + 1
+    train, validation = _take(train, stratified(labels, options.validation, names=names, seed=seed))
+    return {"train": train, "validation": validation, "test": test}
 
 
 def read_labelled_lines(path: Path) -> list[LabelledLine]:
@@ -177,6 +188,10 @@ def _check_labels(
             )
 
 
+def _names(lines: Sequence[LabelledLine]) -> tuple[str, ...]:
+    return tuple(sorted({line.label for line in lines}))
+
+
 def _source(options: LabelledTextData) -> str:
     return options.path or options.name
 
@@ -190,12 +205,11 @@ def _take(lines: list[LabelledLine], split: Split) -> tuple[list[LabelledLine], 
     return [lines[row] for row in split.kept], [lines[row] for row in split.held]
 
 
-def _tokenizer(
-    options: LabelledTextData, train: Sequence[str], lines: Sequence[LabelledLine]
-) -> Tokenizer:
+def _tokenizer(options: LabelledTextData, parts: dict[str, list[LabelledLine]]) -> Tokenizer:
+    train = [line.text for line in parts["train"]]
     match options.tokenizer:
         case "char":
-            return char_tokenizer("".join(line.text for line in lines))
+            return char_tokenizer("".join(line.text for lines in parts.values() for line in lines))
         case "byte":
             return byte_tokenizer()
         case "bpe":

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
+from jaxtyping import Int
 
 from bigmodel.data.batches import Arrays, Batches, epochs, in_order
 from bigmodel.data.fingerprint import fingerprint
+from bigmodel.data.folds import Folds, hold_out_test
 from bigmodel.data.images import Images
 from bigmodel.data.packaged import packaged
-from bigmodel.data.split import stratified
+from bigmodel.data.split import Split, stratified
 from bigmodel.data.ts_file import Case, read_ts
 from bigmodel.experiment import Batch, Data, InputError
 
@@ -21,7 +23,7 @@ VOWELS = "datasets/data/JapaneseVowels/JapaneseVowels_{}.ts"
 
 
 @dataclass(frozen=True)
-class SequenceData:
+class SequenceData(Folds):
     """Which labelled sequences, and how they are divided."""
 
     name: Literal["japanese_vowels", "ts"] = "japanese_vowels"
@@ -38,7 +40,8 @@ class SequenceData:
     validation: float = 0.1
     """fraction of the training sequences of each class that is held out to choose by"""
     test: float = 0.2
-    """fraction of each class held out as test set, where there is no file for it"""
+    """fraction of each class held out as test set, where there is no file for it; japanese_vowels
+    have their own test set, unless there are folds, which then divide the training part"""
     split_seed: int = 0
     """decides which sequences are held out, apart from the seed of the run"""
 
@@ -65,7 +68,8 @@ def load_sequences(options: SequenceData) -> Sequences:
     """
     _check(options)
     train, test, names = _read(options)
-    train, validation = _hold_out(train, options.validation, names, options.split_seed + 1)
+    labels, seed = _numbers(train, names), options.split_seed + 1
+    train, validation = _take(train, stratified(labels, options.validation, names=names, seed=seed))
     parts = {"train": train, "validation": validation, "test": test}
     arrays = _arrays(parts, names)
     data = Data(
@@ -118,6 +122,8 @@ def _check(options: SequenceData) -> None:
         raise InputError(f"--data.split-seed {options.split_seed} must not be negative")
     if options.name == "ts" and not options.path:
         raise InputError("--data.name ts needs a file; give it as --data.path FILE")
+    if options.test_path and options.folds:
+        raise InputError("--data.folds needs no test file; leave --data.test-path out")
     if options.name != "ts" and (options.path or options.test_path):
         raise InputError("--data.path is for --data.name ts; japanese_vowels is installed")
 
@@ -128,8 +134,10 @@ def _read(options: SequenceData) -> tuple[list[Case], list[Case], tuple[str, ...
         path, test_path = (packaged("sktime", VOWELS.format(part)) for part in ("TRAIN", "TEST"))
     train = _cases(path, options.length)
     names = tuple(sorted({case.label for case in train}))
-    if test_path is None:
-        return *_hold_out(train, options.test, names, options.split_seed), names
+    if test_path is None or options.folds:
+        labels, seed = _numbers(train, names), options.split_seed
+        split = hold_out_test(options, labels, options.test, names=names, seed=seed)
+        return *_take(train, split), names
     test = _cases(test_path, options.length)
     channels = train[0].values.shape[1]
     if test[0].values.shape[1] != channels:
@@ -157,11 +165,11 @@ def _cases(path: Path, length: int) -> list[Case]:
     return cases
 
 
-def _hold_out(
-    cases: list[Case], fraction: float, names: tuple[str, ...], seed: int
-) -> tuple[list[Case], list[Case]]:
-    labels = np.array([names.index(case.label) for case in cases])
-    split = stratified(labels, fraction, names=names, seed=seed)
+def _numbers(cases: list[Case], names: tuple[str, ...]) -> Int[np.ndarray, " cases"]:
+    return np.array([names.index(case.label) for case in cases], np.int32)
+
+
+def _take(cases: list[Case], split: Split) -> tuple[list[Case], list[Case]]:
     return [cases[row] for row in split.kept], [cases[row] for row in split.held]
 
 
@@ -182,7 +190,7 @@ def _arrays(parts: dict[str, list[Case]], names: tuple[str, ...]) -> dict[str, A
         name: {
             "sequence": padded(cases),
             "length": np.array([len(case.values) for case in cases], np.int32),
-            "label": np.array([names.index(case.label) for case in cases], np.int32),
+            "label": _numbers(cases, names),
         }
         for name, cases in parts.items()
     }

@@ -98,6 +98,17 @@ def test_rows_are_those_of_the_image_from_the_top():
                                       batches[-1]["weight"])  # fmt: skip
 
 
+def test_each_sequence_is_in_the_test_of_one_fold(options):
+    content = lines(40)
+    found = []
+    for fold in range(4):
+        data, _ = load_sequences(options(content, folds=4, fold=fold, validation=0.0))
+        held = all_of(data, "test")
+        assert len(held) == 10
+        found += [(len(sequence), label) for sequence, label in held]
+    assert sorted(found) == sorted((1 + n % 4, n % 2) for n in range(40))
+
+
 def test_a_sequence_that_is_too_long_is_refused_with_its_line(options):
     with pytest.raises(InputError, match=r"train.ts, line 5 has 3 steps, more than --data.length"):
         load_sequences(options(lines(40), length=2))

@@ -1,0 +1,49 @@
+r"""Convolution over time for classes of sequences (Waibel et al., 1989).
+
+python experiments/cnn1d.py
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bigmodel.data.sequences import SequenceData, load_sequences
+from bigmodel.experiment import Experiment
+from bigmodel.models.cnn1d import ConvNet1d
+from bigmodel.runtime import Run, Settings, main
+from bigmodel.training.losses import cross_entropy
+from bigmodel.training.metrics import accuracy
+from bigmodel.training.optimizers import Optimizer
+from bigmodel.training.reports import classification
+from bigmodel.training.supervised import supervised
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """A classifier of sequences and how it is trained."""
+
+    data: SequenceData = SequenceData()
+    model: ConvNet1d = ConvNet1d()
+    optimizer: Optimizer = Optimizer("adamw", learning_rate=2e-3, weight_decay=0.05, eps=1e-6)
+    run: Run = Run(steps=400, eval_every=100)
+
+
+def build(config: Config) -> Experiment:
+    """The experiment of a config."""
+    data, names = load_sequences(config.data)
+    return supervised(
+        config.model.build(len(names)),
+        cross_entropy,
+        {"accuracy": accuracy},
+        config.optimizer,
+        data,
+        steps=config.run.total_steps(data.steps_per_epoch),
+        **classification(names),
+    )
+
+
+TINY = ("--model.widths", "16", "16", "--run.steps=60")
+
+
+if __name__ == "__main__":
+    main(build, Config())

@@ -1,0 +1,139 @@
+import re
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from bigmodel.experiment import InputError
+from bigmodel.models.lengths import present
+from bigmodel.models.recurrent import Recurrent
+from bigmodel.models.rnn import PARTITION, Rnn
+from bigmodel.tree import named_leaves
+
+RNG = np.random.default_rng(0)
+KEY = jax.random.key(0)
+LENGTHS = np.array([6, 3, 1], np.int32)
+SMALL = Rnn(width=4, embedding=3)
+NUMBERS = {"sequence": RNG.normal(size=(3, 6, 2)).astype(np.float32), "length": LENGTHS}
+TOKENS = {"tokens": RNG.integers(0, 9, size=(3, 6)).astype(np.int32), "length": LENGTHS}
+VARIANTS = [
+    Rnn(width=4, cell="plain", output="mean"),
+    Rnn(width=4, cell="lstm", layers=2, bidirectional=True),
+    Rnn(width=4, cell="gru", bidirectional=True, output="every"),
+]
+
+each_variant = pytest.mark.parametrize("options", VARIANTS, ids=lambda v: f"{v.cell}-{v.output}")
+
+
+def make(options, batch, outputs=5):
+    model = options.build(outputs, vocab_size=9 if "tokens" in batch else None)
+    return model, model.init(KEY, batch)
+
+
+@pytest.mark.parametrize("batch", [NUMBERS, TOKENS], ids=["numbers", "tokens"])
+@pytest.mark.parametrize("output", ["last", "mean", "every"])
+@pytest.mark.parametrize("outputs", [5, None])
+def test_outputs_have_the_shape_that_is_promised(batch, output, outputs):
+    model, variables = make(replace(SMALL, output=output, layers=2), batch, outputs)
+    found, updates = model.apply(variables, batch, train=False)
+    time = (6,) if output == "every" else ()
+    assert found.shape == (3, *time, *((outputs,) if outputs else ()))
+    assert found.dtype == jnp.float32
+    assert updates == {}
+
+
+def test_the_network_is_its_layers_one_after_the_other():
+    options = replace(SMALL, layers=2, bidirectional=True, cell="lstm")
+    model, variables = make(options, NUMBERS)
+    params, x = variables["params"], NUMBERS["sequence"]
+    mask = present(LENGTHS, 6)
+    for number in range(2):
+        outputs, last = [], []
+        for name, reverse in (("forwards", False), ("backwards", True)):
+            layer = Recurrent("lstm", 4, jnp.dtype(jnp.float32), reverse)
+            output, state = layer.apply({"params": params[f"{name}_{number}"]}, x, mask)
+            outputs.append(np.asarray(output))
+            last.append(np.asarray(state[0]))
+        x = np.concatenate(outputs, axis=-1)
+    head = {name: np.asarray(value) for name, value in params["head"].items()}
+    expected = np.concatenate(last, axis=-1) @ head["kernel"] + head["bias"]
+    found = model.apply(variables, NUMBERS, train=False)[0]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    # The last step of each sequence is its own, and the end of the other direction its first.
+    for row, length in enumerate(LENGTHS):
+        np.testing.assert_array_equal(last[0][row], outputs[0][row, length - 1])
+        np.testing.assert_array_equal(last[1][row], outputs[1][row, 0])
+
+
+@each_variant
+def test_a_sequence_alone_gives_the_same_as_beside_longer_ones(options):
+    model, variables = make(options, NUMBERS)
+    together = np.asarray(model.apply(variables, NUMBERS, train=False)[0])
+    for row, length in enumerate(LENGTHS):
+        one = {"sequence": NUMBERS["sequence"][row : row + 1, :length], "length": LENGTHS[[row]]}
+        alone = np.asarray(model.apply(variables, one, train=False)[0])[0]
+        expected = together[row, :length] if options.output == "every" else together[row]
+        np.testing.assert_allclose(alone, expected, rtol=1e-4, atol=1e-6)
+
+
+@each_variant
+def test_gradients_are_those_of_finite_differences(options):
+    model, variables = make(options, NUMBERS)
+    mask = present(LENGTHS, 6)[..., None]
+
+    def total(params):
+        found = model.apply({"params": params}, NUMBERS, train=False)[0]
+        kept = jnp.where(mask, found, 0) if options.output == "every" else found
+        return jnp.sum(jnp.sin(kept))
+
+    check_grads(total, (variables["params"],), order=1, modes=["rev"], rtol=2e-2, atol=2e-2)
+
+
+def test_padding_has_no_gradient():
+    model, variables = make(replace(SMALL, bidirectional=True, output="mean"), NUMBERS)
+
+    def total(sequence):
+        batch = {"sequence": sequence, "length": LENGTHS}
+        return jnp.sum(jnp.square(model.apply(variables, batch, train=False)[0]))
+
+    gradient = np.asarray(jax.grad(total)(NUMBERS["sequence"]))
+    counts = np.asarray(present(LENGTHS, 6))
+    assert (gradient[~counts] == 0).all()
+    assert (np.abs(gradient[counts]).max(axis=-1) > 0).all()
+
+
+def test_dropout_is_for_training_alone():
+    model, variables = make(replace(SMALL, dropout=0.5), TOKENS)
+    without, _ = make(SMALL, TOKENS)
+    plain = without.apply(variables, TOKENS, train=True, key=KEY)[0]
+    evaluated = model.apply(variables, TOKENS, train=False)[0]
+    trained = model.apply(variables, TOKENS, train=True, key=KEY)[0]
+    np.testing.assert_array_equal(evaluated, plain)
+    assert not np.allclose(evaluated, trained)
+
+
+def test_every_parameter_has_a_rule_and_every_rule_a_parameter():
+    _, variables = make(replace(SMALL, bidirectional=True), TOKENS)
+    matched = [
+        [pattern for pattern, _ in PARTITION if re.search(pattern, path)]
+        for path in named_leaves(variables["params"])
+    ]
+    assert all(matched)
+    assert {pattern for patterns in matched for pattern in patterns} == {p for p, _ in PARTITION}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"layers": 0}, "--model.layers 0"),
+        ({"width": 0}, "--model.width 0"),
+        ({"embedding": 0}, "--model.embedding 0"),
+        ({"dropout": 1.0}, "--model.dropout 1.0"),
+    ],
+)
+def test_an_option_that_cannot_be_is_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        Rnn(**options)

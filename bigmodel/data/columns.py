@@ -59,10 +59,7 @@ class Frame(NamedTuple):
         if name in self.names:
             return self.names.index(name)
         near = difflib.get_close_matches(name, self.names, n=1, cutoff=0.0)[0]
-        raise InputError(
-            f"{option}: {self.source} has no column {name!r}; did you mean {near!r}? "
-            f"It has {len(self.names)} columns"
-        )
+        raise InputError(f"{option}: {self.source} has no column {name!r}; did you mean {near!r}?")
 
     def without(self, names: Iterable[str], *, option: str) -> Frame:
         """The frame without these columns, each of which must be there."""

@@ -18,7 +18,7 @@ from bigmodel.data.encoding import Missing, fit_encoder
 from bigmodel.data.fingerprint import fingerprint
 from bigmodel.data.folds import Folds, hold_out_fold
 from bigmodel.data.split import Split, shuffled, stratified
-from bigmodel.data.target import Target, Task, is_class, label_classes, standardise
+from bigmodel.data.target import Target, Task, class_names, is_class, label_classes, standardise
 from bigmodel.experiment import Data, InputError
 
 
@@ -27,8 +27,7 @@ class TableData(Folds):
     """Which table, what of it to predict, and how it is divided and made into numbers."""
 
     name: Literal["digits", "diabetes", "breast_cancer", "penguins", "titanic", "csv"] = "digits"
-    """digits, diabetes, breast_cancer: bundled; penguins, titanic: of the extra `data`, with
-    missing values; csv: your own"""
+    """penguins and titanic have gaps, and come with the extra `data`; csv: your own"""
     path: str = ""
     """csv: the file, with a header line; it may be gzipped (.gz)"""
     test_path: str = ""
@@ -44,17 +43,16 @@ class TableData(Folds):
     ignore: tuple[str, ...] = ()
     """columns to leave out"""
     missing: Missing = "mean"
-    """drop: rows with a gap are left out; the others: what of the training rows fills a gap
-    (empty, NA, NaN, ?) in a column of numbers; a column of text gets its most frequent value"""
+    """what of the training rows fills a gap (empty, NA, NaN, ?) in a column of numbers; a column of
+    text gets its most frequent value. drop: rows with a gap are left out"""
     indicator: bool = False
     """whether each column with gaps gets another one that says where they are"""
     batch_size: int = 32
     """rows in a batch"""
     validation: float = 0.1
-    """fraction of the training rows that is held out to choose by; of each class, if there are"""
+    """fraction of the training rows, or of each class, that is held out to choose by"""
     test: float = 0.2
-    """fraction of the rows held out as test set, unless there are folds; of each class, if there
-    are"""
+    """fraction of the rows, or of each class, held out as test set, unless there are folds"""
     split_seed: int = 0
     """decides which rows are held out, apart from the seed of the run"""
 
@@ -174,7 +172,7 @@ def divide(classes: np.ndarray | None, *, rows: int, options: TableData) -> Divi
     labels = None
     if classes is not None:
         values, labels = np.unique(classes, return_inverse=True)
-        names = tuple(map(str, values))
+        names = class_names(values)
 
     def hold_out(rows: int, fraction: float, seed: int, labels: np.ndarray | None) -> Split:
         if labels is None:

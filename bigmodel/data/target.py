@@ -53,6 +53,11 @@ def is_class(frame: Frame, target: Column, task: Task) -> bool:
     return len(values) <= FEW and bool((values == values.round()).all())
 
 
+def class_names(classes: np.ndarray) -> tuple[str, ...]:
+    """How classes are called that are texts or numbers."""
+    return tuple(f"{c:.15g}" if classes.dtype.kind == "f" else str(c) for c in classes)
+
+
 def constant(frame: Frame, target: Column) -> InputError:
     """The error for a target that is always the same."""
     value = str(target.values[0])
@@ -84,12 +89,11 @@ def label_classes(
                 f"{str(column.values[row])!r} in {target.name!r}, which no training row has; "
                 "remove it, or add such rows to the training data"
             )
-    names = tuple(f"{c:.15g}" if target.numeric else str(c) for c in classes)
     labels = {
         part: np.searchsorted(classes, column.values).astype(np.int32)
         for part, (_, column) in parts.items()
     }
-    return Target(target.name, names), labels
+    return Target(target.name, class_names(classes)), labels
 
 
 def standardise(

@@ -7,7 +7,7 @@ from bigmodel.experiment import InputError
 from bigmodel.models.cnn import ConvNet
 from bigmodel.training.quality import Quality
 
-SMALL = Quality(ConvNet(widths=(4,), convolutions=1, dense=6, dropout=0.0), steps=5)
+SMALL = Quality(ConvNet(widths=(4,), convolutions=(1,), dense=(6,), dropout=0.0), steps=5)
 
 
 def test_features_are_those_of_a_trained_classifier_and_centred() -> None:

@@ -1,0 +1,102 @@
+"""Autoencoders of small images: plain, denoising (Vincent et al., 2008) and variational.
+
+python experiments/autoencoder.py   # digits
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from bigmodel.data.images import ImageData, load_images
+from bigmodel.experiment import Array, Batch, Experiment, Shown
+from bigmodel.figures.grid import tile
+from bigmodel.models.autoencoder import Autoencoder
+from bigmodel.runtime import Run, Settings, main
+from bigmodel.training.autoencoding import autoencoding
+from bigmodel.training.coding import Kind, coding
+from bigmodel.training.frechet import with_distance
+from bigmodel.training.latents import latents, with_latents
+from bigmodel.training.optimizers import Optimizer
+from bigmodel.training.pca import pca_squared_error
+from bigmodel.training.quality import Quality
+from bigmodel.training.supervised import TrainState
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """An encoder and a decoder and how they are trained."""
+
+    data: ImageData = ImageData()
+    kind: Kind = "variational"
+    """plain; denoising: restores images from noisy ones; variational (Kingma and Welling, 2014)"""
+    noise: float = 0.3
+    """denoising: standard deviation of the noise on pixels between 0 and 1"""
+    model: Autoencoder = Autoencoder()
+    optimizer: Optimizer = Optimizer("adam", learning_rate=1e-3, eps=1e-6)
+    quality: Quality = Quality()
+    run: Run = Run(steps=2000, eval_every=500)
+
+
+def build(config: Config) -> Experiment:
+    """The experiment of a config."""
+    images = load_images(config.data)
+    size = config.model.latents
+    variational = config.kind == "variational"
+    encoder, decoder = config.model.build(images.shape, per_latent=2 if variational else 1)
+    metrics = {}
+    if not variational:
+        metrics["pca_squared_error"] = pca_squared_error(images.data, size)
+    experiment = autoencoding(
+        coding(encoder, decoder, kind=config.kind, latents=size, noise=config.noise),
+        config.optimizer,
+        images.data,
+        kind=config.kind,
+        latents=size,
+        steps=config.run.total_steps(images.data.steps_per_epoch),
+        names=images.names,
+        metrics=metrics,
+    )
+    if not variational:
+        return experiment
+
+    def generate(state: TrainState, batch: Batch) -> Array:
+        logits, _ = decoder.apply(
+            state.evaluated, {"latent": batch["prior"]}, train=False, key=None
+        )
+        return jax.nn.sigmoid(logits)
+
+    features = config.quality.features(images.data, images.classes)
+    experiment = with_distance(experiment, generate, features)
+    data = with_latents(experiment.data, (size,), name="prior")
+    return experiment._replace(data=data, show=with_samples(experiment.show, generate, size))
+
+
+def with_samples(
+    show: Callable[[Any], Shown], generate: Callable[[Any, Batch], Array], size: int
+) -> Callable[[Any], Shown]:
+    """What to show: also a hundred images from the prior, of the same latents each time."""
+    batch = {"prior": latents(100, (size,), stream="show")}
+    draw = jax.jit(lambda state: generate(state, batch))
+
+    def show_all(state: TrainState) -> Shown:
+        images = np.asarray(draw(state))
+        enlarge = -(-32 // images.shape[1])
+        return {**show(state), "samples": tile(images, columns=10, enlarge=enlarge)}
+
+    return show_all
+
+
+TINY = (
+    "--model.hidden", "16", "--model.latents=2", "--data.batch-size=32",
+    "--quality.model.widths", "4", "--quality.model.dense=8", "--quality.steps=20",
+    "--optimizer.learning-rate=5e-3", "--run.steps=60",
+)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main(build, Config())

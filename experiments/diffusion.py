@@ -1,0 +1,108 @@
+"""Denoising diffusion of small images (Ho et al., 2020), drawn by DDIM (Song et al., 2021).
+
+python experiments/diffusion.py   # digits
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from bigmodel.data.images import ImageData, load_images
+from bigmodel.experiment import Array, Batch, Experiment, InputError, Shown
+from bigmodel.figures.grid import tile
+from bigmodel.models.unet import Unet
+from bigmodel.runtime import Run, Settings, main
+from bigmodel.training.diffusion import (
+    Prediction,
+    Sampling,
+    noising,
+    sampler,
+    squared_error,
+    with_noise,
+)
+from bigmodel.training.frechet import with_distance
+from bigmodel.training.latents import latents
+from bigmodel.training.optimizers import Optimizer
+from bigmodel.training.quality import Quality
+from bigmodel.training.supervised import TrainState, supervised
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """A network that removes noise, and how it is trained."""
+
+    data: ImageData = ImageData()
+    model: Unet = Unet(conditional=True)
+    prediction: Prediction = "velocity"
+    """what the network predicts: the noise, or the velocity from image to noise"""
+    label_dropout: float = 0.1
+    """share of the images whose class is not told in training, for --sampling.guidance"""
+    optimizer: Optimizer = Optimizer("muon", learning_rate=5e-3, momentum=0.95, eps=1e-6, ema=0.99)
+    sampling: Sampling = Sampling()
+    quality: Quality = Quality()
+    run: Run = Run(steps=1000, eval_every=250, best="validation/frechet_distance")
+
+    def __post_init__(self) -> None:
+        """Raises InputError where there is nothing to guide by."""
+        super().__post_init__()
+        if not 0 <= self.label_dropout < 1:
+            raise InputError(f"--label-dropout {self.label_dropout}: at least 0 and below 1")
+        if self.sampling.guidance and not (self.model.conditional and self.label_dropout):
+            raise InputError(
+                "--sampling.guidance needs --model.conditional and a --label-dropout above 0"
+            )
+
+
+def build(config: Config) -> Experiment:
+    """The experiment of a config."""
+    images = load_images(config.data)
+    network = config.model.build(images.classes)
+    experiment = supervised(
+        noising(network, prediction=config.prediction, label_dropout=config.label_dropout),
+        squared_error,
+        {},
+        config.optimizer,
+        with_noise(images.data),
+        steps=config.run.total_steps(images.data.steps_per_epoch),
+    )
+    sample = sampler(network, config.sampling, prediction=config.prediction)
+
+    def generate(state: TrainState, batch: Batch) -> Array:
+        return sample(state.evaluated, batch["noise"], batch["label"])
+
+    features = config.quality.features(images.data, images.classes)
+    experiment = with_distance(experiment, generate, features, count=config.sampling.count)
+    return experiment._replace(show=shown(generate, images.shape, images.classes))
+
+
+def shown(
+    generate: Callable[[Any, Batch], Array], shape: tuple[int, int, int], classes: int
+) -> Callable[[TrainState], Shown]:
+    """What to show: ten rows of images, of the same noise each time, a class a column."""
+    batch = {
+        "noise": latents(10 * classes, shape, stream="show"),
+        "label": np.tile(np.arange(classes, dtype=np.int32), 10),
+    }
+    draw = jax.jit(lambda state: generate(state, batch))
+
+    def show(state: TrainState) -> Shown:
+        enlarge = -(-32 // shape[1])
+        return {"samples": tile(np.asarray(draw(state)), columns=classes, enlarge=enlarge)}
+
+    return show
+
+
+TINY = (
+    "--model.widths", "8", "16", "--data.batch-size=32", "--sampling.steps=3",
+    "--quality.model.widths", "4", "--quality.model.dense=8", "--quality.steps=20",
+    "--run.steps=60",
+)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main(build, Config())

@@ -66,11 +66,14 @@ def attention_maps(config: Config, images: Images) -> Callable[[TrainState], Sho
             weights[0],
             x="column of the patch",
             y="row of the patch",
-            value="share of the attention of the last block",
+            value="share of attention",
+            rows=[str(i) for i in range(weights.shape[1])],
+            columns=[str(i) for i in range(weights.shape[2])],
         )
         both = np.concatenate([looked_at, spread])
         enlarge = -(-64 // looked_at.shape[1])
-        return {"attention": tile(both, columns=len(weights), enlarge=enlarge), "first": first}
+        images_and_maps = tile(both, columns=len(weights), enlarge=enlarge)
+        return {"attention": images_and_maps, "attention_of_the_first": first}
 
     return show
 

@@ -1,6 +1,12 @@
-r"""Convolution over time for classes of sequences (Waibel et al., 1989).
+"""Convolution over time for classes of sequences (Waibel et al., 1989).
 
-python experiments/cnn1d.py
+    python experiments/cnn1d.py   # speakers by a vowel: 20 s on 2 cores, 98.9 % test accuracy
+
+Your own sequences, in the ``.ts`` format of the UEA and UCR archives:
+
+    python experiments/cnn1d.py --data.name ts --data.path TRAIN.ts --data.test-path TEST.ts
+
+The sequences differ in length; what is beyond the end of one changes nothing.
 """
 
 from __future__ import annotations

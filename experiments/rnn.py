@@ -1,6 +1,17 @@
 r"""Recurrent network over sequences: classes of them, or forecasts of a series (Elman, 1990).
 
-python experiments/rnn.py
+    python experiments/rnn.py   # digits row by row: 40 s on 2 cores, 97.8 % test accuracy
+
+Other kinds: ``--model.cell`` plain, lstm or gru; ``--model.layers``, ``--model.bidirectional``.
+On 2 cores that others used too, Fashion-MNIST row by row, lstm: 3 min, 89.0 %; plain with 4
+epochs: 1 min, 87.8 %. The books of ten in which 13,090 verses stand: 82 s, 68.3 %; tf-idf with
+logistic regression has 69.7 % there (benchmarks/text.py).
+
+    python experiments/rnn.py --data.name fashion_mnist --data.validation 0.05 \
+        --model.cell lstm --model.dropout 0 --run.epochs 3 --run.eval-every-epochs 1
+    python experiments/rnn.py --data.name text --data.path TSV --data.length 64 \
+        --model.width 64 --model.bidirectional --model.output mean --model.dropout 0.5 \
+        --run.epochs 6 --run.eval-every-epochs 1
 """
 
 from __future__ import annotations
@@ -57,11 +68,11 @@ class Config(Settings):
     """A recurrent network and how it is trained."""
 
     data: AnySequences = AnySequences()
-    model: Rnn = Rnn(width=64)
+    model: Rnn = Rnn(dropout=0.2)
     optimizer: Optimizer = Optimizer(
         "muon", learning_rate=5e-3, momentum=0.95, weight_decay=0.01, eps=1e-6, clip=1.0
     )
-    run: Run = Run(steps=500, eval_every=100)
+    run: Run = Run(steps=1500, eval_every=300)
 
 
 def build(config: Config) -> Experiment:

@@ -10,7 +10,6 @@ least squares to convergence; its penalty is the one that is best on the validat
 from __future__ import annotations
 
 import dataclasses
-import runpy
 import sys
 from pathlib import Path
 
@@ -24,7 +23,9 @@ from bigmodel.experiment import Experiment
 from bigmodel.runtime.command_line import parse
 from bigmodel.training.classifier import fit
 
-EXPERIMENT = Path(__file__).parent.parent / "experiments" / "recommender.py"
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from experiments.recommender import Config, build
+
 SPLITS = 5
 PENALTIES = (1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0)
 ROUNDS = 30
@@ -63,8 +64,7 @@ def measured_rmse(experiment: Experiment, state: object) -> float:
 
 def main() -> None:
     """Prints the test error of the model and of the baseline for each split."""
-    script = runpy.run_path(str(EXPERIMENT))
-    config = parse(script["Config"](), sys.argv[1:], description=__doc__ or "")
+    config = parse(Config(), sys.argv[1:], description=__doc__ or "")
     rows = []
     for split in range(SPLITS):
         data = dataclasses.replace(config.data, split_seed=split)
@@ -80,7 +80,7 @@ def main() -> None:
             }
         best = min(PENALTIES, key=lambda penalty: errors[penalty]["validation"])
         steps = config.run.total_steps(ratings.data.steps_per_epoch)
-        experiment = script["build"](one)
+        experiment = build(one)
         model = measured_rmse(experiment, fit(experiment, steps=steps, seed=config.seed))
         rows.append((model, errors[best]["test"]))
         print(f"split {split}: {model:.4f}, biases alone {rows[-1][1]:.4f} (penalty {best:g})")

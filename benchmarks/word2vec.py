@@ -13,7 +13,6 @@ as large?
 
 from __future__ import annotations
 
-import runpy
 import sys
 from pathlib import Path
 
@@ -26,7 +25,9 @@ from bigmodel.runtime.command_line import parse
 from bigmodel.training.classifier import fit
 from bigmodel.training.vectors import cosines
 
-EXPERIMENT = Path(__file__).parent.parent / "experiments" / "word2vec.py"
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from experiments.word2vec import Config, build
+
 WORDS = 300
 RENAMINGS = 999
 
@@ -77,11 +78,10 @@ def mantel(
 
 def main() -> None:
     """Trains, counts, and prints the correlation with its test."""
-    script = runpy.run_path(str(EXPERIMENT))
-    config = parse(script["Config"](), sys.argv[1:], description=__doc__ or "")
+    config = parse(Config(), sys.argv[1:], description=__doc__ or "")
     words = load_words(config.data)
     steps = config.run.total_steps(words.data.steps_per_epoch)
-    state = fit(script["build"](config), steps=steps, seed=config.seed)
+    state = fit(build(config), steps=steps, seed=config.seed)
     chosen = np.arange(min(WORDS, len(words.vocabulary)))
     learned = np.asarray(state.evaluated["params"]["centre"]["embedding"], np.float64)
     counted = ppmi_svd(

@@ -46,9 +46,9 @@ class Config(Settings):
     data: RatingData = RatingData()
     model: Recommender = Recommender()
     # The penalty is a Gaussian prior on every embedding, which rare films need most.
-    optimizer: Optimizer = Optimizer("adam", learning_rate=5e-3, l2=3e-4, eps=1e-6)
+    optimizer: Optimizer = Optimizer("adam", learning_rate=5e-3, l2=2.5e-4, eps=1e-6)
     show: Show = Show()
-    run: Run = Run(epochs=20, eval_every_epochs=5)
+    run: Run = Run(steps=1000, eval_every=250)
 
 
 def build(config: Config) -> Experiment:

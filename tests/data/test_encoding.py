@@ -58,6 +58,13 @@ def test_text_becomes_a_feature_for_each_category_as_in_scikit_learn():
     assert encoder.features == ("c0=a", "c0=b", "c0=c")
 
 
+def test_only_a_column_with_gaps_in_training_says_where_they_are():
+    train = frame(np.asarray([1.0, 2.0]), np.asarray([1.0, np.nan]), np.asarray(["x", ""]))
+    encoder = fit_encoder(train, missing="mean", indicator=True)
+    assert encoder.features == ("c0", "c1", "c1 is missing", "c2=x", "c2 is missing")
+    np.testing.assert_array_equal(encoder.encode(train)[:, [2, 4]], [[0, 0], [1, 1]])
+
+
 def test_rows_that_are_encoded_do_not_change_how():
     train, test = numbers(40, 0.2), numbers(30, 0.2)
     encoder = fit_encoder(frame(*train.T), missing="mean", indicator=False)

@@ -140,6 +140,14 @@ def test_rows_held_out_do_not_decide_how_features_are_made(table):
     assert encode_table(table).parts["test"]["features"].max() < 1000
 
 
+@pytest.mark.parametrize("folds", [{}, {"folds": 5, "fold": 1}])
+def test_each_part_has_its_share_of_every_class(folds):
+    parts = encode_table(TableData("digits", **folds)).parts
+    for part, share in (("train", 0.72), ("validation", 0.08), ("test", 0.2)):
+        counts = np.bincount(parts[part]["label"])
+        assert np.abs(counts - share * np.bincount(datasets.load_digits().target)).max() <= 1.5
+
+
 def test_folds_test_every_row_once_and_do_not_depend_on_the_seed_of_the_run(table):
     folds = [encode_table(replace(table, target="size", folds=5, fold=f)) for f in range(5)]
     held = [f.parts["test"]["target"] * f.target.scale + f.target.mean for f in folds]

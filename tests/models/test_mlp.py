@@ -1,0 +1,132 @@
+import re
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from bigmodel.experiment import InputError
+from bigmodel.models.mlp import PARTITION, Mlp
+
+RNG = np.random.default_rng(0)
+KEY = jax.random.key(0)
+BATCH = {"features": RNG.normal(size=(5, 3)).astype(np.float32)}
+SMALL = Mlp(widths=(4, 4), members=2)
+VARIANTS = {
+    "plain": SMALL,
+    "relu": replace(SMALL, activation="relu"),
+    "tanh": replace(SMALL, activation="tanh"),
+    "norm": replace(SMALL, norm="layer"),
+    "residual": replace(SMALL, residual=True),
+    "shortcut": replace(SMALL, shortcut=True),
+    "linear": replace(SMALL, widths=()),
+    "all": replace(SMALL, widths=(3, 4, 4), norm="layer", residual=True, shortcut=True),
+}
+each_variant = pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS)
+
+
+def make(options, classes=2):
+    model = options.build(classes)
+    variables = model.init(KEY, BATCH)
+    noise = jax.tree.map(lambda v: v + 0.1 * RNG.normal(size=v.shape).astype(v.dtype), variables)
+    return model, noise
+
+
+def formula(options, params, x):
+    """One member in NumPy, float64."""
+    activation = {
+        "relu": lambda z: np.maximum(z, 0),
+        "silu": lambda z: z / (1 + np.exp(-z)),
+        "tanh": np.tanh,
+    }[options.activation]
+    first = x = np.asarray(x, np.float64)
+    for n in range(len(options.widths)):
+        dense = params[f"dense_{n}"]
+        y = x @ dense["kernel"]
+        if options.norm == "layer":
+            norm = params[f"norm_{n}"]
+            y = (y - y.mean(1, keepdims=True)) / np.sqrt(y.var(1, keepdims=True) + 1e-6)
+            y = y * norm["scale"] + norm["bias"]
+        else:
+            y = y + dense["bias"]
+        y = activation(y)
+        x = x + y if options.residual and x.shape == y.shape else y
+    out = x @ params["head"]["kernel"] + params["head"]["bias"]
+    return out + first @ params["shortcut"]["kernel"] if options.shortcut else out
+
+
+@each_variant
+def test_each_member_is_the_formula_with_its_own_parameters(options):
+    model, variables = make(options)
+    out, updates = model.apply(variables, BATCH, train=False)
+    assert (out.shape, out.dtype, updates) == ((2, 5, 2), jnp.float32, {})
+    members = jax.tree.map(lambda p: np.asarray(p, np.float64), variables["params"]["members"])
+    for found, *leaves in zip(out, *jax.tree.leaves(members), strict=True):
+        params = jax.tree.unflatten(jax.tree.structure(members), leaves)
+        expected = formula(options, params, BATCH["features"])
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["plain", "all"])
+def test_gradients_are_those_of_finite_differences(name):
+    model, variables = make(VARIANTS[name])
+
+    def function(variables, features):
+        return model.apply(variables, {"features": features}, train=False)[0]
+
+    check_grads(function, (variables, BATCH["features"]), order=1, modes=["rev"], rtol=2e-2)
+
+
+def test_members_start_apart_and_drop_apart():
+    model = replace(SMALL, members=3, dropout=0.5).build(2)
+    variables = model.init(KEY, BATCH)
+    kernel = np.asarray(variables["params"]["members"]["dense_0"]["kernel"])
+    assert not np.allclose(kernel[0], kernel[1])
+    same = jax.tree.map(lambda p: jnp.broadcast_to(p[:1], p.shape), variables)
+    alone, _ = model.apply(same, BATCH, train=False)
+    np.testing.assert_array_equal(alone[0], alone[1])
+    dropped, _ = model.apply(same, BATCH, train=True, key=KEY)
+    assert not np.allclose(dropped[0], dropped[1])
+
+
+def test_the_initial_scale_of_a_member_does_not_depend_on_how_many_there_are():
+    for members in (1, 20):
+        model = Mlp(widths=(400,), members=members).build(2)
+        variables = model.init(KEY, {"features": np.zeros((1, 100), np.float32)})
+        kernel = variables["params"]["members"]["dense_0"]["kernel"]
+        assert float(jnp.std(kernel)) == pytest.approx(0.1, rel=0.05)
+
+
+def test_without_classes_there_is_one_number_for_each_row():
+    model, variables = make(SMALL, None)
+    assert model.apply(variables, BATCH, train=False)[0].shape == (2, 5)
+
+
+@each_variant
+def test_every_parameter_has_a_rule_and_none_has_a_gradient_that_is_zero(options):
+    model, variables = make(replace(options, dropout=0.0))
+
+    def loss(variables):
+        out, _ = model.apply(variables, BATCH, train=True, key=KEY)
+        return jnp.sum(jnp.sin(out))
+
+    for path, gradient in jax.tree_util.tree_leaves_with_path(jax.grad(loss)(variables)):
+        name = "/".join(str(key.key) for key in path)
+        assert [pattern for pattern, _ in PARTITION if re.search(pattern, name)], name
+        assert float(jnp.abs(gradient).max()) > 1e-5, name
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"widths": (8, 0)}, "--model.widths"),
+        ({"members": 0}, "--model.members 0"),
+        ({"dropout": 1.0}, "--model.dropout 1.0"),
+        ({"dropout": float("nan")}, "--model.dropout nan"),
+    ],
+)
+def test_an_option_that_cannot_be_is_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        Mlp(**options)

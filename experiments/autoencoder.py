@@ -62,7 +62,7 @@ def build(config: Config) -> Experiment:
     variational = config.kind == "variational"
     encoder, decoder = config.model.build(images.shape, per_latent=2 if variational else 1)
     metrics = {}
-    if not variational:
+    if config.kind == "plain":
         metrics["pca_squared_error"] = pca_squared_error(images.data, size)
     experiment = autoencoding(
         coding(encoder, decoder, kind=config.kind, latents=size, noise=config.noise),

@@ -24,11 +24,10 @@ NETWORKS: Mapping[str, ConvNet | Xception] = {
 
 @dataclass(frozen=True)
 class NamedCnn:
-    """A network by name. What is not given here is as that network has it."""
+    """A network by name. An option that is None is as that network has it."""
 
     name: Literal["convnet", "lenet", "vgg", "xception"] = "convnet"
-    """convnet: blocks of convolutions, small; lenet: LeNet-5 of 1998; vgg: more layers to a
-    block, two dense layers; xception: depthwise separable convolutions, residual"""
+    """convnet: small; lenet: LeNet-5; vgg: deeper; xception: depthwise separable, residual"""
     widths: tuple[int, ...] | None = None
     """channels of each block"""
     convolutions: tuple[int, ...] | None = None

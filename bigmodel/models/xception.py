@@ -32,7 +32,7 @@ Images = Float[Array, "batch height width channel"]
 class Xception:
     """A small Xception: a convolution, blocks of separable ones, a mean over the pixels."""
 
-    widths: tuple[int, ...] = (32, 64, 128)
+    widths: tuple[int, ...] = (16, 32, 64, 128)
     """channels of the first convolution and of each block after it"""
     convolutions: tuple[int, ...] = (2,)
     """separable convolutions in each block; one number is for all blocks"""

@@ -70,12 +70,18 @@ def test_frequent_words_are_thinned_by_the_formula(written):
     assert found == pytest.approx(kept[0] / kept.sum(), abs=0.01)
 
 
-def test_another_epoch_thins_anew(written):
-    text = ["the", "the", *distinct(2)] * 100
-    data = load_words(written(text, subsample=0.01, batch_size=8)).data
-    steps = data.steps_per_epoch
-    before, after = data.train(0, steps - 1), data.train(0, steps)
-    assert (before["centre"] != after["centre"]).any()
+def test_an_epoch_has_one_choice_of_words_and_the_next_another(written):
+    # Each of 1000 words has share 1/1000 and is kept with probability sqrt(0.1), about 0.32.
+    words = load_words(written(distinct(1000), subsample=1e-4, batch_size=512, **WHOLE))
+    steps = words.data.steps_per_epoch
+    batches = [words.data.train(0, step) for step in range(2 * steps)]
+    first, second = (
+        {word for batch in part for word in batch["context"].tolist()}
+        for part in (batches[:steps], batches[steps:])
+    )
+    assert 200 < len(first) < 400
+    assert 0 < len(second - first)
+    assert len(first | second) > 1.4 * len(first)
 
 
 def test_negatives_are_drawn_by_count_to_the_power_of_three_quarters(written):

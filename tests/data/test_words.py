@@ -80,7 +80,6 @@ def test_an_epoch_has_one_choice_of_words_and_the_next_another(written):
         for part in (batches[:steps], batches[steps:])
     )
     assert 200 < len(first) < 400
-    assert 0 < len(second - first)
     assert len(first | second) > 1.4 * len(first)
 
 

@@ -1,6 +1,16 @@
 r"""Vision Transformer for classes of images (Dosovitskiy et al., 2021).
 
-python experiments/vit.py   # digits
+    python experiments/vit.py   # digits
+
+Fashion-MNIST in 16 patches, 202,634 parameters:
+
+    python launch.py run experiments/vit.py --devices 2 -- --data.name fashion_mnist \
+        --data.flip --data.shift 0 --data.validation 0.05 --model.patch 7 \
+        --model.dropout 0.05 --run.epochs 16 --run.eval-every-epochs 4
+
+Your own images, one subfolder a class:
+
+    python experiments/vit.py --data.name folder --data.path DIR --data.size 64 --model.patch 8
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ sees noisy images and restores them without. Of the variational one (Kingma and 
 `test/negative_elbo` is in nats per image, with one fixed sample of the latents for each image
 and a Bernoulli variable for each pixel between 0 and 1.
 
-    python experiments/autoencoder.py                # digits: variational
+    python experiments/autoencoder.py                # digits: variational, 24.0 nats
     python experiments/autoencoder.py --kind plain   # error of a pixel 0.0058, of PCA 0.0113
     python experiments/autoencoder.py --kind plain --model.latents 2    # 0.034, PCA 0.053
 

@@ -33,11 +33,11 @@ from bigmodel.training.supervised import TrainState, supervised
 class Config(Settings):
     """A masked language model and how it is trained."""
 
-    data: TextData = TextData(context=64, batch_size=32)
+    data: TextData = TextData(context=32, batch_size=64)
     masking: Masking = Masking()
     model: Bert = Bert()
     optimizer: Optimizer = Optimizer(
-        "muon", learning_rate=5e-3, warmup_steps=50, momentum=0.95, weight_decay=0.1, eps=1e-6
+        "muon", learning_rate=1e-2, warmup_steps=50, momentum=0.95, weight_decay=0.1, eps=1e-6
     )
     run: Run = Run(steps=600, eval_every=200)
 
@@ -105,7 +105,6 @@ def filler(model: Model, data: Data, text: Text) -> Callable[[TrainState], Shown
 TINY = (
     "--model.layers=2",
     "--model.width=32",
-    "--data.context=32",
     "--data.batch-size=16",
     "--data.validation=0.01",
     "--data.test=0.01",

@@ -1,10 +1,10 @@
 r"""How a user would rate an item: matrix factorisation (Koren et al., 2009), or two towers.
 
-    python experiments/recommender.py   # MovieLens-small: 0.2 min on 2 cores
+    python experiments/recommender.py   # MovieLens-small: 0.3 min on 2 cores
 
 reaches a root mean squared error of 0.872 on the ratings of a random tenth (mean of five tenths,
 0.867 to 0.877), where biases alone reach 0.886: ``python benchmarks/recommender.py``. Two towers,
-which also read the genres of a film (Covington et al., 2016), reach 0.865 in 0.2 min:
+which also read the genres of a film (Covington et al., 2016), reach 0.865 in 0.3 min:
 
     python experiments/recommender.py --model.name two_tower --model.dropout 0.5 --run.steps 800
 

@@ -39,8 +39,8 @@ class Transformer:
     """attention heads; they share the width"""
     expansion: int = 4
     """width of the feed-forward network, as a multiple of the width"""
-    activation: Activation = "gelu"
-    """of the feed-forward network; the paper has relu"""
+    activation: Activation = "squared_relu"
+    """of the feed-forward network; the paper has relu; squared_relu is faster on CPU than gelu"""
     dropout: float = 0.1
     """probability of dropping a feature of the embeddings and of each sublayer's output"""
 

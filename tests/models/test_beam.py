@@ -53,7 +53,9 @@ def test_beam_as_wide_as_the_tree_finds_the_best_of_all_sequences(penalty):
     table, beams = tables(0), VOCABULARY**LENGTH
     step, state = decoder(table, beams)
     beam = Beam(beams, length_penalty=penalty)
-    found = jax.jit(lambda state: search(step, state, batch=SOURCES, length=LENGTH, beam=beam))(state)
+    found = jax.jit(lambda state: search(step, state, batch=SOURCES, length=LENGTH, beam=beam))(
+        state
+    )
     for source in range(SOURCES):
         scores = {tokens: score(table, source, tokens, penalty) for tokens in every_sequence()}
         best = max(scores, key=scores.__getitem__)
@@ -77,16 +79,18 @@ def test_beam_of_one_takes_the_likeliest_token_each_time():
         assert not found.tokens[source, len(tokens) :].any()
 
 
-def test_wider_beams_score_no_worse_here_and_find_what_greedy_does_not():
-    table = tables(2)
-
-    def scores(beams):
-        step, state = decoder(table, beams)
+def test_two_hypotheses_find_what_greedy_gives_up_too_early():
+    # The likelier first token leads to nothing certain, the other one to a certain end.
+    table = np.full((SOURCES, LENGTH, VOCABULARY, VOCABULARY, VOCABULARY), 1 / VOCABULARY)
+    table[:, 0] = [1e-9, 0.6, 0.4]
+    table[:, 1:, :, 2] = [1, 1e-9, 1e-9]
+    probabilities = []
+    for beams in (1, 2):
+        step, state = decoder(np.log(table), beams)
         beam = Beam(beams, length_penalty=0.0)
-        return np.asarray(search(step, state, batch=SOURCES, length=LENGTH, beam=beam).score)
-
-    assert (scores(9) >= scores(1)).all()
-    assert (scores(9) > scores(1)).any()
+        found = search(step, state, batch=SOURCES, length=LENGTH, beam=beam)
+        probabilities.append(np.exp(found.score[0]))
+    np.testing.assert_allclose(probabilities, [0.6 / VOCABULARY, 0.4], rtol=1e-5)
 
 
 def test_longer_sequences_win_with_a_larger_penalty():

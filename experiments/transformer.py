@@ -1,0 +1,62 @@
+r"""Transformer from sequence to sequence (Vaswani et al., 2017).
+
+python experiments/transformer.py
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bigmodel.data.pairs import PairData, load_pairs
+from bigmodel.experiment import Experiment
+from bigmodel.models.beam import Beam
+from bigmodel.models.transformer import Transformer
+from bigmodel.runtime import Run, Settings, main
+from bigmodel.training.optimizers import Optimizer
+from bigmodel.training.sequence_to_sequence import sequence_to_sequence
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """An encoder-decoder, how it is trained, and how it translates."""
+
+    data: PairData = PairData(batch_size=128)
+    model: Transformer = Transformer(layers=2, dropout=0.0)
+    optimizer: Optimizer = Optimizer(
+        "muon", learning_rate=5e-3, momentum=0.95, warmup_steps=50, eps=1e-6
+    )
+    smoothing: float = 0.1
+    """share of each training target that all tokens have alike (Szegedy et al., 2016)"""
+    beam: Beam = Beam()
+    run: Run = Run(steps=300, eval_every=150, best="validation/nats")
+
+
+def build(config: Config) -> Experiment:
+    """The experiment of a config."""
+    pairs = load_pairs(config.data)
+    translator = config.model.build(
+        source_vocab=pairs.source.size,
+        target_vocab=pairs.target.size,
+        length=pairs.length,
+        beam=config.beam,
+    )
+    return sequence_to_sequence(
+        translator.model,
+        translator.attention,
+        pairs,
+        config.optimizer,
+        smoothing=config.smoothing,
+        steps=config.run.total_steps(pairs.data.steps_per_epoch),
+    )
+
+
+TINY = (
+    "--model.layers=1", "--model.width=32", "--model.heads=2", "--data.batch-size=32",
+    "--data.validation=0.001", "--data.test=0.001", "--data.long=cut", "--data.max-source=10",
+    "--data.max-target=10", "--optimizer.name=adamw", "--optimizer.learning-rate=3e-3",
+    "--run.steps=60",
+)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main(build, Config())

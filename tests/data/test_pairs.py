@@ -91,7 +91,9 @@ def test_training_sees_every_target_and_evaluation_each_source_once(tmp_path):
 
 def test_pairs_that_are_too_long_are_refused_dropped_or_cut(options):
     long = replace(options, max_target=5)
-    with pytest.raises(InputError, match=r"4 of 11 pairs are longer than .*--data.long drop or cut"):
+    with pytest.raises(
+        InputError, match=r"4 of 11 pairs are longer than .*--data.long drop or cut"
+    ):
         load_pairs(long)
     whole = load_pairs(options).data.steps_per_epoch
     dropped = load_pairs(replace(long, long="drop", batch_size=1))
@@ -165,8 +167,6 @@ def test_unknown_group_is_refused_with_the_nearest(options):
 )
 def test_options_out_of_range_are_one_line(options, changes):
     assert "--data." in refusal(options, **changes)
-
-
 
 
 def test_dictionary_has_words_of_letters_and_39_phonemes():

@@ -19,7 +19,7 @@ FOLDS = "folds.json"
 def has_folds(config: Settings) -> bool:
     """Whether a config asks for a run for each fold, and not for one run."""
     data = getattr(config, "data", None)
-    return bool(getattr(data, "folds", 0)) and data.fold is None
+    return getattr(data, "folds", 0) > 0 and getattr(data, "fold", None) is None
 
 
 def one_fold(config: Any, fold: int, directory: Path) -> Any:

@@ -273,9 +273,10 @@ def test_gradient_is_that_of_finite_differences(changes):
     options = Gpt(layers=1, width=8, heads=2, **changes)
     _, variables = built(options)
     flat, unravel = ravel_pytree(variables)
-    large = unravel(4 * flat)
+    # The initial embedding is so small that its norm bends within a finite difference.
+    moderate = unravel(0.5 * jax.random.normal(jax.random.key(1), flat.shape, jnp.float32))
     check_grads(
-        lambda v: logits_of(options, v, tokens()), (large,), order=1, modes=["rev"], rtol=2e-2
+        lambda v: logits_of(options, v, tokens()), (moderate,), order=1, modes=["rev"], rtol=2e-2
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 from bigmodel.experiment import InputError
 from bigmodel.models.beam import BOUNDARY, Beam
 from bigmodel.models.seq2seq import Seq2Seq
-from bigmodel.models.transformer import Transformer
+from bigmodel.models.transformer import Transformer, TransformerNetwork
 from bigmodel.models.translation import Translation, Translator
 from bigmodel.tree import named_leaves
 
@@ -110,6 +110,19 @@ def test_greedy_translation_is_the_likeliest_token_by_the_logits_of_the_whole(op
         ended = (target[:, :at] == BOUNDARY).any(axis=1)
         target[:, at] = np.where(ended, BOUNDARY, np.argmax(logits[:, at], axis=-1))
     np.testing.assert_array_equal(predicted, target)
+
+
+def test_steps_with_a_cache_give_the_logits_of_the_whole():
+    batch = random_batch(8)
+    network = TransformerNetwork(TRANSFORMER, SOURCE_VOCAB, TARGET_VOCAB, LENGTH)
+    variables = build(TRANSFORMER).variables
+    source = (batch["source"], batch["source_length"])
+    whole = network.apply(variables, *source, batch["target_in"], train=False)
+    memory, state = network.apply(variables, *source, hypotheses=1, method="begin")
+    for at in range(LENGTH):
+        tokens, position = batch["target_in"][:, at], jnp.asarray(at, jnp.int32)
+        logits, state = network.apply(variables, memory, tokens, position, state, method="step")
+        np.testing.assert_allclose(logits, whole[:, at], atol=1e-4)
 
 
 @each

@@ -14,6 +14,7 @@ from bigmodel.data.batches import Arrays, epochs, in_order
 from bigmodel.data.columns import Column, Frame
 from bigmodel.data.csv_table import read_csv
 from bigmodel.data.fingerprint import fingerprint
+from bigmodel.data.folds import Folds, hold_out_fold
 from bigmodel.data.packaged import read_rdataset
 from bigmodel.data.split import shuffled
 from bigmodel.experiment import Batch, Data, InputError
@@ -23,7 +24,7 @@ MOVIELENS = "--data.name movielens"
 
 
 @dataclass(frozen=True)
-class RatingData:
+class RatingData(Folds):
     """Which ratings, and how they are divided."""
 
     name: Literal["movielens", "csv"] = "movielens"
@@ -184,8 +185,12 @@ def _values(frame: Frame, name: str, *, option: str) -> np.ndarray:
 
 def _split(count: int, options: RatingData) -> dict[str, Int[np.ndarray, " rows"]]:
     """Row numbers by split, drawn at random."""
-    rest, test = shuffled(count, options.test, seed=options.split_seed)
-    kept, held = shuffled(len(rest), options.validation, seed=options.split_seed + 1)
+    seed = options.split_seed
+    if options.folds:
+        rest, test = hold_out_fold(options, count, seed=seed)
+    else:
+        rest, test = shuffled(count, options.test, seed=seed)
+    kept, held = shuffled(len(rest), options.validation, seed=seed + 1)
     return {"train": rest[kept], "validation": rest[held], "test": test}
 
 

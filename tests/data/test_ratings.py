@@ -53,6 +53,14 @@ def test_the_parts_together_are_the_file(written):
     assert sorted(found) == sorted((user, item, float(rating)) for user, item, rating in expected)
 
 
+def test_folds_test_on_every_rating_once(written):
+    lines = table()
+    folds = (load_ratings(written(lines, folds=4, fold=fold)) for fold in range(4))
+    found = [row for ratings in folds for row in decoded(ratings, "test")]
+    expected = [line.split(",")[:3] for line in lines]
+    assert sorted(found) == sorted((user, item, float(rating)) for user, item, rating in expected)
+
+
 def test_the_held_out_ratings_are_drawn_by_the_split_seed_alone(written):
     first, again = (load_ratings(written(table())) for _ in range(2))
     other = load_ratings(written(table(), split_seed=1))

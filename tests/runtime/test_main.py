@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from bigmodel.experiment import Experiment, InputError
 from bigmodel.runtime.errors import StorageError
-from bigmodel.runtime.main import default_directory, main, to_json
+from bigmodel.runtime.main import directory_of, main
 from bigmodel.runtime.manifest import changes, manifest
 from bigmodel.runtime.settings import Settings
 from bigmodel.sharding.mesh import MeshShape
@@ -83,7 +83,7 @@ def test_the_same_command_finds_its_run_and_another_config_another() -> None:
     assert len(list(Path("runs").iterdir())) == 2
     config = Config()
     spread = dataclasses.replace(config, mesh=MeshShape(2))
-    assert default_directory("a", to_json(config)) == default_directory("a", to_json(spread))
+    assert directory_of(config, Path("a.py")) == directory_of(spread, Path("a.py"))
 
 
 def test_a_finished_run_is_not_run_again(capsys: pytest.CaptureFixture[str]) -> None:

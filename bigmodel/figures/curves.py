@@ -31,7 +31,7 @@ def draw_curves(history: Sequence[dict[str, Any]]) -> UInt8[np.ndarray, "height 
             steps, values = zip(*points, strict=True)
             marker = "." if len(points) < 40 else ""
             axes.plot(steps, values, marker=marker, label=split, color=colors.get(split))
-        axes.set_title(metric.replace("_", " "))
+        axes.set_ylabel(metric.replace("_", " "))
         axes.set_xlabel("step")
         axes.grid(alpha=0.3)
         if len(splits) > 1:

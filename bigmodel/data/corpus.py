@@ -47,7 +47,7 @@ def check_fractions(*, validation: float, test: float) -> None:
     """Raises InputError for fractions that leave nothing to train on."""
     for name, fraction in (("validation", validation), ("test", test)):
         if not 0 <= fraction < 1:
-            raise InputError(f"--data.{name} {fraction} is no fraction; use 0 to less than 1")
+            raise InputError(f"--data.{name} {fraction} must be at least 0 and below 1")
     if validation + test >= 1:
         raise InputError(
             f"--data.validation {validation} and --data.test {test} leave "

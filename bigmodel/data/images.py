@@ -15,7 +15,7 @@ from bigmodel.data.fashion_mnist import read_fashion_mnist
 from bigmodel.data.fingerprint import fingerprint
 from bigmodel.data.folder import read_folder
 from bigmodel.data.folds import Folds, hold_out_test
-from bigmodel.data.split import Split, stratified
+from bigmodel.data.split import Split, check_held_out, stratified
 from bigmodel.experiment import Data, InputError
 
 
@@ -106,16 +106,11 @@ def load_images(options: ImageData) -> Images:
 
 
 def _check(options: ImageData) -> None:
-    for name in ("validation", "test"):
-        fraction = getattr(options, name)
-        if not 0 <= fraction < 1:
-            raise InputError(f"--data.{name} {fraction} must be at least 0 and below 1")
+    check_held_out(options)
     if options.shift < 0:
         raise InputError(f"--data.shift {options.shift} must not be negative")
     if options.size < 1:
         raise InputError(f"--data.size {options.size} must be at least 1")
-    if options.split_seed < 0:
-        raise InputError(f"--data.split-seed {options.split_seed} must not be negative")
     if options.name == "digits" and options.path:
         raise InputError("--data.path is for fashion_mnist and folder; digits are bundled")
     if options.name == "folder" and not options.path:

@@ -13,7 +13,7 @@ from bigmodel.data.batches import Arrays, epochs, in_order
 from bigmodel.data.fingerprint import fingerprint
 from bigmodel.data.folds import Folds, hold_out_test
 from bigmodel.data.labelled_topics import labelled_paragraphs
-from bigmodel.data.split import Split, stratified
+from bigmodel.data.split import Split, check_held_out, stratified
 from bigmodel.data.text_file import read_lines
 from bigmodel.data.tokenizers import (
     Tokenizer,
@@ -57,11 +57,7 @@ class LabelledTextData(Folds):
         for name, value in (("batch-size", self.batch_size), ("length", self.length)):
             if value < 1:
                 raise InputError(f"--data.{name} {value} is too small; use 1 or more")
-        for name, fraction in (("validation", self.validation), ("test", self.test)):
-            if not 0 <= fraction < 1:
-                raise InputError(f"--data.{name} {fraction} is no fraction; use 0 to less than 1")
-        if self.split_seed < 0:
-            raise InputError(f"--data.split-seed {self.split_seed} must not be negative")
+        check_held_out(self)
 
 
 class LabelledText(NamedTuple):

@@ -14,7 +14,7 @@ from bigmodel.data.batches import Arrays, epochs, in_order
 from bigmodel.data.cmudict import read_cmudict
 from bigmodel.data.fingerprint import fingerprint
 from bigmodel.data.pair_file import Pair, held_out_groups, read_pairs
-from bigmodel.data.split import shuffled
+from bigmodel.data.split import check_held_out, shuffled
 from bigmodel.data.vocabulary import Unit, Vocabulary, learn_vocabulary
 from bigmodel.experiment import Data, InputError
 
@@ -72,17 +72,12 @@ class PairData:
                     f"--data.{name.replace('_', '-')} {value} has no room for a token and its "
                     "end; use 2 or more"
                 )
-        for name in ("validation", "test"):
-            fraction = getattr(self, name)
-            if not 0 <= fraction < 1:
-                raise InputError(f"--data.{name} {fraction} is no fraction; use 0 to less than 1")
+        check_held_out(self)
         if self.validation + self.test >= 1:
             raise InputError(
                 f"--data.validation {self.validation} and --data.test {self.test} leave "
                 "nothing to train on; their sum must be less than 1"
             )
-        if self.split_seed < 0:
-            raise InputError(f"--data.split-seed {self.split_seed} must not be negative")
         if (self.group is None) != (not self.held_out):
             raise InputError(
                 "--data.group COLUMN and --data.held-out NAME ... go together: which column "

@@ -16,7 +16,7 @@ from bigmodel.data.csv_table import read_csv
 from bigmodel.data.fingerprint import fingerprint
 from bigmodel.data.folds import Folds, hold_out_fold
 from bigmodel.data.packaged import read_rdataset
-from bigmodel.data.split import shuffled
+from bigmodel.data.split import check_held_out, shuffled
 from bigmodel.experiment import Batch, Data, InputError
 
 MOVIELENS_SHA256 = "f11eb406d322dbeff4445a4e4954b6a37b6c210af3f2142310e895d2ee15f3c5"
@@ -52,12 +52,7 @@ class RatingData(Folds):
 
     def __post_init__(self) -> None:
         """Raises InputError for a fraction or a seed out of range."""
-        for name in ("validation", "test"):
-            fraction = getattr(self, name)
-            if not 0 <= fraction < 1:
-                raise InputError(f"--data.{name} {fraction} must be at least 0 and below 1")
-        if self.split_seed < 0:
-            raise InputError(f"--data.split-seed {self.split_seed} must not be negative")
+        check_held_out(self)
 
 
 class Ratings(NamedTuple):

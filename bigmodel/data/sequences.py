@@ -15,7 +15,7 @@ from bigmodel.data.fingerprint import fingerprint
 from bigmodel.data.folds import Folds, hold_out_test
 from bigmodel.data.images import Images
 from bigmodel.data.packaged import packaged
-from bigmodel.data.split import Split, stratified
+from bigmodel.data.split import Split, check_held_out, stratified
 from bigmodel.data.ts_file import Case, read_ts
 from bigmodel.experiment import Batch, Data, InputError
 
@@ -113,13 +113,9 @@ def rows(images: Images) -> Sequences:
 
 
 def _check(options: SequenceData) -> None:
-    for name, fraction in (("validation", options.validation), ("test", options.test)):
-        if not 0 <= fraction < 1:
-            raise InputError(f"--data.{name} {fraction} is no fraction; use 0 to less than 1")
+    check_held_out(options)
     if options.length < 1:
         raise InputError(f"--data.length {options.length} is too small; use 1 or more")
-    if options.split_seed < 0:
-        raise InputError(f"--data.split-seed {options.split_seed} must not be negative")
     if options.name == "ts" and not options.path:
         raise InputError("--data.name ts needs a file; give it as --data.path FILE")
     if options.test_path and options.folds:

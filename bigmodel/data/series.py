@@ -112,7 +112,7 @@ def _check(options: SeriesData) -> None:
     for name in ("validation", "test"):
         if not 0 <= getattr(options, name) < 1:
             raise InputError(
-                f"--data.{name} {getattr(options, name)} is no fraction; use 0 to less than 1"
+                f"--data.{name} {getattr(options, name)} must be at least 0 and below 1"
             )
     if options.name == "series" and not options.path:
         raise InputError("--data.name series needs a file; give it as --data.path FILE")

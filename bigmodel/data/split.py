@@ -3,12 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from jaxtyping import Int
 
 from bigmodel.experiment import InputError
+
+
+class HeldOut(Protocol):
+    """Options that say which rows are held out."""
+
+    @property
+    def validation(self) -> float:
+        """Fraction to choose by."""
+
+    @property
+    def test(self) -> float:
+        """Fraction to test on."""
+
+    @property
+    def split_seed(self) -> int:
+        """Decides which rows."""
+
+
+def check_held_out(options: HeldOut) -> None:
+    """Raises InputError for what is no fraction, or no seed."""
+    for name in ("validation", "test"):
+        fraction = getattr(options, name)
+        if not 0 <= fraction < 1:
+            raise InputError(f"--data.{name} {fraction} must be at least 0 and below 1")
+    if options.split_seed < 0:
+        raise InputError(f"--data.split-seed {options.split_seed} must not be negative")
 
 
 class Split(NamedTuple):

@@ -17,7 +17,7 @@ from bigmodel.data.csv_table import read_csv
 from bigmodel.data.encoding import Missing, fit_encoder
 from bigmodel.data.fingerprint import fingerprint
 from bigmodel.data.folds import Folds, hold_out_fold
-from bigmodel.data.split import Split, shuffled, stratified
+from bigmodel.data.split import Split, check_held_out, shuffled, stratified
 from bigmodel.data.target import Target, Task, class_names, is_class, label_classes, standardise
 from bigmodel.experiment import Data, InputError
 
@@ -58,14 +58,9 @@ class TableData(Folds):
 
     def __post_init__(self) -> None:
         """Raises InputError for options that are out of range or do not fit each other."""
-        for name in ("validation", "test"):
-            fraction = getattr(self, name)
-            if not 0 <= fraction < 1:
-                raise InputError(f"--data.{name} {fraction} must be at least 0 and below 1")
+        check_held_out(self)
         if self.batch_size < 1:
             raise InputError(f"--data.batch-size {self.batch_size} must be at least 1")
-        if self.split_seed < 0:
-            raise InputError(f"--data.split-seed {self.split_seed} must not be negative")
         if self.name == "csv" and not self.path:
             raise InputError("--data.name csv needs --data.path, a CSV file with a header line")
         if self.folds and self.test_path:

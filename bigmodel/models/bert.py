@@ -16,6 +16,7 @@ from bigmodel.models.encoder import BLOCK_PARTITION, EncoderBlock
 from bigmodel.models.feed_forward import Activation
 from bigmodel.models.linen import model
 from bigmodel.models.norm import LayerNorm
+from bigmodel.models.options import check_dropout, check_sizes
 from bigmodel.models.positions import sinusoidal
 
 PARTITION: Rules = (
@@ -70,16 +71,12 @@ class Bert:
 
     def __post_init__(self) -> None:
         """Raises InputError for sizes that do not fit each other."""
-        for name in ("layers", "width", "heads", "expansion"):
-            value = getattr(self, name)
-            if value < 1:
-                raise InputError(f"--model.{name} {value} is too small; use 1 or more")
+        check_sizes(self, "layers", "width", "heads", "expansion")
         if self.width % self.heads:
             raise InputError(
                 f"--model.heads {self.heads} does not divide --model.width {self.width}"
             )
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"--model.dropout {self.dropout} is no probability; use 0 to below 1")
+        check_dropout(self.dropout)
 
     def masked(self, *, vocab_size: int, context: int) -> Model:
         """The model that fills in: it reads ``tokens``, ``length`` and ``chosen``.

@@ -19,6 +19,7 @@ from bigmodel.models import linen
 from bigmodel.models.activation import ACTIVATIONS, Activation
 from bigmodel.models.batch_norm import batch_norm
 from bigmodel.models.convolution import Conv
+from bigmodel.models.options import check_dropout, check_sizes
 from bigmodel.models.pooling import max_pool, mean_pool
 from bigmodel.models.resolution import enlarged
 
@@ -84,8 +85,7 @@ class ConvNet:
             )
         if min(self.dense, default=1) < 1:
             raise InputError(f"--model.dense {self.dense} must be positive numbers")
-        if self.kernel < 1:
-            raise InputError(f"--model.kernel {self.kernel} must be at least 1")
+        check_sizes(self, "kernel")
         check_dropout(self.dropout)
         return CNN(options=self, classes=classes)
 
@@ -94,12 +94,6 @@ def check_widths(widths: tuple[int, ...]) -> None:
     """Raises InputError where there is no width, or one that is not positive."""
     if not widths or min(widths) < 1:
         raise InputError(f"--model.widths {widths} must be one or more positive numbers")
-
-
-def check_dropout(dropout: float) -> None:
-    """Raises InputError for what is no rate of dropout."""
-    if not 0 <= dropout < 1:
-        raise InputError(f"--model.dropout {dropout} must be at least 0 and below 1")
 
 
 class CNN(nn.Module):

@@ -14,6 +14,7 @@ from bigmodel.experiment import InputError, Model, Rules
 from bigmodel.models.lengths import masked_mean, present
 from bigmodel.models.linen import model
 from bigmodel.models.norm import LayerNorm
+from bigmodel.models.options import check_dropout, check_sizes
 
 PARTITION: Rules = (
     (r"conv_\d+/kernel$", P(None, None, "fsdp")),
@@ -39,10 +40,8 @@ class ConvNet1d:
         """Raises InputError for a size that no network has."""
         if not self.widths or min(self.widths) < 1:
             raise InputError(f"--model.widths {self.widths} must be one or more positive numbers")
-        if self.size < 1:
-            raise InputError(f"--model.size {self.size} must be at least 1")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"--model.dropout {self.dropout} must be at least 0 and below 1")
+        check_sizes(self, "size")
+        check_dropout(self.dropout)
 
     def build(self, classes: int) -> Model:
         """The network: the batch's ``sequence`` and ``length`` to float32 ``[batch, class]``."""

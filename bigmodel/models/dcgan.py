@@ -20,6 +20,7 @@ from jaxtyping import Array, Float, Int
 from bigmodel.experiment import InputError, Model, Rules
 from bigmodel.models.convolution import Conv
 from bigmodel.models.linen import model
+from bigmodel.models.options import check_dropout
 from bigmodel.models.up_convolution import UpConv
 
 PARTITION: Rules = (
@@ -154,8 +155,7 @@ class Dcgan:
                 f"--model.latent {self.latent} --model.widths {self.widths}: "
                 "sizes must be positive, and at least one width is needed"
             )
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"--model.dropout {self.dropout}: must be at least 0 and below 1")
+        check_dropout(self.dropout)
         dtype = jnp.dtype(self.dtype)
         generator = Generator(shape, classes, self.widths, dtype)
         discriminator = Discriminator(classes, self.widths, self.dropout, dtype)

@@ -26,6 +26,7 @@ from bigmodel.models.generation import Decoder
 from bigmodel.models.linen import model
 from bigmodel.models.moe import MixtureOfExperts, Routed, Routing
 from bigmodel.models.norm import LayerNorm, RmsNorm
+from bigmodel.models.options import check_dropout, check_sizes
 
 PARTITION: Rules = (
     (r"(embedding/embedding|positions/embedding)$", P(None, "fsdp")),
@@ -85,11 +86,7 @@ class Gpt:
 
     def __post_init__(self) -> None:
         """Raises InputError for sizes that do not fit each other."""
-        for name in ("layers", "width", "heads", "kv_heads", "window", "experts_per_token"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                option = name.replace("_", "-")
-                raise InputError(f"--model.{option} {value} is too small; use 1 or more")
+        check_sizes(self, "layers", "width", "heads", "kv_heads", "window", "experts_per_token")
         if not 1 <= self.expansion * self.width < float("inf"):
             raise InputError(
                 f"--model.expansion {self.expansion} leaves the feed-forward network no width; "
@@ -113,8 +110,7 @@ class Gpt:
             raise InputError(f"--model.capacity {self.capacity} must be above 0; 1.25 is usual")
         if not 0 <= self.balance < float("inf"):
             raise InputError(f"--model.balance {self.balance} must be 0 or more; 0.01 is usual")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"--model.dropout {self.dropout} is no probability; use 0 to below 1")
+        check_dropout(self.dropout)
 
     def build(self, *, vocab_size: int, context: int) -> Model:
         """The model, which reads the batch's ``tokens`` and gives logits over the vocabulary.

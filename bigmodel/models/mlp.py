@@ -14,6 +14,7 @@ from bigmodel.experiment import InputError, Model, Rules
 from bigmodel.models import linen
 from bigmodel.models.activation import ACTIVATIONS, Activation
 from bigmodel.models.norm import LayerNorm
+from bigmodel.models.options import check_dropout, check_sizes
 
 PARTITION: Rules = (
     (r"dense_\d+/kernel$", P(None, None, "fsdp")),
@@ -45,10 +46,8 @@ class Mlp:
         """Raises InputError for sizes and probabilities that no network has."""
         if self.widths and min(self.widths) < 1:
             raise InputError(f"--model.widths {self.widths} must be positive numbers")
-        if self.members < 1:
-            raise InputError(f"--model.members {self.members} must be at least 1")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"--model.dropout {self.dropout} must be at least 0 and below 1")
+        check_sizes(self, "members")
+        check_dropout(self.dropout)
 
     def build(self, classes: int | None) -> Model:
         """The network: ``features`` to float32 logits ``[member, batch, class]``.

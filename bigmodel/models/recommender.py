@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int
 
 from bigmodel.experiment import InputError, Model, Rules
 from bigmodel.models.linen import model
+from bigmodel.models.options import check_dropout, check_sizes
 
 PARTITION: Rules = (
     (r"(user|item)_bias/embedding$", P("fsdp", None)),
@@ -44,12 +45,10 @@ class Recommender:
 
     def __post_init__(self) -> None:
         """Raises InputError for sizes that make no network."""
-        if self.width < 1:
-            raise InputError(f"--model.width {self.width} is too small; use 1 or more")
+        check_sizes(self, "width")
         if min(self.hidden, default=1) < 1:
             raise InputError(f"--model.hidden {self.hidden} must be positive numbers")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"--model.dropout {self.dropout} must be at least 0 and below 1")
+        check_dropout(self.dropout)
         if not self.scale > 0:
             raise InputError(f"--model.scale {self.scale} must be above 0")
 

@@ -16,11 +16,12 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 
-from bigmodel.experiment import InputError, Model, Rules
+from bigmodel.experiment import Model, Rules
 from bigmodel.models import linen
 from bigmodel.models.activation import ACTIVATIONS, Activation
 from bigmodel.models.batch_norm import batch_norm
 from bigmodel.models.convolution import Conv
+from bigmodel.models.options import check_dropout, check_sizes
 
 PARTITION: Rules = (
     (r"(stem|conv_\d+|shortcut)/kernel$", P(None, None, None, "fsdp")),
@@ -72,10 +73,8 @@ class ResNet:
 
     def __post_init__(self) -> None:
         """Raises InputError for a width or dropout that cannot be."""
-        if self.width is not None and self.width < 1:
-            raise InputError(f"--model.width {self.width} is too small; use 1 or more")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"--model.dropout {self.dropout} must be at least 0 and below 1")
+        check_sizes(self, "width")
+        check_dropout(self.dropout)
 
     def build(self, classes: int) -> Model:
         """The network: images to logits, float32 ``[batch, class]``."""

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Bool, Float, Int
 
-from bigmodel.experiment import InputError, Model, Rules
+from bigmodel.experiment import Model, Rules
 from bigmodel.models.lengths import masked_mean, present
 from bigmodel.models.linen import model
+from bigmodel.models.options import check_dropout, check_sizes
 from bigmodel.models.recurrent import RECURRENT_PARTITION, CellName, Recurrent
 
 PARTITION: Rules = (
@@ -49,11 +50,8 @@ class Rnn:
 
     def __post_init__(self) -> None:
         """Raises InputError for a size that no network has."""
-        for name in ("layers", "width", "embedding"):
-            if getattr(self, name) < 1:
-                raise InputError(f"--model.{name} {getattr(self, name)} must be at least 1")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"--model.dropout {self.dropout} must be at least 0 and below 1")
+        check_sizes(self, "layers", "width", "embedding")
+        check_dropout(self.dropout)
 
     def build(self, outputs: int | None, *, vocab_size: int | None = None) -> Model:
         """The network, which reads the batch's ``length`` and its ``sequence`` or ``tokens``.

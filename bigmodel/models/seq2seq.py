@@ -15,6 +15,7 @@ from bigmodel.models.attention import Attention, Cache
 from bigmodel.models.beam import Beam
 from bigmodel.models.encoder import BLOCK_PARTITION
 from bigmodel.models.lengths import present
+from bigmodel.models.options import check_dropout, check_sizes
 from bigmodel.models.recurrent import (
     CELLS,
     RECURRENT_PARTITION,
@@ -50,17 +51,13 @@ class Seq2Seq:
 
     def __post_init__(self) -> None:
         """Raises InputError for sizes that do not fit each other."""
-        for name in ("layers", "width", "heads"):
-            value = getattr(self, name)
-            if value < 1:
-                raise InputError(f"--model.{name} {value} is too small; use 1 or more")
+        check_sizes(self, "layers", "width", "heads")
         if self.width % (2 * self.heads):
             raise InputError(
                 f"--model.width {self.width} must be even and a multiple of --model.heads "
                 f"{self.heads}; use {-(-self.width // (2 * self.heads)) * 2 * self.heads}"
             )
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"--model.dropout {self.dropout} is no probability; use 0 to below 1")
+        check_dropout(self.dropout)
 
     def build(self, *, source_vocab: int, target_vocab: int, length: int, beam: Beam) -> Translator:
         """The translator whose targets have at most ``length`` tokens."""

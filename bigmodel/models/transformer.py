@@ -17,6 +17,7 @@ from bigmodel.models.encoder import BLOCK_PARTITION, EncoderBlock
 from bigmodel.models.feed_forward import Activation, FeedForward, residual_init
 from bigmodel.models.lengths import present
 from bigmodel.models.norm import LayerNorm
+from bigmodel.models.options import check_dropout, check_sizes
 from bigmodel.models.positions import sinusoidal
 from bigmodel.models.translation import Translator, translator
 
@@ -46,17 +47,13 @@ class Transformer:
 
     def __post_init__(self) -> None:
         """Raises InputError for sizes that do not fit each other."""
-        for name in ("layers", "width", "heads", "expansion"):
-            value = getattr(self, name)
-            if value < 1:
-                raise InputError(f"--model.{name} {value} is too small; use 1 or more")
+        check_sizes(self, "layers", "width", "heads", "expansion")
         if self.width % self.heads or self.width % 2:
             raise InputError(
                 f"--model.width {self.width} must be even and a multiple of --model.heads "
                 f"{self.heads}; use {-(-self.width // (2 * self.heads)) * 2 * self.heads}"
             )
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"--model.dropout {self.dropout} is no probability; use 0 to below 1")
+        check_dropout(self.dropout)
 
     def build(self, *, source_vocab: int, target_vocab: int, length: int, beam: Beam) -> Translator:
         """The translator whose targets have at most ``length`` tokens."""

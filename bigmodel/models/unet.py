@@ -20,6 +20,7 @@ from bigmodel.experiment import InputError, Model, Rules
 from bigmodel.models.attention import Attention
 from bigmodel.models.convolution import Conv
 from bigmodel.models.linen import model
+from bigmodel.models.options import check_dropout
 from bigmodel.models.positions import sinusoidal
 
 PARTITION: Rules = (
@@ -206,8 +207,7 @@ class Unet:
                 f"--model.widths {self.widths}: attention has heads of 32, "
                 "so the last width must be a multiple"
             )
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"--model.dropout {self.dropout}: must be at least 0 and below 1")
+        check_dropout(self.dropout)
         network = UNet(
             classes=classes,
             widths=self.widths,

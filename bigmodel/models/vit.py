@@ -17,6 +17,7 @@ from bigmodel.models.attention import Attention
 from bigmodel.models.encoder import BLOCK_PARTITION, EncoderBlock
 from bigmodel.models.feed_forward import Activation, residual_init
 from bigmodel.models.norm import LayerNorm
+from bigmodel.models.options import check_dropout, check_sizes
 
 PARTITION: Rules = (
     *BLOCK_PARTITION,
@@ -56,17 +57,13 @@ class Vit:
 
     def __post_init__(self) -> None:
         """Raises InputError for sizes that do not fit each other."""
-        for name in ("patch", "layers", "width", "heads", "expansion"):
-            value = getattr(self, name)
-            if value < 1:
-                raise InputError(f"--model.{name} {value} is too small; use 1 or more")
+        check_sizes(self, "patch", "layers", "width", "heads", "expansion")
         if self.width % self.heads:
             raise InputError(
                 f"--model.heads {self.heads} does not divide --model.width {self.width}; "
                 "use another of either"
             )
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"--model.dropout {self.dropout} must be at least 0 and below 1")
+        check_dropout(self.dropout)
 
     def build(self, classes: int) -> Model:
         """The network: images to logits, float32 ``[batch, class]``."""

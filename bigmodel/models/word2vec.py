@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from bigmodel.experiment import InputError, Model, Rules
 from bigmodel.models.linen import model
+from bigmodel.models.options import check_sizes
 
 PARTITION: Rules = ((r"(centre|context)/embedding$", P(None, "fsdp")),)
 
@@ -26,8 +27,7 @@ class SkipGram:
 
     def __post_init__(self) -> None:
         """Raises InputError for a size or scale that is not positive."""
-        if self.width < 1:
-            raise InputError(f"--model.width {self.width} is too small; use 1 or more")
+        check_sizes(self, "width")
         if not self.scale > 0:
             raise InputError(f"--model.scale {self.scale} must be above 0")
 

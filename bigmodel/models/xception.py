@@ -14,8 +14,9 @@ from bigmodel.experiment import InputError, Model, Rules
 from bigmodel.models import linen
 from bigmodel.models.activation import ACTIVATIONS, Activation
 from bigmodel.models.batch_norm import batch_norm
-from bigmodel.models.cnn import check_dropout, check_widths
+from bigmodel.models.cnn import check_widths
 from bigmodel.models.convolution import Conv, DepthwiseConv
+from bigmodel.models.options import check_dropout
 from bigmodel.models.pooling import mean_pool
 
 PARTITION: Rules = (

@@ -19,8 +19,8 @@ Llama (Touvron et al., 2023), with grouped queries and a sliding window:
         --model.no-tied --model.kv-heads 2 --model.window 64
 
 A mixture of eight experts (Shazeer et al., 2017), two for each token. `train/loss` then holds
-the weighted `train/load_balance` too, and `train/expert_load` says how much the busiest
-expert of all blocks gets, as a multiple of its even share:
+the weighted `train/load_balance` too, `train/nats` does not, and `train/expert_load` says how
+much the busiest expert of all blocks gets, as a multiple of its even share:
 
     python experiments/gpt.py --model.experts 8 --model.expansion 2 --model.capacity 1.25
 """
@@ -43,6 +43,7 @@ from bigmodel.training.losses import next_token
 from bigmodel.training.metrics import Metric, bits_per_char
 from bigmodel.training.mixture import balanced, expert_load, load_balance, on_logits
 from bigmodel.training.optimizers import Optimizer
+from bigmodel.training.reports import perplexity
 from bigmodel.training.supervised import TrainState, supervised
 
 
@@ -64,9 +65,11 @@ def build(config: Config) -> Experiment:
     text = load_text(config.data)
     vocab_size = text.tokenizer.vocab_size
     loss: Metric = next_token
+    nats = "loss"
     metrics = {"bits_per_char": bits_per_char(text.tokenizer.characters)}
     if config.model.experts:
         loss = balanced(loss, weight=config.model.balance)
+        metrics["nats"], nats = next_token, "nats"
         metrics = {name: on_logits(metric) for name, metric in metrics.items()}
         metrics |= {"load_balance": load_balance, "expert_load": expert_load}
     return supervised(
@@ -77,6 +80,7 @@ def build(config: Config) -> Experiment:
         text.data,
         steps=config.run.total_steps(text.data.steps_per_epoch),
         show=sampler(config, text),
+        summarize=perplexity(nats),
     )
 
 

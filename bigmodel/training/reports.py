@@ -110,9 +110,13 @@ def calibration_error(
     return float(np.abs(gaps).sum() / len(label))
 
 
-def perplexity(measured: Measured) -> Results:
-    """The means, and ``perplexity``: e to the power of the loss in nats per token."""
-    loss = measured["loss"]
-    assert isinstance(loss, Mean)
-    with np.errstate(over="ignore"):
-        return {**scalars(measured), "perplexity": float(np.exp(loss.total / loss.count))}
+def perplexity(name: str = "loss") -> Callable[[Measured], Results]:
+    """The means, and ``perplexity``: e to the power of one of them, in nats per token."""
+
+    def summarize(measured: Measured) -> Results:
+        nats = measured[name]
+        assert isinstance(nats, Mean)
+        with np.errstate(over="ignore"):
+            return {**scalars(measured), "perplexity": float(np.exp(nats.total / nats.count))}
+
+    return summarize

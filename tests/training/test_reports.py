@@ -75,5 +75,7 @@ def test_report_reads_what_was_gathered_and_keeps_the_means() -> None:
 
 
 def test_perplexity_is_that_of_the_mean_loss() -> None:
-    found = perplexity({"loss": Mean(np.asarray(20.0), np.asarray(10.0))})
-    assert found == {"loss": 2.0, "perplexity": pytest.approx(np.e**2)}
+    measured = {"loss": Mean(np.asarray(20.0), np.asarray(10.0)), "nats": Mean(1.0, 2.0)}
+    expected = {"loss": 2.0, "nats": 0.5, "perplexity": pytest.approx(np.e**2)}
+    assert perplexity()(measured) == expected
+    assert perplexity("nats")(measured)["perplexity"] == pytest.approx(np.e**0.5)

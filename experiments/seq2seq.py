@@ -1,6 +1,18 @@
 r"""Recurrent encoder-decoder with attention (Bahdanau et al., 2015; Luong et al., 2015).
 
-python experiments/seq2seq.py
+Spelling to phonemes, on the tenth of the CMU dictionary's words that is held out. On 2 shared
+cores 3.1 min, phoneme error rate 13.2 %; longer, in 21 min (10 of processor time), 7.6 % of the
+phonemes and 31.2 % of the words:
+
+    python experiments/seq2seq.py
+    python experiments/seq2seq.py --data.long drop --data.max-source 20 --data.max-target 20 \
+        --data.batch-size 256 --data.validation 0.01 --model.dropout 0 --run.steps 2200 \
+        --run.eval-every 1100
+
+Your own pairs, a file with tabs between its columns:
+
+    python experiments/seq2seq.py --data.path PAIRS.tsv --data.source-unit word \
+        --data.target-unit word
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 r"""Vision Transformer for classes of images (Dosovitskiy et al., 2021).
 
-    python experiments/vit.py   # digits
+    python experiments/vit.py   # digits: 1.9 min on 2 shared cores, 95.8 % test accuracy
 
-Fashion-MNIST in 16 patches, 202,634 parameters:
+Fashion-MNIST in 16 patches, 202,634 parameters: 20 min on one of two shared cores, 90.3 % test
+accuracy.
 
-    python launch.py run experiments/vit.py --devices 2 -- --data.name fashion_mnist \
-        --data.flip --data.shift 0 --data.validation 0.05 --model.patch 7 \
-        --model.dropout 0.05 --run.epochs 16 --run.eval-every-epochs 4
+    python experiments/vit.py --data.name fashion_mnist --data.flip --data.shift 0 \
+        --data.validation 0.05 --model.patch 7 --model.dropout 0.05 --run.epochs 16 \
+        --run.eval-every-epochs 4
 
 Your own images, one subfolder a class:
 

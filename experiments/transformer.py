@@ -1,6 +1,18 @@
 r"""Transformer from sequence to sequence (Vaswani et al., 2017).
 
-python experiments/transformer.py
+Spelling to phonemes, on the tenth of the CMU dictionary's words that is held out. In 3.7 min of
+processor time it has a phoneme error rate of 14.8 %; longer, in 38 min of processor time, 6.9 % of
+the phonemes and 28.4 % of the words:
+
+    python experiments/transformer.py
+    python experiments/transformer.py --data.long drop --data.max-source 20 --data.max-target 20 \
+        --data.batch-size 256 --data.validation 0.01 --model.layers 3 --model.dropout 0 \
+        --model.activation squared_relu --run.steps 2200 --run.eval-every 1100
+
+Your own sentences, a file with tabs between its columns, judged by BLEU:
+
+    python experiments/transformer.py --data.path PAIRS.tsv --data.source-unit bpe \
+        --data.target-unit bpe --data.max-source 64 --data.max-target 64 --data.long drop
 """
 
 from __future__ import annotations

@@ -115,7 +115,8 @@ def _column(
         if number is None:
             raise InputError(
                 f"{path}, line {line}, column {name!r}: {cell!r} is no finite number, as other "
-                "values of the column are; mend it, or name the column in --data.categorical"
+                "values of the column are; mend it, or in a table of features name the column in "
+                "--data.categorical"
             )
     return Column(name, np.asarray(numbers, np.float64))
 

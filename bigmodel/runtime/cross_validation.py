@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bigmodel.experiment import InputError
 from bigmodel.runtime.directory import SUMMARY, RunDirectory
 from bigmodel.runtime.files import write_json
 from bigmodel.runtime.progress import say
@@ -44,7 +45,12 @@ def cross_validate(config: Any, directory: Path, run: Callable[[Any], int]) -> i
 
     Returns:
         The exit status: that of the first fold which did not come to its end, or 0.
+
+    Raises:
+        InputError: for a single fold.
     """
+    if config.data.folds < 2:
+        raise InputError(f"--data.folds {config.data.folds} must be 2 or more, or 0 for none")
     summaries = []
     for fold in range(config.data.folds):
         one = one_fold(config, fold, directory)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bigmodel.data.folds import Folds
+from bigmodel.experiment import InputError
 from bigmodel.runtime.cross_validation import cross_validate, has_folds
 from bigmodel.runtime.settings import Settings
 
@@ -58,3 +59,10 @@ def test_a_stopped_fold_stops_all_and_its_status_is_theirs(tmp_path: Path) -> No
     assert cross_validate(Config(data=Folds(folds=4)), tmp_path, runs) == 130
     assert runs.done == [0, 1]
     assert not (tmp_path / "folds.json").exists()
+
+
+def test_a_single_fold_is_refused_before_anything_is_said(tmp_path: Path) -> None:
+    runs = Runs()
+    with pytest.raises(InputError, match="2 or more"):
+        cross_validate(Config(data=Folds(folds=1)), tmp_path, runs)
+    assert not runs.done

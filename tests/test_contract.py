@@ -167,7 +167,7 @@ def test_resume_gives_the_bits_and_the_metrics_of_an_undisturbed_run(
     assert [line["step"] for line in logged(tmp_path / "cut")] == [1, 2, 4, 4, 6, 8, 8, 9, 9]
 
 
-@each_script
+@scripts(matrix=True)
 def test_same_seed_same_digest_other_seed_another(script: Path, tmp_path: Path) -> None:
     built = build(script)
     other = built._replace(config=dataclasses.replace(built.config, seed=1))

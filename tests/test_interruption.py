@@ -17,7 +17,12 @@ SEED = random.SystemRandom().randrange(10**6)
 
 pytestmark = pytest.mark.slow
 each_script = pytest.mark.parametrize(
-    "script", [path for path in SCRIPTS if path.stem in KINDS], ids=lambda path: path.stem
+    "script",
+    [
+        pytest.param(path, id=path.stem, marks=[pytest.mark.matrix] if path.stem == "gan" else [])
+        for path in SCRIPTS
+        if path.stem in KINDS
+    ],
 )
 
 

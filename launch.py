@@ -6,65 +6,44 @@ python launch.py run experiments/cnn.py --devices 8 -- --mesh.fsdp 4 --run.steps
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import NoReturn
+from typing import cast
+
+from bigmodel.experiment import InputError
+from bigmodel.launching import run
+from bigmodel.launching.commands import Command, Parser
+
+COMMANDS = {"run": run}
 
 
-def run(script: Path, *, devices: int | None, options: Sequence[str]) -> NoReturn:
-    """Runs an experiment's script in the place of this process, so that signals reach it.
-
-    Args:
-        script: a file of ``experiments/`` or one like them.
-        devices: the number of virtual CPU devices. Accelerators are used all, as they are.
-        options: the options of the experiment.
-    """
-    if not script.is_file():
-        fail(f"there is no script {script}; see experiments/")
-    environment = dict(os.environ)
-    if devices is not None and devices < 1:
-        fail(f"--devices is {devices}; it must be at least 1")
-    if devices is not None:
-        environment["JAX_NUM_CPU_DEVICES"] = str(devices)
-    sys.stdout.flush()
-    os.execve(sys.executable, [sys.executable, str(script), *options], environment)
-
-
-def fail(message: str) -> NoReturn:
-    """Ends with one line and exit status 2."""
-    print(f"error: {message}", file=sys.stderr)
-    sys.exit(2)
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Says what is wrong and where an experiment's options belong."""
-        hint = ""
-        if message.startswith("unrecognized arguments"):
-            hint = "; the options of the experiment come after --"
-        fail(f"{message}{hint} (see {self.prog} --help)")
-
-
-def main(arguments: Sequence[str]) -> NoReturn:
-    """Parses the command line; an error is one line and exit status 2."""
+def main(arguments: Sequence[str]) -> int:
+    """Runs a command and gives the exit status; for bad input that is one line and 2."""
     own, options = list(arguments), []
     if "--" in own:
         at = own.index("--")
         own, options = own[:at], own[at + 1 :]
-    parser = Parser(
-        prog="launch.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    as_written = argparse.RawDescriptionHelpFormatter
+    parser = Parser(prog="launch.py", description=__doc__, formatter_class=as_written)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    one = commands.add_parser("run", help="train an experiment", description=run.__doc__)
-    one.add_argument("script", type=Path, help="the experiment's script")
-    one.add_argument("--devices", type=int, help="virtual devices on a CPU; default 1")
-    parsed = parser.parse_args(own)
-    run(parsed.script, devices=parsed.devices, options=options)
+    for name, module in COMMANDS.items():
+        command = cast(Command, module)
+        text = command.__doc__ or ""
+        command.add_options(
+            commands.add_parser(
+                name,
+                help=text.splitlines()[0],
+                description=text,
+                formatter_class=as_written,
+            )
+        )
+    try:
+        parsed = parser.parse_args(own)
+        return cast(Command, COMMANDS[parsed.command]).execute(parsed, options)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 SCRIPT = "import jax, sys; print(jax.device_count(), sys.argv[1:]); sys.exit(7)"
 
 

@@ -27,11 +27,13 @@ from bigmodel.data.batches import epochs
 from bigmodel.data.text import TextData, load_text
 from bigmodel.experiment import Data, Experiment, Model
 from bigmodel.models.gpt import Gpt
+from bigmodel.runtime.agreement import Agreement
 from bigmodel.runtime.checkpoints import Checkpoints
 from bigmodel.runtime.compilation import Compiled, compile_experiment
 from bigmodel.runtime.directory import RunDirectory
 from bigmodel.runtime.loop import Trainer, init_key, step_key
 from bigmodel.runtime.progress import Reporter
+from bigmodel.runtime.pulse import Pulse
 from bigmodel.runtime.settings import Run
 from bigmodel.runtime.signals import StopRequest
 from bigmodel.sharding.mesh import MeshShape, make_mesh
@@ -108,7 +110,8 @@ def looped(experiment: Experiment, compiled: Compiled, steps: int) -> float:
             directory=directory,
             checkpoints=checkpoints,
             reporter=Reporter(steps),
-            stop=StopRequest(),
+            agreement=Agreement(make_mesh(MeshShape(1)), StopRequest()),
+            pulse=Pulse(0),
         )
         trainer.train(state, 0)
         first, last = directory.history[0], directory.history[-1]

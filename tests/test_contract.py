@@ -114,7 +114,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     def reading(self: Trainer, at: int, record: Any) -> None:
         read(self, at, record)
         if at == step:
-            self.stop.number = 15
+            self.agreement.stop.number = 15
 
     monkeypatch.setattr(Trainer, "_read", reading)
 

@@ -32,10 +32,17 @@ FILES = 65536
 
 
 class Checkpoints:
-    """The checkpoints of one run. Saves go on in the background; one at a time."""
+    """The checkpoints of one run. Saves go on in the background; one at a time.
 
-    def __init__(self, directory: Path, *, warn: Callable[[str], None]) -> None:
+    Of several processes each writes its own part of the arrays; the one that is ``writing``
+    does the rest. All have to call :meth:`save` and :meth:`restore` with the same step.
+    """
+
+    def __init__(
+        self, directory: Path, *, warn: Callable[[str], None], writing: bool = True
+    ) -> None:
         self.directory = directory.absolute()
+        self._writing = writing
         self._warn = warn
         self._thread: threading.Thread | None = None
         self._failure: Exception | None = None
@@ -93,18 +100,9 @@ class Checkpoints:
         self.wait()
         final = self.directory / str(step)
         partial = self.directory / f"{step}{PARTIAL}"
-        with naming(final):
-            self.directory.mkdir(parents=True, exist_ok=True)
-            for left in self.directory.glob(f"*{PARTIAL}*"):
-                shutil.rmtree(left)
-            free = shutil.disk_usage(self.directory).free
         leaves = named_leaves(state)
-        needed = sum(leaf.nbytes for leaf in leaves.values()) + FILES
-        if free < needed:
-            raise StorageError(
-                f"cannot write checkpoint {final}: it needs {needed / 1e6:.1f} MB "
-                f"and the disk has {free / 1e6:.1f} MB left"
-            )
+        if self._writing:
+            self._make_room(final, sum(leaf.nbytes for leaf in leaves.values()) + FILES)
         try:
             self._orbax.save(partial, leaves)
         except Exception as error:
@@ -113,6 +111,18 @@ class Checkpoints:
             target=self._finish, args=(partial, final, {*keep, step}), name="checkpoint"
         )
         self._thread.start()
+
+    def _make_room(self, final: Path, needed: int) -> None:
+        with naming(final):
+            self.directory.mkdir(parents=True, exist_ok=True)
+            for left in self.directory.glob(f"*{PARTIAL}*"):
+                shutil.rmtree(left)
+            free = shutil.disk_usage(self.directory).free
+        if free < needed:
+            raise StorageError(
+                f"cannot write checkpoint {final}: it needs {needed / 1e6:.1f} MB "
+                f"and the disk has {free / 1e6:.1f} MB left"
+            )
 
     def wait(self) -> None:
         """Returns when the save in the background is finished.
@@ -134,6 +144,8 @@ class Checkpoints:
     def _finish(self, partial: Path, final: Path, keep: set[int]) -> None:
         try:
             self._orbax.wait_until_finished()
+            if not self._writing:
+                return
             write_sums(partial)
             with naming(final):
                 if final.exists():

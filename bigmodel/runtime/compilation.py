@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from bigmodel.experiment import Array, Batch, Experiment, Key, Measured, Metrics, PyTree
+from bigmodel.runtime.processes import must_wait_for_steps, place_batch, place_scalar
 from bigmodel.sharding.mesh import batch_sharding, replicated
 from bigmodel.sharding.rules import gathered_shardings, state_shardings
 from bigmodel.tree import named_leaves
@@ -79,24 +80,33 @@ def compile_experiment(experiment: Experiment, mesh: Mesh) -> Compiled:
         shapes,
         shardings,
     )
+    ordered = _one_after_another if must_wait_for_steps() else lambda function: function
     return Compiled(
-        init=jax.jit(experiment.init, out_shardings=shardings),
-        step=jax.jit(
-            traced_once(step, ("state", "batch", "key", "index")),
-            in_shardings=(shardings, batch, whole, whole),
-            out_shardings=(shardings, whole, whole),
-            donate_argnums=(0, 3),
+        init=ordered(jax.jit(experiment.init, out_shardings=shardings)),
+        step=ordered(
+            jax.jit(
+                traced_once(step, ("state", "batch", "key", "index")),
+                in_shardings=(shardings, batch, whole, whole),
+                out_shardings=(shardings, whole, whole),
+                donate_argnums=(0, 3),
+            )
         ),
-        evaluate=jax.jit(
-            traced_once(experiment.eval_step, ("state", "batch")),
-            in_shardings=(shardings, batch),
-            out_shardings=whole,
+        evaluate=ordered(
+            jax.jit(
+                traced_once(experiment.eval_step, ("state", "batch")),
+                in_shardings=(shardings, batch),
+                out_shardings=whole,
+            )
         ),
-        place=lambda arrays: jax.device_put(arrays, batch),
-        place_scalar=lambda value: jax.device_put(value, whole),
+        place=lambda arrays: place_batch(arrays, batch),
+        place_scalar=lambda value: place_scalar(value, whole),
         state=targets,
         names=names,
     )
+
+
+def _one_after_another(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *arguments: jax.block_until_ready(function(*arguments))
 
 
 def _gather(state: Any, shardings: PyTree) -> Any:

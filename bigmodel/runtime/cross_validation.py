@@ -11,6 +11,7 @@ from typing import Any
 from bigmodel.experiment import InputError
 from bigmodel.runtime.directory import SUMMARY, RunDirectory
 from bigmodel.runtime.files import write_json
+from bigmodel.runtime.processes import is_first
 from bigmodel.runtime.progress import say
 from bigmodel.runtime.settings import Settings
 
@@ -66,7 +67,8 @@ def cross_validate(config: Any, directory: Path, run: Callable[[Any], int]) -> i
         if "/" in name and not name.startswith("train/")
     }
     found = {name: spread(each) for name, each in values.items()}
-    write_json(directory / FOLDS, {"folds": config.data.folds, "metrics": found})
+    if is_first():
+        write_json(directory / FOLDS, {"folds": config.data.folds, "metrics": found})
     say(f"{directory / FOLDS}: {config.data.folds} folds, mean and standard deviation")
     for name, each in found.items():
         if each["mean"] is not None:

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from bigmodel.experiment import InputError, Shown
+from bigmodel.runtime.differences import differences
 from bigmodel.runtime.errors import StorageError, naming
 from bigmodel.runtime.events import Events
 from bigmodel.runtime.files import write_atomically, write_json
@@ -34,10 +35,15 @@ FLUSH_SECONDS = 5.0
 
 
 class RunDirectory:
-    """The files of one run, other than its checkpoints."""
+    """The files of one run, other than its checkpoints.
 
-    def __init__(self, path: Path) -> None:
+    Of several processes one is ``writing``; the others only keep the history, which is the
+    same for all of them.
+    """
+
+    def __init__(self, path: Path, *, writing: bool = True) -> None:
         self.path = path
+        self.writing = writing
         self.history: History = []
         self._events: Events | None = None
         self._lock: int | None = None
@@ -46,6 +52,11 @@ class RunDirectory:
     def checkpoints(self) -> Path:
         """Where the checkpoints are."""
         return self.path / "checkpoints"
+
+    @property
+    def logs(self) -> Path:
+        """Where processes other than the first print to."""
+        return self.path / "logs"
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """The content of a JSON file of the run, None where there is none.
@@ -76,7 +87,11 @@ class RunDirectory:
                     f"{self.path} holds a run without its {CONFIG}; choose another --run.dir"
                 )
             return
-        differing = _differences(there, config)
+        differing = [
+            words
+            for name, words in differences(there, config).items()
+            if not re.match("|".join(LAYOUT_FIELDS), name)
+        ]
         if differing:
             raise InputError(
                 f"{self.path} holds a run with another config: {'; '.join(differing)}; "
@@ -95,7 +110,7 @@ class RunDirectory:
         Raises:
             InputError: where another process runs here.
         """
-        if self._lock is not None or not self.path.is_dir():
+        if self._lock is not None or not self.writing or not self.path.is_dir():
             return
         with naming(self.path, "open"):
             self._lock = os.open(self.path, os.O_RDONLY)
@@ -119,6 +134,8 @@ class RunDirectory:
         Raises:
             StorageError: where the directory cannot be written.
         """
+        if not self.writing:
+            return
         with naming(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         self.lock()
@@ -141,6 +158,8 @@ class RunDirectory:
         """
         path = self.path / METRICS
         self.history = [line for line in read_metrics(path) if line["step"] <= step]
+        if not self.writing:
+            return
         lines = "".join(json.dumps(line) + "\n" for line in self.history)
         write_atomically(path, lines.encode())
         (self.path / SUMMARY).unlink(missing_ok=True)
@@ -164,19 +183,21 @@ class RunDirectory:
         Raises:
             StorageError: where it cannot be written.
         """
-        assert self._events is not None
         line = {"step": step, "time": time.time(), "seconds": round(seconds, 3)}
         line.update({k: v if math.isfinite(v) else None for k, v in values.items()})  # type: ignore[misc]
+        self.history.append(line)
+        if not self.writing:
+            return
+        assert self._events is not None
         path = self.path / METRICS
         with naming(path), path.open("a") as file:
             file.write(json.dumps(line) + "\n")
-        self.history.append(line)
         self._events.scalars(step, line["time"], values)
         self._events.flush(after=FLUSH_SECONDS)
 
     def show(self, step: int, shown: Shown) -> None:
         """Writes pictures and texts into ``figures/``, with the step in their names."""
-        for name, value in shown.items():
+        for name, value in shown.items() if self.writing else ():
             stem = self.path / "figures" / f"{name}-{step:08d}"
             if isinstance(value, str):
                 write_atomically(stem.with_suffix(".txt"), value.encode())
@@ -194,11 +215,15 @@ class RunDirectory:
     def sync(self) -> None:
         """Makes the metrics outlast a power cut; to be called before a checkpoint."""
         path = self.path / METRICS
+        if not self.writing:
+            return
         with naming(path), path.open("a") as file:
             os.fsync(file.fileno())
 
     def finish(self, summary: Mapping[str, Any], curves: Callable[[History], np.ndarray]) -> None:
         """Draws the curves and writes the summary, which is the last thing that a run writes."""
+        if not self.writing:
+            return
         write_atomically(self.path / "figures" / "curves.png", _png(curves(self.history)))
         write_json(self.path / SUMMARY, summary)
 
@@ -219,25 +244,6 @@ def _numbers(line: Mapping[str, Any]) -> dict[str, float]:
         for name, value in line.items()
         if name not in skipped
     }
-
-
-def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    a, b = _flat(there), _flat(here)
-    return [
-        f"{name} is {json.dumps(a.get(name))} there and {json.dumps(b.get(name))} here"
-        for name in sorted({*a, *b})
-        if a.get(name) != b.get(name) and not re.match("|".join(LAYOUT_FIELDS), name)
-    ]
-
-
-def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, child in value.items():
-        if isinstance(child, Mapping):
-            flat.update(_flat(child, f"{prefix}{name}."))
-        else:
-            flat[prefix + name] = child
-    return flat
 
 
 def _png(pixels: np.ndarray) -> bytes:

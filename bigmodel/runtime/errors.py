@@ -10,11 +10,17 @@ DONE = 0
 FAILED = 1
 BAD_INPUT = 2
 NOT_FINITE = 3
+RESUME = 75
+"""Of a run of several processes, or under the launcher: stopped, and to be started again."""
 INTERRUPTED = 130
 
 
 class StorageError(RuntimeError):
     """A file cannot be written or read; the message is one line and names the path."""
+
+
+class JoinError(RuntimeError):
+    """The processes of a run did not come together; the message is one line."""
 
 
 class NotFiniteError(RuntimeError):

@@ -11,16 +11,18 @@ import grain
 import jax
 import numpy as np
 
-from bigmodel.experiment import Batch, Experiment, InputError
+from bigmodel.experiment import Batch, Experiment, InputError, Shown
+from bigmodel.runtime.agreement import Agreement
 from bigmodel.runtime.checkpoints import Checkpoints
 from bigmodel.runtime.compilation import Compiled, Record
 from bigmodel.runtime.directory import RunDirectory
 from bigmodel.runtime.errors import NotFiniteError
 from bigmodel.runtime.evaluation import evaluate
 from bigmodel.runtime.history import best_step, has_evaluation
+from bigmodel.runtime.processes import fetch, is_first
 from bigmodel.runtime.progress import Reporter
+from bigmodel.runtime.pulse import Pulse
 from bigmodel.runtime.settings import Run
-from bigmodel.runtime.signals import StopRequest
 
 
 class Plan(NamedTuple):
@@ -72,7 +74,8 @@ class Trainer:
         directory: RunDirectory,
         checkpoints: Checkpoints,
         reporter: Reporter,
-        stop: StopRequest,
+        agreement: Agreement,
+        pulse: Pulse,
     ) -> None:
         self.experiment = experiment
         self.compiled = compiled
@@ -82,8 +85,10 @@ class Trainer:
         self.directory = directory
         self.checkpoints = checkpoints
         self.reporter = reporter
-        self.stop = stop
+        self.agreement = agreement
+        self.pulse = pulse
         self.timer = Timer(0)
+        self._saved: int | None = None
 
     def train(self, state: Any, start: int) -> tuple[Any, int, str | None]:
         """Trains from a step on.
@@ -97,6 +102,7 @@ class Trainer:
             StorageError: where something cannot be written.
         """
         history = self.directory.history
+        self._saved = start if start > 0 else None
         self.timer = Timer(start, history[-1]["seconds"] if history else 0.0)
         key = self.compiled.place_scalar(step_key(self.seed))
         index = self.compiled.place_scalar(np.int32(start))
@@ -106,12 +112,13 @@ class Trainer:
             evaluated = self._evaluate(state, start)
         ended = self._ended(start) if evaluated else None
         batches = self._batches(start)
-        while ended is None and not self.stop.requested:
+        while ended is None and not self.agreement.reached:
+            asked = self.agreement.ask()
             state, index, record = self.compiled.step(state, next(batches), key, index)
             step += 1
             if unread is not None:
                 self._read(*unread)
-            unread = (step, record)
+            unread = (step, record, asked)
             if self.plan.pauses(step):
                 self._read(*unread)
                 unread = None
@@ -122,7 +129,7 @@ class Trainer:
                     self._save(state, step)
         if unread is not None:
             self._read(*unread)
-        if step > 0 and step not in self.checkpoints.steps():
+        if step > 0 and step != self._saved:
             self._save(state, step)
         self.checkpoints.wait()
         return state, step, ended
@@ -136,9 +143,12 @@ class Trainer:
         steps = grain.MapDataset.range(start, self.plan.total).map(batch)
         return iter(steps.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=3)))
 
-    def _read(self, step: int, record: Record) -> None:
+    def _read(self, step: int, record: Record, asked: Any) -> None:
         """Checks what a step reported, which waits for it, and writes it down if it is due."""
-        if not record.healthy:
+        healthy = bool(record.healthy)
+        self.pulse.beat(step)
+        self.agreement.hear(asked)
+        if not healthy:
             finite = np.asarray(record.finite)
             first = self.compiled.names[int(np.argmin(finite))]
             diverged = [n for n, ok in zip(self.compiled.names, finite, strict=True) if not ok]
@@ -162,16 +172,26 @@ class Trainer:
     def _evaluate(self, state: Any, step: int) -> bool:
         """Evaluates and shows; false where a signal says to stop, and a resume then does it."""
         with self.timer.paused():
-            found = evaluate(
-                self.experiment, self.compiled, state, cancelled=lambda: self.stop.requested
-            )
+            found = evaluate(self.experiment, self.compiled, state, cancelled=self._cancelled)
             if found is None:
                 return False
-            self.directory.show(step, {**self.experiment.show(state), **found.shown})
+            self.directory.show(step, {**self._show(state), **found.shown})
+            self.pulse.beat()
         if found.values:
             self.directory.log(step, found.values, seconds=self.timer.total)
             self.reporter.evaluated(step, found.values)
         return True
+
+    def _cancelled(self) -> bool:
+        self.pulse.beat()
+        return self.agreement.ask_now()
+
+    def _show(self, state: Any) -> Shown:
+        """What a person looks at; of several processes the first makes it, from whole arrays."""
+        if jax.process_count() == 1:
+            return self.experiment.show(state)
+        whole = fetch(state)
+        return self.experiment.show(whole) if is_first() else {}
 
     def _save(self, state: Any, step: int) -> None:
         with self.timer.paused():
@@ -181,6 +201,8 @@ class Trainer:
             best = self.best()
             self.directory.sync()
             self.checkpoints.save(step, state, keep=keep | ({best[0]} if best else set()))
+            self._saved = step
+            self.pulse.beat()
 
     def best(self) -> tuple[int, float, int] | None:
         """Step and value of the best evaluation so far, and the evaluations since."""

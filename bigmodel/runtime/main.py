@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -18,6 +19,7 @@ import jax
 from bigmodel.experiment import Experiment, InputError
 from bigmodel.figures.curves import draw_curves
 from bigmodel.runtime import errors
+from bigmodel.runtime.agreement import Agreement
 from bigmodel.runtime.checkpoints import Checkpoints
 from bigmodel.runtime.command_line import parse
 from bigmodel.runtime.compilation import compile_experiment, use_compilation_cache
@@ -26,9 +28,18 @@ from bigmodel.runtime.digest import params_digest
 from bigmodel.runtime.directory import MANIFEST, SUMMARY, RunDirectory
 from bigmodel.runtime.evaluation import metric_names
 from bigmodel.runtime.loop import Trainer, check_best, init_key
-from bigmodel.runtime.manifest import changes, manifest
+from bigmodel.runtime.manifest import changes, identity, manifest
 from bigmodel.runtime.memory import check_fits
-from bigmodel.runtime.progress import Reporter, clock, say
+from bigmodel.runtime.processes import (
+    agree_on,
+    check_all_work,
+    find_place,
+    is_first,
+    join,
+    wait_for_all,
+)
+from bigmodel.runtime.progress import Reporter, clock, redirect_output, say
+from bigmodel.runtime.pulse import Pulse, is_watched
 from bigmodel.runtime.settings import Settings
 from bigmodel.runtime.signals import Interrupted, StopRequest
 from bigmodel.sharding.mesh import make_mesh
@@ -46,6 +57,8 @@ def main(
 
     The exit status is 0 when the run is complete or SIGTERM stopped it, 1 when it failed, 2
     for bad input (nothing was written), 3 for a loss that is not finite and 130 for Ctrl-C.
+    Of several processes, and under a launcher that watches, it is 75 where SIGTERM stopped the
+    run: whoever started it may start it again.
 
     Args:
         build: from a config to the experiment; must be defined in the experiment's script.
@@ -54,6 +67,7 @@ def main(
     """
     script = Path(inspect.getfile(build)).resolve()
     stop = StopRequest()
+    shared = False
     try:
         with stop:
             config = parse(
@@ -61,10 +75,16 @@ def main(
                 sys.argv[1:] if arguments is None else arguments,
                 description=inspect.getdoc(inspect.getmodule(build)) or script.stem,
             )
+            place = find_place()
+            shared = place is not None or is_watched()
+            if place is not None:
+                join(place, {"config": to_json(config), **identity(script)})
             use_compilation_cache()
 
             def run(one: Config) -> int:
-                return start(build(one), one, script=script, stop=stop)
+                status = start(build(one), one, script=script, stop=stop)
+                wait_for_all("the end of a run")
+                return status
 
             if has_folds(config):
                 status = cross_validate(config, directory_of(config, script), run)
@@ -74,17 +94,32 @@ def main(
         status = _fail(errors.BAD_INPUT, str(error))
     except errors.NotFiniteError as error:
         status = _fail(errors.NOT_FINITE, str(error))
-    except errors.StorageError as error:
+    except (errors.StorageError, errors.JoinError) as error:
         status = _fail(errors.FAILED, str(error))
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        status = _fail(errors.FAILED, f"out of memory: {str(error).splitlines()[0]}")
     except Interrupted as interruption:
         say(f"stopped by {signal.Signals(interruption.number).name}")
         # Threads that still make batches or write a checkpoint are not waited for.
-        os._exit(errors.INTERRUPTED if interruption.number == signal.SIGINT else errors.DONE)
+        os._exit(_stopped(interruption.number, shared=shared))
+    except Exception as error:
+        if "RESOURCE_EXHAUSTED" in str(error) and isinstance(error, jax.errors.JaxRuntimeError):
+            status = _fail(errors.FAILED, f"out of memory: {str(error).splitlines()[0]}")
+        elif shared:
+            traceback.print_exc()
+            status = errors.FAILED
+        else:
+            raise
+    if shared and status not in (errors.DONE, errors.RESUME):
+        # An orderly end would wait for the other processes, which wait for this one.
+        sys.stdout.flush()
+        os._exit(status)
     sys.exit(status)
+
+
+def _stopped(number: int | None, *, shared: bool) -> int:
+    """The exit status of a run that a signal stopped; None if another process got it."""
+    if number == signal.SIGINT:
+        return errors.INTERRUPTED
+    return errors.RESUME if shared else errors.DONE
 
 
 def start(experiment: Experiment, config: Settings, *, script: Path, stop: StopRequest) -> int:
@@ -101,15 +136,17 @@ def start(experiment: Experiment, config: Settings, *, script: Path, stop: StopR
         StorageError: where a file cannot be read or written.
     """
     as_json = to_json(config)
-    directory = RunDirectory(directory_of(config, script))
+    first = is_first()
+    directory = RunDirectory(directory_of(config, script), writing=first)
     mesh = make_mesh(config.mesh)
+    check_all_work(mesh)
     compiled = compile_experiment(experiment, mesh)
     check_fits(compiled.state)
     check_best(config.run, metric_names(experiment, compiled))
     directory.check_same_run(as_json, experiment.data.fingerprint)
     facts = manifest(script=script, seed=config.seed, fingerprint=experiment.data.fingerprint)
     changed = changes(directory.read_json(MANIFEST) or facts, facts)
-    if changed:
+    if changed and first:
         _warn(
             f"since the run in {directory.path} began, {' and '.join(changed)} changed, so its "
             "bits may differ from those of a new run; choose another --run.dir for one"
@@ -120,20 +157,23 @@ def start(experiment: Experiment, config: Settings, *, script: Path, stop: StopR
         _print_results(finished)
         return errors.DONE
     directory.lock()
-    checkpoints = Checkpoints(directory.checkpoints, warn=_warn)
-    found = checkpoints.newest_intact()
-    if found is None:
+    checkpoints = Checkpoints(directory.checkpoints, warn=_warn, writing=first)
+    found = agree_on((checkpoints.newest_intact() or 0) if first else 0)
+    if found == 0:
         state = compiled.init(init_key(config.seed))
     else:
         state = checkpoints.restore(found, compiled.state)
-    step = found or 0
+    step = found
     directory.create(as_json, facts, experiment.data.assets)
+    pulse = Pulse(jax.process_index())
+    if not first:
+        pulse.logs_to(redirect_output(directory.logs / f"rank-{jax.process_index()}.log"))
     directory.resume(step)
     total = config.run.total_steps(experiment.data.steps_per_epoch)
     with Reporter(total) as reporter:
         count = sum(leaf.size for leaf in named_leaves(compiled.state.params).values())
         devices = f"{mesh.size} {jax.devices()[0].device_kind} device{'s' * (mesh.size > 1)}"
-        begin = "from the start" if found is None else f"on from step {step}"
+        begin = f"on from step {step}" if step else "from the start"
         reporter.line(f"{directory.path}: {count:,} parameters, {devices}, {begin}")
         trainer = Trainer(
             experiment,
@@ -143,7 +183,8 @@ def start(experiment: Experiment, config: Settings, *, script: Path, stop: StopR
             directory=directory,
             checkpoints=checkpoints,
             reporter=reporter,
-            stop=stop,
+            agreement=Agreement(mesh, stop),
+            pulse=pulse,
         )
         stop.defer()
         try:
@@ -159,17 +200,18 @@ def start(experiment: Experiment, config: Settings, *, script: Path, stop: StopR
                 "seconds": round(trainer.timer.total, 3),
             }
             directory.finish(summary, draw_curves)
+            wait_for_all("a loss that is not finite")
             raise errors.NotFiniteError(f"{error}; {kept}", error.step) from None
         finally:
             if not stop.at_once:
                 directory.close()
                 checkpoints.close()
     if ended is None:
-        assert stop.number is not None
-        name = signal.Signals(stop.number).name
+        other = "a signal to another process"
+        name = other if stop.number is None else signal.Signals(stop.number).name
         saved = f"at step {step}, saved" if step else "before the first step"
         say(f"stopped by {name} {saved}; the same command goes on from there")
-        return errors.INTERRUPTED if stop.number == signal.SIGINT else errors.DONE
+        return _stopped(stop.number, shared=jax.process_count() > 1 or is_watched())
     summary = summarize(trainer, state, step, ended)
     directory.finish(summary, draw_curves)
     say(f"{ended} at step {step} in {clock(trainer.timer.total)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import jax
+
+import bigmodel
 
 PACKAGES = (
     "jax",
@@ -58,6 +61,16 @@ def manifest(*, script: Path, seed: int, fingerprint: str) -> dict[str, Any]:
             if (value := getattr(jax.config, name)) is not None
         },
     }
+
+
+def identity(script: Path) -> dict[str, str | None]:
+    """What of a process must be the same in all processes of a run: code and packages."""
+    package = Path(bigmodel.__file__).parent
+    code = hashlib.sha256(script.read_bytes())
+    for path in sorted(package.rglob("*.py")):
+        code.update(f"{path.relative_to(package)}\0".encode() + path.read_bytes())
+    versions = {f"packages.{name}": _version(name) for name in ("jax", "jaxlib", "numpy")}
+    return {"code": code.hexdigest()[:16], "python": platform.python_version(), **versions}
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

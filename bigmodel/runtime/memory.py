@@ -18,7 +18,7 @@ def check_fits(state: PyTree) -> None:
         state: ``jax.ShapeDtypeStruct`` leaves with their shardings.
     """
     leaves = named_leaves(state)
-    devices = next(iter(leaves.values())).sharding.device_set
+    devices = next(iter(leaves.values())).sharding.addressable_devices
     needed = sum(_bytes_per_device(leaf) for leaf in leaves.values())
     device = next(iter(devices))
     limit = (device.memory_stats() or {}).get("bytes_limit")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from bigmodel.runtime.errors import naming
 
 # More metrics than these are shown on a line for each split.
 LINE = 6
@@ -86,6 +89,21 @@ def say(text: str) -> None:
         print(text, flush=True)
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+
+
+def redirect_output(path: Path) -> Path:
+    """Appends from here on all that this process prints to a file, and gives its path.
+
+    Raises:
+        StorageError: where it cannot be written.
+    """
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as file:
+            sys.stdout.flush()
+            for stream in (1, 2):
+                os.dup2(file.fileno(), stream)
+    return path
 
 
 def clock(seconds: float) -> str:

@@ -107,7 +107,7 @@ def test_a_run_that_is_stopped_in_its_last_evaluation_is_not_complete(
 
     def stopping(self: Trainer, state, step: int) -> bool:
         if step == 40:
-            self.stop.number = 15
+            self.agreement.stop.number = 15
         return evaluate(self, state, step)
 
     with monkeypatch.context() as patch:

@@ -1,6 +1,14 @@
-"""Trains an experiment.
+"""Trains an experiment, on one process or several.
 
-Runs the experiment's script in the place of this process, so that signals reach it.
+    python launch.py run experiments/gpt.py --processes 2 --retries 3 -- --run.steps 500
+
+Several processes are joined on this machine, with a GPU each where there are GPUs. On several
+machines the same command is typed on each, with --hosts. Where a scheduler starts the processes
+(SLURM, Open MPI, Kubernetes, TPU pods), the script itself is its command: it finds its place.
+
+A process that dies, or makes no step for longer than the watchdog, ends all others; with
+--retries the run then goes on from its last good checkpoint. SIGTERM saves on all processes and
+ends with status 75: start it again. Ctrl-C saves as well and ends with 130.
 """
 
 from __future__ import annotations
@@ -12,21 +20,58 @@ from collections.abc import Sequence
 
 from bigmodel.experiment import InputError
 from bigmodel.launching.commands import add_script, check_script
+from bigmodel.launching.layout import plan_layout
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
     add_script(parser)
-    parser.add_argument("--devices", type=int, help="virtual devices on a CPU; default 1")
+    add = parser.add_argument
+    add("--devices", type=int, help="virtual CPU devices, over all processes of this machine")
+    add("--processes", type=int, help="processes on this machine; default 1")
+    add("--hosts", default="", help="names of the machines, with commas, rank 0's first")
+    add("--host-index", type=int, help="which of --hosts this is, from 0; default by its name")
+    add("--port", type=int, help="the coordinator's; default any free one, or 12355 with --hosts")
+    add("--retries", type=int, default=0, help="how often to start again after a failure")
+    add("--watchdog", type=float, help="seconds without a step that are a hang; default 1800")
+    add("--elastic", action="store_true", help="start again with the processes that are left")
+    add("--grace", type=float, default=120.0, help="seconds to save after a signal; default 120")
 
 
 def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
-    """Becomes the experiment."""
+    """Becomes the experiment, or watches its processes.
+
+    Raises:
+        InputError: for options that make no sense.
+    """
     check_script(parsed.script)
-    environment = dict(os.environ)
-    if parsed.devices is not None:
-        if parsed.devices < 1:
-            raise InputError(f"--devices is {parsed.devices}; it must be at least 1")
-        environment["JAX_NUM_CPU_DEVICES"] = str(parsed.devices)
-    sys.stdout.flush()
-    os.execve(sys.executable, [sys.executable, str(parsed.script), *options], environment)
+    for name in ("retries", "watchdog", "grace"):
+        value = getattr(parsed, name)
+        if value is not None and not 0 <= value < 1e9:
+            raise InputError(f"--{name} is {value:g}; it must be 0 or more")
+    hosts = [host.strip() for host in parsed.hosts.split(",") if host.strip()]
+    layout = plan_layout(
+        processes=1 if parsed.processes is None else parsed.processes,
+        devices=parsed.devices,
+        port=parsed.port,
+        hosts=hosts,
+        host_index=parsed.host_index,
+    )
+    if parsed.elastic and hosts:
+        raise InputError("--elastic is for the processes of one machine; leave out --hosts")
+    command = [sys.executable, str(parsed.script), *options]
+    alone = layout.total == 1 and parsed.processes is None
+    if alone and not parsed.retries and parsed.watchdog is None:
+        # In the place of this process, so that signals reach it.
+        sys.stdout.flush()
+        os.execve(sys.executable, command, {**os.environ, **layout.environment(0)})
+    # Only here, since it brings JAX with it.
+    from bigmodel.launching.supervisor import Policy, supervise
+
+    policy = Policy(
+        retries=parsed.retries,
+        watchdog=1800.0 if parsed.watchdog is None else parsed.watchdog,
+        grace=parsed.grace,
+        elastic=parsed.elastic,
+    )
+    return supervise(command, layout, policy)

@@ -152,3 +152,22 @@ def use_compilation_cache() -> None:
         jax.config.update("jax_compilation_cache_dir", str(home / "bigmodel" / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    if must_wait_for_steps():
+        _let_every_process_write()
+
+
+def _let_every_process_write() -> None:
+    """Makes JAX keep what processes other than the first have compiled.
+
+    It leaves that to the first one, whose programs the others find. On CPU the key contains the
+    rank, so they would compile anew at every start, and there is no public option.
+    """
+    from jax._src import compilation_cache, compiler
+
+    def write(
+        key: str, seconds: float, name: str, backend: Any, program: Any, callbacks: Any
+    ) -> None:
+        if not callbacks:
+            compilation_cache.put_executable_and_time(key, name, program, backend, int(seconds))
+
+    compiler._cache_write = write  # type: ignore[assignment]

@@ -10,6 +10,8 @@ DONE = 0
 FAILED = 1
 BAD_INPUT = 2
 NOT_FINITE = 3
+LOST = 69
+"""Another process of the run is gone; what went wrong is for that one to say."""
 RESUME = 75
 """Of a run of several processes, or under the launcher: stopped, and to be started again."""
 INTERRUPTED = 130

@@ -35,6 +35,7 @@ from bigmodel.runtime.processes import (
     check_all_work,
     find_place,
     is_first,
+    is_peer_lost,
     join,
     wait_for_all,
 )
@@ -100,14 +101,22 @@ def main(
         say(f"stopped by {signal.Signals(interruption.number).name}")
         # Threads that still make batches or write a checkpoint are not waited for.
         os._exit(_stopped(interruption.number, shared=shared))
-    except Exception as error:
-        if "RESOURCE_EXHAUSTED" in str(error) and isinstance(error, jax.errors.JaxRuntimeError):
-            status = _fail(errors.FAILED, f"out of memory: {str(error).splitlines()[0]}")
+    except jax.errors.JaxRuntimeError as error:
+        reason = str(error).splitlines()[0]
+        if "RESOURCE_EXHAUSTED" in reason:
+            status = _fail(errors.FAILED, f"out of memory: {reason}")
+        elif is_peer_lost(reason):
+            status = _fail(errors.LOST, f"another process is gone: {reason}")
         elif shared:
             traceback.print_exc()
             status = errors.FAILED
         else:
             raise
+    except Exception:
+        if not shared:
+            raise
+        traceback.print_exc()
+        status = errors.FAILED
     if shared and status not in (errors.DONE, errors.RESUME):
         # An orderly end would wait for the other processes, which wait for this one.
         sys.stdout.flush()

@@ -8,6 +8,7 @@ JAX.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import socket
@@ -57,41 +58,36 @@ def _receive_all(
 ) -> None:
     present: dict[int, socket.socket] = {}
     problem: Exception | None = None
-    with _listen(port) as server:
+    with contextlib.ExitStack() as opened:
+        server = opened.enter_context(_listen(port))
         while len(present) < count - 1 and problem is None:
             server.settimeout(max(deadline - time.monotonic(), 0.01))
             try:
-                visitor, _ = server.accept()
+                visitor = opened.enter_context(server.accept()[0])
                 visitor.settimeout(5.0)
                 message = _read(visitor)
-                found = int(message["rank"])
+                rank = int(message["rank"])
                 theirs = {"processes": message["count"], **message["facts"]}
-            except TimeoutError:
-                if time.monotonic() < deadline:
-                    continue
-                missing = sorted({*range(1, count)} - {*present})
-                problem = JoinError(
-                    f"{_ranks(missing)} of {count} did not come to {address} in {seconds:g} s"
-                )
-                break
             except (OSError, ValueError, KeyError, TypeError):
+                # A stranger, or nobody in time.
+                if time.monotonic() > deadline:
+                    missing = _ranks(sorted({*range(1, count)} - {*present}))
+                    problem = JoinError(
+                        f"{missing} of {count} did not come to {address} in {seconds:g} s"
+                    )
                 continue
             differing = list(differences(theirs, {"processes": count, **facts}).values())
-            if found in present or not 0 < found < count:
-                problem = InputError(f"a second process came to {address} as rank {found}")
-            elif differing:
+            if differing:
                 problem = InputError(
-                    f"rank {found} is about to do something else than rank 0: "
+                    f"rank {rank} is about to do something else than rank 0: "
                     f"{'; '.join(differing[:5])}"
                 )
-            present[found] = visitor
-    answer = {"error": None if problem is None else str(problem)}
-    for visitor in present.values():
-        with visitor:
-            try:
-                _write(visitor, answer)
-            except OSError:
-                continue
+            elif rank in present or not 0 < rank < count:
+                problem = InputError(f"a second process came to {address} as rank {rank}")
+            present[rank] = visitor
+        for visitor in present.values():
+            with contextlib.suppress(OSError):
+                _write(visitor, {"error": None if problem is None else str(problem)})
     if problem is not None:
         raise problem
 

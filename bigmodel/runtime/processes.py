@@ -97,6 +97,12 @@ def join(place: Place, facts: Mapping[str, Any]) -> None:
     )
 
 
+def is_peer_lost(reason: str) -> bool:
+    """Whether JAX's message says that a collective lost another process."""
+    words = ("Gloo", "NCCL", "UNAVAILABLE", "ABORTED", "DEADLINE_EXCEEDED")
+    return jax.process_count() > 1 and any(word in reason for word in words)
+
+
 def check_all_work(mesh: Mesh) -> None:
     """Raises InputError where a mesh leaves a process without a device, naming it."""
     working = {device.process_index for device in mesh.devices.flat}

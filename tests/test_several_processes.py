@@ -1,0 +1,115 @@
+"""Real processes on this machine do what one process does."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_contract import KINDS, SCRIPTS, load
+
+from bigmodel.runtime.history import read_metrics
+
+ROOT = Path(__file__).parent.parent
+KIND_SCRIPTS = [path for path in SCRIPTS if path.stem in KINDS]
+
+pytestmark = pytest.mark.slow
+
+
+def launch(script: Path, directory: Path, count: int, *options: str) -> subprocess.CompletedProcess:
+    tiny = getattr(load(script), "TINY", ())
+    command = [sys.executable, str(ROOT / "launch.py"), "run", str(script)]
+    return subprocess.run(
+        [*command, f"--processes={count}", "--", *tiny, f"--run.dir={directory}", *options],
+        env={**os.environ, "JAX_NUM_CPU_DEVICES": "1"},
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+
+
+def losses(directory: Path) -> list[float]:
+    lines = read_metrics(directory / "metrics.jsonl")
+    return [line["train/loss"] for line in lines if "train/loss" in line]
+
+
+def results(directory: Path) -> dict[str, Any]:
+    summary = json.loads((directory / "summary.json").read_text())
+    return {name: value for name, value in summary.items() if name.startswith("test/")}
+
+
+def cases() -> Any:
+    """Two processes for each kind of training, and four for one."""
+    found = []
+    for path in KIND_SCRIPTS:
+        group = pytest.mark.xdist_group(f"{path.stem}-processes")
+        found.append(pytest.param(path, 2, id=f"{path.stem}-2", marks=group))
+        marks = [group, pytest.mark.matrix]
+        found.append(pytest.param(path, 4, id=f"{path.stem}-4", marks=marks))
+    return pytest.mark.parametrize(("script", "count"), found)
+
+
+@cases()
+def test_several_processes_have_the_losses_of_one(script: Path, count: int, tmp_path: Path) -> None:
+    options = ("--run.steps=20", "--run.log-every=1", "--run.eval-every=10")
+    for directory, number in (("one", 1), ("many", count)):
+        done = launch(script, tmp_path / directory, number, *options)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert losses(tmp_path / "many") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
+    assert len(losses(tmp_path / "one")) == 20
+    assert results(tmp_path / "many") == pytest.approx(results(tmp_path / "one"), rel=1e-3)
+    logs = sorted(path.name for path in (tmp_path / "many" / "logs").iterdir())
+    assert logs == [f"rank-{rank}.log" for rank in range(1, count)]
+
+
+def test_parameters_over_processes_are_saved_whole_and_go_on_alone(tmp_path: Path) -> None:
+    script = next(path for path in SCRIPTS if path.stem == "gpt")
+    first = ("--run.steps=6", "--run.eval-every=3")
+    done = launch(script, tmp_path / "run", 2, *first, "--mesh.fsdp=2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in ("summary.json", "checkpoints/6"):
+        path = tmp_path / "run" / name
+        path.unlink() if path.is_file() else path.rename(tmp_path / "away")
+    before = losses(tmp_path / "run")
+    done = launch(script, tmp_path / "run", 1, *first)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "on from step 3" in done.stdout
+    assert losses(tmp_path / "run") == pytest.approx(before, rel=1e-5)
+
+
+def test_a_mesh_that_leaves_a_process_without_work_is_one_line(tmp_path: Path) -> None:
+    script = next(path for path in SCRIPTS if path.stem == "cnn")
+    done = launch(script, tmp_path / "run", 2, "--mesh.data=1")
+    assert done.returncode == 2
+    assert "leaves rank 1 without one" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_processes_with_other_configs_are_refused(tmp_path: Path) -> None:
+    script = next(path for path in SCRIPTS if path.stem == "cnn")
+    tiny = load(script).TINY
+    ranks = []
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    for rank in range(2):
+        place = {"BIGMODEL_COORDINATOR": address, "BIGMODEL_PROCESSES": "2"}
+        ranks.append(
+            subprocess.Popen(
+                [sys.executable, str(script), *tiny, "--seed", str(rank), "--run.dir", "x"],
+                env={**os.environ, **place, "BIGMODEL_PROCESS": str(rank)},
+                stderr=subprocess.PIPE,
+                text=True,
+                cwd=tmp_path,
+            )
+        )
+    errors = [rank.communicate(timeout=120)[1] for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [2, 1]
+    assert "config.seed is 1 there and 0 here" in errors[0]
+    assert all(error.count("\n") == 1 for error in errors)
+    assert list(tmp_path.iterdir()) == []

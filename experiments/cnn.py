@@ -11,8 +11,8 @@ Fashion-MNIST, 11 min on 2 cores, 93.1 % test accuracy:
         --optimizer.learning-rate 5e-3 --optimizer.momentum 0.95 --optimizer.eps 1e-8 \
         --run.epochs 14 --run.eval-every-epochs 2
 
-Fashion-MNIST by a network like VGG, of 451,394 parameters, and by depthwise separable
-convolutions (Chollet, 2017), of 47,466:
+Fashion-MNIST by a network like VGG, of 451,394 parameters, 14 min on 2 shared cores, 93.2 %; and
+by depthwise separable convolutions (Chollet, 2017), of 47,466, 30 min on 2 shared cores, 93.0 %:
 
     python launch.py run experiments/cnn.py --devices 2 -- --data.name fashion_mnist \
         --data.flip --data.shift 1 --data.validation 0.05 --model.name vgg \
@@ -22,7 +22,7 @@ convolutions (Chollet, 2017), of 47,466:
         --data.flip --data.shift 1 --data.validation 0.05 --model.name xception \
         --model.convolutions 1 2 2 --model.batch-norm --optimizer.name muon \
         --optimizer.learning-rate 5e-3 --optimizer.momentum 0.95 --run.epochs 14 \
-        --run.eval-every-epochs 2
+        --run.eval-every-epochs 3
 
 Your own images, one subfolder a class:
 

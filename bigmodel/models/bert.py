@@ -32,8 +32,7 @@ EMBEDDING_INIT = nn.initializers.normal(0.02)
 def _sinusoidal_init(key: Key, shape: tuple[int, int], dtype: jnp.dtype) -> Array:
     """Positions begin as the sines of :func:`sinusoidal`, at the scale of the embedding.
 
-    Neighbours are then alike from the start; from random ones a model of this size learns to
-    look at them only after thousands of steps.
+    Neighbours are then alike from the start.
     """
     del key
     length, width = shape
@@ -133,7 +132,7 @@ class BertEncoder(nn.Module):
             )
             for _ in range(options.layers)
         ]
-        # Without it what the first blocks add at random is ten times what the embedding says.
+        # What the first blocks add at random would outweigh the embedding, which begins at 0.02.
         self.norm_embedding = LayerNorm(dtype)
         self.norm = LayerNorm(dtype)
         self.dropout = nn.Dropout(options.dropout)

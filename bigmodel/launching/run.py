@@ -35,6 +35,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--retries", type=int, default=0, help="how often to start again after a failure")
     add("--watchdog", type=float, help="seconds without a step that are a hang; default 1800")
     add("--elastic", action="store_true", help="start again with the processes that are left")
+    add("--join-timeout", type=float, help="seconds to wait for all processes; default 120")
     add("--grace", type=float, default=120.0, help="seconds to save after a signal; default 120")
 
 
@@ -45,10 +46,12 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
         InputError: for options that make no sense.
     """
     check_script(parsed.script)
-    for name in ("retries", "watchdog", "grace"):
+    for name in ("retries", "watchdog", "join_timeout", "grace"):
         value = getattr(parsed, name)
         if value is not None and not 0 <= value < 1e9:
-            raise InputError(f"--{name} is {value:g}; it must be 0 or more")
+            raise InputError(f"--{name.replace('_', '-')} is {value:g}; it must be 0 or more")
+    if parsed.join_timeout is not None:
+        os.environ["BIGMODEL_JOIN_SECONDS"] = str(parsed.join_timeout)
     hosts = [host.strip() for host in parsed.hosts.split(",") if host.strip()]
     layout = plan_layout(
         processes=1 if parsed.processes is None else parsed.processes,

@@ -18,6 +18,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
 from bigmodel.experiment import InputError, Model, Rules
+from bigmodel.models.batch_norm import batch_norm
 from bigmodel.models.convolution import Conv
 from bigmodel.models.linen import model
 from bigmodel.models.options import check_dropout
@@ -72,13 +73,7 @@ class Generator(nn.Module):
         )(latent)
         x = x.reshape(-1, *start)
         for i, features in enumerate((*self.widths[-2::-1], channels)):
-            # Statistics of bfloat16 would lose most of their digits.
-            x = nn.BatchNorm(
-                use_running_average=not train,
-                momentum=0.9,
-                use_fast_variance=False,
-                name=f"norm_{i}",
-            )(x.astype(jnp.float32))
+            x = batch_norm(x, name=f"norm_{i}", train=train, dtype=self.dtype)
             last = i == len(self.widths) - 1
             x = UpConv(features, use_bias=last, dtype=self.dtype, name=f"up_{i}")(nn.silu(x))
         return nn.sigmoid(x[:, :height, :width].astype(jnp.float32))

@@ -1,0 +1,185 @@
+"""What a compiled program sends between devices, read from its text.
+
+``collectives(compiled.as_text())`` of a step, where ``compiled`` is what
+``jax.jit(step).lower(...).compile()`` gave.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from typing import Literal, NamedTuple, TypeAlias, cast, get_args
+
+import numpy as np
+
+Kind: TypeAlias = Literal[
+    "all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute"
+]
+
+_COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{$")
+_COLLECTIVE = re.compile(
+    rf"^\s*(?:ROOT )?%?[\w.\-]+ = (.*?) ({'|'.join(get_args(Kind))})(-start)?\("
+)
+_CALLED = re.compile(
+    r"(?:calls|to_apply|body|condition|true_computation|false_computation)=%?([\w.\-]+)"
+)
+_BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
+_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
+_ARRAY = re.compile(r"\b([a-z]+\d*\w*)\[([\d,]*)\]")
+_LISTED = re.compile(r"replica_groups=\{\{([\d,]+)\}")
+_IOTA = re.compile(r"replica_groups=\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?")
+_MESH = re.compile(
+    r"replica_groups=mesh\[([^\]]*)\]"
+    r"(?:, device_ids=\(\[([\d,]+)\](?:T\(([\d,]+)\))?\))? \{([^}]*)\}"
+)
+_SUB_AXIS = re.compile(r"'(\w+)'(?::\((\d+)\)(\d+))?")
+_PAIR = re.compile(r"\{(\d+),(\d+)\}")
+
+
+class Collective(NamedTuple):
+    """An exchange between devices.
+
+    ``bytes`` is the whole array that each device of a group has before or after it: what is
+    summed up by an all-reduce or a reduce-scatter, what comes of an all-gather, and what a
+    device gives away in an all-to-all or a permutation. ``devices`` is the first group of
+    devices among which it happens (of a permutation, the first chain), ``times`` how often a
+    run of the program does it.
+    """
+
+    kind: Kind
+    bytes: int
+    devices: tuple[int, ...]
+    times: int
+
+    @property
+    def group_size(self) -> int:
+        """Devices that take part together."""
+        return len(self.devices)
+
+    @property
+    def sent(self) -> float:
+        """Bytes that each device sends, over all times, where the group is a ring.
+
+        ``2 (n - 1) / n`` of the array for an all-reduce, ``(n - 1) / n`` for its two halves
+        and an all-to-all (Thakur et al., 2005), all of it for a permutation.
+        """
+        share = (self.group_size - 1) / self.group_size
+        factor = {"all-reduce": 2 * share, "collective-permute": 1.0}.get(self.kind, share)
+        return factor * self.bytes * self.times
+
+
+def collectives(hlo: str) -> list[Collective]:
+    """The collectives of a compiled program, in the order of its text.
+
+    The bodies of loops count as often as they run, where XLA knows that, and once where it
+    does not; of branches each counts. Groups of one device exchange nothing and are left out.
+
+    Args:
+        hlo: The text of a compiled module.
+    """
+    entry, bodies = _computations(hlo)
+    devices = math.prod(int(n) for n in re.findall(r"(?:num_partitions|replica_count)=(\d+)", hlo))
+    times = dict.fromkeys(bodies, 0)
+    for name, count in _runs(bodies, entry, 1):
+        times[name] += count
+    return [
+        found._replace(times=times[name])
+        for name, lines in bodies.items()
+        for line in lines
+        if times[name] and (found := _collective(line, devices)) and found.group_size > 1
+    ]
+
+
+def _computations(hlo: str) -> tuple[str, dict[str, list[str]]]:
+    """The name of the entry, and the lines of each computation."""
+    entry, bodies, lines = "", dict[str, list[str]](), list[str]()
+    for line in hlo.splitlines():
+        header = _COMPUTATION.match(line)
+        if header:
+            lines = bodies.setdefault(header[2], [])
+            entry = header[2] if header[1] else entry
+        else:
+            lines.append(line)
+    return entry, bodies
+
+
+def _runs(bodies: dict[str, list[str]], name: str, times: int) -> Iterator[tuple[str, int]]:
+    """Every computation that this one runs, itself included, and how often."""
+    yield name, times
+    for line in bodies.get(name, ()):
+        known = _TRIPS.search(line)
+        trips = int(known[1]) if known else 1
+        called = _CALLED.findall(line)
+        for branches in _BRANCHES.findall(line):
+            called += re.findall(r"[\w.\-]+", branches)
+        for other in called:
+            if other in bodies:
+                yield from _runs(bodies, other, times * trips)
+
+
+def _collective(line: str, devices: int) -> Collective | None:
+    found = _COLLECTIVE.match(line)
+    if not found:
+        return None
+    kind = cast("Kind", found[2])
+    group = _chain(line) if kind == "collective-permute" else _first_group(line, devices)
+    # What a start gives also holds its operands, and two counters where it permutes.
+    total = sum(_bytes(*array) for array in _ARRAY.findall(found[1].replace("u32[]", "")))
+    if found[3] and kind == "all-gather":
+        total = total * len(group) // (len(group) + 1)
+    elif found[3] and kind in ("collective-permute", "all-to-all"):
+        total //= 2
+    if kind == "reduce-scatter":
+        total *= len(group)
+    return Collective(kind, total, group, 1)
+
+
+def _bytes(dtype: str, shape: str) -> int:
+    digits = re.search(r"\d+", dtype)
+    bits = int(digits[0]) if digits else 8
+    return -(-bits * math.prod(_numbers(shape)) // 8)
+
+
+def _numbers(text: str | None) -> tuple[int, ...]:
+    return tuple(int(number) for number in (text or "").split(",") if number)
+
+
+def _first_group(line: str, devices: int) -> tuple[int, ...]:
+    listed, iota, mesh = _LISTED.search(line), _IOTA.search(line), _MESH.search(line)
+    if listed:
+        return _numbers(listed[1])
+    if iota:
+        groups = _ids(iota[2], iota[3]).reshape(_numbers(iota[1]))
+        return tuple(groups[0].tolist())
+    if not mesh:
+        return tuple(range(devices))
+    sizes = {name: int(size) for name, size in re.findall(r"'(\w+)'=(\d+)", mesh[1])}
+    ids = _ids(mesh[2], mesh[3]) if mesh[2] else np.arange(math.prod(sizes.values()))
+    strides, stride = {}, ids.size
+    for name, size in sizes.items():
+        stride //= size
+        strides[name] = stride
+    places = np.zeros(1, int)
+    for name, before, part in _SUB_AXIS.findall(mesh[4]):
+        # Of an axis of 8, 'a':(2)4 is the part of 4 inside two outer ones.
+        size = int(part) if part else sizes[name]
+        step = strides[name] * (sizes[name] // (int(before) * size) if part else 1)
+        places = (places[:, None] + step * np.arange(size)).reshape(-1)
+    return tuple(ids.reshape(-1)[places].tolist())
+
+
+def _ids(shape: str, order: str | None) -> np.ndarray:
+    sizes = _numbers(shape)
+    ids = np.arange(math.prod(sizes)).reshape(sizes)
+    return ids.transpose(_numbers(order)) if order else ids
+
+
+def _chain(line: str) -> tuple[int, ...]:
+    pairs = line.partition("source_target_pairs={")[2].partition("}}")[0] + "}"
+    targets = {int(source): int(target) for source, target in _PAIR.findall(pairs)}
+    starts = sorted(set(targets) - set(targets.values())) or sorted(targets)
+    chain = starts[:1]
+    while chain and (following := targets.get(chain[-1])) is not None and following not in chain:
+        chain.append(following)
+    return tuple(chain)

@@ -34,7 +34,9 @@ Variables: TypeAlias = Mapping[str, PyTree]
 
 Rules: TypeAlias = "Sequence[tuple[str, PartitionSpec]]"
 """Pairs of a regular expression and a partition spec. The first expression that is found
-anywhere in a parameter's path (``block_0/attention/query/kernel``) decides."""
+anywhere in a parameter's path (``block_0/attention/query/kernel``) decides. One that begins with
+``^batch/`` is about arrays of a batch, by their names (``^batch/tokens$``): what splits their axes
+but the first, which is that of the examples."""
 
 Shown: TypeAlias = Mapping[str, "str | np.ndarray"]
 """What a person looks at, by name: text, or pixels as uint8 ``[height, width]`` or

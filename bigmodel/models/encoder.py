@@ -11,10 +11,12 @@ from bigmodel.experiment import Rules
 from bigmodel.models.attention import Attention
 from bigmodel.models.feed_forward import Activation, FeedForward, residual_init
 from bigmodel.models.norm import LayerNorm
+from bigmodel.models.placement import EXAMPLES, placed
 
 BLOCK_PARTITION: Rules = (
-    (r"(query|key|value|gate|up)/kernel$", P("fsdp", None)),
-    (r"(output|down)/kernel$", P(None, "fsdp")),
+    (r"(query|key|value|gate|up)/kernel$", P("fsdp", "tensor")),
+    (r"(query|value|gate|up)/bias$", P("tensor")),
+    (r"(output|down)/kernel$", P("tensor", "fsdp")),
     (r"norm\w*/(scale|bias)$", P()),
 )
 """Rules for the parameters of attention, feed-forward networks and norms."""
@@ -45,7 +47,7 @@ class EncoderBlock(nn.Module):
         init = residual_init(self.layers)
         normed = LayerNorm(self.dtype, name="norm_attention")(x)
         attention = Attention(self.heads, x.shape[-1], self.dtype, init, name="attention")
-        x = x + dropout(attention(normed, normed, mask))
+        x = placed(x + dropout(attention(normed, normed, mask)), EXAMPLES, None, None)
         normed = LayerNorm(self.dtype, name="norm_feed_forward")(x)
         network = FeedForward(self.hidden, self.activation, self.dtype, init, name="feed_forward")
-        return x + dropout(network(normed))
+        return placed(x + dropout(network(normed)), EXAMPLES, None, None)

@@ -5,41 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
 from bigmodel.experiment import InputError, Model, PyTree, Rules
-from bigmodel.models.attention import (
-    Cache,
-    CausalAttention,
-    Rotation,
-    empty_cache,
-    rotation,
-)
-from bigmodel.models.feed_forward import Activation, FeedForward, residual_init
+from bigmodel.models.attention import Cache, Rotation, empty_cache, rotation
+from bigmodel.models.feed_forward import Activation
 from bigmodel.models.generation import Decoder
+from bigmodel.models.gpt_block import NORMS, RESIDUAL, Block, block_rules
 from bigmodel.models.linen import model
-from bigmodel.models.moe import MixtureOfExperts, Routed, Routing
-from bigmodel.models.norm import LayerNorm, RmsNorm
+from bigmodel.models.moe import Routed, Routing
 from bigmodel.models.options import check_dropout, check_sizes
+from bigmodel.models.placement import EXAMPLES, placed
+from bigmodel.models.stack import Stack, stacked_partition
 
 PARTITION: Rules = (
-    (r"(embedding/embedding|positions/embedding)$", P(None, "fsdp")),
-    (r"experts/(gate|up)/kernel$", P(None, "fsdp", None)),
-    (r"experts/down/kernel$", P(None, None, "fsdp")),
-    (r"(query|key|value|gate|up|router|head)/kernel$", P("fsdp", None)),
-    (r"(output|down)/kernel$", P(None, "fsdp")),
-    (r"norm\w*/scale$", P()),
-    (r"bias$", P()),
+    (r"^batch/(tokens|targets|weight)$", P(None, "sequence")),
+    (r"embedding/embedding$", P("tensor", "fsdp")),
+    (r"positions/embedding$", P(None, "fsdp")),
+    (r"head/kernel$", P("fsdp", "tensor")),
 )
 
 EMBEDDING_INIT = nn.initializers.normal(0.02)
-NORMS = {"rms": RmsNorm, "layer": LayerNorm}
 
 
 @dataclass(frozen=True)
@@ -83,10 +76,17 @@ class Gpt:
     """what to compute in; parameters, softmax and logits are float32"""
     remat: bool = False
     """compute each block again in the backward pass: less memory, a third more work"""
+    scan: bool = False
+    """keep the blocks' parameters as a stack and loop over it: many layers compile as quickly as
+    few, and --mesh.pipeline can split them"""
+    microbatches: int = 1
+    """with scan: parts of a batch that follow each other through the stages of --mesh.pipeline; 4
+    for each stage leave it idle for a fifth of the time"""
 
     def __post_init__(self) -> None:
         """Raises InputError for sizes that do not fit each other."""
         check_sizes(self, "layers", "width", "heads", "kv_heads", "window", "experts_per_token")
+        check_sizes(self, "microbatches")
         if not 1 <= self.expansion * self.width < float("inf"):
             raise InputError(
                 f"--model.expansion {self.expansion} leaves the feed-forward network no width; "
@@ -118,7 +118,10 @@ class Gpt:
         With experts it gives :class:`~bigmodel.models.moe.Routed`.
         """
         network = self._network(vocab_size=vocab_size, context=context)
-        return model(network, inputs="tokens", partition=PARTITION)
+        rules = (*block_rules(self), *PARTITION)
+        if self.scan:
+            rules = (*stacked_partition(block_rules(self)), *rules)
+        return model(network, inputs="tokens", partition=rules)
 
     def decoder(self, *, vocab_size: int, context: int) -> Decoder:
         """The same network with a key-value cache, for generation."""
@@ -132,7 +135,10 @@ class Gpt:
                 size=self.width // self.heads,
                 dtype=jnp.dtype(self.dtype),
             )
-            return Memory(jnp.zeros((), jnp.int32), (cache,) * self.layers)
+            caches: Any = (cache,) * self.layers
+            if self.scan:
+                caches = jax.tree.map(lambda *leaves: jnp.stack(leaves), *caches)
+            return Memory(jnp.zeros((), jnp.int32), caches)
 
         def extend(
             params: PyTree, tokens: Int[Array, "batch time"], memory: Memory
@@ -164,63 +170,17 @@ def _check_divides(part: str, value: int, whole: str, size: int) -> None:
         )
 
 
+Caches: TypeAlias = tuple[Cache, ...] | Cache | None
+
+
 class Memory(NamedTuple):
-    """What generation carries: how many positions were seen, and each block's cache."""
+    """What generation carries: how many positions were seen, and each block's cache.
+
+    The caches of a stack of blocks have a leading axis of layers.
+    """
 
     seen: Int[Array, ""]
-    caches: tuple[Cache | None, ...]
-
-
-class Block(nn.Module):
-    """``x + attention(norm(x))``, then ``x + feed_forward(norm(x))``."""
-
-    options: Gpt
-    window: int
-
-    @nn.compact
-    def __call__(
-        self,
-        x: Float[Array, "batch time width"],
-        positions: Int[Array, "time"],
-        by: Rotation | None,
-        cache: Cache | None,
-        train: bool,
-    ) -> tuple[Float[Array, "batch time width"], Cache | None, Routing | None]:
-        """The block's output, its cache with these positions in it, and how tokens were routed.
-
-        The last two are None without a cache and without experts.
-        """
-        options = self.options
-        dtype = jnp.dtype(options.dtype)
-        norm = NORMS[options.norm]
-        init = residual_init(options.layers)
-        dropout = nn.Dropout(options.dropout, deterministic=not train)
-        attention = CausalAttention(
-            options.heads,
-            self.window,
-            dtype,
-            init,
-            kv_heads=options.kv_heads,
-            biases=options.biases,
-            name="attention",
-        )
-        normed = norm(dtype, name="norm_attention")(x)
-        mixed, cache = attention(normed, positions=positions, by=by, cache=cache)
-        x = x + dropout(mixed)
-        normed = norm(dtype, name="norm_feed_forward")(x)
-        hidden = round(options.expansion * options.width)
-        network: tuple[Any, ...] = (hidden, options.activation, dtype, init, options.biases)
-        if not options.experts:
-            return x + dropout(FeedForward(*network, name="feed_forward")(normed)), cache, None
-        mixture = MixtureOfExperts(
-            options.experts,
-            options.experts_per_token,
-            options.capacity,
-            *network,
-            name="feed_forward",
-        )
-        mixed, routing = mixture(normed, train=train)
-        return x + dropout(mixed), cache, routing
+    caches: Caches
 
 
 class GptNetwork(nn.Module):
@@ -235,12 +195,21 @@ class GptNetwork(nn.Module):
         """Make the parts that ``__call__`` and ``extend`` share."""
         options = self.options
         dtype = jnp.dtype(options.dtype)
-        block = nn.remat(Block, static_argnums=(5,)) if options.remat else Block
         embed: Mapping[str, Any] = {"embedding_init": EMBEDDING_INIT, "dtype": dtype}
         self.embedding = nn.Embed(self.vocab_size, options.width, **embed)
         if options.positions == "learned":
             self.positions = nn.Embed(self.context, options.width, **embed)
-        self.blocks = [block(options, self.window) for _ in range(options.layers)]
+        if options.scan:
+            self.blocks: Any = Stack(
+                partial(Block, options, self.window, parent=None),
+                options.layers,
+                options.microbatches,
+                options.remat,
+                block_rules(options),
+            )
+        else:
+            block = nn.remat(Block, static_argnums=(5,)) if options.remat else Block
+            self.blocks = [block(options, self.window) for _ in range(options.layers)]
         self.norm = NORMS[options.norm](dtype)
         if not options.tied:
             self.head = nn.Dense(
@@ -256,15 +225,9 @@ class GptNetwork(nn.Module):
         self, tokens: Int[Array, "batch time"], *, train: bool
     ) -> Float[Array, "batch time vocabulary"] | Routed:
         """The logits of what follows each token, in float32; with experts, the routing too."""
-        caches = (None,) * self.options.layers
         start = jnp.zeros((), jnp.int32)
-        logits, _, routings = self._run(tokens, start, caches, train=train)
-        if not routings:
-            return logits
-        probabilities, chosen = (
-            jnp.stack(arrays, axis=2) for arrays in zip(*routings, strict=True)
-        )
-        return Routed(logits, probabilities, chosen)
+        logits, _, routing = self._run(tokens, start, None, train=train)
+        return logits if routing is None else Routed(logits, *routing)
 
     def extend(
         self, tokens: Int[Array, "batch time"], memory: Memory
@@ -277,10 +240,10 @@ class GptNetwork(nn.Module):
         self,
         tokens: Int[Array, "batch time"],
         seen: Int[Array, ""],
-        caches: tuple[Cache | None, ...],
+        caches: Caches,
         *,
         train: bool,
-    ) -> tuple[Float[Array, "batch time vocabulary"], tuple[Cache | None, ...], list[Routing]]:
+    ) -> tuple[Float[Array, "batch time vocabulary"], Caches, Routing | None]:
         options = self.options
         positions = seen + jnp.arange(tokens.shape[1], dtype=jnp.int32)
         x = self.embedding(tokens)
@@ -289,17 +252,35 @@ class GptNetwork(nn.Module):
             x = x + self.positions(positions)[None]
         else:
             by = rotation(positions, size=options.width // options.heads)
-        x = self.dropout(x, deterministic=not train)
-        after, routings = [], []
-        for block, cache in zip(self.blocks, caches, strict=True):
+        x = placed(self.dropout(x, deterministic=not train), *RESIDUAL)
+        x, after, routing = self._blocks(x, positions, by, caches, train)
+        return self._logits(self.norm(x)), after, routing
+
+    def _blocks(
+        self,
+        x: Float[Array, "batch time width"],
+        positions: Int[Array, "time"],
+        by: Rotation | None,
+        caches: Caches,
+        train: bool,
+    ) -> tuple[Float[Array, "batch time width"], Caches, Routing | None]:
+        """All blocks; the axis of layers in the routing is the third."""
+        if self.options.scan:
+            x, (after, routing) = self.blocks(x, positions, by, carried=caches, train=train)
+            return x, after, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 2), routing)
+        each = (None,) * self.options.layers if caches is None else caches
+        found, routings = [], []
+        for block, cache in zip(self.blocks, each, strict=True):
             x, cache, routing = block(x, positions, by, cache, train)
-            after.append(cache)
-            if routing is not None:
-                routings.append(routing)
-        return self._logits(self.norm(x)), tuple(after), routings
+            found.append(cache)
+            routings.append(routing)
+        routed = jax.tree.map(lambda *leaves: jnp.stack(leaves, axis=2), *routings)
+        return x, None if caches is None else tuple(found), routed
 
     def _logits(self, x: Float[Array, "batch time width"]) -> Float[Array, "batch time vocabulary"]:
         if not self.options.tied:
-            return self.head(x)
-        table = self.embedding.embedding.astype(x.dtype)
-        return jnp.einsum("btd,vd->btv", x, table, preferred_element_type=jnp.float32)
+            logits = self.head(x)
+        else:
+            table = self.embedding.embedding.astype(x.dtype)
+            logits = jnp.einsum("btd,vd->btv", x, table, preferred_element_type=jnp.float32)
+        return placed(logits, EXAMPLES, "sequence", "tensor")

@@ -11,9 +11,17 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from bigmodel.models.feed_forward import Activation, FeedForward
+from bigmodel.models.placement import EXAMPLES, placed
 
 Tokens = Float[Array, "batch time width"]
 PerExpert = Float[Array, "batch time experts"]
+
+SHARED = ("data", "fsdp")
+"""The mesh axes over which examples are spread where experts are on devices of their own."""
+
+AT_HOME = (None, EXAMPLES, None, None)
+AT_EXPERTS = ("expert", SHARED, None, None)
+"""Where places ``[expert, batch, place, width]`` are before and while experts read them."""
 
 
 class Routing(NamedTuple):
@@ -86,13 +94,17 @@ class MixtureOfExperts(nn.Module):
         chosen, gates = choose(probabilities, per_token=self.per_token)
         routing = Routing(probabilities, chosen)
         if self.capacity is None or not train:
-            outputs = self._networks(None)(x)
+            x = placed(x, SHARED, "sequence", None)
+            outputs = placed(self._networks(None)(x), "expert", SHARED, "sequence", None)
             return jnp.einsum("ebtd,bte->btd", outputs, gates.astype(x.dtype)), routing
         share = self.capacity * self.per_token * x.shape[1] / self.experts
         taken = places(chosen, capacity=min(math.ceil(share), x.shape[1]))
-        read = jnp.einsum("btec,btd->ebcd", taken.astype(x.dtype), x)
+        # Tokens go from the devices of their examples to those of their experts, and back.
+        read = placed(jnp.einsum("btec,btd->ebcd", taken.astype(x.dtype), x), *AT_HOME)
+        written = self._networks(0)(placed(read, *AT_EXPERTS))
+        written = placed(placed(written, *AT_EXPERTS), *AT_HOME)
         combine = (taken * gates[..., None]).astype(x.dtype)
-        return jnp.einsum("ebcd,btec->btd", self._networks(0)(read), combine), routing
+        return jnp.einsum("ebcd,btec->btd", written, combine), routing
 
     def _networks(self, reads: int | None) -> Any:
         """All experts at once: of one input (None), or each of its own along an axis."""

@@ -23,7 +23,7 @@ from bigmodel.models.translation import Translator, translator
 
 PARTITION: Rules = (
     (r"embedding$", P(None, "fsdp")),
-    (r"head/kernel$", P("fsdp", None)),
+    (r"head/kernel$", P("fsdp", "tensor")),
     *BLOCK_PARTITION,
 )
 

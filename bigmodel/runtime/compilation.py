@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from jax.sharding import Mesh
 
 from bigmodel.experiment import Array, Batch, Experiment, Key, Measured, Metrics, PyTree
 from bigmodel.runtime.processes import must_wait_for_steps, place_batch, place_scalar
-from bigmodel.sharding.mesh import batch_sharding, replicated
+from bigmodel.sharding.mesh import batch_shardings, replicated
 from bigmodel.sharding.rules import gathered_shardings, state_shardings
 from bigmodel.tree import named_leaves
 
@@ -57,10 +58,23 @@ def compile_experiment(experiment: Experiment, mesh: Mesh) -> Compiled:
     """
     shapes = jax.eval_shape(experiment.init, jax.random.key(0))
     shardings = state_shardings(mesh, experiment.partition, shapes)
-    batch = batch_sharding(mesh, experiment.data.batch_size)
+    batch_shardings(mesh, experiment.partition, experiment.data.train(0, 0))
     whole = replicated(mesh)
     gathered = gathered_shardings(mesh, experiment.partition, shapes.params)
     names: list[str] = []
+
+    def place(batch: Batch) -> Batch:
+        return place_batch(batch, batch_shardings(mesh, experiment.partition, batch))
+
+    def on_mesh(function: Callable[..., Any]) -> Callable[..., Any]:
+        # What is inside may ask which axes there are. Entered before, the mesh would place
+        # arguments too.
+        @functools.wraps(function)
+        def inside(*arguments: Any) -> Any:
+            with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+                return function(*arguments)
+
+        return inside
 
     def step(state: Any, batch: Batch, key: Key, index: Array) -> tuple[Any, Array, Record]:
         key_of_step = jax.random.fold_in(key, index)
@@ -82,23 +96,23 @@ def compile_experiment(experiment: Experiment, mesh: Mesh) -> Compiled:
     )
     ordered = _one_after_another if must_wait_for_steps() else lambda function: function
     return Compiled(
-        init=ordered(jax.jit(experiment.init, out_shardings=shardings)),
+        init=ordered(jax.jit(on_mesh(experiment.init), out_shardings=shardings)),
         step=ordered(
             jax.jit(
-                traced_once(step, ("state", "batch", "key", "index")),
-                in_shardings=(shardings, batch, whole, whole),
+                traced_once(on_mesh(step), ("state", "batch", "key", "index")),
+                in_shardings=(shardings, None, whole, whole),
                 out_shardings=(shardings, whole, whole),
                 donate_argnums=(0, 3),
             )
         ),
         evaluate=ordered(
             jax.jit(
-                traced_once(experiment.eval_step, ("state", "batch")),
-                in_shardings=(shardings, batch),
+                traced_once(on_mesh(experiment.eval_step), ("state", "batch")),
+                in_shardings=(shardings, None),
                 out_shardings=whole,
             )
         ),
-        place=lambda arrays: place_batch(arrays, batch),
+        place=place,
         place_scalar=lambda value: place_scalar(value, whole),
         state=targets,
         names=names,

@@ -127,15 +127,16 @@ def must_wait_for_steps() -> bool:
     return jax.process_count() > 1 and jax.default_backend() == "cpu"
 
 
-def place_batch(batch: PyTree, sharding: NamedSharding) -> PyTree:
+def place_batch(batch: PyTree, shardings: PyTree) -> PyTree:
     """Global arrays on the devices, of which each process holds its own part."""
     if jax.process_count() == 1:
-        return jax.device_put(batch, sharding)
+        return jax.device_put(batch, shardings)
     return jax.tree.map(
-        lambda array: jax.make_array_from_callback(
+        lambda array, sharding: jax.make_array_from_callback(
             array.shape, sharding, lambda index: array[index]
         ),
         batch,
+        shardings,
     )
 
 

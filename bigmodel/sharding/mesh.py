@@ -2,69 +2,112 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from bigmodel.experiment import InputError
+from bigmodel.experiment import Batch, InputError, PyTree, Rules
+from bigmodel.partition import batch_rules, spec_of
+from bigmodel.sharding.slices import arrange, groups_of
+from bigmodel.tree import map_named
 
-BATCH_AXES = ("data", "fsdp")
+AXES = ("data", "pipeline", "fsdp", "expert", "sequence", "tensor")
+"""All axes, the one whose devices may be farthest apart first."""
+
+BATCH_AXES = ("data", "fsdp", "expert")
 """The mesh axes over which the examples of a batch are spread."""
 
 
 @dataclass(frozen=True)
 class MeshShape:
-    """How the devices are laid out. Every axis splits the batch; ``fsdp`` also the parameters."""
+    """How the devices are laid out. The axes ``data``, ``fsdp`` and ``expert`` split the batch."""
 
     data: int | None = None
-    """devices that hold copies of the parameters; by default all that fsdp leaves over"""
+    """devices that hold copies of the parameters; by default all that the others leave over"""
     fsdp: int = 1
     """devices over which each parameter and its optimizer state are sharded"""
+    tensor: int = 1
+    """devices that share the attention heads and the feed-forward networks of each layer"""
+    sequence: int = 1
+    """devices that share the positions of each sequence, in ring attention"""
+    expert: int = 1
+    """devices that share the experts of a mixture of experts"""
+    pipeline: int = 1
+    """stages of consecutive layers, through which parts of a batch go one after the other"""
+    slices: int = 0
+    """groups of devices with slow links between them, which the data axis spans; 0 to detect"""
 
     def __post_init__(self) -> None:
         """Raises InputError for an axis without devices."""
-        for axis in ("data", "fsdp"):
-            size = getattr(self, axis)
-            if size is not None and size < 1:
-                raise InputError(f"--mesh.{axis} is {size}; it must be at least 1")
+        for field in fields(self):
+            size, least = getattr(self, field.name), int(field.name != "slices")
+            if size is not None and size < least:
+                raise InputError(f"--mesh.{field.name} is {size}; it must be at least {least}")
 
 
 def make_mesh(shape: MeshShape) -> Mesh:
-    """A mesh with the axes ``data`` and ``fsdp``, over all devices or the first ones.
+    """A mesh over all devices or the first ones.
+
+    It has the axes ``data`` and ``fsdp``, and of the others those of more than one device.
 
     Raises:
         InputError: where an axis does not divide the devices; names the sizes that do.
     """
-    devices = jax.device_count()
-    plural = "device" if devices == 1 else "devices"
-    _check_divides("fsdp", shape.fsdp, devices, f"the {devices} {plural}")
-    left = devices // shape.fsdp
-    data = left if shape.data is None else shape.data
-    those = f"the {devices} {plural}" + (
-        f" after --mesh.fsdp {shape.fsdp}" if left < devices else ""
-    )
-    _check_divides("data", data, left, those)
-    return jax.make_mesh(
-        (data, shape.fsdp),
-        BATCH_AXES,
-        axis_types=(AxisType.Auto,) * 2,
-        devices=jax.devices()[: data * shape.fsdp],
-    )
+    devices = jax.devices()
+    left = len(devices)
+    sizes: dict[str, int] = {}
+    plural = "device" if left == 1 else "devices"
+    those = whole = f"the {left} {plural}"
+    for axis in ("fsdp", *(a for a in AXES if a not in ("data", "fsdp")), "data"):
+        size = getattr(shape, axis)
+        size = left if size is None else size
+        _check_divides(axis, size, left, those)
+        sizes[axis] = size
+        left //= size
+        taken = [f"--mesh.{name} {size}" for name, size in sizes.items() if size > 1]
+        those = whole + (f" after {' and '.join(taken)}" if taken else "")
+    kept = {axis: sizes[axis] for axis in AXES if axis in ("data", "fsdp") or sizes[axis] > 1}
+    devices = devices[: math.prod(kept.values())]
+    types = (AxisType.Auto,) * len(kept)
+    groups = groups_of(devices, shape.slices)
+    if len(groups) > 1:
+        return Mesh(arrange(kept, groups), tuple(kept), axis_types=types)
+    return jax.make_mesh(tuple(kept.values()), tuple(kept), axis_types=types, devices=devices)
 
 
-def batch_sharding(mesh: Mesh, batch_size: int) -> NamedSharding:
-    """The first axis of every batch, spread over all devices.
+def batch_shardings(mesh: Mesh, rules: Rules, batch: Batch) -> PyTree:
+    """A sharding for each array of a batch: its first axis is spread over ``BATCH_AXES``.
+
+    Rules of a batch may say which mesh axes split the other ones.
 
     Raises:
-        InputError: where the devices do not divide the batch size.
+        InputError: where the mesh does not divide the examples, or what a rule splits.
     """
-    if batch_size % mesh.size:
-        raise InputError(
-            f"--data.batch-size {batch_size} does not divide over the {mesh.size} devices "
-            f"of the mesh; use a multiple of {mesh.size}"
-        )
-    return NamedSharding(mesh, PartitionSpec(BATCH_AXES))
+    spread = tuple(axis for axis in BATCH_AXES if axis in mesh.shape)
+    parts = math.prod(mesh.shape[axis] for axis in spread)
+    rules = batch_rules(rules)
+
+    def sharding(path: str, array: jax.ShapeDtypeStruct) -> NamedSharding:
+        if array.shape[0] % parts:
+            raise InputError(
+                f"--data.batch-size {array.shape[0]} does not divide over the {parts} devices "
+                f"over which the mesh spreads a batch; use a multiple of {parts}"
+            )
+        spec = spec_of(rules, path, array.ndim) or PartitionSpec()
+        others = [axis if axis in mesh.shape else None for axis in spec[1:]]
+        for size, axis in zip(array.shape[1:], others, strict=False):
+            if axis is not None and size % mesh.shape[axis]:
+                raise InputError(
+                    f"--mesh.{axis} {mesh.shape[axis]} does not divide the {size} positions of "
+                    f"{path}; use a divisor of {size}"
+                )
+        while others and others[-1] is None:
+            others.pop()
+        return NamedSharding(mesh, PartitionSpec(spread, *others))
+
+    return map_named(sharding, {"batch": batch})["batch"]
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

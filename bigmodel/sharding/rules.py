@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import re
+import math
+from collections.abc import Sequence
 from typing import Any
 
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from bigmodel.experiment import PyTree, Rules, State
+from bigmodel.experiment import InputError, PyTree, Rules, State
+from bigmodel.partition import batch_rules, spec_of
 from bigmodel.tree import map_named, named_leaves
+
+SPLITTING = ("tensor", "sequence", "expert", "pipeline")
+"""The mesh axes that need a model which has something to split over them."""
 
 
 def check_covered(rules: Rules, params: PyTree) -> None:
     """Raises ValueError where a parameter matches no rule, naming it."""
     for path, leaf in named_leaves(params).items():
-        if _spec(rules, path, leaf.ndim) is None:
+        if spec_of(rules, path, leaf.ndim) is None:
             raise ValueError(
                 f"no partition rule covers the parameter {path} with {leaf.ndim} axes; "
                 "add one to the model's rules"
@@ -26,7 +31,7 @@ def state_shardings(mesh: Mesh, rules: Rules, state: State) -> PyTree:
 
     Optimizer states and averages hold trees like the parameters, so their paths end like
     the parameters' and the same rules find them. What no rule finds, such as a counter, is
-    replicated; so is an axis that the mesh does not divide.
+    replicated; so is an axis that the mesh does not divide, or does not have.
 
     Args:
         mesh: the devices.
@@ -35,25 +40,56 @@ def state_shardings(mesh: Mesh, rules: Rules, state: State) -> PyTree:
 
     Raises:
         ValueError: where a parameter matches no rule.
+        InputError: where an axis of the mesh, other than for the batch, splits no parameter.
     """
     check_covered(rules, state.params)
 
     def sharding(path: str, leaf: Any) -> NamedSharding:
-        spec = _spec(rules, path, leaf.ndim) or PartitionSpec()
+        spec = spec_of(rules, path, leaf.ndim) or PartitionSpec()
         return NamedSharding(mesh, _divisible(mesh, spec, leaf.shape))
 
-    return map_named(sharding, state)
+    shardings = map_named(sharding, state)
+    _check_used(mesh, rules, [leaf.spec for leaf in named_leaves(shardings.params).values()])
+    return shardings
+
+
+def _check_used(mesh: Mesh, rules: Rules, found: Sequence[PartitionSpec]) -> None:
+    """Devices of an axis that splits nothing would all do the same work."""
+    splits_batch = [spec for _, spec in batch_rules(rules)]
+    for axis in SPLITTING:
+        if axis not in mesh.shape or axis in _names(*found, *splits_batch):
+            continue
+        option = f"--mesh.{axis} {mesh.shape[axis]}"
+        if axis in _names(*(spec for _, spec in rules)):
+            raise InputError(f"{option} divides nothing that this model splits; use another")
+        raise InputError(f"{option}: this model has nothing to split over it; leave it out")
+
+
+def _names(*specs: PartitionSpec) -> set[str]:
+    """The mesh axes that specs mention."""
+    return {
+        name
+        for spec in specs
+        for names in spec
+        for name in ((names,) if isinstance(names, str) else names or ())
+    }
 
 
 def gathered_shardings(mesh: Mesh, rules: Rules, params: PyTree) -> PyTree:
     """How each parameter is laid out while a step computes: whole over ``fsdp``.
 
-    Without it XLA would spread the parameters' layout over the activations, whose batch is
-    already split over the same devices, and move them back and forth.
+    Stacked layers, whose first axis is split over ``pipeline``, are left as they are: their
+    model gathers one at a time. Of the others XLA would spread the layout over the
+    activations, whose batch is already split over the same devices, and move them back and
+    forth.
     """
 
     def sharding(path: str, leaf: Any) -> NamedSharding:
-        spec = _divisible(mesh, _spec(rules, path, leaf.ndim) or PartitionSpec(), leaf.shape)
+        spec = spec_of(rules, path, leaf.ndim) or PartitionSpec()
+        stacked = bool(spec) and spec[0] == "pipeline"
+        spec = _divisible(mesh, spec, leaf.shape)
+        if stacked:
+            return NamedSharding(mesh, spec)
         return NamedSharding(mesh, PartitionSpec(*(_without_fsdp(names) for names in spec)))
 
     return map_named(sharding, params)
@@ -65,21 +101,13 @@ def _without_fsdp(names: str | tuple[str, ...] | None) -> str | tuple[str, ...] 
     return None if names == "fsdp" else names
 
 
-def _spec(rules: Rules, path: str, axes: int) -> PartitionSpec | None:
-    """The spec of the first rule that is found in the path and has no more axes than the leaf."""
-    for pattern, spec in rules:
-        if len(spec) <= axes and re.search(pattern, path):
-            return spec
-    return None
-
-
 def _divisible(mesh: Mesh, spec: PartitionSpec, shape: tuple[int, ...]) -> PartitionSpec:
-    """The spec without the axes that do not divide their dimension."""
+    """The spec without the axes that the mesh lacks or that do not divide their dimension."""
     kept = []
     for size, names in zip(shape, spec, strict=False):
         group = (names,) if isinstance(names, str) else tuple(names or ())
-        parts = 1
-        for name in group:
-            parts *= mesh.shape[name]
-        kept.append(names if size % parts == 0 else None)
+        group = tuple(name for name in group if name in mesh.shape)
+        parts = math.prod(mesh.shape[name] for name in group)
+        fitting = group if size % parts == 0 else ()
+        kept.append(fitting[0] if len(fitting) == 1 else fitting or None)
     return PartitionSpec(*kept)

@@ -149,28 +149,32 @@ class Optimizer:
 def _muon(*, momentum: float, b1: float, b2: float, eps: float) -> optax.GradientTransformation:
     """Muon (Jordan et al., 2024) for hidden matrices and convolutions, Adam for the others.
 
-    The last axis of a parameter is its output, the others together its input. Updates are
+    The last axis of a parameter is its output, the others together its input; where ``stacked``
+    is in its path, the first one counts the layers, each of which is a matrix. Updates are
     scaled to the root mean square that Adam's have, 0.2 (Liu et al., 2025), so that both
     halves share one learning rate and one decay.
     """
 
+    def first(path: str) -> int:
+        return int("stacked" in path.split("/"))
+
     def label(path: str, parameter: Any) -> str:
-        vector = parameter.ndim < 2 or re.search(r"embed|head|position", path)
+        vector = parameter.ndim - first(path) < 2 or re.search(r"embed|head|position", path)
         return "adam" if vector else "muon"
 
-    def dimensions(parameter: Any) -> optax.contrib.MuonDimensionNumbers:
+    def dimensions(path: str, parameter: Any) -> optax.contrib.MuonDimensionNumbers:
         last = parameter.ndim - 1
-        return optax.contrib.MuonDimensionNumbers(tuple(range(last)), (last,))
+        return optax.contrib.MuonDimensionNumbers(tuple(range(first(path), last)), (last,))
 
-    def rescale(update: jax.Array) -> jax.Array:
-        outputs = update.shape[-1]
-        return update * (0.2 * math.sqrt(max(outputs, update.size // outputs)))
+    def rescale(path: str, update: jax.Array) -> jax.Array:
+        *inputs, outputs = update.shape[first(path) :]
+        return update * (0.2 * math.sqrt(max(outputs, math.prod(inputs))))
 
     orthogonal = optax.contrib.scale_by_muon(
         beta=momentum,
-        weight_dimension_numbers=lambda params: jax.tree.map(dimensions, params),
+        weight_dimension_numbers=lambda params: map_named(dimensions, params),
     )
-    shaped = optax.stateless(lambda updates, _: jax.tree.map(rescale, updates))
+    shaped = optax.stateless(lambda updates, _: map_named(rescale, updates))
     return optax.partition(
         {
             "muon": optax.chain(orthogonal, shaped),

@@ -4,15 +4,8 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from bigmodel.models.attention import (
-    attend,
-    cached_positions,
-    empty_cache,
-    remember,
-    rotate,
-    rotation,
-    window_mask,
-)
+from bigmodel.models.attend import attend, window_mask
+from bigmodel.models.attention import cached_positions, empty_cache, remember, rotate, rotation
 
 
 def normal(seed, *shape):

@@ -1,6 +1,8 @@
+import dataclasses
 import re
 from functools import partial
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +12,8 @@ from jax.test_util import check_grads
 
 from bigmodel.experiment import InputError
 from bigmodel.models.feed_forward import residual_init
-from bigmodel.models.gpt import Block, Gpt
+from bigmodel.models.gpt import Gpt
+from bigmodel.models.gpt_block import Block
 from bigmodel.models.moe import MixtureOfExperts
 from bigmodel.models.norm import RmsNorm
 from bigmodel.tree import named_leaves
@@ -294,7 +297,12 @@ def test_dropout_is_random_in_training_only():
 
 @pytest.mark.parametrize(
     "changes",
-    [GPT2, LLAMA | {"kv_heads": 1}, {"experts": 2}, {"experts": 2, "activation": "swiglu"}],
+    [
+        GPT2,
+        LLAMA | {"kv_heads": 1},
+        {"experts": 2},
+        {"experts": 2, "activation": "swiglu", "scan": True},
+    ],
     ids=str,
 )
 def test_partition_rules_cover_every_parameter_with_as_many_dimensions(changes):
@@ -345,3 +353,50 @@ def test_sizes_that_do_not_fit_are_refused(wrong, message):
 def test_a_window_longer_than_the_context_is_refused():
     with pytest.raises(InputError, match=r"--model.window 9 is longer than --data.context 8"):
         Gpt(**TINY, window=9).build(vocab_size=VOCAB, context=CONTEXT)
+
+
+@pytest.mark.parametrize("changes", [{}, GPT2, {"experts": 2, "kv_heads": 1}], ids=str)
+def test_a_stack_of_blocks_is_the_same_network(changes):
+    options = Gpt(**TINY, **changes)
+    stacked = dataclasses.replace(options, scan=True)
+    _, variables = built(options)
+    params = dict(variables["params"])
+    blocks = [params.pop(f"blocks_{layer}") for layer in range(options.layers)]
+    stack = jax.tree.map(lambda *leaves: jnp.stack(leaves), *blocks)
+    params["blocks"] = {"stacked": stack}
+    found = logits_of(stacked, {"params": params}, tokens())
+    expected = logits_of(options, variables, tokens())
+    chex.assert_trees_all_close(found, expected, rtol=1e-5, atol=1e-6)
+    chex.assert_trees_all_equal_shapes(built(stacked)[1]["params"], params)
+
+
+def test_a_stack_generates_with_its_caches_what_it_says_without():
+    options = Gpt(**TINY, scan=True, window=4)
+    _, variables = built(options)
+    decoder = options.decoder(vocab_size=VOCAB, context=CONTEXT)
+    memory, found = decoder.empty(2), []
+    for part in jnp.split(tokens(), (3, 4), axis=1):
+        logits, memory = decoder.extend(variables["params"], part, memory)
+        found.append(logits)
+    expected = logits_of(options, variables, tokens())
+    np.testing.assert_allclose(jnp.concatenate(found, axis=1), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_dropout_of_a_stack_draws_for_each_layer_and_each_microbatch():
+    model, variables = built(Gpt(**TINY, scan=True, microbatches=2, dropout=0.5))
+    blocks = variables["params"]["blocks"]
+    alike = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[:1], leaf.shape), blocks)
+    variables = {"params": variables["params"] | {"blocks": alike}}
+    same = {"tokens": jnp.tile(tokens()[:1], (2, 1))}
+
+    def apply(key):
+        return model.apply(variables, same, train=True, key=jax.random.key(key))[0]
+
+    first, second = apply(0)
+    assert jnp.abs(first - second).max() > 1e-3
+    np.testing.assert_array_equal(apply(0), jnp.stack([first, second]))
+
+
+def test_microbatches_that_do_not_divide_a_batch_are_refused():
+    with pytest.raises(InputError, match=r"--model.microbatches 3 does not divide the batch of 2"):
+        built(Gpt(**TINY, scan=True, microbatches=3))

@@ -4,7 +4,7 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from bigmodel.experiment import InputError
-from bigmodel.sharding.mesh import MeshShape, batch_sharding, make_mesh
+from bigmodel.sharding.mesh import MeshShape, batch_shardings, make_mesh
 from bigmodel.sharding.rules import state_shardings
 
 
@@ -31,6 +31,8 @@ def shape(*sizes: int) -> jax.ShapeDtypeStruct:
         (MeshShape(fsdp=4), (2, 4)),
         (MeshShape(data=1), (1, 1)),
         (MeshShape(data=2, fsdp=2), (2, 2)),
+        (MeshShape(tensor=4), (2, 1, 4)),
+        (MeshShape(1, 1, 2, 2, 1, 2), (1, 2, 1, 2, 2)),
     ],
 )
 def test_axes_take_what_is_asked_and_data_the_rest(asked, given) -> None:
@@ -46,9 +48,36 @@ def test_a_size_that_does_not_divide_is_refused_with_those_that_do() -> None:
         make_mesh(MeshShape(data=8, fsdp=2))
 
 
+def test_sizes_that_together_are_too_many_are_refused() -> None:
+    with pytest.raises(InputError, match=r"--mesh.tensor 4 .* after --mesh.fsdp 4; use 1 or 2"):
+        make_mesh(MeshShape(fsdp=4, tensor=4))
+    with pytest.raises(InputError, match=r"--mesh.expert is 0; it must be at least 1"):
+        MeshShape(expert=0)
+
+
+def test_an_axis_that_splits_nothing_is_refused() -> None:
+    rules = (("^batch/tokens$", P(None, "sequence")), ("kernel$", P("fsdp", "tensor")))
+    state = State(kernel=shape(4, 6))
+    state_shardings(make_mesh(MeshShape(1, tensor=2, sequence=2)), rules, state)
+    with pytest.raises(InputError, match=r"--mesh.expert 2: this model has nothing to split"):
+        state_shardings(make_mesh(MeshShape(1, expert=2)), rules, state)
+    with pytest.raises(InputError, match=r"--mesh.tensor 4 divides nothing that this model"):
+        state_shardings(make_mesh(MeshShape(1, tensor=4)), rules, state)
+
+
+def test_a_batch_is_spread_over_examples_and_where_a_rule_says_over_positions() -> None:
+    rules = (("^batch/tokens$", P(None, "sequence")), (".*", P("fsdp", "tensor")))
+    mesh = make_mesh(MeshShape(1, 2, sequence=2, expert=2))
+    found = batch_shardings(mesh, rules, {"tokens": shape(8, 6), "label": shape(8, 6)})
+    assert found["tokens"].spec == P(("data", "fsdp", "expert"), "sequence")
+    assert found["label"].spec == P(("data", "fsdp", "expert"))
+    with pytest.raises(InputError, match=r"--mesh.sequence 2 does not divide the 5 positions"):
+        batch_shardings(mesh, rules, {"tokens": shape(8, 5)})
+
+
 def test_a_batch_that_does_not_divide_is_refused() -> None:
     with pytest.raises(InputError, match=r"--data.batch-size 12 .* use a multiple of 8"):
-        batch_sharding(make_mesh(MeshShape()), 12)
+        batch_shardings(make_mesh(MeshShape()), (), {"image": shape(12, 3)})
 
 
 def test_the_first_rule_found_in_the_path_decides() -> None:

@@ -1,5 +1,6 @@
 import typing
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -65,6 +66,22 @@ def test_muon_makes_matrices_orthogonal_and_moves_vectors_like_adam() -> None:
     assert singular.max() / singular.min() < 1.8
     assert np.sqrt(np.mean(np.square(found["kernel"]))) == pytest.approx(0.2, rel=0.3)
     np.testing.assert_allclose(found["bias"], -np.sign(GRADIENTS["hidden"]["bias"]), rtol=1e-4)
+
+
+def test_muon_moves_each_layer_of_a_stack_as_if_it_were_alone() -> None:
+    gradients = GRADIENTS["hidden"]
+    stack = jax.tree.map(lambda g: jnp.stack([g, g[::-1]]), gradients)
+    transform = Optimizer("muon", learning_rate=1.0, schedule="constant").transform(10)
+
+    def update(tree: dict) -> dict:
+        return transform.update(tree, transform.init(tree), tree)[0]
+
+    found = update({"stacked": stack})["stacked"]
+    for layer in range(2):
+        alone = update(jax.tree.map(lambda leaf, at=layer: leaf[at], stack))
+        chex.assert_trees_all_close(
+            jax.tree.map(lambda leaf, at=layer: leaf[at], found), alone, rtol=1e-5
+        )
 
 
 @pytest.mark.parametrize("name", NAMES)

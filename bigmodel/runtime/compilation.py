@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 
 from bigmodel.experiment import Array, Batch, Experiment, Key, Measured, Metrics, PyTree
 from bigmodel.runtime.processes import must_wait_for_steps, place_batch, place_scalar
-from bigmodel.sharding.mesh import batch_shardings, replicated
+from bigmodel.sharding.mesh import batch_shardings, check_batch, replicated
 from bigmodel.sharding.rules import gathered_shardings, state_shardings
 from bigmodel.tree import named_leaves
 
@@ -58,7 +58,10 @@ def compile_experiment(experiment: Experiment, mesh: Mesh) -> Compiled:
     """
     shapes = jax.eval_shape(experiment.init, jax.random.key(0))
     shardings = state_shardings(mesh, experiment.partition, shapes)
-    batch_shardings(mesh, experiment.partition, experiment.data.train(0, 0))
+    check_batch(mesh, experiment.data.batch_size)
+    if "sequence" in mesh.shape:
+        # What it does not divide is to be said before anything starts.
+        batch_shardings(mesh, experiment.partition, experiment.data.train(0, 0))
     whole = replicated(mesh)
     gathered = gathered_shardings(mesh, experiment.partition, shapes.params)
     names: list[str] = []

@@ -86,15 +86,10 @@ def batch_shardings(mesh: Mesh, rules: Rules, batch: Batch) -> PyTree:
         InputError: where the mesh does not divide the examples, or what a rule splits.
     """
     spread = tuple(axis for axis in BATCH_AXES if axis in mesh.shape)
-    parts = math.prod(mesh.shape[axis] for axis in spread)
     rules = batch_rules(rules)
 
     def sharding(path: str, array: jax.ShapeDtypeStruct) -> NamedSharding:
-        if array.shape[0] % parts:
-            raise InputError(
-                f"--data.batch-size {array.shape[0]} does not divide over the {parts} devices "
-                f"over which the mesh spreads a batch; use a multiple of {parts}"
-            )
+        check_batch(mesh, array.shape[0])
         spec = spec_of(rules, path, array.ndim) or PartitionSpec()
         others = [axis if axis in mesh.shape else None for axis in spec[1:]]
         for size, axis in zip(array.shape[1:], others, strict=False):
@@ -108,6 +103,16 @@ def batch_shardings(mesh: Mesh, rules: Rules, batch: Batch) -> PyTree:
         return NamedSharding(mesh, PartitionSpec(spread, *others))
 
     return map_named(sharding, {"batch": batch})["batch"]
+
+
+def check_batch(mesh: Mesh, examples: int) -> None:
+    """Raises InputError where a mesh does not divide the examples of a batch."""
+    parts = math.prod(mesh.shape.get(axis, 1) for axis in BATCH_AXES)
+    if examples % parts:
+        raise InputError(
+            f"--data.batch-size {examples} does not divide over the {parts} devices over which "
+            f"the mesh spreads a batch; use a multiple of {parts}"
+        )
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

@@ -382,21 +382,6 @@ def test_a_stack_generates_with_its_caches_what_it_says_without():
     np.testing.assert_allclose(jnp.concatenate(found, axis=1), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_dropout_of_a_stack_draws_for_each_layer_and_each_microbatch():
-    model, variables = built(Gpt(**TINY, scan=True, microbatches=2, dropout=0.5))
-    blocks = variables["params"]["blocks"]
-    alike = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[:1], leaf.shape), blocks)
-    variables = {"params": variables["params"] | {"blocks": alike}}
-    same = {"tokens": jnp.tile(tokens()[:1], (2, 1))}
-
-    def apply(key):
-        return model.apply(variables, same, train=True, key=jax.random.key(key))[0]
-
-    first, second = apply(0)
-    assert jnp.abs(first - second).max() > 1e-3
-    np.testing.assert_array_equal(apply(0), jnp.stack([first, second]))
-
-
 def test_microbatches_that_do_not_divide_a_batch_are_refused():
     with pytest.raises(InputError, match=r"--model.microbatches 3 does not divide the batch of 2"):
         built(Gpt(**TINY, scan=True, microbatches=3))

@@ -1,4 +1,4 @@
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import jax
 import numpy as np
@@ -9,7 +9,8 @@ from bigmodel.sharding.mesh import MeshShape, make_mesh
 from bigmodel.sharding.slices import arrange, groups_of
 
 
-class Device(NamedTuple):
+@dataclass(frozen=True)
+class Device:
     id: int
     process_index: int
     slice_index: int = 0
@@ -68,6 +69,14 @@ def test_data_spans_slices_before_all_others(axes, across) -> None:
     for place, axis in enumerate(axes):
         crosses = np.any(half != np.take(half, [0], axis=place))
         assert crosses == (axis in across), axis
+
+
+def test_what_does_not_divide_the_data_axis_is_left_to_the_next() -> None:
+    mesh = arrange(
+        {"data": 6, "fsdp": 2}, groups_of(devices(per_process=3, per_slice=12, count=12), 4)
+    )
+    slices = [[device.process_index for device in row] for row in mesh]
+    assert slices == [[0, 1]] * 3 + [[2, 3]] * 3
 
 
 def test_slices_that_only_a_busy_axis_could_span_are_refused() -> None:

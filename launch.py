@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import cast
 
 from bigmodel.experiment import InputError
-from bigmodel.launching import run
+from bigmodel.launching import run, submit
 from bigmodel.launching.commands import Command, Parser
 
-COMMANDS = {"run": run}
+COMMANDS = {"run": run, "submit": submit}
 
 
 def main(arguments: Sequence[str]) -> int:

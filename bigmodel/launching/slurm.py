@@ -1,0 +1,173 @@
+"""A job of SLURM: the script that sbatch takes.
+
+Checked with SLURM 22.05. ``--signal`` gives the processes SIGTERM before the time is up, and so
+does a preemption with a grace time: the run saves and says 75, and the script puts the job back
+into the queue. Without a grace time SLURM itself signals, waits for its ``KillWait`` and
+requeues. A job that is cancelled gets SIGTERM too, but its script is ended with it, and so it
+stays cancelled.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bigmodel.experiment import InputError
+from bigmodel.launching.job import Job
+
+FORMATS = (
+    r"(?P<m>\d+)(:(?P<s>\d+))?",
+    r"(?P<h>\d+):(?P<m>\d+):(?P<s>\d+)",
+    r"(?P<d>\d+)-(?P<h>\d+)(:(?P<m>\d+)(:(?P<s>\d+))?)?",
+)
+"""Of a time limit, as sbatch documents them: m, m:s, h:m:s, d-h, d-h:m, d-h:m:s."""
+WAIT = 60
+"""Seconds from the end of the first process to that of the last one, at the most."""
+PAUSE = 5
+"""Seconds between a failure and the next try."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is asked of SLURM beside the job itself."""
+
+    directory: str
+    """absolute path of the directory that the job runs in"""
+    logs: str
+    """directory of the job's output, from there"""
+    python: str
+    time: str | None
+    setup: Sequence[str]
+    """lines of shell to run before"""
+    others: Mapping[str, str]
+    """options of sbatch, by name"""
+    raw: Sequence[str]
+    """options of sbatch, as they are"""
+
+
+def sbatch_script(job: Job, request: Request) -> str:
+    """The text of a script for sbatch that trains, and goes on after an interruption.
+
+    Raises:
+        InputError: for a value that a directive of sbatch cannot hold.
+    """
+    if re.search(r"[\\%]", request.directory):
+        raise InputError(f"SLURM takes \\ and % in {request.directory} for its own; rename it")
+    directives = {
+        "job-name": job.name,
+        "nodes": job.nodes,
+        "ntasks-per-node": job.processes_per_node,
+        "gpus-per-node": job.gpus_per_node or None,
+        "cpus-per-task": job.cpus_per_task,
+        "mem": job.mem,
+        "time": request.time,
+        **request.others,
+        "chdir": request.directory,
+        "output": f"{request.logs}/{job.name}-%j.log",
+        "open-mode": "append",
+        "signal": f"TERM@{job.notice}",
+    }
+    lines = [f"--{name}={value}" for name, value in directives.items() if value is not None]
+    lines = [*map(_directive, [*lines, "--requeue"]), *map(_raw_directive, request.raw)]
+    return "\n".join(
+        [
+            "#!/bin/bash",
+            f"# {job.script} on {_count(job.nodes, 'node')}, "
+            f"{_count(job.processes_per_node, 'process')} each. Written by:",
+            f"# {job.written_by}",
+            *lines,
+            "",
+            *_environment(job),
+            *request.setup,
+            *_tries(job, request),
+            "",
+        ]
+    )
+
+
+def seconds_of(time: str) -> int:
+    """The length of a time limit in seconds.
+
+    Raises:
+        InputError: where SLURM has no such format.
+    """
+    for pattern in FORMATS:
+        found = re.fullmatch(pattern, time)
+        if found:
+            units = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+            return sum(int(n) * units[u] for u, n in found.groupdict().items() if n)
+    raise InputError(
+        f"--time is {time}; it must be minutes, hours:minutes:seconds or days-hours, as 4:00:00"
+    )
+
+
+def check_processes(job: Job) -> None:
+    """Raises InputError for processes that would not find their GPUs.
+
+    JAX gives each of a node's processes the GPU of its local rank, so they have one each, or
+    one process is told to take all.
+    """
+    if job.gpus_per_node and job.processes_per_node not in (1, job.gpus_per_node):
+        raise InputError(
+            f"--processes-per-node is {job.processes_per_node}; with {job.gpus_per_node} GPUs a "
+            f"node has 1 process or {job.gpus_per_node}"
+        )
+
+
+def _environment(job: Job) -> list[str]:
+    if job.gpus_per_node <= job.processes_per_node:
+        return []
+    every = ",".join(map(str, range(job.gpus_per_node)))
+    return [f"export JAX_LOCAL_DEVICE_IDS={every}  # one process has all GPUs of its node"]
+
+
+def _tries(job: Job, request: Request) -> list[str]:
+    """Starts the processes; again where one died, and not again where it would end the same."""
+    from bigmodel.runtime import errors  # brings JAX with it
+
+    cpus = [] if job.cpus_per_task is None else [f"--cpus-per-task={job.cpus_per_task}"]
+    srun = ["srun", f"--wait={WAIT}", "--kill-on-bad-exit=0", *cpus, request.python]
+    command = shlex.join([*srun, *job.arguments()])
+    ended = " | ".join(map(str, (errors.DONE, errors.BAD_INPUT, errors.NOT_FINITE)))
+    return [
+        f"for ((tries = {job.retries}; ; tries--)); do",
+        f"    {command}",
+        "    status=$?",
+        '    case "$status" in',
+        f"    {ended}) break ;; # done, bad input or diverged: another try would end the same",
+        f"    {errors.RESUME}) # saved, and to go on when it is this job's turn again",
+        '        scontrol requeue "$SLURM_JOB_ID"',
+        "        break",
+        "        ;;",
+        "    esac",
+        "    if ((tries == 0)); then break; fi",
+        '    echo "a process ended with status $status; again from the last checkpoint,'
+        ' tries left: $tries"',
+        f"    sleep {PAUSE}",
+        "done",
+        'exit "$status"',
+    ]
+
+
+def _directive(option: str) -> str:
+    """A line for sbatch, which reads quotes and backslashes like a shell."""
+    if "\n" in option:
+        raise InputError(f"{option.splitlines()[0]} goes on in a second line; leave that out")
+    if re.fullmatch(r"[\w@%+=:,./\[\]*-]+", option):
+        return f"#SBATCH {option}"
+    name, _, value = option.partition("=")
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'#SBATCH {name}="{escaped}"'
+
+
+def _raw_directive(option: str) -> str:
+    dashes = "" if option.startswith("-") else "--"
+    if "\n" in option:
+        raise InputError(f"--sbatch {option.splitlines()[0]} goes on in a second line")
+    return f"#SBATCH {dashes}{option}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{('es' if what.endswith('s') else 's') * (number > 1)}"

@@ -1,0 +1,184 @@
+r"""Gives an experiment to a job scheduler: SLURM, or Kubernetes with JobSet.
+
+Writes a script for sbatch to slurm/NAME.sbatch, or a manifest to kubernetes/NAME.yaml, and
+submits it. With --dry-run it only prints it.
+
+python launch.py submit experiments/gpt.py --nodes 2 --gpus-per-node 8 --time 4:00:00 -- --seed 1
+python launch.py submit experiments/gpt.py --kubernetes --image registry/gpt:1 --tpu v5e:8x8 \
+    --volume checkpoints:/work --dry-run
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bigmodel.experiment import InputError
+from bigmodel.launching import kubernetes, slurm
+from bigmodel.launching.commands import add_script, check_script
+from bigmodel.launching.job import Job, check_positive, default_name
+
+SBATCH = ("partition", "account", "qos", "constraint", "exclude")
+"""Options that sbatch has under the same name."""
+ONLY_SLURM = (*SBATCH, "time", "sbatch", "setup", "processes_per_node")
+ONLY_KUBERNETES = ("image", "namespace", "volume", "tpu")
+RETRIES = 3
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    add_script(parser)
+    add = parser.add_argument
+    add("--dry-run", action="store_true", help="print what would be submitted, write nothing")
+    add("--name", help="of the job and its run directory; default: the script's and a digest")
+    add("--nodes", type=int, help="machines; default 1")
+    add("--gpus-per-node", type=int, help="default 0")
+    add("--cpus-per-task", type=int, help="cores of each process")
+    add("--mem", help="memory: of a node as 64G on SLURM, of a pod as 64Gi on Kubernetes")
+    add(
+        "--notice",
+        type=int,
+        default=120,
+        help="seconds that the run has to save before it is ended; default 120",
+    )
+    add(
+        "--retries",
+        type=int,
+        default=RETRIES,
+        help="starts from the last checkpoint after a process died; default 3",
+    )
+    group = parser.add_argument_group("SLURM")
+    add = group.add_argument
+    add("--time", help="limit as minutes, h:m:s or days-h; goes on after it in a new job")
+    add(
+        "--processes-per-node",
+        type=int,
+        help="1 or as many as GPUs; default: one for each GPU, without GPUs one",
+    )
+    for name in SBATCH:
+        add(f"--{name}", help=f"{name} of sbatch")
+    add("--sbatch", action="append", help="any other option of sbatch, as constraint=a100")
+    add("--setup", action="append", help="a line of shell to run first, as 'module load cuda'")
+    group = parser.add_argument_group("Kubernetes")
+    add = group.add_argument
+    add("--kubernetes", action="store_true", help="a JobSet in the place of a SLURM job")
+    add("--image", help="image with Python and the code in its working directory")
+    add("--namespace", help="default: kubectl's own")
+    add("--volume", help="CLAIM:/PATH of the volume with the run directories")
+    add("--tpu", help="slice of TPUs on GKE, as v5e:8x8, in the place of --nodes")
+
+
+def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
+    """Prints the job, or writes and submits it."""
+    check_script(parsed.script)
+    _check_scheduler(parsed)
+    job = _job(parsed, options)
+    if parsed.kubernetes:
+        text = _manifest(parsed, job)
+        command, path = ["kubectl", "apply", "--filename"], Path("kubernetes", f"{job.name}.yaml")
+    else:
+        text = _script(parsed, job)
+        command, path = ["sbatch"], Path("slurm", f"{job.name}.sbatch")
+    if parsed.dry_run:
+        print(text, end="")
+    else:
+        _hand_over(text, [*command, str(path)], path)
+    return 0
+
+
+def _job(parsed: argparse.Namespace, options: Sequence[str]) -> Job:
+    check_positive("nodes", parsed.nodes)
+    check_positive("gpus-per-node", parsed.gpus_per_node, 0)
+    check_positive("processes-per-node", parsed.processes_per_node)
+    check_positive("cpus-per-task", parsed.cpus_per_task)
+    check_positive("notice", parsed.notice)
+    check_positive("retries", parsed.retries, 0)
+    name = default_name(parsed.script, options) if parsed.name is None else parsed.name
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise InputError(
+            f"--name is {name}; it must be letters, digits, dots, hyphens and underscores"
+        )
+    gpus = parsed.gpus_per_node or 0
+    return Job(
+        name=name,
+        script=parsed.script,
+        options=tuple(options),
+        nodes=parsed.nodes or 1,
+        gpus_per_node=gpus,
+        processes_per_node=parsed.processes_per_node or gpus or 1,
+        cpus_per_task=parsed.cpus_per_task,
+        mem=parsed.mem,
+        notice=parsed.notice,
+        retries=parsed.retries,
+        written_by=shlex.join(["python", *sys.argv]).replace("\n", " "),
+    )
+
+
+def _script(parsed: argparse.Namespace, job: Job) -> str:
+    slurm.check_processes(job)
+    if parsed.time is not None and 0 < slurm.seconds_of(parsed.time) <= job.notice:
+        raise InputError(
+            f"--time {parsed.time} is {slurm.seconds_of(parsed.time)} s, all of it --notice; "
+            "make one longer or the other shorter"
+        )
+    others = {name: getattr(parsed, name) for name in SBATCH}
+    request = slurm.Request(
+        directory=str(Path.cwd()),
+        logs="slurm",
+        python="python" if parsed.setup else sys.executable,
+        time=parsed.time,
+        setup=parsed.setup or (),
+        others={name: value for name, value in others.items() if value is not None},
+        raw=parsed.sbatch or (),
+    )
+    return slurm.sbatch_script(job, request)
+
+
+def _manifest(parsed: argparse.Namespace, job: Job) -> str:
+    if parsed.image is None:
+        raise InputError("--kubernetes needs --image, with Python and the code in it")
+    if parsed.tpu is not None and (parsed.nodes or parsed.gpus_per_node) is not None:
+        raise InputError("--tpu says how many nodes there are; leave --nodes and GPUs out")
+    if parsed.volume is None:
+        print(
+            "warning: without --volume the checkpoints are gone with their pods, "
+            "and a restart begins anew",
+            file=sys.stderr,
+        )
+    cluster = kubernetes.Cluster(
+        image=parsed.image,
+        namespace=parsed.namespace,
+        volume=None if parsed.volume is None else kubernetes.volume_of(parsed.volume),
+        tpu=None if parsed.tpu is None else kubernetes.tpu_slice(parsed.tpu),
+    )
+    return kubernetes.manifest(job, cluster)
+
+
+def _check_scheduler(parsed: argparse.Namespace) -> None:
+    """Raises InputError for an option that the chosen scheduler does not have."""
+    names = ONLY_SLURM if parsed.kubernetes else ONLY_KUBERNETES
+    for name in names:
+        if getattr(parsed, name) is not None:
+            option = name.replace("_", "-")
+            where = "SLURM; leave it out" if parsed.kubernetes else "Kubernetes; add --kubernetes"
+            raise InputError(f"--{option} is for {where}")
+
+
+def _hand_over(text: str, command: Sequence[str], path: Path) -> None:
+    """Writes the file and submits it; a refused one is not kept."""
+    if shutil.which(command[0]) is None:
+        raise InputError(f"there is no {command[0]} here; --dry-run prints what it would get")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        path.unlink()
+        said = " ".join((done.stderr or done.stdout).split())
+        raise InputError(f"{command[0]} refuses the job: {said}")
+    print(f"{path}: {done.stdout.strip()}")

@@ -1,0 +1,134 @@
+"""Jobs of ``launch.py submit`` on a real SLURM of two nodes; see ``docs/slurm.md``."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from slurm_cluster import MISSING, Cluster
+
+pytestmark = [
+    pytest.mark.skipif(bool(MISSING), reason=f"SLURM is not installed: no {', '.join(MISSING)}"),
+    pytest.mark.xdist_group("slurm"),
+]
+NODES = ("--nodes", "2", "--name", "job")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    running = Cluster(tmp_path_factory.mktemp("slurm"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A directory with a difficult name and the probe in it."""
+    path = tmp_path / """a "b" c's $HOME"""
+    path.mkdir()
+    shutil.copy(Path(__file__).parent / "probe.py", path)
+    return path
+
+
+def started(home: Path, rank: int) -> dict:
+    return json.loads((home / "runs" / "job" / f"started-{rank}.json").read_text())
+
+
+def output(home: Path, job: str) -> str:
+    return (home / "slurm" / f"job-{job}.log").read_text()
+
+
+def begin(cluster: Cluster, home: Path, *arguments: str) -> str:
+    """Submits a probe that waits for a signal, and waits until it does."""
+    job = cluster.submit(home, "probe.py", *NODES, *arguments, "--", "--wait")
+    waiting = [home / "runs" / "job" / f"waiting-{rank}" for rank in range(2)]
+    cluster.wait_for(lambda: all(path.exists() for path in waiting))
+    return job
+
+
+def ends_well_at_its_second_start(cluster: Cluster, job: str) -> None:
+    cluster.wait_for_state(job, "PENDING")
+    assert cluster.field(job, "Restarts") == "1"
+    cluster.wait_for_state(job, "COMPLETED")
+    assert cluster.field(job, "Restarts") == "1"
+
+
+def test_processes_know_their_places_and_get_the_options_unchanged(
+    cluster: Cluster, home: Path
+) -> None:
+    options = ["--seed", "1", "a b", "it's", '"', "$HOME", "\\", "*", ""]
+    job = cluster.submit(home, "probe.py", *NODES, "--", *options)
+    cluster.wait_for_state(job, "COMPLETED")
+    for rank in range(2):
+        found = started(home, rank)
+        assert found["options"] == options
+        assert found["SLURM_NTASKS"] == "2"
+        assert found["SLURMD_NODENAME"] == f"127.0.0.{rank + 1}"
+
+
+def test_a_run_that_is_asked_to_stop_goes_back_into_the_queue_and_on(
+    cluster: Cluster, home: Path
+) -> None:
+    job = begin(cluster, home)
+    cluster.run("scancel", "--signal=TERM", job)
+    ends_well_at_its_second_start(cluster, job)
+    assert "DUE TO JOB REQUEUE" in output(home, job)
+
+
+def test_a_job_that_is_cancelled_stays_so(cluster: Cluster, home: Path) -> None:
+    job = begin(cluster, home)
+    cluster.run("scancel", job)
+    cluster.wait_for_state(job, "CANCELLED")
+    cluster.wait_for(lambda: cluster.run("squeue", "-h") == "")
+    assert cluster.field(job, "Restarts") == "0"
+    assert (home / "runs" / "job" / "saved-1").exists()
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("partition", ["low", "grace"])
+def test_a_preempted_run_saves_and_goes_on(cluster: Cluster, home: Path, partition: str) -> None:
+    job = begin(cluster, home, "--partition", partition)
+    other = cluster.run("sbatch", "--parsable", "-p", "high", "-N2", "-o", "/dev/null", "--wrap=:")
+    cluster.wait_for_state(other, "COMPLETED")
+    assert (home / "runs" / "job" / "saved-1").exists()
+    ends_well_at_its_second_start(cluster, job)
+
+
+@pytest.mark.matrix
+def test_a_requeued_run_saves_and_goes_on(cluster: Cluster, home: Path) -> None:
+    job = begin(cluster, home)
+    cluster.run("scontrol", "requeue", job)
+    ends_well_at_its_second_start(cluster, job)
+    assert (home / "runs" / "job" / "saved-1").exists()
+
+
+@pytest.mark.matrix
+@pytest.mark.slow
+def test_a_run_saves_before_its_time_is_up_and_goes_on(cluster: Cluster, home: Path) -> None:
+    job = begin(cluster, home, "--time", "1", "--notice", "20")
+    cluster.wait_for_state(job, "PENDING", 120)
+    assert (home / "runs" / "job" / "saved-1").exists()
+    ends_well_at_its_second_start(cluster, job)
+
+
+@pytest.mark.matrix
+def test_a_process_that_dies_starts_again_and_bad_input_does_not(
+    cluster: Cluster, home: Path
+) -> None:
+    job = cluster.submit(home, "probe.py", *NODES, "--", "--fail=9")
+    cluster.wait_for_state(job, "COMPLETED")
+    assert output(home, job).count("again from the last checkpoint") == 1
+    shutil.rmtree(home / "runs")
+    job = cluster.submit(home, "probe.py", *NODES, "--", "--fail=2")
+    cluster.wait_for_state(job, "FAILED")
+    assert cluster.field(job, "ExitCode") == "2:0"
+    assert "again" not in output(home, job)
+
+
+def test_what_sbatch_refuses_is_one_line_and_leaves_no_script(cluster: Cluster, home: Path) -> None:
+    done = cluster.launch(home, "probe.py", *NODES, "--partition", "nowhere")
+    assert done.returncode == 2
+    assert "invalid partition specified: nowhere" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list((home / "slurm").iterdir())

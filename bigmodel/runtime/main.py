@@ -36,11 +36,12 @@ from bigmodel.runtime.processes import (
     find_place,
     is_first,
     is_peer_lost,
+    is_started_again,
     join,
     wait_for_all,
 )
 from bigmodel.runtime.progress import Reporter, clock, redirect_output, say
-from bigmodel.runtime.pulse import Pulse, is_watched
+from bigmodel.runtime.pulse import Pulse
 from bigmodel.runtime.settings import Settings
 from bigmodel.runtime.signals import Interrupted, StopRequest
 from bigmodel.sharding.mesh import make_mesh
@@ -58,8 +59,8 @@ def main(
 
     The exit status is 0 when the run is complete or SIGTERM stopped it, 1 when it failed, 2
     for bad input (nothing was written), 3 for a loss that is not finite and 130 for Ctrl-C.
-    Of several processes, and under a launcher that watches, it is 75 where SIGTERM stopped the
-    run: whoever started it may start it again.
+    Of several processes, and under a launcher or a job scheduler, it is 75 where SIGTERM stopped
+    the run: whoever started it may start it again.
 
     Args:
         build: from a config to the experiment; must be defined in the experiment's script.
@@ -77,7 +78,7 @@ def main(
                 description=inspect.getdoc(inspect.getmodule(build)) or script.stem,
             )
             place = find_place()
-            shared = place is not None or is_watched()
+            shared = place is not None or is_started_again()
             if place is not None:
                 join(place, {"config": to_json(config), **identity(script)})
             use_compilation_cache()
@@ -220,7 +221,7 @@ def start(experiment: Experiment, config: Settings, *, script: Path, stop: StopR
         name = other if stop.number is None else signal.Signals(stop.number).name
         saved = f"at step {step}, saved" if step else "before the first step"
         say(f"stopped by {name} {saved}; the same command goes on from there")
-        return _stopped(stop.number, shared=jax.process_count() > 1 or is_watched())
+        return _stopped(stop.number, shared=jax.process_count() > 1 or is_started_again())
     summary = summarize(trainer, state, step, ended)
     directory.finish(summary, draw_curves)
     say(f"{ended} at step {step} in {clock(trainer.timer.total)}")

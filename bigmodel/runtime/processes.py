@@ -16,9 +16,12 @@ from jax.sharding import Mesh, NamedSharding
 
 from bigmodel.experiment import InputError, PyTree
 from bigmodel.runtime.meeting import meet
+from bigmodel.runtime.pulse import is_watched
 
 COORDINATOR, COUNT, RANK = "BIGMODEL_COORDINATOR", "BIGMODEL_PROCESSES", "BIGMODEL_PROCESS"
 """What the launcher says by the environment: ``host:port``, number of processes, rank."""
+RESUMES = "BIGMODEL_RESUMES"
+"""Set by a job scheduler's script that starts a process of status 75 again."""
 JOIN_SECONDS = "BIGMODEL_JOIN_SECONDS"
 HEARTBEAT_SECONDS = 60
 
@@ -112,6 +115,11 @@ def check_all_work(mesh: Mesh) -> None:
             f"the mesh has {mesh.size} of {jax.device_count()} devices, which leaves "
             f"rank {idle[0]} without one; start fewer processes or make the mesh larger"
         )
+
+
+def is_started_again() -> bool:
+    """Whether a launcher or a job scheduler starts this process again after status 75."""
+    return is_watched() or bool(os.environ.get(RESUMES))
 
 
 def is_first() -> bool:

@@ -131,14 +131,9 @@ def _pod(job: Job, cluster: Cluster, pods: int) -> dict[str, Any]:
         "name": "train",
         "image": cluster.image,
         "command": ["python", *job.arguments(runs)],
+        "env": _environment(job, cluster, pods),
     }
-    # On TPUs JAX finds the others by what the node says.
     if cluster.tpu is None:
-        container["env"] = [
-            {"name": "BIGMODEL_COORDINATOR", "value": f"{job.name}-{WORKER}-0-0.{job.name}:{PORT}"},
-            {"name": "BIGMODEL_PROCESSES", "value": str(pods)},
-            {"name": "BIGMODEL_PROCESS", "valueFrom": {"fieldRef": {"fieldPath": INDEX}}},
-        ]
         container["ports"] = [{"containerPort": PORT}]
     resources = _resources(job, cluster)
     if resources:
@@ -153,11 +148,33 @@ def _pod(job: Job, cluster: Cluster, pods: int) -> dict[str, Any]:
             "cloud.google.com/gke-tpu-accelerator": cluster.tpu.accelerator,
             "cloud.google.com/gke-tpu-topology": cluster.tpu.topology,
         }
+    volumes: dict[str, tuple[str, dict[str, Any]]] = {}
     if cluster.volume is not None:
         claim, path = cluster.volume
-        container["volumeMounts"] = [{"name": "runs", "mountPath": path}]
-        pod["volumes"] = [{"name": "runs", "persistentVolumeClaim": {"claimName": claim}}]
+        volumes["runs"] = (path, {"persistentVolumeClaim": {"claimName": claim}})
+    if job.gpus_per_node:
+        # The GPUs of a node may talk through it, and a container has 64 MiB by default.
+        volumes["shared-memory"] = ("/dev/shm", {"emptyDir": {"medium": "Memory"}})
+    if volumes:
+        container["volumeMounts"] = [{"name": n, "mountPath": v[0]} for n, v in volumes.items()]
+        pod["volumes"] = [{"name": name, **volume} for name, (_, volume) in volumes.items()]
     return pod
+
+
+def _environment(job: Job, cluster: Cluster, pods: int) -> list[dict[str, Any]]:
+    """What a process is to know. On TPUs JAX finds the others by what the node says."""
+    from bigmodel.runtime.processes import COORDINATOR, COUNT, RANK, RESUMES  # brings JAX with it
+
+    variables = {RESUMES: "1"}
+    if cluster.tpu is None:
+        variables[COORDINATOR] = f"{job.name}-{WORKER}-0-0.{job.name}:{PORT}"
+        variables[COUNT] = str(pods)
+        # Said, so that JAX need not ask the cluster for it.
+        variables["JAX_LOCAL_DEVICE_IDS"] = ",".join(map(str, range(job.gpus_per_node or 1)))
+    entries: list[dict[str, Any]] = [{"name": n, "value": v} for n, v in variables.items()]
+    if cluster.tpu is None:
+        entries.append({"name": RANK, "valueFrom": {"fieldRef": {"fieldPath": INDEX}}})
+    return entries
 
 
 def _resources(job: Job, cluster: Cluster) -> dict[str, Any]:

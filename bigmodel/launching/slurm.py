@@ -117,10 +117,14 @@ def check_processes(job: Job) -> None:
 
 
 def _environment(job: Job) -> list[str]:
-    if job.gpus_per_node <= job.processes_per_node:
-        return []
-    every = ",".join(map(str, range(job.gpus_per_node)))
-    return [f"export JAX_LOCAL_DEVICE_IDS={every}  # one process has all GPUs of its node"]
+    """What the processes are to know."""
+    from bigmodel.runtime.processes import RESUMES  # brings JAX with it
+
+    lines = [f"export {RESUMES}=1"]
+    if job.gpus_per_node > job.processes_per_node:
+        every = ",".join(map(str, range(job.gpus_per_node)))
+        lines.append(f"export JAX_LOCAL_DEVICE_IDS={every}  # one process has all GPUs of its node")
+    return lines
 
 
 def _tries(job: Job, request: Request) -> list[str]:

@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 from slurm_cluster import MISSING, Cluster
+from test_contract import SCRIPTS, load, logged, summary
 
 pytestmark = [
     pytest.mark.skipif(bool(MISSING), reason=f"SLURM is not installed: no {', '.join(MISSING)}"),
     pytest.mark.xdist_group("slurm"),
 ]
+CNN = next(script for script in SCRIPTS if script.stem == "cnn")
+STEPS = 500
+PREEMPTING = ("sbatch", "-p", "high", "-N2", "-o", "/dev/null", "--wrap=:")
 NODES = ("--nodes", "2", "--name", "job")
 
 
@@ -54,6 +58,18 @@ def ends_well_at_its_second_start(cluster: Cluster, job: str) -> None:
     assert cluster.field(job, "Restarts") == "1"
 
 
+def train(cluster: Cluster, home: Path, name: str, *arguments: str) -> str:
+    """Submits a tiny training and gives the number of its job."""
+    options = [*load(CNN).TINY, f"--run.steps={STEPS}", "--run.eval-every=50", "--run.log-every=5"]
+    return cluster.submit(home, str(CNN), "--nodes=2", "--name", name, *arguments, "--", *options)
+
+
+def lines(home: Path, name: str) -> int:
+    """The number of lines of metrics that a training has written."""
+    metrics = home / "runs" / name / "metrics.jsonl"
+    return len(metrics.read_text().splitlines()) if metrics.exists() else 0
+
+
 def test_processes_know_their_places_and_get_the_options_unchanged(
     cluster: Cluster, home: Path
 ) -> None:
@@ -73,7 +89,7 @@ def test_a_run_that_is_asked_to_stop_goes_back_into_the_queue_and_on(
     job = begin(cluster, home)
     cluster.run("scancel", "--signal=TERM", job)
     ends_well_at_its_second_start(cluster, job)
-    assert "DUE TO JOB REQUEUE" in output(home, job)
+    assert output(home, job).count("exit code 75") == 2
 
 
 def test_a_job_that_is_cancelled_stays_so(cluster: Cluster, home: Path) -> None:
@@ -89,7 +105,7 @@ def test_a_job_that_is_cancelled_stays_so(cluster: Cluster, home: Path) -> None:
 @pytest.mark.parametrize("partition", ["low", "grace"])
 def test_a_preempted_run_saves_and_goes_on(cluster: Cluster, home: Path, partition: str) -> None:
     job = begin(cluster, home, "--partition", partition)
-    other = cluster.run("sbatch", "--parsable", "-p", "high", "-N2", "-o", "/dev/null", "--wrap=:")
+    other = cluster.run(*PREEMPTING).split()[-1]
     cluster.wait_for_state(other, "COMPLETED")
     assert (home / "runs" / "job" / "saved-1").exists()
     ends_well_at_its_second_start(cluster, job)
@@ -124,6 +140,40 @@ def test_a_process_that_dies_starts_again_and_bad_input_does_not(
     cluster.wait_for_state(job, "FAILED")
     assert cluster.field(job, "ExitCode") == "2:0"
     assert "again" not in output(home, job)
+
+
+@pytest.mark.matrix
+@pytest.mark.slow
+def test_a_training_on_two_nodes_stopped_in_every_way_ends_with_the_same_bits(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    whole = train(cluster, tmp_path, "whole")
+    cluster.wait_for_state(whole, "COMPLETED", 300)
+    cut = train(cluster, tmp_path, "cut")
+    for way in (("scancel", "--signal=TERM", cut), ("scontrol", "requeue", cut), PREEMPTING):
+        cluster.wait_for_state(cut, "RUNNING")
+        before = lines(tmp_path, "cut")
+        cluster.wait_for(lambda before=before: lines(tmp_path, "cut") > before, 200)
+        cluster.run(*way)
+        cluster.wait_for_state(cut, "PENDING", 200)
+    cluster.wait_for_state(cut, "COMPLETED", 300)
+    assert cluster.field(cut, "Restarts") == "3"
+    one, other = (tmp_path / "runs" / name for name in ("whole", "cut"))
+    assert summary(one)["params_digest"] == summary(other)["params_digest"]
+    assert logged(one) == logged(other)
+
+
+@pytest.mark.matrix
+@pytest.mark.slow
+def test_a_training_of_one_process_that_is_stopped_goes_on(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    job = train(cluster, tmp_path, "alone", "--nodes", "1")
+    cluster.wait_for(lambda: lines(tmp_path, "alone") > 0, 200)
+    cluster.run("scancel", "--signal=TERM", job)
+    cluster.wait_for_state(job, "PENDING", 200)
+    cluster.wait_for_state(job, "COMPLETED", 300)
+    assert summary(tmp_path / "runs" / "alone")["step"] == STEPS
 
 
 def test_what_sbatch_refuses_is_one_line_and_leaves_no_script(cluster: Cluster, home: Path) -> None:

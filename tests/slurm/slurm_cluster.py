@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
-PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "scontrol", "squeue", "scancel")
+PROGRAMS = ("setpriv", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "squeue", "scancel")
 MISSING = [name for name in PROGRAMS if shutil.which(name, path=SEARCH) is None]
 UNDER_WAY = ("PENDING", "RUNNING", "COMPLETING", "PREEMPTED", "REQUEUED")
 CONFIG = """
@@ -76,7 +76,7 @@ class Cluster:
             with (folder / f"{'-'.join(command)}.log").open("w") as log:
                 self._daemons.append(
                     subprocess.Popen(
-                        [*command, "-D", "-f", str(self.config)],
+                        ["setpriv", "--pdeathsig", "TERM", *command, "-D", "-f", self.config],
                         env=self.environment,
                         stdout=log,
                         stderr=subprocess.STDOUT,
@@ -129,6 +129,9 @@ class Cluster:
         def reached() -> bool:
             found = self.field(job, "JobState")
             if found == "PENDING" and state != "PENDING":
+                # SLURM holds it back for two minutes, while a node may refuse its credential as
+                # that of the job before. Here the nodes need a moment.
+                time.sleep(3)
                 self.run("scontrol", "update", f"JobId={job}", "StartTime=now", check=False)
             assert found in (state, *UNDER_WAY), f"the job is {found}"
             return found == state

@@ -14,7 +14,7 @@ pytestmark = [
     pytest.mark.xdist_group("slurm"),
 ]
 CNN = next(script for script in SCRIPTS if script.stem == "cnn")
-STEPS = 500
+STEPS = 300
 PREEMPTING = ("sbatch", "-p", "high", "-N2", "-o", "/dev/null", "--wrap=:")
 NODES = ("--nodes", "2", "--name", "job")
 

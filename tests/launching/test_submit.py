@@ -64,7 +64,7 @@ def answering(folder: Path, *statuses: int) -> None:
 
 def test_a_script_asks_for_what_was_asked_for(home: Path, capsys: pytest.CaptureFixture) -> None:
     asked = ["--nodes=2", "--gpus-per-node=8", "--cpus-per-task=4", "--mem=64G", "--name=job"]
-    asked += ["--partition=a b", "--qos=high", "--time=4:00:00", "--sbatch=mail-type=END"]
+    asked += [r'--partition=a "b" \ c', "--qos=high", "--time=4:00:00", "--sbatch=mail-type=END"]
     script = printed(capsys, *asked)
     assert directives(script) == {
         "job-name": "job",
@@ -74,7 +74,7 @@ def test_a_script_asks_for_what_was_asked_for(home: Path, capsys: pytest.Capture
         "cpus-per-task": "4",
         "mem": "64G",
         "time": "4:00:00",
-        "partition": '"a b"',
+        "partition": r'"a \"b\" \\ c"',
         "qos": "high",
         "chdir": str(home),
         "output": "slurm/job-%j.log",
@@ -184,6 +184,35 @@ def test_what_cannot_be_is_one_line_and_status_2_and_nothing_written(
     assert message in error
     assert error.count("\n") == 1
     assert [path.name for path in home.iterdir()] == ["one.py"]
+
+
+def test_a_directory_that_slurm_reads_otherwise_is_refused(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    (home / "50%j").mkdir()
+    monkeypatch.chdir(home / "50%j")
+    assert main(["submit", "../one.py", "--dry-run"]) == 2
+    assert "50%j for its own; rename it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_a_script_is_kept_only_if_sbatch_takes_it(
+    status: int, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    sbatch = home / "bin" / "sbatch"
+    sbatch.parent.mkdir()
+    sbatch.write_text(f'#!/bin/bash\n[ -f "$1" ] && echo said\necho; exit {status}\n')
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", str(sbatch.parent))
+    written = printed(capsys, "--name=job").replace(" --dry-run", "")
+    assert main(["submit", "one.py", "--name=job"]) == (0 if status == 0 else 2)
+    out, error = capsys.readouterr()
+    if status == 0:
+        assert out == "slurm/job.sbatch: said\n"
+        assert (home / "slurm" / "job.sbatch").read_text() == written
+    else:
+        assert error == "error: sbatch refuses the job: said\n"
+        assert not (home / "slurm" / "job.sbatch").exists()
 
 
 def test_a_missing_script_is_said_before_all_else(capsys: pytest.CaptureFixture) -> None:

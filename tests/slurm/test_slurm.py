@@ -1,7 +1,9 @@
 """Jobs of ``launch.py submit`` on a real SLURM of two nodes; see ``docs/slurm.md``."""
 
 import json
+import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,6 +70,20 @@ def lines(home: Path, name: str) -> int:
     """The number of lines of metrics that a training has written."""
     metrics = home / "runs" / name / "metrics.jsonl"
     return len(metrics.read_text().splitlines()) if metrics.exists() else 0
+
+
+def process_of(job: str, *, rank: int) -> int | None:
+    """The process of a rank of a training."""
+    wanted = {f"SLURM_JOB_ID={job}", f"SLURM_PROCID={rank}", "BIGMODEL_RESUMES=1"}
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            environment = (path / "environ").read_bytes().decode(errors="replace").split("\0")
+            command = (path / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue
+        if wanted <= {*environment} and command[1:2] == [str(CNN)]:
+            return int(path.name)
+    return None
 
 
 def test_processes_know_their_places_and_get_the_options_unchanged(
@@ -156,7 +172,12 @@ def test_a_training_on_two_nodes_stopped_in_every_way_ends_with_the_same_bits(
         cluster.wait_for(lambda before=before: lines(tmp_path, "cut") > before, 200)
         cluster.run(*way)
         cluster.wait_for_state(cut, "PENDING", 200)
+    cluster.wait_for_state(cut, "RUNNING")
+    cluster.wait_for(lambda: process_of(cut, rank=1) is not None)
+    os.kill(process_of(cut, rank=1) or 0, signal.SIGKILL)
     cluster.wait_for_state(cut, "COMPLETED", 300)
+    log = (tmp_path / "slurm" / f"cut-{cut}.log").read_text()
+    assert log.count("status 137; again from the last checkpoint, tries left: 3") == 1
     assert cluster.field(cut, "Restarts") == "3"
     one, other = (tmp_path / "runs" / name for name in ("whole", "cut"))
     assert summary(one)["params_digest"] == summary(other)["params_digest"]

@@ -129,12 +129,13 @@ def _environment(job: Job) -> list[str]:
 
 def _tries(job: Job, request: Request) -> list[str]:
     """Starts the processes; again where one died, and not again where it would end the same."""
+    from bigmodel.launching.supervisor import FINAL
     from bigmodel.runtime import errors  # brings JAX with it
 
     cpus = [] if job.cpus_per_task is None else [f"--cpus-per-task={job.cpus_per_task}"]
     srun = ["srun", f"--wait={WAIT}", "--kill-on-bad-exit=0", *cpus, request.python]
     command = shlex.join([*srun, *job.arguments()])
-    ended = " | ".join(map(str, (errors.DONE, errors.BAD_INPUT, errors.NOT_FINITE)))
+    ended = " | ".join(map(str, (errors.DONE, *FINAL)))
     return [
         f"for ((tries = {job.retries}; ; tries--)); do",
         f"    {command}",

@@ -91,11 +91,13 @@ class Cluster:
         for job in self.run("squeue", "-h", "-o", "%i", check=False).split():
             self.run("scancel", "--signal=KILL", "--full", job, check=False)
             self.run("scancel", job, check=False)
-        self.wait_for(lambda: self.run("squeue", "-h", check=False) == "")
-        for daemon in reversed(self._daemons):
-            daemon.send_signal(signal.SIGTERM)
-        for daemon in self._daemons:
-            daemon.wait(30)
+        try:
+            self.wait_for(lambda: self.run("squeue", "-h", check=False) == "")
+        finally:
+            for daemon in reversed(self._daemons):
+                daemon.send_signal(signal.SIGTERM)
+            for daemon in self._daemons:
+                daemon.wait(30)
 
     def run(self, *command: str, check: bool = True) -> str:
         """What one of SLURM's programs prints."""

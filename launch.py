@@ -13,8 +13,9 @@ from typing import cast
 from bigmodel.experiment import InputError
 from bigmodel.launching import run, submit
 from bigmodel.launching.commands import Command, Parser
+from bigmodel.studies import plan
 
-COMMANDS = {"run": run, "submit": submit}
+COMMANDS = {"run": run, "submit": submit, "plan": plan}
 
 
 def main(arguments: Sequence[str]) -> int:

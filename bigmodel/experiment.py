@@ -144,6 +144,10 @@ class Experiment(NamedTuple):
     finite, inside the compiled step, so that a run that diverges can name the first
     parameter that did; the compiler removes the rest.
 
+    ``flops`` are those of the model in a training step, forward and backward, where a formula
+    knows them better than a count of the step's products does: what a causal mask hides is
+    computed and not needed. None leaves it to the count.
+
     ``summarize`` turns what ``eval_step`` measured, put together over a whole split in
     float64, into results: numbers become metrics, text and pixels figures.
     """
@@ -155,3 +159,4 @@ class Experiment(NamedTuple):
     partition: Rules
     show: Callable[[Any], Shown] = nothing_to_show
     summarize: Callable[[Measured], Results] = scalars
+    flops: float | None = None

@@ -38,6 +38,7 @@ from bigmodel.data.text import Text, TextData, load_text
 from bigmodel.experiment import Experiment, Shown
 from bigmodel.models.generation import Sampling, check_length, generate
 from bigmodel.models.gpt import Gpt
+from bigmodel.models.gpt_flops import train_flops
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training.losses import next_token
 from bigmodel.training.metrics import Metric, bits_per_char
@@ -72,8 +73,9 @@ def build(config: Config) -> Experiment:
         metrics["nats"], nats = next_token, "nats"
         metrics = {name: on_logits(metric) for name, metric in metrics.items()}
         metrics |= {"load_balance": load_balance, "expert_load": expert_load}
-    return supervised(
-        config.model.build(vocab_size=vocab_size, context=config.data.context),
+    sizes = {"vocab_size": vocab_size, "context": config.data.context}
+    experiment = supervised(
+        config.model.build(**sizes),
         loss,
         metrics,
         config.optimizer,
@@ -82,6 +84,8 @@ def build(config: Config) -> Experiment:
         show=sampler(config, text),
         summarize=perplexity(nats),
     )
+    flops = train_flops(config.model, batch_size=config.data.batch_size, **sizes)
+    return experiment._replace(flops=flops)
 
 
 def sampler(config: Config, text: Text) -> Callable[[TrainState], Shown]:

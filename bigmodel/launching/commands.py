@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn, Protocol
 
 from bigmodel.experiment import InputError
@@ -36,14 +35,3 @@ class Parser(argparse.ArgumentParser):
         if message.startswith("unrecognized arguments"):
             hint = "; the options of the experiment come after --"
         raise InputError(f"{message}{hint} (see {self.prog} --help)")
-
-
-def add_script(parser: argparse.ArgumentParser) -> None:
-    """Adds the argument that names an experiment's script."""
-    parser.add_argument("script", type=Path, help="the experiment's script")
-
-
-def check_script(script: Path) -> None:
-    """Raises InputError where there is no such script."""
-    if not script.is_file():
-        raise InputError(f"there is no script {script}; see experiments/")

@@ -19,8 +19,8 @@ import sys
 from collections.abc import Sequence
 
 from bigmodel.experiment import InputError
-from bigmodel.launching.commands import add_script, check_script
 from bigmodel.launching.layout import plan_layout
+from bigmodel.script import add_script, check_script
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import jax
@@ -47,15 +48,19 @@ class MeshShape:
                 raise InputError(f"--mesh.{field.name} is {size}; it must be at least {least}")
 
 
-def make_mesh(shape: MeshShape) -> Mesh:
+def make_mesh(shape: MeshShape, every: Sequence[jax.Device] | None = None) -> Mesh:
     """A mesh over all devices or the first ones.
 
     It has the axes ``data`` and ``fsdp``, and of the others those of more than one device.
 
+    Args:
+        shape: sizes of the axes.
+        every: the devices to choose from, by default all that there are.
+
     Raises:
         InputError: where an axis does not divide the devices; names the sizes that do.
     """
-    devices = jax.devices()
+    devices = jax.devices() if every is None else list(every)
     left = len(devices)
     sizes: dict[str, int] = {}
     plural = "device" if left == 1 else "devices"

@@ -1,0 +1,179 @@
+"""Floating-point operations of a step's matrix products and convolutions, from its jaxpr."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from typing import Any, NamedTuple
+
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+
+
+class Work(NamedTuple):
+    """What the products of a program come to, over all devices.
+
+    ``flops`` counts a multiplication and an addition as two. ``repeated`` is the part of it
+    that computes again what was computed before, as ``jax.checkpoint`` does, ``float32`` the
+    part whose operands are float32 (or float64). ``bytes`` is the size of all operands and
+    results.
+    """
+
+    flops: float
+    repeated: float
+    float32: float
+    bytes: float
+
+    @property
+    def model_flops(self) -> float:
+        """The FLOPs that the model needs, however often they are done."""
+        return self.flops - self.repeated
+
+
+NOTHING = Work(0, 0, 0, 0)
+
+
+def count_work(jaxpr: ClosedJaxpr) -> Work:
+    """The work of a program.
+
+    The body of a scan counts as often as it runs, that of a while loop, whose end the data
+    decide, once, and of the branches of a condition the one with the most FLOPs counts. A
+    product is a repetition where one of the same values has been counted, also where the
+    values are elements of what another scan has stacked.
+    """
+    counter = _Counter()
+    inner = jaxpr.jaxpr
+    arguments = [counter.number("argument", i) for i in range(len(inner.invars))]
+    return counter.run(inner, [counter.number("const", id(c)) for c in jaxpr.consts], arguments, 1)
+
+
+def _plus(works: Sequence[Work]) -> Work:
+    return Work(*(sum(parts) for parts in zip(NOTHING, *works, strict=True)))
+
+
+class _Counter:
+    """Gives equal values equal numbers, and adds up the products."""
+
+    def __init__(self) -> None:
+        self.outputs: list[int] = []
+        self._numbers: dict[Hashable, int] = {}
+        self._stacked: dict[int, int] = {}
+        self._done: set[int] = set()
+        self._unique = itertools.count()
+
+    def number(self, *what: Hashable) -> int:
+        """The number of a value, by how it came about."""
+        return self._numbers.setdefault(what, len(self._numbers))
+
+    def run(
+        self, jaxpr: Jaxpr, consts: Sequence[int], arguments: Sequence[int], times: int
+    ) -> Work:
+        """The work of a program that runs so often; ``outputs`` then has its results' numbers."""
+        values = dict(zip(jaxpr.constvars, consts, strict=True))
+        values |= dict(zip(jaxpr.invars, arguments, strict=True))
+
+        def read(atom: Any) -> int:
+            if isinstance(atom, Literal):
+                return self.number("literal", repr(atom.val), str(atom.aval))
+            return values[atom]
+
+        works = []
+        for equation in jaxpr.eqns:
+            works.append(self._equation(equation, [read(atom) for atom in equation.invars], times))
+            values |= dict(zip(equation.outvars, self.outputs, strict=True))
+        self.outputs = [read(atom) for atom in jaxpr.outvars]
+        return _plus(works)
+
+    def _equation(self, equation: Any, inputs: list[int], times: int) -> Work:
+        name, params = equation.primitive.name, equation.params
+        match name:
+            case "scan":
+                return self._scan(params, inputs, times)
+            case "cond":
+                branches = [self._closed(one, inputs[1:], times) for one in params["branches"]]
+                self._unknown(equation)
+                return max(branches, key=lambda work: work.flops)
+            case "while":
+                consts, carry = params["cond_nconsts"], params["body_nconsts"]
+                values = inputs[consts : consts + carry]
+                values += [self._new() for _ in inputs[consts + carry :]]
+                work = self._closed(params["body_jaxpr"], values, times)
+                self._unknown(equation)
+                return work
+            case "shard_map":
+                devices = math.prod(
+                    params["mesh"].shape[axis] for axis in params["newly_manual_axes"]
+                )
+                local = [self.number("local", value) for value in inputs]
+                work = self.run(params["jaxpr"], (), local, times * devices)
+                self.outputs = [self.number("global", value) for value in self.outputs]
+                return work
+        for key in ("jaxpr", "call_jaxpr"):
+            if isinstance(params.get(key), ClosedJaxpr):
+                return self._closed(params[key], inputs, times)
+            if isinstance(params.get(key), Jaxpr):
+                return self.run(params[key], (), inputs, times)
+        try:
+            how: Hashable = tuple(sorted(params.items()))
+            hash(how)
+        except TypeError:
+            how = repr(params)
+        product = self.number(name, how, *inputs)
+        self.outputs = [self.number(product, i) for i in range(len(equation.outvars))]
+        flops = _flops(equation) * times
+        if not flops:
+            return NOTHING
+        arrays = [variable.aval for variable in (*equation.invars, *equation.outvars)]
+        size = sum(aval.size * aval.dtype.itemsize for aval in arrays) * times
+        again = product in self._done
+        self._done.add(product)
+        wide = arrays[0].dtype.itemsize >= 4
+        return Work(flops, flops * again, flops * wide, size)
+
+    def _closed(self, jaxpr: ClosedJaxpr, inputs: Sequence[int], times: int) -> Work:
+        consts = [self.number("const", id(const)) for const in jaxpr.consts]
+        return self.run(jaxpr.jaxpr, consts, inputs, times)
+
+    def _scan(self, params: Any, inputs: list[int], times: int) -> Work:
+        """A loop whose values at one index have numbers.
+
+        An element of what another loop has stacked has the number that it had there, so that
+        what the backward pass repeats is known.
+        """
+        consts, carried, length = params["num_consts"], params["num_carry"], params["length"]
+        start, stacks = inputs[consts : consts + carried], inputs[consts + carried :]
+        elements = [self._stacked.get(one, self.number("element", one)) for one in stacks]
+        loop = self.number("scan", length, params["reverse"], frozenset(stacks))
+        seen: Counter[int] = Counter()
+        carry = []
+        for value in start:
+            carry.append(self.number("carry", loop, value, seen[value]))
+            seen[value] += 1
+        work = self._closed(params["jaxpr"], [*inputs[:consts], *carry, *elements], times * length)
+        last, each = self.outputs[:carried], self.outputs[carried:]
+        stacked = [self.number("stacked", loop, value) for value in each]
+        self._stacked |= dict(zip(stacked, each, strict=True))
+        self.outputs = [self.number("last", loop, value) for value in last] + stacked
+        return work
+
+    def _unknown(self, equation: Any) -> None:
+        self.outputs = [self._new() for _ in equation.outvars]
+
+    def _new(self) -> int:
+        return self.number("new", next(self._unique))
+
+
+def _flops(equation: Any) -> int:
+    name, params = equation.primitive.name, equation.params
+    if name == "dot_general":
+        (contracted, _), _ = params["dimension_numbers"]
+        left, out = equation.invars[0].aval.shape, equation.outvars[0].aval.shape
+        return 2 * math.prod(out) * math.prod(left[axis] for axis in contracted)
+    if name == "conv_general_dilated":
+        # Zeros that a dilation puts between the inputs are no work; those of the padding count.
+        kernel, out = equation.invars[1].aval.shape, equation.outvars[0].aval.shape
+        inputs, *window = (kernel[axis] for axis in params["dimension_numbers"].rhs_spec[1:])
+        each = inputs * math.prod(window)
+        return 2 * math.prod(out) * each // math.prod(params["lhs_dilation"])
+    return 0

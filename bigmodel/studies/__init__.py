@@ -1,0 +1,1 @@
+"""What is asked about experiments beside training them: whether and how fast they would run."""

@@ -1,0 +1,172 @@
+"""A search for the mesh, batch size and remat with which a run fits and is fastest."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from bigmodel.experiment import InputError
+from bigmodel.runtime.progress import say
+from bigmodel.sharding.chips import Chip
+from bigmodel.studies.plan_table import table
+from bigmodel.studies.planning import axes_of, compile_config, fits, read
+from bigmodel.studies.step_program import Program
+from bigmodel.studies.step_time import step_time
+from bigmodel.studies.target import Target, devices_of
+
+Choice: TypeAlias = Mapping[str, Any]
+"""Values of options, by their paths in a config: ``mesh.fsdp``, ``data.batch_size``."""
+
+Score: TypeAlias = float
+"""Examples or tokens a second where it fits; else how many bytes it lacks, negative."""
+
+
+def search(script: Path, options: Sequence[str], target: Target, *, tries: int) -> int:
+    """Prints what it tries, then the plan of the best; 0 where one fits, else 1.
+
+    For TPUs the tries are compiled quickly, which may change temporaries by an eighth, and the
+    best again in earnest.
+
+    Raises:
+        InputError: where no chip is named, or the options of the config cannot be used.
+    """
+    chip = target.chip
+    if chip is None:
+        raise InputError("--search needs to know what fits; name a chip by --topology or --chip")
+    planned = read(script, options)
+    devices = devices_of(target)
+
+    def program(choice: Choice, *, quick: bool) -> Program | None:
+        try:
+            changed = planned._replace(config=with_choice(planned.config, choice))
+            return compile_config(changed, target, devices, quick=quick)
+        except InputError as error:
+            say(f"{as_options(choice)}: {error}")
+            return None
+
+    def score(choice: Choice) -> Score | None:
+        found = program(choice, quick=True)
+        if found is None:
+            return None
+        value = score_of(found, chip, target.devices)
+        speed = f"{value:,.0f} {found.unit}/s" if value > 0 else "does not fit"
+        say(f"{as_options(choice)}: {found.memory.total / 1e9:.2f} GB, {speed}")
+        return value
+
+    scores = climb(first_choice(planned.config, target.devices), target.devices, score, tries=tries)
+    fitting = sorted((one for one in scores if one[1] > 0), key=lambda one: -one[1])
+    for choice, _ in fitting:
+        best = program(choice, quick=False)
+        if best is not None and fits(best, target):
+            axes = axes_of(with_choice(planned.config, choice), devices)
+            say(f"\nbest of {len(scores)}: {as_options(choice)}\n")
+            say(table(script, axes, target, best))
+            return 0
+    say(f"\nnone of {len(scores)} fits {target.name}; use more devices or a smaller model")
+    return 1
+
+
+def score_of(program: Program, chip: Chip, devices: int) -> Score:
+    """How good a program is; the time is that of a device which waits for its links."""
+    lacking = program.memory.total - chip.memory
+    if lacking > 0:
+        return -lacking
+    return program.units / step_time(program, chip, devices).most
+
+
+def climb(
+    first: Choice, devices: int, score: Callable[[Choice], Score | None], *, tries: int
+) -> list[tuple[Choice, Score]]:
+    """Goes from one choice to the first better neighbour, until none is left, or no try.
+
+    Returns:
+        All choices that could be compiled, with their scores.
+    """
+    seen: list[Choice] = []
+    found: list[tuple[Choice, Score]] = []
+
+    def attempt(choice: Choice) -> Score | None:
+        seen.append(choice)
+        value = score(choice)
+        if value is not None:
+            found.append((choice, value))
+        return value
+
+    here = first
+    best = attempt(first)
+    better = True
+    while better:
+        better = False
+        for choice in neighbours(here, devices, fitting=best is not None and best > 0):
+            if choice in seen:
+                continue
+            if len(seen) == tries:
+                return found
+            value = attempt(choice)
+            if value is not None and (best is None or value > best):
+                here, best, better = choice, value, True
+                break
+    return found
+
+
+def neighbours(choice: Choice, devices: int, *, fitting: bool) -> Iterator[Choice]:
+    """Choices that differ in one thing, those that help most first.
+
+    What does not fit needs more devices for its state, remat and smaller batches; what fits
+    becomes faster by the contrary.
+    """
+    fsdp, tensor = choice["mesh.fsdp"], choice.get("mesh.tensor", 1)
+    size, remat = choice.get("data.batch_size"), choice.get("model.remat")
+    larger: list[Choice] = [] if size is None else [{"data.batch_size": 2 * size}]
+    smaller: list[Choice] = [] if size in (None, 1) else [{"data.batch_size": size // 2}]
+    other: list[Choice] = [] if remat is None else [{"model.remat": not remat}]
+    wider = [{"mesh.fsdp": n} for n in (devices // tensor, 2 * fsdp) if n > fsdp]
+    narrower = [{"mesh.fsdp": fsdp // 2}] if fsdp > 1 else []
+    split: list[Choice] = []
+    if "mesh.tensor" in choice and 2 * tensor <= devices:
+        split = [
+            {"mesh.tensor": 2 * tensor, "mesh.fsdp": max(1, min(fsdp, devices // tensor // 2))}
+        ]
+    if fitting:
+        order = [*(other if remat else []), *larger, *narrower, *wider, *split]
+    else:
+        order = [*wider, *([] if remat else other), *smaller, *split]
+    for change in order:
+        yield {**choice, **change}
+
+
+def first_choice(config: Any, devices: int) -> Choice:
+    """The values of a config itself, of those options that it has."""
+    choice: dict[str, Any] = {"mesh.data": None, "mesh.fsdp": min(config.mesh.fsdp, devices)}
+    for path in ("mesh.tensor", "data.batch_size", "model.remat"):
+        part, _, name = path.partition(".")
+        if hasattr(getattr(config, part, None), name):
+            choice[path] = getattr(getattr(config, part), name)
+    return choice
+
+
+def with_choice(config: Any, choice: Choice) -> Any:
+    """The config with the values of a choice.
+
+    Raises:
+        InputError: where they do not go with its other options.
+    """
+    for path, value in choice.items():
+        part, _, name = path.partition(".")
+        changed = dataclasses.replace(getattr(config, part), **{name: value})
+        config = dataclasses.replace(config, **{part: changed})
+    return config
+
+
+def as_options(choice: Choice) -> str:
+    """A choice as a user types it."""
+    words = []
+    for path, value in choice.items():
+        part, _, name = path.replace("_", "-").partition(".")
+        if isinstance(value, bool):
+            words.append(f"--{part}.{'' if value else 'no-'}{name}")
+        elif value is not None:
+            words.append(f"--{part}.{name} {value}")
+    return " ".join(words)

@@ -1,0 +1,148 @@
+"""The real training step of an experiment, compiled for devices that need not be there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from bigmodel.experiment import Experiment, PyTree
+from bigmodel.runtime.compilation import compile_experiment
+from bigmodel.runtime.flops import Work, count_work
+from bigmodel.runtime.throughput import batch_size
+from bigmodel.sharding.collectives import Collective, collectives
+from bigmodel.sharding.mesh import batch_shardings, replicated
+from bigmodel.tree import named_leaves
+
+UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_OF_ALL = re.compile(r"Used ([\d.]+)([KMGT]?) of")
+_OF_TEMPORARIES = re.compile(r"temporaries \(([\d.]+)([KMGT]?)\)")
+
+
+class Memory(NamedTuple):
+    """Bytes on each device during a step.
+
+    ``gradients`` are as large as the parameters of one device, or less where the compiler needs
+    fewer of them at a time; ``activations`` are all other temporaries. ``other`` is what the
+    state holds beside parameters and optimizer state, the batch, and results that take the
+    place of no argument.
+    """
+
+    parameters: int
+    optimizer: int
+    gradients: int
+    activations: int
+    other: int
+    program: int
+
+    @property
+    def state(self) -> int:
+        """Parameters and optimizer state."""
+        return self.parameters + self.optimizer
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return sum(self)
+
+
+class Program(NamedTuple):
+    """A compiled step.
+
+    ``parameters`` is their number, ``units`` that of the ``unit`` of a batch, ``flops``
+    are the model's. ``exchanges`` is None where the program is too large for the compiler to
+    finish it.
+    """
+
+    parameters: int
+    memory: Memory
+    unit: str
+    units: int
+    work: Work
+    flops: float
+    exchanges: Sequence[Collective] | None
+
+
+def compile_step(
+    experiment: Experiment, mesh: Mesh, *, platform: str, options: Mapping[str, Any]
+) -> Program:
+    """Compiles the training step that a run on this mesh would compile.
+
+    No parameter is made, and of the data one batch, for its shapes.
+
+    Args:
+        experiment: what to train.
+        mesh: of devices that may be mere descriptions.
+        platform: what to compile for: ``tpu`` or ``cpu``.
+        options: of the compiler.
+    """
+    compiled = compile_experiment(experiment, mesh)
+    whole = replicated(mesh)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    batch = _batch(experiment, mesh)
+    traced = compiled.step.trace(  # type: ignore[attr-defined]
+        compiled.state,
+        batch,
+        jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=whole),
+        jax.ShapeDtypeStruct((), np.int32, sharding=whole),
+    )
+    work = count_work(traced.jaxpr)
+    lowered = traced.lower(lowering_platforms=(platform,))
+    state = compiled.state
+    parameters, optimizer = _bytes(state.params), _bytes(state.opt_state)
+    arguments = _bytes(state) + _bytes(batch)
+    try:
+        program = lowered.compile(compiler_options=dict(options))
+    except jax.errors.JaxRuntimeError as error:
+        temporaries = _wanted(str(error), arguments)
+        if temporaries is None:
+            raise
+        exchanges, other, code = None, arguments - parameters - optimizer, 0
+    else:
+        found = program.memory_analysis()
+        temporaries = found.temp_size_in_bytes
+        results = found.output_size_in_bytes - found.alias_size_in_bytes
+        code = found.generated_code_size_in_bytes
+        other = found.argument_size_in_bytes - parameters - optimizer + results
+        exchanges = collectives(program.as_text())
+    gradients = min(parameters, temporaries)
+    memory = Memory(parameters, optimizer, gradients, temporaries - gradients, other, code)
+    count = sum(leaf.size for leaf in named_leaves(state.params).values())
+    flops = work.model_flops if experiment.flops is None else experiment.flops
+    return Program(count, memory, *batch_size(batch), work, flops, exchanges)
+
+
+def _batch(experiment: Experiment, mesh: Mesh) -> dict[str, Any]:
+    """The shapes of a batch and where it belongs."""
+    arrays = experiment.data.train(0, 0)
+    where = batch_shardings(mesh, experiment.partition, arrays)
+    return {
+        name: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=where[name])
+        for name, array in arrays.items()
+    }
+
+
+def _bytes(tree: PyTree) -> int:
+    """Bytes of arrays on each device."""
+    total = 0
+    for leaf in named_leaves(tree).values():
+        shape = leaf.sharding.shard_shape(leaf.shape)
+        total += int(np.prod(shape, dtype=np.int64)) * leaf.dtype.itemsize
+    return total
+
+
+def _wanted(message: str, arguments: int) -> int | None:
+    """Bytes of temporaries that a program which the compiler gave up would need."""
+    temporaries = _OF_TEMPORARIES.search(message)
+    if temporaries:
+        return _in_bytes(*temporaries.groups())
+    everything = _OF_ALL.search(message)
+    return max(0, _in_bytes(*everything.groups()) - arguments) if everything else None
+
+
+def _in_bytes(number: str, unit: str) -> int:
+    return round(float(number) * UNITS[unit])

@@ -26,6 +26,9 @@ _CALLED = re.compile(
 )
 _BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
 _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
+_CONDITION = re.compile(r"\bcondition=%?([\w.\-]+)")
+_BOUND = re.compile(r" constant\((\d+)\)")
+_PART = re.compile(r"\bchannel_id=(\d+).*async_collective_fusion_config")
 _ARRAY = re.compile(r"\b([a-z]+\d*\w*)\[([\d,]*)\]")
 _LISTED = re.compile(r"replica_groups=\{\{([\d,]+)\}")
 _IOTA = re.compile(r"replica_groups=\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?")
@@ -74,6 +77,7 @@ def collectives(hlo: str) -> list[Collective]:
 
     The bodies of loops count as often as they run, where XLA knows that, and once where it
     does not; of branches each counts. Groups of one device exchange nothing and are left out.
+    What stands in several fusions, which a TPU has for the parts of one exchange, counts once.
 
     Args:
         hlo: The text of a compiled module.
@@ -83,12 +87,16 @@ def collectives(hlo: str) -> list[Collective]:
     times = dict.fromkeys(bodies, 0)
     for name, count in _runs(bodies, entry, 1):
         times[name] += count
-    return [
-        found._replace(times=times[name])
-        for name, lines in bodies.items()
-        for line in lines
-        if times[name] and (found := _collective(line, devices)) and found.group_size > 1
-    ]
+    result: dict[object, Collective] = {}
+    for name, lines in bodies.items():
+        for line in lines if times[name] else ():
+            found = _collective(line, devices)
+            if found and found.group_size > 1:
+                part = _PART.search(line)
+                result.setdefault(
+                    part[1] if part else len(result), found._replace(times=times[name])
+                )
+    return list(result.values())
 
 
 def _computations(hlo: str) -> tuple[str, dict[str, list[str]]]:
@@ -108,14 +116,29 @@ def _runs(bodies: dict[str, list[str]], name: str, times: int) -> Iterator[tuple
     """Every computation that this one runs, itself included, and how often."""
     yield name, times
     for line in bodies.get(name, ()):
-        known = _TRIPS.search(line)
-        trips = int(known[1]) if known else 1
+        trips = _trips(line, bodies)
         called = _CALLED.findall(line)
         for branches in _BRANCHES.findall(line):
             called += re.findall(r"[\w.\-]+", branches)
         for other in called:
             if other in bodies:
                 yield from _runs(bodies, other, times * trips)
+
+
+def _trips(line: str, bodies: dict[str, list[str]]) -> int:
+    """How often a line's loop runs; 1 where it is none, or where that is not to be seen.
+
+    The compiler of TPUs does not say it. There it is the bound in the condition of a loop that
+    counts, as scans do, from 0.
+    """
+    known = _TRIPS.search(line)
+    if known:
+        return int(known[1])
+    condition = _CONDITION.search(line)
+    lines = bodies.get(condition[1], []) if condition else []
+    counts = any("ROOT" in one and "direction=LT" in one for one in lines)
+    bounds = [bound for one in lines for bound in _BOUND.findall(one)]
+    return int(bounds[0]) if counts and len(bounds) == 1 else 1
 
 
 def _collective(line: str, devices: int) -> Collective | None:

@@ -131,3 +131,28 @@ def test_bytes_sent_are_those_of_a_ring() -> None:
     assert Collective("all-reduce", 100, group, 2).sent == 300
     assert Collective("all-gather", 100, group, 1).sent == 75
     assert Collective("collective-permute", 100, group, 3).sent == 300
+
+
+LOOP = """HloModule step, num_partitions=8
+
+%body (p: (s32[], f32[4])) -> (s32[], f32[4]) {
+  %first = f32[4] all-reduce(%y), channel_id=1, replica_groups=[1,8]<=[8], to_apply=%sum, CONFIG
+  %second = f32[4] all-reduce(%y), channel_id=1, replica_groups=[1,8]<=[8], to_apply=%sum, CONFIG
+}
+
+%condition (p: (s32[], f32[4])) -> pred[] {
+  %bound = s32[]{:T(128)} constant(32)
+  ROOT %less = pred[] compare(%index, %bound), direction=LT
+}
+
+ENTRY %main (x: f32[4]) -> f32[4] {
+  ROOT %loop = (s32[], f32[4]) while(%x), condition=%condition, body=%body
+}
+"""
+
+
+def test_a_loop_runs_up_to_the_bound_of_its_condition_and_parts_count_once() -> None:
+    config = 'backend_config={"async_collective_fusion_config":{"flag_start":"-1"}}'
+    assert collectives(LOOP.replace("CONFIG", config)) == [
+        Collective("all-reduce", 16, tuple(range(8)), 32)
+    ]

@@ -9,7 +9,6 @@ HGX B200. FLOP/s are those without sparsity; cards without NVLink are linked by 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from bigmodel.experiment import InputError
@@ -35,7 +34,7 @@ class Chip(NamedTuple):
     kinds: tuple[str, ...]
 
 
-CHIPS: Mapping[str, Chip] = {
+CHIPS: dict[str, Chip] = {
     "v5e": Chip(197e12, 197e12, 15.75 * GIB, 819e9, 200e9, ("TPU v5 lite", "TPU v5e")),
     "v5p": Chip(459e12, 459e12, 95.74 * GIB, 2765e9, 600e9, ("TPU v5p", "TPU v5")),
     "v6e": Chip(918e12, 918e12, 31.25 * GIB, 1640e9, 400e9, ("TPU v6 lite", "TPU v6e")),

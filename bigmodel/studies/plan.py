@@ -43,8 +43,8 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
         raise InputError(f"--tries is {parsed.tries}; it must be at least 1")
     prepare(found)
     # JAX reads its settings when it is imported.
-    from bigmodel.studies.planning import plan
     from bigmodel.studies.plan_search import search
+    from bigmodel.studies.planning import plan
 
     if parsed.search:
         return search(parsed.script, options, found, tries=parsed.tries)

@@ -1,0 +1,126 @@
+import argparse
+import re
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bigmodel.experiment import InputError
+from bigmodel.sharding.chips import CHIPS, find_chip
+from bigmodel.studies.plan import add_options, execute
+
+ROOT = Path(__file__).parent.parent.parent
+GPT = str(ROOT / "experiments" / "gpt.py")
+SCRIPT = """
+from dataclasses import dataclass
+import linear
+from bigmodel.runtime import Settings
+
+@dataclass(frozen=True)
+class Config(Settings):
+    pass
+
+def build(config):
+    return linear.experiment()
+"""
+SEVEN_BILLION = {
+    "layers": "32",
+    "width": "4096",
+    "heads": "32",
+    "activation": "swiglu",
+    "expansion": "3",
+    "dtype": "bfloat16",
+}
+LONG_BATCH = {"batch-size": "64", "context": "2048", "tokenizer": "byte", "test": "0.01"}
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> str:
+    """Softmax regression on batches of 16."""
+    path = tmp_path / "regression.py"
+    path.write_text(SCRIPT)
+    return str(path)
+
+
+@pytest.fixture
+def plan(monkeypatch: pytest.MonkeyPatch):
+    """The command in this process, whose eight devices stand in."""
+    for name in ("JAX_PLATFORMS", "JAX_NUM_CPU_DEVICES", "TF_CPP_MIN_LOG_LEVEL"):
+        monkeypatch.setenv(name, "")
+
+    def run(*arguments: str) -> int:
+        own, options = list(arguments), []
+        if "--" in own:
+            own, options = own[: own.index("--")], own[own.index("--") + 1 :]
+        parser = argparse.ArgumentParser()
+        add_options(parser)
+        return execute(parser.parse_args(own), options)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--topology", "v6:2x2"], r"did you mean v6e\?"),
+        (["--devices", "8", "--", "--mesh.fsdp", "3"], "--mesh.fsdp 3 does not divide"),
+        (["--devices", "3"], "does not divide over the 3 devices"),
+        (["--devices", "8", "--", "--mesh.fdsp", "4"], r"did you mean --mesh.fsdp\?"),
+        (["--devices", "8", "--search"], "name a chip"),
+        (["--devices", "8", "--tries", "0"], "--tries is 0"),
+    ],
+)
+def test_wrong_input_is_one_line(plan, script, arguments: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message) as raised:
+        plan(script, *arguments)
+    assert "\n" not in str(raised.value)
+
+
+def test_what_is_no_script_of_an_experiment_is_refused(plan) -> None:
+    with pytest.raises(InputError, match=r"there is no script nowhere\.py"):
+        plan("nowhere.py", "--devices", "2")
+    with pytest.raises(InputError, match="has no Config and no build"):
+        plan(str(ROOT / "launch.py"), "--devices", "2")
+
+
+def test_a_plan_says_what_it_was_compiled_for_and_whether_it_fits(plan, script, capsys) -> None:
+    assert plan(script, "--topology", "h100:8", "--", "--mesh.fsdp", "8") == 0
+    text = capsys.readouterr().out
+    assert "virtual CPU devices" in text
+    assert "FITS" in text
+    assert "of 80.00 GB are left" in text
+
+
+def test_what_does_not_fit_says_by_how_much_and_gives_status_1(
+    plan, script, capsys, monkeypatch
+) -> None:
+    chip = find_chip("h100")
+    monkeypatch.setitem(CHIPS, "h100", chip._replace(memory=100.0))
+    assert plan(script, "--topology", "h100:8") == 1
+    assert re.search(r"DOES NOT FIT: [\d.]+ MB more than the 0.00 MB", capsys.readouterr().out)
+
+
+def test_a_search_ends_with_the_plan_of_the_best(plan, script, capsys) -> None:
+    assert plan(script, "--topology", "l4:8", "--search", "--tries", "2") == 0
+    *tried, best = capsys.readouterr().out.split("best of 2: ")
+    assert best.splitlines()[0] in tried[0]
+    assert "FITS" in best
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize(("side", "status"), [(8, 0), (2, 1)])
+def test_seven_billion_parameters_are_planned_within_3_minutes_and_4_gb(side, status) -> None:
+    options = [f"--model.{name}={value}" for name, value in SEVEN_BILLION.items()]
+    options += [f"--data.{name}={value}" for name, value in LONG_BATCH.items()]
+    options += ["--model.no-tied", "--model.remat", "--model.scan", f"--mesh.fsdp={side**2}"]
+    command = [sys.executable, str(ROOT / "launch.py"), "plan", GPT]
+    command += ["--topology", f"v5e:{side}x{side}", "--", *options]
+    start = time.monotonic()
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == status, done.stderr
+    assert ("DOES NOT FIT" in done.stdout) == bool(status)
+    assert time.monotonic() - start < 180
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 4e6

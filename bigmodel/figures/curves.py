@@ -10,15 +10,16 @@ from jaxtyping import UInt8
 
 from bigmodel.figures.canvas import blank, pixels
 
-LEFT_OUT = {"step", "time", "seconds", "steps_per_second"}
-
 
 def draw_curves(history: Sequence[dict[str, Any]]) -> UInt8[np.ndarray, "height width 3"]:
-    """One panel for each metric; the splits of a metric share its panel."""
+    """One panel for each metric; the splits of a metric share its panel.
+
+    Names without a split, such as ``seconds``, are no metrics.
+    """
     panels: dict[str, dict[str, list[tuple[int, float]]]] = {}
     for line in history:
         for name, value in line.items():
-            if name not in LEFT_OUT and value is not None:
+            if "/" in name and value is not None:
                 split, _, metric = name.partition("/")
                 panels.setdefault(metric, {}).setdefault(split, []).append((line["step"], value))
     columns = min(3, max(1, len(panels)))

@@ -37,11 +37,14 @@ class Compiled(NamedTuple):
 
     ``step(state, batch, key, index)`` gives the next state, the next index and a
     :class:`Record`. It consumes the state and the index, which stays on the devices.
+    ``trace`` takes the same arguments, or their shapes, and gives what is to be compiled; the
+    first step then does not trace again.
     ``names`` says what each entry of ``Record.finite`` is, once the step has been traced.
     """
 
     init: Callable[[Key], Any]
     step: Callable[[Any, Batch, Key, Array], tuple[Any, Array, Record]]
+    trace: Callable[[Any, Batch, Key, Array], jax.stages.Traced]
     evaluate: Callable[[Any, Batch], Measured]
     place: Callable[[Batch], Batch]
     place_scalar: Callable[[Any], Array]
@@ -97,17 +100,17 @@ def compile_experiment(experiment: Experiment, mesh: Mesh) -> Compiled:
         shapes,
         shardings,
     )
+    jitted = jax.jit(
+        traced_once(on_mesh(step), ("state", "batch", "key", "index")),
+        in_shardings=(shardings, None, whole, whole),
+        out_shardings=(shardings, whole, whole),
+        donate_argnums=(0, 3),
+    )
     ordered = _one_after_another if must_wait_for_steps() else lambda function: function
     return Compiled(
         init=ordered(jax.jit(on_mesh(experiment.init), out_shardings=shardings)),
-        step=ordered(
-            jax.jit(
-                traced_once(on_mesh(step), ("state", "batch", "key", "index")),
-                in_shardings=(shardings, None, whole, whole),
-                out_shardings=(shardings, whole, whole),
-                donate_argnums=(0, 3),
-            )
-        ),
+        step=ordered(jitted),
+        trace=jitted.trace,
         evaluate=ordered(
             jax.jit(
                 traced_once(on_mesh(experiment.eval_step), ("state", "batch")),

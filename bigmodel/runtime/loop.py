@@ -23,6 +23,7 @@ from bigmodel.runtime.processes import fetch, is_first
 from bigmodel.runtime.progress import Reporter
 from bigmodel.runtime.pulse import Pulse
 from bigmodel.runtime.settings import Run
+from bigmodel.runtime.throughput import StepSize, peak_flops, rates, step_size
 
 
 class Plan(NamedTuple):
@@ -88,6 +89,8 @@ class Trainer:
         self.agreement = agreement
         self.pulse = pulse
         self.timer = Timer(0)
+        self.peak: float | None = None
+        self.size: StepSize | None = None
         self._saved: int | None = None
 
     def train(self, state: Any, start: int) -> tuple[Any, int, str | None]:
@@ -111,10 +114,16 @@ class Trainer:
         if self.plan.evaluates(start) and not has_evaluation(history, start):
             evaluated = self._evaluate(state, start)
         ended = self._ended(start) if evaluated else None
+        if ended is None:
+            self.peak = peak_flops(key.devices())
         batches = self._batches(start)
         while ended is None and not self.agreement.reached:
             asked = self.agreement.ask()
-            state, index, record = self.compiled.step(state, next(batches), key, index)
+            batch = next(batches)
+            if self.size is None:
+                traced = self.compiled.trace(state, batch, key, index)
+                self.size = step_size(self.experiment, traced, batch)
+            state, index, record = self.compiled.step(state, batch, key, index)
             step += 1
             if unread is not None:
                 self._read(*unread)
@@ -164,10 +173,17 @@ class Trainer:
             means = jax.device_get(record.metrics)
             values = {f"train/{n}": float(m.total / m.count) for n, m in means.items()}
             speed = self.timer.steps_per_second(step)
-            self.reporter.trained(step, loss=values["train/loss"], steps_per_second=speed)
-            if speed is not None:
-                values["steps_per_second"] = round(speed, 3)
+            speeds = self._speeds(speed)
+            self.reporter.trained(step, loss=values["train/loss"], speeds=speeds)
+            values |= speeds
             self.directory.log(step, values, seconds=self.timer.total)
+
+    def _speeds(self, steps_per_second: float | None) -> dict[str, float]:
+        """How fast the run is, by name; nothing where that is not known yet."""
+        if steps_per_second is None or self.size is None:
+            return {}
+        found = {"steps_per_second": round(steps_per_second, 3)}
+        return found | rates(self.size, steps_per_second=steps_per_second, peak=self.peak)
 
     def _evaluate(self, state: Any, step: int) -> bool:
         """Evaluates and shows; false where a signal says to stop, and a resume then does it."""

@@ -16,6 +16,8 @@ from bigmodel.runtime.errors import naming
 # More metrics than these are shown on a line for each split.
 LINE = 6
 
+STEPS = "steps_per_second"
+
 
 class Reporter:
     """Shows the step, the loss, the speed and the remaining time.
@@ -54,12 +56,11 @@ class Reporter:
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], completed=step)
 
-    def trained(self, step: int, *, loss: float, steps_per_second: float | None) -> None:
-        """Shows the training metrics of a step; the speed where it is known."""
+    def trained(self, step: int, *, loss: float, speeds: Mapping[str, float]) -> None:
+        """Shows the loss of a step and, where they are known, the speeds of the run by name."""
         text = f"loss {loss:.4f}"
-        if steps_per_second is not None:
-            left = (self._total - step) / steps_per_second
-            text += f"  {steps_per_second:.1f} steps/s  {clock(left)} left"
+        if speeds:
+            text += f"  {_speed(speeds)}  {clock((self._total - step) / speeds[STEPS])} left"
         if self._bar is None:
             self.line(f"step {step}/{self._total}  {text}")
         else:
@@ -81,6 +82,25 @@ class Reporter:
             say(text)
         else:
             self._console.print(text, markup=False)
+
+
+def _speed(speeds: Mapping[str, float]) -> str:
+    """``2.4 steps/s  4.92k tokens/s  MFU 38 %``."""
+    shown = [f"{speeds[STEPS]:.1f} steps/s"]
+    for unit in ("tokens", "examples"):
+        if f"{unit}_per_second" in speeds:
+            shown.append(f"{thousands(speeds[f'{unit}_per_second'])} {unit}/s")
+    if "mfu" in speeds:
+        shown.append(f"MFU {speeds['mfu']:.0%}")
+    return "  ".join(shown)
+
+
+def thousands(number: float) -> str:
+    """Three digits and a power of a thousand: ``4.92k``, ``1.3M``."""
+    for power, letter in ((9, "G"), (6, "M"), (3, "k")):
+        if number >= 10**power:
+            return f"{number / 10**power:.3g}{letter}"
+    return f"{number:.3g}"
 
 
 def say(text: str) -> None:

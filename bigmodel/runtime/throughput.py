@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Collection
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from bigmodel.experiment import Batch
+from bigmodel.experiment import Batch, Experiment
+from bigmodel.runtime.flops import count_work
 from bigmodel.sharding.chips import chip_of_kind
 
 SIDE = 1024
@@ -17,11 +19,25 @@ TRIES = 3
 
 
 class StepSize(NamedTuple):
-    """What one step is: so many ``units`` of a ``unit``, and FLOPs of the model."""
+    """What one step is, on all devices: so many ``units`` of a ``unit``, FLOPs of the model."""
 
     unit: str
     units: int
     flops: float
+
+
+def step_size(experiment: Experiment, traced: jax.stages.Traced, batch: Batch) -> StepSize:
+    """The size of a step; its FLOPs are counted where the experiment does not tell them.
+
+    Args:
+        experiment: what is trained.
+        traced: the step, before it is compiled.
+        batch: the batch of a step on all devices, or its shapes.
+    """
+    flops = experiment.flops
+    if flops is None:
+        flops = count_work(traced.jaxpr).model_flops
+    return StepSize(*batch_size(batch), flops)
 
 
 def batch_size(batch: Batch) -> tuple[str, int]:
@@ -31,7 +47,7 @@ def batch_size(batch: Batch) -> tuple[str, int]:
     return "examples", next(iter(batch.values())).shape[0]
 
 
-def speed(step: StepSize, *, steps_per_second: float, peak: float | None) -> dict[str, float]:
+def rates(step: StepSize, *, steps_per_second: float, peak: float | None) -> dict[str, float]:
     """The figures of a run that makes so many steps in a second.
 
     Args:
@@ -52,17 +68,18 @@ def speed(step: StepSize, *, steps_per_second: float, peak: float | None) -> dic
     return {name: float(f"{value:.4g}") for name, value in found.items()}
 
 
-def peak_flops(device: jax.Device, devices: int) -> float | None:
-    """FLOP/s of matrix products that so many devices of a kind reach at their best.
+def peak_flops(devices: Collection[jax.Device]) -> float | None:
+    """FLOP/s of matrix products that devices of one kind reach together at their best.
 
     For an accelerator what its maker states for bfloat16, None where it is not in the table.
     Devices on a CPU share its cores, so there it is what one product of this process reaches,
     for each process.
     """
+    device = next(iter(devices))
     if device.platform == "cpu":
         return measured_product() * jax.process_count()
     chip = chip_of_kind(device.device_kind)
-    return None if chip is None else chip.bfloat16 * devices
+    return None if chip is None else chip.bfloat16 * len(devices)
 
 
 def measured_product() -> float:

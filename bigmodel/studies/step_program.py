@@ -84,7 +84,7 @@ def compile_step(
     whole = replicated(mesh)
     key = jax.eval_shape(lambda: jax.random.key(0))
     batch = _batch(experiment, mesh)
-    traced = compiled.step.trace(  # type: ignore[attr-defined]
+    traced = compiled.trace(
         compiled.state,
         batch,
         jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=whole),

@@ -28,7 +28,7 @@ from bigmodel.runtime.files import write_atomically, write_json
 from bigmodel.runtime.history import History, read_metrics
 
 CONFIG, MANIFEST, METRICS, SUMMARY = "config.json", "manifest.json", "metrics.jsonl", "summary.json"
-LAYOUT_FIELDS = ("mesh", "run.dir")
+LAYOUT_FIELDS = ("mesh", "run.dir", "run.profile")
 """Parts of a config that say where a run happens, not what comes out."""
 FLUSH_SECONDS = 5.0
 """How far what TensorBoard shows may be behind ``metrics.jsonl``."""
@@ -57,6 +57,11 @@ class RunDirectory:
     def logs(self) -> Path:
         """Where processes other than the first print to."""
         return self.path / "logs"
+
+    @property
+    def profile(self) -> Path:
+        """Where a trace of some steps is recorded."""
+        return self.path / "profile"
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """The content of a JSON file of the run, None where there is none.

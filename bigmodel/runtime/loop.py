@@ -20,6 +20,7 @@ from bigmodel.runtime.errors import NotFiniteError
 from bigmodel.runtime.evaluation import evaluate
 from bigmodel.runtime.history import best_step, has_evaluation
 from bigmodel.runtime.processes import fetch, is_first
+from bigmodel.runtime.profile import Profile
 from bigmodel.runtime.progress import Reporter
 from bigmodel.runtime.pulse import Pulse
 from bigmodel.runtime.settings import Run
@@ -117,13 +118,17 @@ class Trainer:
         if ended is None:
             self.peak = peak_flops(key.devices())
         batches = self._batches(start)
+        steps = self.run.profiled_steps() if is_first() else range(0)
+        profile = Profile(steps, self.directory.profile)
         while ended is None and not self.agreement.reached:
             asked = self.agreement.ask()
             batch = next(batches)
             if self.size is None:
                 traced = self.compiled.trace(state, batch, key, index)
                 self.size = step_size(self.experiment, traced, batch)
-            state, index, record = self.compiled.step(state, batch, key, index)
+            with profile.around(step, state):
+                state, index, record = self.compiled.step(state, batch, key, index)
+            profile.after(step, state)
             step += 1
             if unread is not None:
                 self._read(*unread)
@@ -136,6 +141,7 @@ class Trainer:
                 ended = self._ended(step) if evaluated else None
                 if self.plan.saves(step) or ended or self._is_best(step):
                     self._save(state, step)
+        profile.close()
         if unread is not None:
             self._read(*unread)
         if step > 0 and step != self._saved:

@@ -29,7 +29,7 @@ from bigmodel.runtime.directory import MANIFEST, SUMMARY, RunDirectory
 from bigmodel.runtime.evaluation import metric_names
 from bigmodel.runtime.loop import Trainer, check_best, init_key
 from bigmodel.runtime.manifest import changes, identity, manifest
-from bigmodel.runtime.memory import check_fits
+from bigmodel.runtime.memory import TooLargeError, check_fits, plan_command
 from bigmodel.runtime.processes import (
     agree_on,
     check_all_work,
@@ -70,11 +70,12 @@ def main(
     script = Path(inspect.getfile(build)).resolve()
     stop = StopRequest()
     shared = False
+    options = sys.argv[1:] if arguments is None else arguments
     try:
         with stop:
             config = parse(
                 default,
-                sys.argv[1:] if arguments is None else arguments,
+                options,
                 description=inspect.getdoc(inspect.getmodule(build)) or script.stem,
             )
             place = find_place()
@@ -93,7 +94,8 @@ def main(
             else:
                 status = run(config)
     except InputError as error:
-        status = _fail(errors.BAD_INPUT, str(error))
+        needs = _needs(script, options) if isinstance(error, TooLargeError) else ""
+        status = _fail(errors.BAD_INPUT, f"{error}{needs}")
     except errors.NotFiniteError as error:
         status = _fail(errors.NOT_FINITE, str(error))
     except (errors.StorageError, errors.JoinError) as error:
@@ -105,7 +107,8 @@ def main(
     except jax.errors.JaxRuntimeError as error:
         reason = str(error).splitlines()[0]
         if "RESOURCE_EXHAUSTED" in reason:
-            status = _fail(errors.FAILED, f"out of memory: {reason}")
+            needs = _needs(script, options)
+            status = _fail(errors.FAILED, f"out of memory: {reason}{needs}")
         elif is_peer_lost(reason):
             status = _fail(errors.LOST, f"another process is gone: {reason}")
         elif shared:
@@ -123,6 +126,10 @@ def main(
         sys.stdout.flush()
         os._exit(status)
     sys.exit(status)
+
+
+def _needs(script: Path, options: Sequence[str]) -> str:
+    return f"; to see what it needs: {plan_command(script, options)}"
 
 
 def _stopped(number: int | None, *, shared: bool) -> int:
@@ -255,11 +262,12 @@ def directory_of(config: Settings, script: Path) -> Path:
     """The run directory that was asked for, or ``runs/<name>-<digest>``.
 
     The digest is a function of what the run computes, not of where. So the same command
-    finds its run again, under another mesh too.
+    finds its run again, also under another mesh or with a profile.
     """
     if config.run.dir:
         return Path(config.run.dir)
     computed = {key: value for key, value in to_json(config).items() if key != "mesh"}
+    del computed["run"]["profile"]
     text = json.dumps(computed, sort_keys=True)
     return Path("runs") / f"{script.stem}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 

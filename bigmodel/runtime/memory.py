@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
 
 from bigmodel.experiment import InputError, PyTree
+from bigmodel.sharding.chips import name_of_kind
 from bigmodel.tree import named_leaves
 
 
+class TooLargeError(InputError):
+    """What is to be trained does not fit the memory."""
+
+
+def plan_command(script: Path, options: Sequence[str]) -> str:
+    """The command that says what a run needs on as many devices as there are."""
+    kind = name_of_kind(jax.devices()[0].device_kind)
+    chip = "" if kind is None else f" --chip {kind}"
+    words = f" -- {shlex.join(options)}" if options else ""
+    devices = jax.device_count()
+    return f"python launch.py plan {_short(script)} --devices {devices}{chip}{words}"
+
+
+def _short(path: Path) -> Path:
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
 def check_fits(state: PyTree) -> None:
-    """Raises InputError where parameters and optimizer state alone exceed the memory.
+    """Raises TooLargeError where parameters and optimizer state alone exceed the memory.
 
     Args:
         state: ``jax.ShapeDtypeStruct`` leaves with their shardings.
@@ -30,7 +52,7 @@ def check_fits(state: PyTree) -> None:
         where = "this machine"
     if limit is not None and needed > limit:
         name, largest = max(leaves.items(), key=lambda item: _bytes_per_device(item[1]))
-        raise InputError(
+        raise TooLargeError(
             f"parameters and optimizer state need {needed / 1e9:.1f} GB and {where} has "
             f"{limit / 1e9:.1f} GB; the largest is {name} {list(largest.shape)}: "
             "make the model smaller, or shard it by --mesh.fsdp"

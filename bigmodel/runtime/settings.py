@@ -38,6 +38,8 @@ class Run:
     """whether the best value of that metric is the largest one"""
     patience: int | None = None
     """evaluations without a better value after which the run stops early"""
+    profile: str = ""
+    """steps START:STOP to record in profile/, for TensorBoard's profiler and Perfetto"""
 
     def __post_init__(self) -> None:
         """Raises InputError for a duration that is not positive."""
@@ -54,6 +56,22 @@ class Run:
             value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):
                 raise InputError(f"{name.replace('_', '-')} is {value}; it must be positive")
+        self.profiled_steps()
+
+    def profiled_steps(self) -> range:
+        """The steps to record, counted from 0; none without the option.
+
+        Raises:
+            InputError: where it does not say START:STOP.
+        """
+        first, colon, end = self.profile.partition(":")
+        if not self.profile:
+            return range(0)
+        if not (colon and first.isdecimal() and end.isdecimal() and int(first) < int(end)):
+            raise InputError(f"profile is {self.profile}; write it as START:STOP, such as 10:13")
+        if self.epochs is None and int(first) >= self.steps:
+            raise InputError(f"profile is {self.profile}, and the run has {self.steps} steps")
+        return range(int(first), int(end))
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """The length of the run in steps."""

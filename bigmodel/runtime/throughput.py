@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from bigmodel.experiment import Batch, Experiment
 from bigmodel.runtime.flops import count_work
-from bigmodel.sharding.chips import chip_of_kind
+from bigmodel.sharding.chips import CHIPS, name_of_kind
 
 SIDE = 1024
 TRIES = 3
@@ -78,8 +78,8 @@ def peak_flops(devices: Collection[jax.Device]) -> float | None:
     device = next(iter(devices))
     if device.platform == "cpu":
         return measured_product() * jax.process_count()
-    chip = chip_of_kind(device.device_kind)
-    return None if chip is None else chip.bfloat16 * len(devices)
+    name = name_of_kind(device.device_kind)
+    return None if name is None else CHIPS[name].bfloat16 * len(devices)
 
 
 def measured_product() -> float:

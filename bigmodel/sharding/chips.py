@@ -61,10 +61,10 @@ def find_chip(name: str) -> Chip:
     return CHIPS[name]
 
 
-def chip_of_kind(kind: str) -> Chip | None:
-    """The chip that JAX calls so (``device_kind``); None for an unknown one or a CPU.
+def name_of_kind(kind: str) -> str | None:
+    """The name of the chip that JAX calls so (``device_kind``); None for one that is not here.
 
     The longest part that fits decides: an ``NVIDIA L40S`` is no L4.
     """
-    fitting = [(len(part), chip) for chip in CHIPS.values() for part in chip.kinds if part in kind]
-    return max(fitting, key=lambda found: found[0])[1] if fitting else None
+    fitting = {part: name for name, chip in CHIPS.items() for part in chip.kinds if part in kind}
+    return fitting[max(fitting, key=len)] if fitting else None

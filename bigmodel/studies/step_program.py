@@ -84,12 +84,11 @@ def compile_step(
     whole = replicated(mesh)
     key = jax.eval_shape(lambda: jax.random.key(0))
     batch = _batch(experiment, mesh)
-    traced = compiled.trace(
-        compiled.state,
-        batch,
+    scalars: Sequence[Any] = (
         jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=whole),
         jax.ShapeDtypeStruct((), np.int32, sharding=whole),
     )
+    traced = compiled.trace(compiled.state, batch, *scalars)
     work = count_work(traced.jaxpr)
     lowered = traced.lower(lowering_platforms=(platform,))
     state = compiled.state

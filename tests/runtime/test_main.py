@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import jax
 import linear
 import numpy as np
 import pytest
@@ -239,3 +240,29 @@ def test_unreadable_metrics_are_named(tmp_path: Path) -> None:
     (tmp_path / "a" / "metrics.jsonl").write_text("not json\n")
     with pytest.raises(StorageError, match=r"metrics\.jsonl"):
         linear.run(tmp_path / "a", steps=2)
+
+
+def test_what_does_not_fit_names_the_command_that_plans_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sysconf", lambda _: 1)
+    assert status("--mesh.fsdp=2") == 2
+    error = capsys.readouterr().err
+    options = " ".join([*SMALL, "--mesh.fsdp=2"])
+    assert error.endswith(f"python launch.py plan {__file__} --devices 8 -- {options}\n")
+    assert error.count("\n") == 1
+    assert not contents(Path("."))
+
+
+def test_a_run_that_runs_out_of_memory_names_the_command_that_plans_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def exhausted(_: Config) -> Experiment:
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 7 bytes.")
+
+    with pytest.raises(SystemExit, match="1"):
+        main(exhausted, Config(), SMALL)
+    error = capsys.readouterr().err
+    assert error.startswith("error: out of memory: RESOURCE_EXHAUSTED")
+    assert "python launch.py plan" in error
+    assert error.count("\n") == 1

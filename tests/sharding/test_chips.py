@@ -1,7 +1,7 @@
 import pytest
 
 from bigmodel.experiment import InputError
-from bigmodel.sharding.chips import CHIPS, chip_of_kind, find_chip
+from bigmodel.sharding.chips import CHIPS, find_chip, name_of_kind
 
 
 @pytest.mark.parametrize(
@@ -19,12 +19,12 @@ from bigmodel.sharding.chips import CHIPS, chip_of_kind, find_chip
     ],
 )
 def test_the_chip_of_a_device_is_found(kind: str, name: str) -> None:
-    assert chip_of_kind(kind) is CHIPS[name]
+    assert name_of_kind(kind) == name
 
 
 def test_a_cpu_and_an_unknown_device_are_no_chip() -> None:
-    assert chip_of_kind("cpu") is None
-    assert chip_of_kind("Quadro K620") is None
+    assert name_of_kind("cpu") is None
+    assert name_of_kind("Quadro K620") is None
 
 
 def test_an_unknown_chip_is_refused_and_the_nearest_named() -> None:

@@ -100,7 +100,7 @@ def climb(
     while better:
         better = False
         for choice in neighbours(here, devices, fitting=best is not None and best > 0):
-            if choice in seen:
+            if choice in seen or any(is_more(choice, other) for other, value in found if value < 0):
                 continue
             if len(seen) == tries:
                 return found
@@ -109,6 +109,15 @@ def climb(
                 here, best, better = choice, value, True
                 break
     return found
+
+
+def is_more(choice: Choice, other: Choice) -> bool:
+    """Whether a choice differs from another by a larger batch alone."""
+    size, least = choice.get("data.batch_size", 0), other.get("data.batch_size", 0)
+    return bool(size > least) and {**choice, "data.batch_size": least} == {
+        "data.batch_size": least,
+        **other,
+    }
 
 
 def neighbours(choice: Choice, devices: int, *, fitting: bool) -> Iterator[Choice]:
@@ -122,7 +131,8 @@ def neighbours(choice: Choice, devices: int, *, fitting: bool) -> Iterator[Choic
     larger: list[Choice] = [] if size is None else [{"data.batch_size": 2 * size}]
     smaller: list[Choice] = [] if size in (None, 1) else [{"data.batch_size": size // 2}]
     other: list[Choice] = [] if remat is None else [{"model.remat": not remat}]
-    wider = [{"mesh.fsdp": n} for n in (devices // tensor, 2 * fsdp) if n > fsdp]
+    most = devices // tensor
+    wider = [{"mesh.fsdp": n} for n in (most, 2 * fsdp) if fsdp < n <= most]
     narrower = [{"mesh.fsdp": fsdp // 2}] if fsdp > 1 else []
     split: list[Choice] = []
     if "mesh.tensor" in choice and 2 * tensor <= devices:

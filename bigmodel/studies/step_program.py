@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from bigmodel.experiment import Experiment, PyTree
+from bigmodel.experiment import Experiment, InputError, PyTree
 from bigmodel.runtime.compilation import compile_experiment
 from bigmodel.runtime.flops import Work, count_work
 from bigmodel.runtime.throughput import batch_size
@@ -79,6 +79,9 @@ def compile_step(
         mesh: of devices that may be mere descriptions.
         platform: what to compile for: ``tpu`` or ``cpu``.
         options: of the compiler.
+
+    Raises:
+        InputError: where the mesh does not fit, or the compiler has no way to do it.
     """
     compiled = compile_experiment(experiment, mesh)
     whole = replicated(mesh)
@@ -99,7 +102,9 @@ def compile_step(
     except jax.errors.JaxRuntimeError as error:
         temporaries = _wanted(str(error), arguments)
         if temporaries is None:
-            raise
+            axes = " ".join(f"{axis}={size}" for axis, size in mesh.shape.items())
+            reason = str(error).splitlines()[0]
+            raise InputError(f"the compiler refuses the mesh {axes}: {reason}") from None
         exchanges, other, code = None, arguments - parameters - optimizer, 0
     else:
         found = program.memory_analysis()

@@ -95,6 +95,9 @@ def prepare(found: Target) -> None:
         # Not to ask a cloud's metadata server for a TPU that is not here.
         os.environ["TPU_SKIP_MDS_QUERY"] = "1"
         os.environ["TPU_WORKER_HOSTNAMES"] = "localhost"
+        os.environ["TPU_ACCELERATOR_TYPE"] = "v5litepod-4"
+        # Several plans may be made at a time, as no TPU is used.
+        os.environ["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "1"
 
 
 def devices_of(found: Target) -> Sequence[jax.Device]:

@@ -47,6 +47,18 @@ def test_it_climbs_to_the_best_that_fits() -> None:
     assert choice["mesh.fsdp"] == best[1]
 
 
+def test_what_does_not_fit_is_not_tried_with_a_larger_batch() -> None:
+    tried: list[tuple[bool, int]] = []
+
+    def score(choice) -> float:
+        tried.append((choice["model.remat"], choice["data.batch_size"]))
+        fits = choice["model.remat"] and choice["data.batch_size"] <= 512
+        return choice["data.batch_size"] if fits else -1
+
+    climb({**FIRST, "model.remat": True}, 1, score, tries=100)
+    assert tried == [(True, 64), (False, 64), (True, 128), (True, 256), (True, 512), (True, 1024)]
+
+
 @pytest.mark.parametrize("tries", [1, 4])
 def test_it_tries_no_choice_twice_and_no_more_than_told(tries) -> None:
     tried = []

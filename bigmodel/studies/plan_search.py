@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from bigmodel.experiment import InputError
 from bigmodel.runtime.progress import say
 from bigmodel.sharding.chips import Chip
+from bigmodel.studies.choice import Choice, as_options, first_choice
 from bigmodel.studies.plan_table import table
-from bigmodel.studies.planning import axes_of, compile_config, fits, read
+from bigmodel.studies.planning import compile_choice, fits, read
 from bigmodel.studies.step_program import Program
 from bigmodel.studies.step_time import step_time
-from bigmodel.studies.target import Target, devices_of
-
-Choice: TypeAlias = Mapping[str, Any]
-"""Values of options, by their paths in a config: ``mesh.fsdp``, ``data.batch_size``."""
+from bigmodel.studies.target import Target
 
 Score: TypeAlias = float
 """Examples or tokens a second where it fits; else how many bytes it lacks, negative."""
@@ -35,34 +32,26 @@ def search(script: Path, options: Sequence[str], target: Target, *, tries: int) 
     chip = target.chip
     if chip is None:
         raise InputError("--search needs to know what fits; name a chip by --topology or --chip")
-    planned = read(script, options)
-    devices = devices_of(target)
-
-    def program(choice: Choice, *, quick: bool) -> Program | None:
-        try:
-            changed = planned._replace(config=with_choice(planned.config, choice))
-            return compile_config(changed, target, devices, quick=quick)
-        except InputError as error:
-            say(f"{as_options(choice)}: {error}")
-            return None
 
     def score(choice: Choice) -> Score | None:
-        found = program(choice, quick=True)
-        if found is None:
+        try:
+            found = compile_choice(script, options, choice, target, quick=True)
+        except InputError as error:
+            say(f"{as_options(choice)}: {error}")
             return None
         value = score_of(found, chip, target.devices)
         speed = f"{value:,.0f} {found.unit}/s" if value > 0 else "does not fit"
         say(f"{as_options(choice)}: {found.memory.total / 1e9:.2f} GB, {speed}")
         return value
 
-    scores = climb(first_choice(planned.config, target.devices), target.devices, score, tries=tries)
+    first = first_choice(read(script, options).config, target.devices)
+    scores = climb(first, target.devices, score, tries=tries)
     fitting = sorted((one for one in scores if one[1] > 0), key=lambda one: -one[1])
     for choice, _ in fitting:
-        best = program(choice, quick=False)
-        if best is not None and fits(best, target):
-            axes = axes_of(with_choice(planned.config, choice), devices)
+        best = compile_choice(script, options, choice, target)
+        if fits(best, target):
             say(f"\nbest of {len(scores)}: {as_options(choice)}\n")
-            say(table(script, axes, target, best))
+            say(table(script, target, best))
             return 0
     say(f"\nnone of {len(scores)} fits {target.name}; use more devices or a smaller model")
     return 1
@@ -145,38 +134,3 @@ def neighbours(choice: Choice, devices: int, *, fitting: bool) -> Iterator[Choic
         order = [*wider, *([] if remat else other), *smaller, *split]
     for change in order:
         yield {**choice, **change}
-
-
-def first_choice(config: Any, devices: int) -> Choice:
-    """The values of a config itself, of those options that it has."""
-    choice: dict[str, Any] = {"mesh.data": None, "mesh.fsdp": min(config.mesh.fsdp, devices)}
-    for path in ("mesh.tensor", "data.batch_size", "model.remat"):
-        part, _, name = path.partition(".")
-        if hasattr(getattr(config, part, None), name):
-            choice[path] = getattr(getattr(config, part), name)
-    return choice
-
-
-def with_choice(config: Any, choice: Choice) -> Any:
-    """The config with the values of a choice.
-
-    Raises:
-        InputError: where they do not go with its other options.
-    """
-    for path, value in choice.items():
-        part, _, name = path.partition(".")
-        changed = dataclasses.replace(getattr(config, part), **{name: value})
-        config = dataclasses.replace(config, **{part: changed})
-    return config
-
-
-def as_options(choice: Choice) -> str:
-    """A choice as a user types it."""
-    words = []
-    for path, value in choice.items():
-        part, _, name = path.replace("_", "-").partition(".")
-        if isinstance(value, bool):
-            words.append(f"--{part}.{'' if value else 'no-'}{name}")
-        elif value is not None:
-            words.append(f"--{part}.{name} {value}")
-    return " ".join(words)

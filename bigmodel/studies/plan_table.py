@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -20,21 +20,19 @@ STAND_IN = (
 )
 
 
-def table(script: Path, mesh: Mapping[str, int], target: Target, program: Program) -> str:
+def table(script: Path, target: Target, program: Program) -> str:
     """All that a plan says of one program.
 
     Args:
         script: the experiment's.
-        mesh: the sizes of the axes.
         target: what it was compiled for.
         program: the compiled step.
     """
-    return "\n".join(_lines(script, mesh, target, program))
+    return "\n".join(_lines(script, target, program))
 
 
-def _lines(
-    script: Path, mesh: Mapping[str, int], target: Target, program: Program
-) -> Iterator[str]:
+def _lines(script: Path, target: Target, program: Program) -> Iterator[str]:
+    mesh = program.mesh
     devices = math.prod(mesh.values())
     axes = " ".join(f"{axis}={size}" for axis, size in mesh.items())
     yield f"{script} on {target.name}, mesh {axes}"

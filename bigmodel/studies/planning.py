@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-
-from bigmodel.experiment import Experiment
+from bigmodel.experiment import Experiment, InputError
 from bigmodel.runtime.command_line import parse
 from bigmodel.runtime.cross_validation import has_folds
 from bigmodel.runtime.progress import say
 from bigmodel.script import load_script
 from bigmodel.sharding.mesh import make_mesh
+from bigmodel.studies.apart import DiedError, apart
+from bigmodel.studies.choice import Choice, as_options, with_choice
 from bigmodel.studies.plan_table import table
 from bigmodel.studies.step_program import Program, compile_step
 from bigmodel.studies.target import Target, devices_of
@@ -28,6 +28,19 @@ class Planned(NamedTuple):
 
     build: Callable[[Any], Experiment]
     config: Any
+
+
+def plan(script: Path, options: Sequence[str], target: Target) -> int:
+    """Prints the plan of one config; 0 where it fits or no chip is known, else 1."""
+    read(script, options)
+    program = compile_choice(script, options, {}, target)
+    say(table(script, target, program))
+    return 0 if fits(program, target) else 1
+
+
+def fits(program: Program, target: Target) -> bool:
+    """Whether the step fits the memory of the chip; any does where the chip is not known."""
+    return target.chip is None or program.memory.total <= target.chip.memory
 
 
 def read(script: Path, options: Sequence[str]) -> Planned:
@@ -43,40 +56,37 @@ def read(script: Path, options: Sequence[str]) -> Planned:
     return Planned(module.build, config)
 
 
-def axes_of(config: Any, devices: Sequence[jax.Device]) -> dict[str, int]:
-    """The sizes of the axes of a config's mesh."""
-    return dict(make_mesh(config.mesh, devices).shape)
-
-
-def compile_config(
-    planned: Planned, target: Target, devices: Sequence[jax.Device], *, quick: bool = False
+def compile_choice(
+    script: Path, options: Sequence[str], choice: Choice, target: Target, *, quick: bool = False
 ) -> Program:
-    """The step of a config on a target's devices.
+    """The step of a config in which some values are others, on a target's devices.
+
+    The compiler of TPUs, which aborts where it knows no way, has a process of its own.
 
     Args:
-        planned: the experiment and its config.
+        script: the experiment's.
+        options: of the experiment.
+        choice: the other values.
         target: what to compile for.
-        devices: its devices.
         quick: let the compiler of TPUs take a quarter of the time, for a slower program.
 
     Raises:
-        InputError: where the mesh does not fit the devices or the batch.
+        InputError: where the mesh does not fit the devices or the batch, or the compiler fails.
     """
-    mesh = make_mesh(planned.config.mesh, devices)
-    options = QUICK if quick and target.tpu else {}
-    platform = "tpu" if target.tpu else "cpu"
-    return compile_step(planned.build(planned.config), mesh, platform=platform, options=options)
+    if not target.tpu:
+        return _compile(script, options, choice, target, quick)
+    try:
+        return apart(_compile, script, options, choice, target, quick)
+    except DiedError:
+        wanted = as_options(choice) or "this mesh"
+        raise InputError(f"the compiler of {target.tpu} aborts for {wanted}; use another") from None
 
 
-def plan(script: Path, options: Sequence[str], target: Target) -> int:
-    """Prints the plan of one config; 0 where it fits or no chip is known, else 1."""
+def _compile(
+    script: Path, options: Sequence[str], choice: Choice, target: Target, quick: bool
+) -> Program:
     planned = read(script, options)
-    devices = devices_of(target)
-    program = compile_config(planned, target, devices)
-    say(table(script, axes_of(planned.config, devices), target, program))
-    return 0 if fits(program, target) else 1
-
-
-def fits(program: Program, target: Target) -> bool:
-    """Whether the step fits the memory of the chip; any does where the chip is not known."""
-    return target.chip is None or program.memory.total <= target.chip.memory
+    config = with_choice(planned.config, choice)
+    mesh = make_mesh(config.mesh, devices_of(target))
+    platform, effort = ("tpu", QUICK if quick else {}) if target.tpu else ("cpu", {})
+    return compile_step(planned.build(config), mesh, platform=platform, options=effort)

@@ -51,13 +51,14 @@ class Memory(NamedTuple):
 
 
 class Program(NamedTuple):
-    """A compiled step.
+    """A compiled step, on a ``mesh`` of axes of these sizes.
 
     ``parameters`` is their number, ``units`` that of the ``unit`` of a batch, ``flops``
     are the model's. ``exchanges`` is None where the program is too large for the compiler to
     finish it.
     """
 
+    mesh: Mapping[str, int]
     parameters: int
     memory: Memory
     unit: str
@@ -117,7 +118,7 @@ def compile_step(
     memory = Memory(parameters, optimizer, gradients, temporaries - gradients, other, code)
     count = sum(leaf.size for leaf in named_leaves(state.params).values())
     flops = work.model_flops if experiment.flops is None else experiment.flops
-    return Program(count, memory, *batch_size(batch), work, flops, exchanges)
+    return Program(dict(mesh.shape), count, memory, *batch_size(batch), work, flops, exchanges)
 
 
 def _batch(experiment: Experiment, mesh: Mesh) -> dict[str, Any]:

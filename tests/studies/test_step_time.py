@@ -14,6 +14,7 @@ CHIP = Chip(
 )
 EXCHANGE = Collective("all-gather", 40, (0, 1, 2, 3), 2)
 PROGRAM = Program(
+    mesh={"data": 4},
     parameters=1,
     memory=Memory(30, 20, 30, 0, 0, 0),
     unit="tokens",

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from bigmodel.experiment import InputError
 from bigmodel.launching import kubernetes, slurm
-from bigmodel.launching.commands import add_script, check_script
 from bigmodel.launching.job import Job, check_positive, default_name
+from bigmodel.script import add_script, check_script
 
 SBATCH = ("partition", "account", "qos", "constraint", "exclude")
 """Options that sbatch has under the same name."""

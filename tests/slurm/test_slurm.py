@@ -16,7 +16,9 @@ pytestmark = [
     pytest.mark.xdist_group("slurm"),
 ]
 CNN = next(script for script in SCRIPTS if script.stem == "cnn")
-STEPS = 300
+STEPS = 200
+LONG = 1200.0
+"""Seconds after which a training hangs, on however busy a machine."""
 PREEMPTING = ("sbatch", "-p", "high", "-N2", "-o", "/dev/null", "--wrap=:")
 NODES = ("--nodes", "2", "--name", "job")
 
@@ -164,18 +166,18 @@ def test_a_training_on_two_nodes_stopped_in_every_way_ends_with_the_same_bits(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     whole = train(cluster, tmp_path, "whole")
-    cluster.wait_for_state(whole, "COMPLETED", 300)
+    cluster.wait_for_state(whole, "COMPLETED", LONG)
     cut = train(cluster, tmp_path, "cut")
     for way in (("scancel", "--signal=TERM", cut), ("scontrol", "requeue", cut), PREEMPTING):
         cluster.wait_for_state(cut, "RUNNING")
         before = lines(tmp_path, "cut")
-        cluster.wait_for(lambda before=before: lines(tmp_path, "cut") > before, 200)
+        cluster.wait_for(lambda before=before: lines(tmp_path, "cut") > before, LONG)
         cluster.run(*way)
-        cluster.wait_for_state(cut, "PENDING", 200)
+        cluster.wait_for_state(cut, "PENDING", LONG)
     cluster.wait_for_state(cut, "RUNNING")
     cluster.wait_for(lambda: process_of(cut, rank=1) is not None)
     os.kill(process_of(cut, rank=1) or 0, signal.SIGKILL)
-    cluster.wait_for_state(cut, "COMPLETED", 300)
+    cluster.wait_for_state(cut, "COMPLETED", LONG)
     log = (tmp_path / "slurm" / f"cut-{cut}.log").read_text()
     assert log.count("status 137; again from the last checkpoint, tries left: 3") == 1
     assert cluster.field(cut, "Restarts") == "3"
@@ -190,10 +192,10 @@ def test_a_training_of_one_process_that_is_stopped_goes_on(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     job = train(cluster, tmp_path, "alone", "--nodes", "1")
-    cluster.wait_for(lambda: lines(tmp_path, "alone") > 0, 200)
+    cluster.wait_for(lambda: lines(tmp_path, "alone") > 0, LONG)
     cluster.run("scancel", "--signal=TERM", job)
-    cluster.wait_for_state(job, "PENDING", 200)
-    cluster.wait_for_state(job, "COMPLETED", 300)
+    cluster.wait_for_state(job, "PENDING", LONG)
+    cluster.wait_for_state(job, "COMPLETED", LONG)
     assert summary(tmp_path / "runs" / "alone")["step"] == STEPS
 
 

@@ -2,7 +2,7 @@ r"""Residual network for classes of images (He et al., 2016).
 
     python experiments/resnet.py   # digits: 0.7 min on 2 shared cores, 98.6 % test accuracy
 
-Fashion-MNIST by 14 layers, 174,970 parameters:
+Fashion-MNIST by 14 layers, 174,970 parameters, 35 min on 2 shared cores, 94.1 %:
 
     python launch.py run experiments/resnet.py --devices 2 -- --data.name fashion_mnist \
         --data.flip --data.shift 1 --data.validation 0.05 --model.depth 14 \

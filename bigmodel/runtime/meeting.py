@@ -23,6 +23,9 @@ from bigmodel.runtime.errors import JoinError
 LONGEST = 1 << 24
 """Bytes of the longest message; a longer one is not from a process of this run."""
 
+LATE = 2.0
+"""Seconds in which others may still come and hear of a problem."""
+
 
 def meet(address: str, *, rank: int, count: int, facts: Mapping[str, Any], seconds: float) -> None:
     """Returns when all processes are there and are about to do the same.
@@ -60,7 +63,7 @@ def _receive_all(
     problem: Exception | None = None
     with contextlib.ExitStack() as opened:
         server = opened.enter_context(_listen(port))
-        while len(present) < count - 1 and problem is None:
+        while len(present) < count - 1:
             server.settimeout(max(deadline - time.monotonic(), 0.01))
             try:
                 visitor = opened.enter_context(server.accept()[0])
@@ -70,12 +73,13 @@ def _receive_all(
                 theirs = {"processes": message["count"], **message["facts"]}
             except (OSError, ValueError, KeyError, TypeError):
                 # A stranger, or nobody in time.
-                if time.monotonic() > deadline:
-                    missing = _ranks(sorted({*range(1, count)} - {*present}))
-                    problem = JoinError(
-                        f"{missing} of {count} did not come to {address} in {seconds:g} s"
-                    )
-                continue
+                if time.monotonic() < deadline:
+                    continue
+                missing = _ranks(sorted({*range(1, count)} - {*present}))
+                problem = problem or JoinError(
+                    f"{missing} of {count} did not come to {address} in {seconds:g} s"
+                )
+                break
             differing = list(differences(theirs, {"processes": count, **facts}).values())
             if differing:
                 problem = InputError(
@@ -85,6 +89,9 @@ def _receive_all(
             elif rank in present or not 0 < rank < count:
                 problem = InputError(f"a second process came to {address} as rank {rank}")
             present[rank] = visitor
+            if problem is not None:
+                # The others are told as well, if they come now.
+                deadline = min(deadline, time.monotonic() + LATE)
         for visitor in present.values():
             with contextlib.suppress(OSError):
                 _write(visitor, {"error": None if problem is None else str(problem)})

@@ -10,10 +10,12 @@ and a Bernoulli variable for each pixel between 0 and 1.
     python experiments/autoencoder.py --kind plain   # error of a pixel 0.0058, of PCA 0.0113
     python experiments/autoencoder.py --kind plain --model.latents 2    # 0.034, PCA 0.053
 
-Fashion-MNIST:
+Fashion-MNIST, 2.2 min each on 2 shared cores: variational, 242.0 nats; plain, 0.0096, PCA 0.0204:
 
-    python experiments/autoencoder.py --data.name fashion_mnist --data.validation 0.05 \
-        --model.latents 20 --optimizer.ema 0.999 --run.epochs 60 --run.eval-every-epochs 20
+    python experiments/autoencoder.py --data.name fashion_mnist --model.latents 20 \
+        --run.steps 4000 --run.eval-every 2000 --quality.steps 100 --optimizer.ema 0.999
+    python experiments/autoencoder.py --data.name fashion_mnist --kind plain --run.epochs 20 \
+        --run.eval-every-epochs 10
 """
 
 from __future__ import annotations

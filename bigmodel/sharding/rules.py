@@ -62,7 +62,9 @@ def _check_used(mesh: Mesh, rules: Rules, found: Sequence[PartitionSpec]) -> Non
         option = f"--mesh.{axis} {mesh.shape[axis]}"
         if axis in _names(*(spec for _, spec in rules)):
             raise InputError(f"{option} divides nothing that this model splits; use another")
-        raise InputError(f"{option}: this model has nothing to split over it; leave it out")
+        raise InputError(
+            f"{option}: with these options this model has nothing to split over it; leave it out"
+        )
 
 
 def _names(*specs: PartitionSpec) -> set[str]:

@@ -110,8 +110,8 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """As if SIGTERM came after so many steps of this process."""
     read = Trainer._read
 
-    def reading(self: Trainer, at: int, record: Any) -> None:
-        read(self, at, record)
+    def reading(self: Trainer, at: int, *record: Any) -> None:
+        read(self, at, *record)
         if at == step:
             self.agreement.stop.number = 15
 

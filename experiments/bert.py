@@ -1,6 +1,11 @@
 r"""BERT learns to fill in masked tokens of any UTF-8 text (Devlin et al., 2019).
 
     python experiments/bert.py   # Python's help texts: 3.4 min of processor time, 15.8 %
+    python experiments/bert.py --data.path VERSES.txt --data.vocab-size 2048 --run.steps 3000 \
+        --run.eval-every 500
+
+The second one, of 27,445 verses of an English Bible, a line each: 12 min on 2 shared cores, 36.9 %,
+where the guesses below have 5.6 and 14.5 %.
 
 `test/accuracy` is the share of masked tokens that it finds. Beside it stand two guesses on the
 same masks: `test/accuracy_most_frequent`, always the most frequent token, and

@@ -69,8 +69,14 @@ def compile_experiment(experiment: Experiment, mesh: Mesh) -> Compiled:
     gathered = gathered_shardings(mesh, experiment.partition, shapes.params)
     names: list[str] = []
 
+    layouts: dict[Any, PyTree] = {}
+
     def place(batch: Batch) -> Batch:
-        return place_batch(batch, batch_shardings(mesh, experiment.partition, batch))
+        leaves, structure = jax.tree.flatten(batch)
+        shape = (structure, *(leaf.shape for leaf in leaves))
+        if shape not in layouts:
+            layouts[shape] = batch_shardings(mesh, experiment.partition, batch)
+        return place_batch(batch, layouts[shape])
 
     def on_mesh(function: Callable[..., Any]) -> Callable[..., Any]:
         # What is inside may ask which axes there are. Entered before, the mesh would place

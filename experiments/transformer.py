@@ -1,13 +1,14 @@
 r"""Transformer from sequence to sequence (Vaswani et al., 2017).
 
 Spelling to phonemes, on the tenth of the CMU dictionary's words that is held out. In 3.7 min of
-processor time it has a phoneme error rate of 14.8 %; longer, in 38 min of processor time, 6.9 % of
-the phonemes and 28.4 % of the words:
+processor time it has a phoneme error rate of 14.8 %. The second command has 7.5 % of the phonemes
+and 30.4 % of the words, in 16 min on 2 shared cores; with `--run.steps 2200` 6.9 and 28.4 %:
 
     python experiments/transformer.py
-    python experiments/transformer.py --data.long drop --data.max-source 20 --data.max-target 20 \
-        --data.batch-size 256 --data.validation 0.01 --model.layers 3 --model.dropout 0 \
-        --model.activation squared_relu --run.steps 2200 --run.eval-every 1100
+    python launch.py run experiments/transformer.py --devices 2 -- --data.long drop \
+        --data.max-source 20 --data.max-target 20 --data.batch-size 256 --data.validation 0.01 \
+        --model.layers 3 --model.dropout 0 --model.activation squared_relu --run.steps 1500 \
+        --run.eval-every 1500
 
 Your own sentences, a file with tabs between its columns, judged by BLEU:
 

@@ -36,14 +36,19 @@ OTHER_LAYOUTS = [MeshShape(d, f) for d, f in ((2, 1), (8, 1), (1, 4))]
 LAST_LAYOUTS = [MeshShape(d, f) for d, f in ((4, 1), (1, 2), (1, 8))]
 # The first of each kind of training step; the whole matrix of all scripts is marked so.
 KINDS = ("cnn", "gpt", "gan")
+# Those and others of which each has layers of its own.
+LAYERS = (*KINDS, "resnet", "rnn", "transformer", "bert", "recommender")
 
 
-def scripts(*, matrix: bool = False) -> Any:
-    """A case for each script; those of one script run in one process, which compiles it once."""
+def scripts(kept: Sequence[str] | None = None) -> Any:
+    """A case for each script; those of one script run in one process, which compiles it once.
+
+    Those that are not among the kept ones, if there are such, are left to the matrix.
+    """
     cases = []
     for path in SCRIPTS:
         marks = [pytest.mark.xdist_group(path.stem)]
-        if matrix and path.stem not in KINDS:
+        if kept is not None and path.stem not in kept:
             marks.append(pytest.mark.matrix)
         cases.append(pytest.param(path, id=path.stem, marks=marks))
     return pytest.mark.parametrize("script", cases)
@@ -135,7 +140,7 @@ def test_loss_falls(script: Path) -> None:
     assert np.mean(found[-5:]) < 0.98 * np.mean(found[:5])
 
 
-@scripts(matrix=True)
+@scripts(KINDS)
 def test_second_trace_is_an_error_that_names_the_argument(script: Path) -> None:
     built = build(script)
     compiled = compile_experiment(built.experiment, make_mesh(MeshShape(1)))
@@ -167,7 +172,7 @@ def test_resume_gives_the_bits_and_the_metrics_of_an_undisturbed_run(
     assert [line["step"] for line in logged(tmp_path / "cut")] == [1, 2, 4, 4, 6, 8, 8, 9, 9]
 
 
-@scripts(matrix=True)
+@scripts(KINDS)
 def test_same_seed_same_digest_other_seed_another(script: Path, tmp_path: Path) -> None:
     built = build(script)
     other = built._replace(config=dataclasses.replace(built.config, seed=1))
@@ -179,7 +184,7 @@ def test_same_seed_same_digest_other_seed_another(script: Path, tmp_path: Path) 
     assert digests[0] == digests[1] != digests[2]
 
 
-@scripts(matrix=True)
+@scripts(KINDS)
 @layouts(OTHER_LAYOUTS)
 def test_losses_do_not_depend_on_any_mesh(script: Path, layout: MeshShape) -> None:
     test_losses_do_not_depend_on_the_mesh(script, layout)
@@ -192,7 +197,7 @@ def test_losses_do_not_depend_on_the_last_meshes(script: Path, layout: MeshShape
     test_losses_do_not_depend_on_the_mesh(script, layout)
 
 
-@each_script
+@scripts(LAYERS)
 @layouts(LAYOUTS)
 def test_losses_do_not_depend_on_the_mesh(script: Path, layout: MeshShape) -> None:
     built = build(script)
@@ -204,7 +209,7 @@ def test_losses_do_not_depend_on_the_mesh(script: Path, layout: MeshShape) -> No
     assert sharded == (layout.fsdp > 1)
 
 
-@scripts(matrix=True)
+@scripts(KINDS)
 @pytest.mark.slow
 def test_losses_of_the_default_config_do_not_depend_on_the_mesh(script: Path) -> None:
     config = load(script).Config()
@@ -219,7 +224,7 @@ def single_device_losses(script: Path) -> tuple[list[float], Any]:
     return losses(build(script), MeshShape(1), 20)
 
 
-@scripts(matrix=True)
+@scripts(KINDS)
 def test_checkpoint_of_one_mesh_goes_on_under_another(
     script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

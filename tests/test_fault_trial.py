@@ -18,7 +18,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, float]:
     return digest, seconds
 
 
-@pytest.mark.parametrize("kind", ["kill", "term", "flip"])
+@pytest.mark.parametrize(
+    "kind", ["kill", *(pytest.param(kind, marks=pytest.mark.matrix) for kind in ("term", "flip"))]
+)
 def test_what_happens_to_a_training_does_not_change_its_end(
     whole: tuple[str, float], kind: str, tmp_path: Path
 ) -> None:

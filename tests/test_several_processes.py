@@ -42,19 +42,9 @@ def results(directory: Path) -> dict[str, Any]:
     return {name: value for name, value in summary.items() if name.startswith("test/")}
 
 
-def cases() -> Any:
-    """Two and four processes for each kind of training; CI has the first of them."""
-    found = []
-    for path in KIND_SCRIPTS:
-        for count in (2, 4):
-            marks = [pytest.mark.xdist_group(f"{path.stem}-processes")]
-            if (path.stem, count) != ("cnn", 2):
-                marks.append(pytest.mark.matrix)
-            found.append(pytest.param(path, count, id=f"{path.stem}-{count}", marks=marks))
-    return pytest.mark.parametrize(("script", "count"), found)
-
-
-@cases()
+@pytest.mark.matrix
+@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("script", KIND_SCRIPTS, ids=lambda path: path.stem)
 def test_several_processes_have_the_losses_of_one(script: Path, count: int, tmp_path: Path) -> None:
     options = ("--run.steps=20", "--run.log-every=1", "--run.eval-every=10")
     for directory, number in (("one", 1), ("many", count)):
@@ -67,9 +57,9 @@ def test_several_processes_have_the_losses_of_one(script: Path, count: int, tmp_
     assert logs == [f"rank-{rank}.log" for rank in range(1, count)]
 
 
-def test_parameters_over_processes_are_saved_whole_and_go_on_alone(tmp_path: Path) -> None:
+def test_two_processes_save_what_one_goes_on_with_and_have_its_losses(tmp_path: Path) -> None:
     script = next(path for path in SCRIPTS if path.stem == "gpt")
-    first = ("--run.steps=6", "--run.eval-every=3")
+    first = ("--run.steps=6", "--run.eval-every=3", "--run.log-every=1")
     done = launch(script, tmp_path / "run", 2, *first, "--mesh.fsdp=2")
     assert done.returncode == 0, done.stdout + done.stderr
     for name in ("summary.json", "checkpoints/6"):

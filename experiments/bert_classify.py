@@ -7,8 +7,8 @@ options. From what that one learned, in the run directory that it printed:
 
     python experiments/bert_classify.py --pretrained RUN --data.path labelled.tsv
 
-The tokenizer is then that run's too, and `--model` must be as it was there. Which of ten books of an
-English Bible a verse is from, it learns from 400 of them: 43.9 % are right after pre-training on
+The tokenizer is then that run's too, and `--model` must be as it was there. Which of ten books of
+an English Bible a verse is from, it learns from 400 of them: 43.9 % are right after pre-training on
 all other verses, and 39.2 % from scratch (5 seeds, `benchmarks/bert.py`).
 """
 

@@ -10,7 +10,8 @@ and 30.4 % of the words, in 16 min on 2 shared cores; with `--run.steps 2200` 6.
         --model.layers 3 --model.dropout 0 --model.activation squared_relu --run.steps 1500 \
         --run.eval-every 1500
 
-Your own sentences, a file with tabs between its columns, judged by BLEU:
+Your own sentences, a file with tabs between its columns, judged by BLEU (11.3 on five whole books
+of a Bible that were held out, after 600 steps; `benchmarks/results.md` has the command):
 
     python experiments/transformer.py --data.path PAIRS.tsv --data.source-unit bpe \
         --data.target-unit bpe --data.max-source 64 --data.max-target 64 --data.long drop

@@ -5,7 +5,7 @@ submits it. With --dry-run it only prints it.
 
 python launch.py submit experiments/gpt.py --nodes 2 --gpus-per-node 8 --time 4:00:00 -- --seed 1
 python launch.py submit experiments/gpt.py --kubernetes --image registry/gpt:1 --tpu v5e:8x8 \
-    --volume checkpoints:/work --dry-run
+    --volume checkpoints:/volume --dry-run
 """
 
 from __future__ import annotations

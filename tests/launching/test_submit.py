@@ -15,7 +15,7 @@ from bigmodel.launching.slurm import seconds_of
 from launch import main
 
 ODD = ["--seed", "1", "a b", "it's", '"', "$HOME", "`ls`", "\\", "*", "", "#", "é"]
-KUBERNETES = ["--kubernetes", "--image", "registry/image:1", "--volume", "claim:/work"]
+KUBERNETES = ["--kubernetes", "--image", "registry/image:1", "--volume", "claim:/volume"]
 
 
 @pytest.fixture(autouse=True)
@@ -246,7 +246,7 @@ def test_a_jobset_has_what_its_schema_demands(capsys: pytest.CaptureFixture) -> 
         "values": [75],
     }
     assert by_condition["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
-    assert container["command"] == ["python", "one.py", "--run.dir=/work/runs/job", *ODD]
+    assert container["command"] == ["python", "one.py", "--run.dir=/volume/runs/job", *ODD]
     assert container["resources"]["limits"] == {"nvidia.com/gpu": "8"}
     assert {mount["name"] for mount in container["volumeMounts"]} == {
         volume["name"] for volume in pod["volumes"]

@@ -1,6 +1,6 @@
 r"""BERT learns to fill in masked tokens of any UTF-8 text (Devlin et al., 2019).
 
-    python experiments/bert.py   # Python's help texts: 3.4 min of processor time, 15.8 %
+    python experiments/bert.py   # Python's help texts: 2 min on 2 cores, 15.9 %
     python experiments/bert.py --data.path VERSES.txt --data.vocab-size 2048 --run.steps 3000 \
         --run.eval-every 500
 

@@ -154,7 +154,7 @@ def test_second_trace_is_an_error_that_names_the_argument(script: Path) -> None:
         compiled.step(state, compiled.place(batch), key, index)
 
 
-@each_script
+@scripts(LAYERS)
 def test_resume_gives_the_bits_and_the_metrics_of_an_undisturbed_run(
     script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

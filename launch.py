@@ -13,7 +13,7 @@ from typing import cast
 from bigmodel.experiment import InputError
 from bigmodel.launching import run, submit
 from bigmodel.launching.commands import Command, Parser
-from bigmodel.studies import plan
+from bigmodel.planning import plan
 
 COMMANDS = {"run": run, "submit": submit, "plan": plan}
 

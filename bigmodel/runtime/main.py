@@ -188,7 +188,7 @@ def start(experiment: Experiment, config: Settings, *, script: Path, stop: StopR
     directory.resume(step)
     total = config.run.total_steps(experiment.data.steps_per_epoch)
     with Reporter(total) as reporter:
-        count = sum(leaf.size for leaf in named_leaves(compiled.state.params).values())
+        count = count_parameters(compiled.state)
         devices = f"{mesh.size} {jax.devices()[0].device_kind} device{'s' * (mesh.size > 1)}"
         begin = f"on from step {step}" if step else "from the start"
         reporter.line(f"{directory.path}: {count:,} parameters, {devices}, {begin}")
@@ -248,9 +248,15 @@ def summarize(trainer: Trainer, state: Any, step: int, status: str) -> dict[str,
         "seconds": round(trainer.timer.total, 3),
         "first_step_seconds": round(trainer.timer.first_step or 0.0, 3),
         "params_digest": params_digest(state.params),
+        "parameters": count_parameters(state),
         "best": None if best is None else {"step": best[0], trainer.run.best: best[1]},
         **last,
     }
+
+
+def count_parameters(state: Any) -> int:
+    """How many numbers training changes."""
+    return sum(leaf.size for leaf in named_leaves(state.params).values())
 
 
 def to_json(config: Any) -> dict[str, Any]:

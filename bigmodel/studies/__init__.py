@@ -1,1 +1,1 @@
-"""What is asked about experiments beside training them: whether and how fast they would run."""
+"""Runs beside each other: ablations, their statistics and reports, comparisons and replays."""

@@ -9,9 +9,9 @@ from importlib import metadata
 from pathlib import Path
 
 from bigmodel.sharding.chips import CHIPS
-from bigmodel.studies.step_program import Memory, Program
-from bigmodel.studies.step_time import step_time, utilization
-from bigmodel.studies.target import Target
+from bigmodel.planning.step_program import Memory, Program
+from bigmodel.planning.step_time import step_time, utilization
+from bigmodel.planning.target import Target
 
 WIDTH = 34
 STAND_IN = (

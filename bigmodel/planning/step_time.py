@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from bigmodel.sharding.chips import Chip
-from bigmodel.studies.step_program import Program
+from bigmodel.planning.step_program import Program
 
 
 class StepTime(NamedTuple):

@@ -5,8 +5,8 @@ import pytest
 from bigmodel.models.gpt import Gpt
 from bigmodel.runtime.settings import Settings
 from bigmodel.sharding.mesh import MeshShape
-from bigmodel.studies.choice import as_options, first_choice, with_choice
-from bigmodel.studies.plan_search import climb
+from bigmodel.planning.choice import as_options, first_choice, with_choice
+from bigmodel.planning.search import climb
 
 FIRST = {"mesh.data": None, "mesh.fsdp": 1, "data.batch_size": 64, "model.remat": False}
 

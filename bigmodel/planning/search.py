@@ -9,12 +9,12 @@ from typing import TypeAlias
 from bigmodel.experiment import InputError
 from bigmodel.runtime.progress import say
 from bigmodel.sharding.chips import Chip
-from bigmodel.studies.choice import Choice, as_options, first_choice
-from bigmodel.studies.plan_table import table
-from bigmodel.studies.planning import compile_choice, fits, read
-from bigmodel.studies.step_program import Program
-from bigmodel.studies.step_time import step_time
-from bigmodel.studies.target import Target
+from bigmodel.planning.choice import Choice, as_options, first_choice
+from bigmodel.planning.table import table
+from bigmodel.planning.planning import compile_choice, fits, read
+from bigmodel.planning.step_program import Program
+from bigmodel.planning.step_time import step_time
+from bigmodel.planning.target import Target
 
 Score: TypeAlias = float
 """Examples or tokens a second where it fits; else how many bytes it lacks, negative."""

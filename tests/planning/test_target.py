@@ -2,7 +2,7 @@ import pytest
 
 from bigmodel.experiment import InputError
 from bigmodel.sharding.chips import CHIPS
-from bigmodel.studies.target import Target, target
+from bigmodel.planning.target import Target, target
 
 
 def of(topology=None, devices=None, chip=None) -> Target:

@@ -14,11 +14,11 @@ from bigmodel.runtime.cross_validation import has_folds
 from bigmodel.runtime.progress import say
 from bigmodel.script import load_script
 from bigmodel.sharding.mesh import make_mesh
-from bigmodel.studies.apart import DiedError, apart
-from bigmodel.studies.choice import Choice, as_options, with_choice
-from bigmodel.studies.plan_table import table
-from bigmodel.studies.step_program import Program, compile_step
-from bigmodel.studies.target import Target, devices_of
+from bigmodel.planning.apart import DiedError, apart
+from bigmodel.planning.choice import Choice, as_options, with_choice
+from bigmodel.planning.table import table
+from bigmodel.planning.step_program import Program, compile_step
+from bigmodel.planning.target import Target, devices_of
 
 QUICK = {"exec_time_optimization_effort": -1.0}
 

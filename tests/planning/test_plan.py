@@ -10,7 +10,7 @@ import pytest
 
 from bigmodel.experiment import InputError
 from bigmodel.sharding.chips import CHIPS, find_chip
-from bigmodel.studies.plan import add_options, execute
+from bigmodel.planning.plan import add_options, execute
 
 ROOT = Path(__file__).parent.parent.parent
 GPT = str(ROOT / "experiments" / "gpt.py")

@@ -4,8 +4,8 @@ import os
 import pytest
 
 from bigmodel.experiment import InputError
-from bigmodel.studies.apart import DiedError, apart
-from bigmodel.studies.target import target
+from bigmodel.planning.apart import DiedError, apart
+from bigmodel.planning.target import target
 
 
 def test_a_call_apart_gives_what_the_function_gives() -> None:

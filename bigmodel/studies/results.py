@@ -1,0 +1,59 @@
+"""What the runs of a study have come to, read from their directories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from bigmodel.runtime.directory import METRICS, SUMMARY, RunDirectory
+from bigmodel.runtime.history import History, read_metrics
+from bigmodel.studies.study import Cell, Study, directory_of
+
+FAILED = "failed.json"
+"""In a run directory: why a run ended without a summary, such as for lack of memory."""
+
+State: TypeAlias = Literal[
+    "missing", "begun", "completed", "stopped early", "not finite", "failed"
+]
+ENDED = ("completed", "stopped early", "not finite", "failed")
+
+
+class Result(NamedTuple):
+    """One run of a study: a cell under a seed.
+
+    ``summary`` is that of the run, empty where it has none yet. ``reason`` says why it failed.
+    """
+
+    cell: Cell
+    seed: int
+    directory: Path
+    state: State
+    reason: str
+    summary: Mapping[str, Any]
+
+    @property
+    def history(self) -> History:
+        """What it logged, read now; empty where it has not begun."""
+        return read_metrics(self.directory / METRICS)
+
+
+def read_result(path: Path, cell: Cell, seed: int) -> Result:
+    """The run of one cell under one seed, of the study in a folder."""
+    folder = directory_of(path, cell, seed)
+    directory = RunDirectory(folder)
+    failed = directory.read_json(FAILED)
+    if failed is not None:
+        return Result(cell, seed, folder, "failed", failed["reason"], {})
+    summary = directory.read_json(SUMMARY)
+    if summary is None:
+        state: State = "begun" if (folder / METRICS).exists() else "missing"
+        return Result(cell, seed, folder, state, "", {})
+    return Result(cell, seed, folder, summary["status"], summary.get("reason", ""), summary)
+
+
+def read_results(path: Path, study: Study) -> Iterator[Result]:
+    """All runs of a study, cell by cell and seed by seed."""
+    for cell in study.cells:
+        for seed in study.seeds:
+            yield read_result(path, cell, seed)

@@ -1,0 +1,106 @@
+"""What a study is: an experiment's script, cells that differ in options, and seeds they share."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bigmodel.experiment import InputError
+from bigmodel.runtime.files import write_json
+
+STUDY = "study.json"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One choice of the options that vary: dotted names (``optimizer.name``) to values as typed."""
+
+    options: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """``optimizer.name=adam model.dropout=0.3``, as reports show it."""
+        return " ".join(f"{name}={value}" for name, value in self.options.items()) or "default"
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder: safe in any file system, and no other cell's."""
+        plain = re.sub(r"[^A-Za-z0-9.=_+-]+", "_", self.name)
+        digest = hashlib.sha256(self.name.encode()).hexdigest()[:8]
+        return f"{plain[:80]}-{digest}"
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as its folder ``studies/NAME`` holds it in ``study.json``.
+
+    ``options`` are those of all cells, as typed. ``baseline`` is the name of the cell with which
+    the others are compared. ``metric`` is what is compared and None where the report is to
+    choose; ``at`` says whether its last value counts or that of the best step on validation.
+    """
+
+    script: str
+    options: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    seeds: tuple[int, ...]
+    baseline: str | None = None
+    metric: str | None = None
+    at: str = "last"
+
+    @property
+    def varied(self) -> tuple[str, ...]:
+        """The names of the options that vary, in the order in which they were given."""
+        return tuple(dict.fromkeys(name for cell in self.cells for name in cell.options))
+
+
+def directory_of(study: Path, cell: Cell, seed: int) -> Path:
+    """The run directory of a cell's seed."""
+    return study / "runs" / cell.folder / f"seed-{seed}"
+
+
+def write_study(path: Path, study: Study) -> None:
+    """Writes ``study.json``.
+
+    Raises:
+        StorageError: where it cannot be written.
+    """
+    write_json(path / STUDY, {"version": VERSION, **dataclasses.asdict(study)})
+
+
+def read_study(path: Path) -> Study:
+    """The study in a folder.
+
+    Raises:
+        InputError: where there is no such folder, or none of a study.
+    """
+    if not path.is_dir():
+        raise InputError(f"there is no folder {path}; launch.py ablate makes studies")
+    if not (path / STUDY).is_file():
+        raise InputError(f"{path} is no study, for it has no {STUDY}; launch.py ablate makes one")
+    try:
+        return _study(json.loads((path / STUDY).read_text()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path / STUDY} cannot be read as a study: {error!r}") from None
+
+
+def _study(value: dict[str, Any]) -> Study:
+    version = value.pop("version")
+    if version != VERSION:
+        raise ValueError(f"its version is {version}; this program reads {VERSION}")
+    cells = tuple(Cell(dict(cell["options"])) for cell in value.pop("cells"))
+    return Study(
+        script=value["script"],
+        options=tuple(value["options"]),
+        cells=cells,
+        seeds=tuple(value["seeds"]),
+        baseline=value["baseline"],
+        metric=value["metric"],
+        at=value["at"],
+    )

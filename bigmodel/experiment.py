@@ -38,9 +38,12 @@ anywhere in a parameter's path (``block_0/attention/query/kernel``) decides. One
 ``^batch/`` is about arrays of a batch, by their names (``^batch/tokens$``): what splits their axes
 but the first, which is that of the examples."""
 
-Shown: TypeAlias = Mapping[str, "str | np.ndarray"]
-"""What a person looks at, by name: text, or pixels as uint8 ``[height, width]`` or
-``[height, width, 3]``."""
+Figure: TypeAlias = "str | np.ndarray | Callable[[], np.ndarray]"
+"""What a person looks at: text, or pixels as uint8 ``[height, width]`` or ``[height, width, 3]``,
+or a function that draws them, which is called where they are wanted."""
+
+Shown: TypeAlias = Mapping[str, Figure]
+"""Figures by name."""
 
 
 class InputError(ValueError):
@@ -76,8 +79,8 @@ Metrics: TypeAlias = Mapping[str, Mean]
 Measured: TypeAlias = Mapping[str, Mean | Rows]
 """What an evaluation measured, by name."""
 
-Results: TypeAlias = Mapping[str, "float | str | np.ndarray"]
-"""What comes of an evaluation, by name: numbers, and text and pixels as in ``Shown``."""
+Results: TypeAlias = Mapping[str, "float | Figure"]
+"""What comes of an evaluation, by name: numbers and figures."""
 
 
 class Model(NamedTuple):

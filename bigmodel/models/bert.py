@@ -12,6 +12,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
 from bigmodel.experiment import InputError, Key, Model, Rules
+from bigmodel.models.dropout import Dropout
 from bigmodel.models.encoder import BLOCK_PARTITION, EncoderBlock
 from bigmodel.models.feed_forward import Activation
 from bigmodel.models.linen import model
@@ -135,7 +136,7 @@ class BertEncoder(nn.Module):
         # What the first blocks add at random would outweigh the embedding, which begins at 0.02.
         self.norm_embedding = LayerNorm(dtype)
         self.norm = LayerNorm(dtype)
-        self.dropout = nn.Dropout(options.dropout)
+        self.dropout = Dropout(options.dropout)
 
     def __call__(
         self, tokens: Tokens, length: Lengths, *, train: bool
@@ -205,6 +206,6 @@ class BertClassifier(nn.Module):
             real = (at[None] < length[:, None]).astype(jnp.float32)
             count = jnp.maximum(real.sum(axis=1), 1.0)
             pooled = jnp.einsum("btd,bt->bd", x[:, 1:], real) / count[:, None]
-        pooled = nn.Dropout(self.options.dropout, deterministic=not train)(pooled)
+        pooled = Dropout(self.options.dropout, deterministic=not train)(pooled)
         head = nn.Dense(self.classes, dtype=dtype, kernel_init=EMBEDDING_INIT, name="head")
         return head(pooled.astype(dtype)).astype(jnp.float32)

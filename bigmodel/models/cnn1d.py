@@ -11,6 +11,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
 from bigmodel.experiment import InputError, Model, Rules
+from bigmodel.models.dropout import Dropout
 from bigmodel.models.lengths import masked_mean, present
 from bigmodel.models.linen import model
 from bigmodel.models.norm import LayerNorm
@@ -62,7 +63,7 @@ class Cnn1d(nn.Module):
         """Logits from sequences of these lengths; what comes after does not matter."""
         options, dtype = self.options, jnp.dtype(self.options.dtype)
         mask = present(lengths, x.shape[1])
-        dropout = nn.Dropout(options.dropout, deterministic=not train)
+        dropout = Dropout(options.dropout, deterministic=not train)
         for number, width in enumerate(options.widths):
             # Zeros after the end, as the convolution itself has them before the start.
             x = jnp.where(mask[..., None], x, 0)

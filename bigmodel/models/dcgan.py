@@ -20,6 +20,7 @@ from jaxtyping import Array, Float, Int
 from bigmodel.experiment import InputError, Model, Rules
 from bigmodel.models.batch_norm import batch_norm
 from bigmodel.models.convolution import Conv
+from bigmodel.models.dropout import Dropout
 from bigmodel.models.linen import model
 from bigmodel.models.options import check_dropout
 from bigmodel.models.up_convolution import UpConv
@@ -105,7 +106,7 @@ class Discriminator(nn.Module):
         for i, features in enumerate(self.widths):
             x = Conv(features, size=4, stride=2, dtype=self.dtype, name=f"down_{i}")(x)
             x = nn.silu(x)
-            x = nn.Dropout(self.dropout, deterministic=not train)(x)
+            x = Dropout(self.dropout, deterministic=not train)(x)
         x = x.reshape(x.shape[0], -1)
         logits = nn.Dense(1, dtype=self.dtype, name="score")(x)[:, 0]
         if label is not None:

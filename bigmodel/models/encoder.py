@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 from bigmodel.experiment import Rules
 from bigmodel.models.attention import Attention
+from bigmodel.models.dropout import Dropout
 from bigmodel.models.feed_forward import Activation, FeedForward, residual_init
 from bigmodel.models.norm import LayerNorm
 from bigmodel.models.placement import EXAMPLES, placed
@@ -43,7 +44,7 @@ class EncoderBlock(nn.Module):
         train: bool,
     ) -> Float[Array, "batch time width"]:
         """The block's output; a position sees those where its row of the mask is true."""
-        dropout = nn.Dropout(self.dropout, deterministic=not train)
+        dropout = Dropout(self.dropout, deterministic=not train)
         init = residual_init(self.layers)
         normed = LayerNorm(self.dtype, name="norm_attention")(x)
         attention = Attention(self.heads, x.shape[-1], self.dtype, init, name="attention")

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int
 
 from bigmodel.experiment import InputError, Model, PyTree, Rules
 from bigmodel.models.attention import Cache, Rotation, empty_cache, rotation
+from bigmodel.models.dropout import Dropout
 from bigmodel.models.feed_forward import Activation
 from bigmodel.models.generation import Decoder
 from bigmodel.models.gpt_block import NORMS, RESIDUAL, Block, block_rules
@@ -219,7 +220,7 @@ class GptNetwork(nn.Module):
                 kernel_init=EMBEDDING_INIT,
                 dot_general=partial(lax.dot_general, preferred_element_type=jnp.float32),
             )
-        self.dropout = nn.Dropout(options.dropout)
+        self.dropout = Dropout(options.dropout)
 
     def __call__(
         self, tokens: Int[Array, "batch time"], *, train: bool

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from bigmodel.experiment import Rules
 from bigmodel.models.attention import Cache, CausalAttention, Rotation
+from bigmodel.models.dropout import Dropout
 from bigmodel.models.encoder import BLOCK_PARTITION
 from bigmodel.models.feed_forward import FeedForward, residual_init
 from bigmodel.models.moe import MixtureOfExperts, Routing
@@ -64,7 +65,7 @@ class Block(nn.Module):
         dtype = jnp.dtype(options.dtype)
         norm = NORMS[options.norm]
         init = residual_init(options.layers)
-        dropout = nn.Dropout(options.dropout, deterministic=not train)
+        dropout = Dropout(options.dropout, deterministic=not train)
         attention = CausalAttention(
             options.heads,
             self.window,

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from bigmodel.experiment import InputError, Model, Rules
 from bigmodel.models import linen
 from bigmodel.models.activation import ACTIVATIONS, Activation
+from bigmodel.models.dropout import NUMBERS, Dropout
 from bigmodel.models.norm import LayerNorm
 from bigmodel.models.options import check_dropout, check_sizes
 
@@ -72,7 +73,7 @@ class Ensemble(nn.Module):
             Perceptron,
             in_axes=None,
             axis_size=self.options.members,
-            variable_axes={"params": 0},
+            variable_axes={"params": 0, NUMBERS: None},
             split_rngs={"params": True, "dropout": True},
         )
         outputs = 1 if self.classes is None else self.classes
@@ -98,7 +99,7 @@ class Perceptron(nn.Module):
             if normed:
                 y = LayerNorm(jnp.dtype(jnp.float32), name=f"norm_{n}")(y)
             y = ACTIVATIONS[options.activation](y)
-            y = nn.Dropout(options.dropout, deterministic=not self.train)(y)
+            y = Dropout(options.dropout, deterministic=not self.train)(y)
             x = x + y if options.residual and x.shape == y.shape else y
         out = nn.Dense(self.outputs, name="head")(x)
         if options.shortcut:

@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 from bigmodel.experiment import InputError, Rules
 from bigmodel.models.attention import Attention, Cache
 from bigmodel.models.beam import Beam
+from bigmodel.models.dropout import Dropout
 from bigmodel.models.encoder import BLOCK_PARTITION
 from bigmodel.models.lengths import present
 from bigmodel.models.options import check_dropout, check_sizes
@@ -107,7 +108,7 @@ class Seq2SeqNetwork(nn.Module):
         self.attend = Attention(options.heads, options.width, dtype, nn.initializers.lecun_normal())
         self.mix = nn.Dense(options.width)
         self.head = nn.Dense(self.target_vocab)
-        self.dropout = nn.Dropout(options.dropout)
+        self.dropout = Dropout(options.dropout)
 
     def __call__(
         self,

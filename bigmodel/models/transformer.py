@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 from bigmodel.experiment import InputError, Rules
 from bigmodel.models.attention import Attention, Cache, CausalAttention, empty_cache
 from bigmodel.models.beam import Beam
+from bigmodel.models.dropout import Dropout
 from bigmodel.models.encoder import BLOCK_PARTITION, EncoderBlock
 from bigmodel.models.feed_forward import Activation, FeedForward, residual_init
 from bigmodel.models.lengths import present
@@ -88,7 +89,7 @@ class DecoderBlock(nn.Module):
         self.cross_attention = Attention(options.heads, options.width, dtype, init)
         self.norm_feed_forward = LayerNorm(dtype)
         self.feed_forward = FeedForward(hidden, options.activation, dtype, init)
-        self.dropout = nn.Dropout(options.dropout)
+        self.dropout = Dropout(options.dropout)
 
     def read(self, memory: Float[Array, "batch source width"]) -> Cache:
         """What ``__call__`` needs of the encoder's output."""
@@ -164,7 +165,7 @@ class TransformerNetwork(nn.Module):
         self.norm_encoder = LayerNorm(dtype)
         self.decoder = [DecoderBlock(options, self.length) for _ in range(options.layers)]
         self.norm_decoder = LayerNorm(dtype)
-        self.dropout = nn.Dropout(options.dropout)
+        self.dropout = Dropout(options.dropout)
 
     def __call__(
         self,

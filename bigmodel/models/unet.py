@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Int
 from bigmodel.experiment import InputError, Model, Rules
 from bigmodel.models.attention import Attention
 from bigmodel.models.convolution import Conv
+from bigmodel.models.dropout import Dropout
 from bigmodel.models.linen import model
 from bigmodel.models.options import check_dropout
 from bigmodel.models.positions import sinusoidal
@@ -73,7 +74,7 @@ class Block(nn.Module):
         scale_shift = nn.Dense(2 * self.features, dtype=self.dtype, name="scale_shift")
         scale, shift = jnp.split(scale_shift(nn.silu(condition))[:, None, None], 2, axis=-1)
         y = nn.silu(y * (1 + scale) + shift)
-        y = nn.Dropout(self.dropout)(y, deterministic=not train)
+        y = Dropout(self.dropout)(y, deterministic=not train)
         outer = Conv(
             self.features, kernel_init=nn.initializers.zeros, dtype=self.dtype, name="outer"
         )

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from bigmodel.experiment import InputError, Model, Rules, Variables
 from bigmodel.models import linen
 from bigmodel.models.attention import Attention
+from bigmodel.models.dropout import Dropout
 from bigmodel.models.encoder import BLOCK_PARTITION, EncoderBlock
 from bigmodel.models.feed_forward import Activation, residual_init
 from bigmodel.models.norm import LayerNorm
@@ -147,7 +148,7 @@ class VitNetwork(nn.Module):
             x = jnp.concatenate([token, x], axis=1)
         position = self.param("position", small, x.shape[1:], jnp.float32)
         x = x + position.astype(dtype)[None]
-        x = nn.Dropout(options.dropout, deterministic=not train)(x)
+        x = Dropout(options.dropout, deterministic=not train)(x)
         mask = everywhere(x.shape[1])
         block = nn.remat(EncoderBlock, static_argnums=(3,)) if options.remat else EncoderBlock
         for i in range(options.layers):

@@ -16,6 +16,7 @@ from bigmodel.models.activation import ACTIVATIONS, Activation
 from bigmodel.models.batch_norm import batch_norm
 from bigmodel.models.cnn import check_widths
 from bigmodel.models.convolution import Conv, DepthwiseConv
+from bigmodel.models.dropout import Dropout
 from bigmodel.models.options import check_dropout
 from bigmodel.models.pooling import mean_pool
 
@@ -82,7 +83,7 @@ class XceptionNetwork(nn.Module):
         for i, (width, count) in enumerate(zip(widths, counts, strict=True)):
             x = Block(options, width, count, name=f"blocks_{i}")(x, train=train)
         x = ACTIVATIONS[options.activation](x).astype(jnp.float32).mean(axis=(1, 2))
-        x = nn.Dropout(options.dropout, deterministic=not train)(x)
+        x = Dropout(options.dropout, deterministic=not train)(x)
         return nn.Dense(self.classes, dtype=dtype, name="head")(x).astype(jnp.float32)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -18,19 +17,6 @@ def first_choice(config: Any, devices: int) -> Choice:
         if hasattr(getattr(config, part, None), name):
             choice[path] = getattr(getattr(config, part), name)
     return choice
-
-
-def with_choice(config: Any, choice: Choice) -> Any:
-    """The config with the values of a choice.
-
-    Raises:
-        InputError: where they do not go with its other options.
-    """
-    for path, value in choice.items():
-        part, _, name = path.partition(".")
-        changed = dataclasses.replace(getattr(config, part), **{name: value})
-        config = dataclasses.replace(config, **{part: changed})
-    return config
 
 
 def as_options(choice: Choice) -> str:

@@ -15,8 +15,8 @@ import argparse
 from collections.abc import Sequence
 
 from bigmodel.experiment import InputError
-from bigmodel.script import add_script, check_script
 from bigmodel.planning.target import prepare, target
+from bigmodel.script import add_script, check_script
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -43,8 +43,8 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
         raise InputError(f"--tries is {parsed.tries}; it must be at least 1")
     prepare(found)
     # JAX reads its settings when it is imported.
-    from bigmodel.planning.search import search
     from bigmodel.planning.planning import plan
+    from bigmodel.planning.search import search
 
     if parsed.search:
         return search(parsed.script, options, found, tries=parsed.tries)

@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bigmodel.experiment import Experiment, InputError
+from bigmodel.planning.apart import DiedError, apart
+from bigmodel.planning.choice import Choice, as_options
+from bigmodel.planning.step_program import Program, compile_step
+from bigmodel.planning.table import table
+from bigmodel.planning.target import Target, devices_of
 from bigmodel.runtime.command_line import parse
+from bigmodel.runtime.config import with_values
 from bigmodel.runtime.cross_validation import has_folds
 from bigmodel.runtime.progress import say
 from bigmodel.script import load_script
 from bigmodel.sharding.mesh import make_mesh
-from bigmodel.planning.apart import DiedError, apart
-from bigmodel.planning.choice import Choice, as_options, with_choice
-from bigmodel.planning.table import table
-from bigmodel.planning.step_program import Program, compile_step
-from bigmodel.planning.target import Target, devices_of
 
 QUICK = {"exec_time_optimization_effort": -1.0}
 
@@ -86,7 +87,7 @@ def _compile(
     script: Path, options: Sequence[str], choice: Choice, target: Target, quick: bool
 ) -> Program:
     planned = read(script, options)
-    config = with_choice(planned.config, choice)
+    config = with_values(planned.config, choice)
     mesh = make_mesh(config.mesh, devices_of(target))
     platform, effort = ("tpu", QUICK if quick else {}) if target.tpu else ("cpu", {})
     return compile_step(planned.build(config), mesh, platform=platform, options=effort)

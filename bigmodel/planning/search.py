@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TypeAlias
 
 from bigmodel.experiment import InputError
-from bigmodel.runtime.progress import say
-from bigmodel.sharding.chips import Chip
 from bigmodel.planning.choice import Choice, as_options, first_choice
-from bigmodel.planning.table import table
 from bigmodel.planning.planning import compile_choice, fits, read
 from bigmodel.planning.step_program import Program
 from bigmodel.planning.step_time import step_time
+from bigmodel.planning.table import table
 from bigmodel.planning.target import Target
+from bigmodel.runtime.progress import say
+from bigmodel.sharding.chips import Chip
 
 Score: TypeAlias = float
 """Examples or tokens a second where it fits; else how many bytes it lacks, negative."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from bigmodel.sharding.chips import Chip
 from bigmodel.planning.step_program import Program
+from bigmodel.sharding.chips import Chip
 
 
 class StepTime(NamedTuple):

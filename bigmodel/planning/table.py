@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-from bigmodel.sharding.chips import CHIPS
 from bigmodel.planning.step_program import Memory, Program
 from bigmodel.planning.step_time import step_time, utilization
 from bigmodel.planning.target import Target
+from bigmodel.sharding.chips import CHIPS
 
 WIDTH = 34
 STAND_IN = (

@@ -38,7 +38,7 @@ class Compiled(NamedTuple):
     ``step(state, batch, key, index)`` gives the next state, the next index and a
     :class:`Record`. It consumes the state and the index, which stays on the devices.
     ``trace`` takes the same arguments, or their shapes, and gives what is to be compiled; the
-    first step then does not trace again.
+    first step then does not trace again. So it is with ``evaluate`` and ``trace_evaluate``.
     ``names`` says what each entry of ``Record.finite`` is, once the step has been traced.
     """
 
@@ -46,6 +46,7 @@ class Compiled(NamedTuple):
     step: Callable[[Any, Batch, Key, Array], tuple[Any, Array, Record]]
     trace: Callable[[Any, Batch, Key, Array], jax.stages.Traced]
     evaluate: Callable[[Any, Batch], Measured]
+    trace_evaluate: Callable[[Any, Batch], jax.stages.Traced]
     place: Callable[[Batch], Batch]
     place_scalar: Callable[[Any], Array]
     state: PyTree
@@ -112,18 +113,18 @@ def compile_experiment(experiment: Experiment, mesh: Mesh) -> Compiled:
         out_shardings=(shardings, whole, whole),
         donate_argnums=(0, 3),
     )
+    evaluate = jax.jit(
+        traced_once(on_mesh(experiment.eval_step), ("state", "batch")),
+        in_shardings=(shardings, None),
+        out_shardings=whole,
+    )
     ordered = _one_after_another if must_wait_for_steps() else lambda function: function
     return Compiled(
         init=ordered(jax.jit(on_mesh(experiment.init), out_shardings=shardings)),
         step=ordered(jitted),
         trace=jitted.trace,
-        evaluate=ordered(
-            jax.jit(
-                traced_once(on_mesh(experiment.eval_step), ("state", "batch")),
-                in_shardings=(shardings, None),
-                out_shardings=whole,
-            )
-        ),
+        evaluate=ordered(evaluate),
+        trace_evaluate=evaluate.trace,
         place=place,
         place_scalar=lambda value: place_scalar(value, whole),
         state=targets,

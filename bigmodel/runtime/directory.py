@@ -202,8 +202,9 @@ class RunDirectory:
 
     def show(self, step: int, shown: Shown) -> None:
         """Writes pictures and texts into ``figures/``, with the step in their names."""
-        for name, value in shown.items() if self.writing else ():
+        for name, figure in shown.items() if self.writing else ():
             stem = self.path / "figures" / f"{name}-{step:08d}"
+            value = figure() if callable(figure) else figure
             if isinstance(value, str):
                 write_atomically(stem.with_suffix(".txt"), value.encode())
             else:

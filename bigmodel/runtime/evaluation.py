@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from bigmodel.experiment import Experiment, Mean, Measured, Results, Rows, Shown
+from bigmodel.experiment import Experiment, Figure, Mean, Measured, Results, Rows, Shown
 from bigmodel.runtime.compilation import Compiled
 
 
@@ -93,11 +93,11 @@ def _whole(parts: Mapping[str, Mean | list[Rows]]) -> Measured:
 
 def _sort(results: Mapping[str, Results]) -> Evaluation:
     values: dict[str, float] = {}
-    shown: dict[str, str | np.ndarray] = {}
+    shown: dict[str, Figure] = {}
     for split, named in results.items():
         for name, value in named.items():
-            if isinstance(value, str | np.ndarray):
-                shown[f"{split}_{name}"] = value
-            else:
+            if isinstance(value, float | int):
                 values[f"{split}/{name}"] = value
+            else:
+                shown[f"{split}_{name}"] = value
     return Evaluation(values, shown)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import inspect
 import json
@@ -23,6 +22,7 @@ from bigmodel.runtime.agreement import Agreement
 from bigmodel.runtime.checkpoints import Checkpoints
 from bigmodel.runtime.command_line import parse
 from bigmodel.runtime.compilation import compile_experiment, use_compilation_cache
+from bigmodel.runtime.config import to_json
 from bigmodel.runtime.cross_validation import cross_validate, has_folds
 from bigmodel.runtime.digest import params_digest
 from bigmodel.runtime.directory import MANIFEST, SUMMARY, RunDirectory
@@ -40,6 +40,7 @@ from bigmodel.runtime.processes import (
     join,
     wait_for_all,
 )
+from bigmodel.runtime.programs import Programs
 from bigmodel.runtime.progress import Reporter, clock, redirect_output, say
 from bigmodel.runtime.pulse import Pulse
 from bigmodel.runtime.settings import Settings
@@ -139,10 +140,18 @@ def _stopped(number: int | None, *, shared: bool) -> int:
     return errors.RESUME if shared else errors.DONE
 
 
-def start(experiment: Experiment, config: Settings, *, script: Path, stop: StopRequest) -> int:
+def start(
+    experiment: Experiment,
+    config: Settings,
+    *,
+    script: Path,
+    stop: StopRequest,
+    programs: Programs | None = None,
+) -> int:
     """Starts a run, or goes on with it, in its run directory.
 
-    Nothing is written before all that the user gave has been checked.
+    Nothing is written before all that the user gave has been checked. Runs of one process that
+    have the same ``programs`` share what is compiled.
 
     Returns:
         The exit status of a run that ended well or was stopped by a signal.
@@ -157,7 +166,8 @@ def start(experiment: Experiment, config: Settings, *, script: Path, stop: StopR
     directory = RunDirectory(directory_of(config, script), writing=first)
     mesh = make_mesh(config.mesh)
     check_all_work(mesh)
-    compiled = compile_experiment(experiment, mesh)
+    compile_it = compile_experiment if programs is None else programs.compile
+    compiled = compile_it(experiment, mesh)
     check_fits(compiled.state)
     check_best(config.run, metric_names(experiment, compiled))
     directory.check_same_run(as_json, experiment.data.fingerprint)
@@ -257,11 +267,6 @@ def summarize(trainer: Trainer, state: Any, step: int, status: str) -> dict[str,
 def count_parameters(state: Any) -> int:
     """How many numbers training changes."""
     return sum(leaf.size for leaf in named_leaves(state.params).values())
-
-
-def to_json(config: Any) -> dict[str, Any]:
-    """A config as plain JSON values."""
-    return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
 def directory_of(config: Settings, script: Path) -> Path:

@@ -13,9 +13,7 @@ from bigmodel.studies.study import Cell, Study, directory_of
 FAILED = "failed.json"
 """In a run directory: why a run ended without a summary, such as for lack of memory."""
 
-State: TypeAlias = Literal[
-    "missing", "begun", "completed", "stopped early", "not finite", "failed"
-]
+State: TypeAlias = Literal["missing", "begun", "completed", "stopped early", "not finite", "failed"]
 ENDED = ("completed", "stopped early", "not finite", "failed")
 
 

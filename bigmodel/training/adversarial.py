@@ -32,7 +32,7 @@ from bigmodel.training.gan_losses import LOSSES, LossName, between, scores_and_s
 from bigmodel.training.gradients import penalty, split_batch
 from bigmodel.training.latents import with_latents
 from bigmodel.training.losses import weighted
-from bigmodel.training.optimizers import Optimizer, moving_average
+from bigmodel.training.optimizers import Optimizer, moving_average, peak_rate
 
 
 @jax.tree_util.register_dataclass
@@ -116,7 +116,6 @@ def adversarial(
     optimizers = {"generator": generator_optimizer, "discriminator": discriminator_optimizer}
     _check(optimizers, loss, r1, gradient_penalty, critic_steps)
     transforms = {name: optimizer.transform(steps) for name, optimizer in optimizers.items()}
-    rates = {name: optimizer.rate(steps) for name, optimizer in optimizers.items()}
     costs = LOSSES[loss]
     example = data.train(0, 0)
     example = {**example, "latent": np.zeros((len(example["weight"]), latent), np.float32)}
@@ -250,9 +249,9 @@ def adversarial(
         metrics = {**metrics, "generator_loss": generator_loss}
         all_gradients = {"generator": generator_gradients, "discriminator": gradients}
         one = jnp.ones((), jnp.float32)
-        for name in models:
-            rate = jnp.asarray(rates[name](state.step), jnp.float32)
-            metrics[f"{name}_learning_rate"] = Mean(rate, one)
+        for name, optimizer in optimizers.items():
+            rate = optimizer.rate(steps, peak_rate(state.opt_state[name]))
+            metrics[f"{name}_learning_rate"] = Mean(rate(state.step), one)
             metrics[f"{name}_gradient_norm"] = Mean(optax.tree.norm(all_gradients[name]), one)
         return replace(state, step=state.step + 1, average=average), metrics, all_gradients
 

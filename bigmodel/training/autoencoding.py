@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 
 import jax
@@ -80,7 +81,7 @@ def autoencoding(
     plane = {"embedding": embedding} if latents == 2 else {}
 
     def summarize(measured: Measured) -> Results:
-        drawn = {name: draw_embedding(measured[name], names) for name in plane}
+        drawn = {name: partial(draw_embedding, measured[name], names) for name in plane}
         return {**scalars(measured), **drawn}
 
     return supervised(

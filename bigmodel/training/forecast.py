@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -41,7 +43,7 @@ def forecasts(name: str, *, mean: float, scale: float) -> Report:
         for key, label in (("target", "true"), ("predicted", "forecast")):
             values = mean + scale * np.asarray(rows.values[key], np.float64)
             curves[label] = (np.arange(len(values), dtype=np.float64), values)
-        drawn = draw_lines(curves, x="steps since the part's first", y=name)
+        drawn = partial(draw_lines, curves, x="steps since the part's first", y=name)
         return {**of_last["summarize"](measured), "forecast": drawn}
 
     return Report(gathered={"prediction": at_last}, summarize=summarize)

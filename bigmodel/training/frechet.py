@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from bigmodel.data.batches import Batches
-from bigmodel.experiment import Batch, Experiment, Mean, Measured, Results, Rows, scalars
+from bigmodel.experiment import Batch, Experiment, Figure, Mean, Measured, Results, Rows, scalars
 
 
 def moments(
@@ -109,7 +109,7 @@ def frechet_distance(
 
 def summarize(
     measured: Measured, *, rest: Callable[[Measured], Results] = scalars
-) -> dict[str, float | str | np.ndarray]:
+) -> dict[str, float | Figure]:
     """The distance from the moments ``real_*`` and ``generated_*``, beside ``rest`` of the others.
 
     The covariances are those of the population: divided by the number of examples.

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from bigmodel.experiment import InputError, PyTree
+from bigmodel.experiment import Array, InputError, PyTree
 from bigmodel.tree import map_named
 
 Name = Literal["sgd", "momentum", "nesterov", "rmsprop", "adagrad", "adam", "adamw", "lion", "muon"]
@@ -90,20 +90,23 @@ class Optimizer:
             except re.error as error:
                 raise InputError(f"decay pattern {pattern!r} is not a regex: {error}") from None
 
-    def rate(self, steps: int) -> optax.Schedule:
-        """The learning rate by step (0-based) of a run of so many steps."""
-        peak, last = self.learning_rate, self.learning_rate * self.final_fraction
+    def rate(self, steps: int, peak: float | Array | None = None) -> optax.Schedule:
+        """The learning rate by step (0-based) of a run of so many steps.
+
+        ``peak`` is that of the options unless told: see :func:`peak_rate`.
+        """
         rest = max(1, steps - self.warmup_steps)
-        after = {
-            "constant": optax.constant_schedule(peak),
-            "cosine": optax.cosine_decay_schedule(peak, rest, alpha=self.final_fraction),
-            "linear": optax.linear_schedule(peak, last, rest),
+        share = {
+            "constant": optax.constant_schedule(1.0),
+            "cosine": optax.cosine_decay_schedule(1.0, rest, alpha=self.final_fraction),
+            "linear": optax.linear_schedule(1.0, self.final_fraction, rest),
         }[self.schedule]
         if self.warmup_steps:
-            first = peak / self.warmup_steps
-            warm = optax.linear_schedule(first, peak, max(1, self.warmup_steps - 1))
-            after = optax.join_schedules([warm, after], [self.warmup_steps])
-        return lambda step: jnp.asarray(after(jnp.asarray(step, jnp.float32)), jnp.float32)
+            first = 1.0 / self.warmup_steps
+            warm = optax.linear_schedule(first, 1.0, max(1, self.warmup_steps - 1))
+            share = optax.join_schedules([warm, share], [self.warmup_steps])
+        top = jnp.float32(self.learning_rate if peak is None else peak)
+        return lambda step: top * jnp.asarray(share(jnp.asarray(step, jnp.float32)), jnp.float32)
 
     def decays(self, path: str) -> bool:
         """Whether the parameter at this path decays and is penalised."""
@@ -116,37 +119,73 @@ class Optimizer:
         return map_named(lambda path, _: self.decays(path), params)
 
     def transform(self, steps: int) -> optax.GradientTransformation:
-        """The whole chain for a run of so many steps, the negative learning rate included."""
-        links = [self._direction()]
-        if self.clip is not None:
-            links.insert(0, optax.clip_by_global_norm(self.clip))
-        if self.weight_decay:
-            links.append(optax.add_decayed_weights(self.weight_decay, self.mask))
-        links.append(optax.scale_by_learning_rate(self.rate(steps)))
-        return _with_standard_promotion(optax.chain(*links))
+        """The whole chain for a run of so many steps, the negative learning rate included.
 
-    def _direction(self) -> optax.GradientTransformation:
+        Its numbers are in its state, where runs that differ in them alone have the same program.
+        """
         b2 = self.b2 if self.b2 is not None else 0.99 if self.name in ("lion", "rmsprop") else 0.999
+        chain = optax.inject_hyperparams(self._chain, "steps", hyperparam_dtype=jnp.float32)
+        return _with_standard_promotion(
+            chain(
+                steps=steps,
+                learning_rate=self.learning_rate,
+                weight_decay=self.weight_decay or None,
+                clip=self.clip,
+                momentum=self.momentum,
+                b1=self.b1,
+                b2=b2,
+                eps=self.eps,
+            )
+        )
+
+    def _chain(
+        self,
+        *,
+        steps: int,
+        learning_rate: Array,
+        weight_decay: Array | None,
+        clip: Array | None,
+        momentum: Array,
+        b1: Array,
+        b2: Array,
+        eps: Array,
+    ) -> optax.GradientTransformation:
+        links = [self._direction(momentum=momentum, b1=b1, b2=b2, eps=eps)]
+        if clip is not None:
+            links.insert(0, optax.clip_by_global_norm(clip))
+        if weight_decay is not None:
+            links.append(optax.add_decayed_weights(weight_decay, self.mask))
+        links.append(optax.scale_by_learning_rate(self.rate(steps, learning_rate)))
+        return optax.chain(*links)
+
+    def _direction(
+        self, *, momentum: Array, b1: Array, b2: Array, eps: Array
+    ) -> optax.GradientTransformation:
         match self.name:
             case "sgd":
                 return optax.identity()
             case "momentum":
-                return optax.trace(self.momentum)
+                return optax.trace(momentum)
             case "nesterov":
-                return optax.trace(self.momentum, nesterov=True)
+                return optax.trace(momentum, nesterov=True)
             case "rmsprop":
-                return optax.scale_by_rms(decay=b2, eps=self.eps, bias_correction=True)
+                return optax.scale_by_rms(decay=b2, eps=eps, bias_correction=True)
             case "adagrad":
-                return optax.scale_by_rss(initial_accumulator_value=0.1, eps=self.eps)
+                return optax.scale_by_rss(initial_accumulator_value=0.1, eps=eps)
             case "adam" | "adamw":
-                return optax.scale_by_adam(b1=self.b1, b2=b2, eps=self.eps)
+                return optax.scale_by_adam(b1=b1, b2=b2, eps=eps)
             case "lion":
-                return optax.scale_by_lion(b1=self.b1, b2=b2)
+                return optax.scale_by_lion(b1=b1, b2=b2)
             case "muon":
-                return _muon(momentum=self.momentum, b1=self.b1, b2=b2, eps=self.eps)
+                return _muon(momentum=momentum, b1=b1, b2=b2, eps=eps)
 
 
-def _muon(*, momentum: float, b1: float, b2: float, eps: float) -> optax.GradientTransformation:
+def peak_rate(opt_state: PyTree) -> Array:
+    """The peak learning rate that the state of an optimizer's chain has."""
+    return opt_state.hyperparams["learning_rate"]
+
+
+def _muon(*, momentum: Array, b1: Array, b2: Array, eps: Array) -> optax.GradientTransformation:
     """Muon (Jordan et al., 2024) for hidden matrices and convolutions, Adam for the others.
 
     The last axis of a parameter is its output, the others together its input; where ``stacked``

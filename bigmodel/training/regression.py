@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -53,7 +55,7 @@ def regression(name: str, *, mean: float = 0.0, scale: float = 1.0) -> Report:
             "rmse": float(metrics.root_mean_squared_error(target, predicted)),
             "mae": float(metrics.mean_absolute_error(target, predicted)),
             "r2": float(metrics.r2_score(target, predicted)) if len(target) > 1 else float("nan"),
-            "predictions": draw_scatter(points, x=f"{name}, true", y=f"{name}, predicted"),
+            "predictions": partial(draw_scatter, points, x=f"{name}, true", y=f"{name}, predicted"),
         }
 
     return Report(gathered={"prediction": prediction}, summarize=summarize)

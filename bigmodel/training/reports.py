@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TypedDict
 
 import jax
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from bigmodel.experiment import Batch, Mean, Measured, PyTree, Results, Rows, scalars
+from bigmodel.experiment import Batch, Figure, Mean, Measured, PyTree, Results, Rows, scalars
 from bigmodel.figures.confusion import draw_confusion
 
 BINS = 15
@@ -63,7 +64,7 @@ def describe(
     predicted = probability.argmax(axis=1)
     options = {"labels": classes, "zero_division": 0}
     macro = metrics.precision_recall_fscore_support(label, predicted, average="macro", **options)
-    results: dict[str, float | str | np.ndarray] = {
+    results: dict[str, float | Figure] = {
         "precision_macro": float(macro[0]),
         "recall_macro": float(macro[1]),
         "f1_macro": float(macro[2]),
@@ -75,7 +76,7 @@ def describe(
         best = np.argsort(-probability, axis=1, kind="stable")[:, :5]
         results["top_5_accuracy"] = float(np.mean(np.any(best == label[:, None], axis=1)))
     matrix = metrics.confusion_matrix(label, predicted, labels=classes)
-    results["confusion"] = draw_confusion(matrix, names)
+    results["confusion"] = partial(draw_confusion, matrix, names)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of classes without an example
         results["report"] = metrics.classification_report(

@@ -31,7 +31,7 @@ from bigmodel.experiment import (
 )
 from bigmodel.training.gradients import mean_gradients, penalty
 from bigmodel.training.metrics import Metric
-from bigmodel.training.optimizers import Optimizer, moving_average
+from bigmodel.training.optimizers import Optimizer, moving_average, peak_rate
 
 
 @jax.tree_util.register_dataclass
@@ -91,7 +91,6 @@ def supervised(
             f"--data.batch-size {data.batch_size}; use a multiple of it"
         )
     transform = optimizer.transform(steps)
-    rate = optimizer.rate(steps)
     penalised = bool(optimizer.l1 or optimizer.l2)
     example = data.train(0, 0)
 
@@ -118,6 +117,7 @@ def supervised(
             objective, state.params, state.variables, batch, key, parts=optimizer.accumulate
         )
         one = jnp.ones((), jnp.float32)
+        rate = optimizer.rate(steps, peak_rate(state.opt_state))
         extra = {"learning_rate": Mean(rate(state.step), one)}
         if penalised:
             value, added = jax.value_and_grad(penalty)(state.params, optimizer)

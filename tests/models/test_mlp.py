@@ -84,7 +84,8 @@ def test_members_start_apart_and_drop_apart():
     variables = model.init(KEY, BATCH)
     kernel = np.asarray(variables["params"]["members"]["dense_0"]["kernel"])
     assert not np.allclose(kernel[0], kernel[1])
-    same = jax.tree.map(lambda p: jnp.broadcast_to(p[:1], p.shape), variables)
+    params = jax.tree.map(lambda p: jnp.broadcast_to(p[:1], p.shape), variables["params"])
+    same = {**variables, "params": params}
     alone, _ = model.apply(same, BATCH, train=False)
     np.testing.assert_array_equal(alone[0], alone[1])
     dropped, _ = model.apply(same, BATCH, train=True, key=KEY)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bigmodel.experiment import InputError
-from bigmodel.sharding.chips import CHIPS, find_chip
 from bigmodel.planning.plan import add_options, execute
+from bigmodel.sharding.chips import CHIPS, find_chip
 
 ROOT = Path(__file__).parent.parent.parent
 GPT = str(ROOT / "experiments" / "gpt.py")

@@ -3,10 +3,11 @@ from dataclasses import dataclass
 import pytest
 
 from bigmodel.models.gpt import Gpt
+from bigmodel.planning.choice import as_options, first_choice
+from bigmodel.planning.search import climb
+from bigmodel.runtime.config import with_values
 from bigmodel.runtime.settings import Settings
 from bigmodel.sharding.mesh import MeshShape
-from bigmodel.planning.choice import as_options, first_choice, with_choice
-from bigmodel.planning.search import climb
 
 FIRST = {"mesh.data": None, "mesh.fsdp": 1, "data.batch_size": 64, "model.remat": False}
 
@@ -77,7 +78,7 @@ def test_a_choice_goes_into_the_config_and_reads_as_options() -> None:
     config = Config(mesh=MeshShape(fsdp=4))
     choice = first_choice(config, 8)
     assert choice["mesh.fsdp"] == 4
-    changed = with_choice(config, {**choice, "data.batch_size": 32, "model.remat": True})
+    changed = with_values(config, {**choice, "data.batch_size": 32, "model.remat": True})
     assert (changed.data.batch_size, changed.model.remat, changed.mesh.fsdp) == (32, True, 4)
     written = as_options({"mesh.data": None, "data.batch_size": 32, "model.remat": False})
     assert written == "--data.batch-size 32 --model.no-remat"

@@ -1,8 +1,8 @@
 import pytest
 
 from bigmodel.experiment import InputError
-from bigmodel.sharding.chips import CHIPS
 from bigmodel.planning.target import Target, target
+from bigmodel.sharding.chips import CHIPS
 
 
 def of(topology=None, devices=None, chip=None) -> Target:

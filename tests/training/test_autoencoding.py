@@ -174,7 +174,7 @@ def test_two_latents_are_drawn_in_their_plane() -> None:
     codes = np.asarray(batch(9)["image"].reshape(ROWS, 6) @ np.asarray(state.params["a"]))
     np.testing.assert_allclose(rows.values["code"], codes, rtol=1e-5)
     results = experiment.summarize(measured)
-    assert results["embedding"].ndim == 3
+    assert results["embedding"]().ndim == 3
     assert results["squared_error"] > 0
 
 

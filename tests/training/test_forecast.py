@@ -31,4 +31,4 @@ def test_the_report_is_on_the_last_step_in_the_units_of_the_series(every):
     expected = 3 * np.sqrt(np.square(EVERY[:, -1] - TARGETS[:, -1]).mean())
     assert found["rmse"] == pytest.approx(expected, rel=1e-6)
     assert found["loss"] == 0.5
-    assert found["forecast"].dtype == np.uint8
+    assert found["forecast"]().dtype == np.uint8

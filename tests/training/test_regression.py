@@ -45,7 +45,7 @@ def test_the_report_is_scikit_learns_in_the_units_of_the_data_for_any_batches(si
     assert found["mae"] == pytest.approx(metrics.mean_absolute_error(target, predicted))
     assert found["r2"] == pytest.approx(metrics.r2_score(target, predicted))
     assert found["loss"] == 1.5
-    assert found["predictions"].dtype == np.uint8
+    assert found["predictions"]().dtype == np.uint8
 
 
 def test_a_single_example_has_no_r2_and_is_no_error():

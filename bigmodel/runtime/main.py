@@ -9,8 +9,9 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar
 
 import jax
@@ -147,11 +148,12 @@ def start(
     script: Path,
     stop: StopRequest,
     programs: Programs | None = None,
+    notes: Mapping[str, Any] = MappingProxyType({}),
 ) -> int:
     """Starts a run, or goes on with it, in its run directory.
 
     Nothing is written before all that the user gave has been checked. Runs of one process that
-    have the same ``programs`` share what is compiled.
+    have the same ``programs`` share what is compiled. ``notes`` go into the manifest.
 
     Returns:
         The exit status of a run that ended well or was stopped by a signal.
@@ -172,6 +174,7 @@ def start(
     check_best(config.run, metric_names(experiment, compiled))
     directory.check_same_run(as_json, experiment.data.fingerprint)
     facts = manifest(script=script, seed=config.seed, fingerprint=experiment.data.fingerprint)
+    facts = {**facts, **notes}
     changed = changes(directory.read_json(MANIFEST) or facts, facts)
     if changed and first:
         _warn(

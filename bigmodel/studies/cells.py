@@ -9,6 +9,7 @@ from typing import Any
 from bigmodel.experiment import InputError
 from bigmodel.runtime.command_line import option_names, parse
 from bigmodel.runtime.config import to_json, value_at, with_values
+from bigmodel.runtime.cross_validation import has_folds
 from bigmodel.studies.grid import Choice
 
 GIVEN = {"seed": "--seeds", "run.dir": "the study's own folder"}
@@ -45,6 +46,9 @@ def resolve(default: Any, options: Sequence[str], choices: Sequence[Choice]) -> 
             config = with_values(base, paths)
         except InputError as error:
             raise InputError(f"{_words(choice)}: {error}") from None
+        if has_folds(config):
+            folds = ",".join(map(str, range(config.data.folds)))
+            raise InputError(f"--data.folds in a study: vary the folds, --vary data.fold={folds}")
         text = json.dumps(to_json(config), sort_keys=True)
         if text in seen:
             raise InputError(f"the same cell twice: {_words(seen[text])} and {_words(choice)}")

@@ -44,6 +44,7 @@ class Study:
     ``options`` are those of all cells, as typed. ``baseline`` is the name of the cell with which
     the others are compared. ``metric`` is what is compared and None where the report is to
     choose; ``at`` says whether its last value counts or that of the best step on validation.
+    ``seeds_by`` says how runs share a process: see the command ``ablate``.
     """
 
     script: str
@@ -53,6 +54,7 @@ class Study:
     baseline: str | None = None
     metric: str | None = None
     at: str = "last"
+    seeds_by: str = "auto"
 
     @property
     def varied(self) -> tuple[str, ...]:
@@ -103,4 +105,5 @@ def _study(value: dict[str, Any]) -> Study:
         baseline=value["baseline"],
         metric=value["metric"],
         at=value["at"],
+        seeds_by=value["seeds_by"],
     )

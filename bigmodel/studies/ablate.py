@@ -1,0 +1,155 @@
+r"""Compares choices of an experiment's options, each under the same seeds.
+
+    python launch.py ablate experiments/cnn.py --name opt --seeds 5 \
+        --vary optimizer.name=sgd,momentum,adam --vary model.dropout=0,0.3 -- --run.steps 300
+
+Every combination is a cell, and every cell is run under every seed, so that differences are
+paired. --with moves an option together with the --vary before it; --one-at-a-time changes one
+option of the baseline at a time; --random 20 draws cells, from lists or from ranges as
+--vary optimizer.learning-rate=log:1e-4:1e-1 (log, uniform, int). A list of numbers, such as
+widths, is one value: --vary model.widths='32 64,64 128'.
+
+A study can be a file beside the experiment, TOML or Python with a STUDY: see docs/studies.md.
+
+Runs go to studies/NAME/runs. Typed again, the command makes the runs that are missing; with more
+seeds or cells it adds them. A run that fails is recorded with its reason and does not stop the
+others. At the end it reports, as launch.py report does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bigmodel.experiment import InputError
+from bigmodel.script import check_script, load_script
+from bigmodel.studies.definition import (
+    Definition,
+    is_study_file,
+    read_seeds,
+    read_study_file,
+)
+from bigmodel.studies.grid import read_axes
+from bigmodel.studies.study import Cell, Study, read_study, write_study
+
+WAYS = ("auto", "turns", "vmap", "processes")
+
+
+class _InOrder(argparse.Action):
+    """Keeps --vary and --with in the order in which they are typed."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: str | None = None) -> None:
+        del parser
+        words = [*(getattr(namespace, self.dest) or ()), (str(option).lstrip("-"), values)]
+        setattr(namespace, self.dest, words)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    add = parser.add_argument
+    add("script", type=Path, help="the experiment's script, or a study file")
+    add("--name", help="of the study: its folder is studies/NAME; default: the script's name")
+    add("--vary", dest="words", action=_InOrder, metavar="OPTION=A,B", help="an axis of the grid")
+    add("--with", dest="words", action=_InOrder, metavar="OPTION=A,B", help="moves with it")
+    add("--seeds", help="how many, or which with commas; default 5")
+    add("--baseline", metavar="OPTION=A,...", help="to compare with; default: the first values")
+    add("--one-at-a-time", action="store_true", help="change one option of the baseline at a time")
+    add("--random", type=int, metavar="N", help="draw so many cells")
+    add("--sample-seed", type=int, help="of --random; default 0")
+    add("--metric", help="what the report compares; default: the main one of the experiment")
+    add("--at", choices=("last", "best"), help="its last value, or that of the best validation")
+    add("--seeds-by", choices=WAYS, help="how runs share a process; default: what is faster")
+    add("--jobs", type=int, default=1, help="processes that work side by side; default 1")
+    add("--retry-failed", action="store_true", help="run those again that had failed")
+    add("--dry-run", action="store_true", help="print the cells, write nothing")
+
+
+def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
+    """Runs what is missing and reports; gives 0, or 1 where a run failed."""
+    definition = define(parsed, options)
+    if parsed.jobs < 1:
+        raise InputError(f"--jobs is {parsed.jobs}; it must be at least 1")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", definition.name):
+        raise InputError(
+            f"--name is {definition.name}; it must be letters, digits, dots, hyphens and "
+            "underscores, for it is a folder in studies/"
+        )
+    check_script(definition.script)
+    choices, baseline = definition.cells()
+    # These bring JAX with them.
+    from bigmodel.studies.runner import Runner
+
+    with Runner(definition.script, jobs=parsed.jobs, idle=parsed.dry_run) as runner:
+        from bigmodel.studies.cells import resolve
+
+        default = load_script(definition.script).Config()
+        configs = resolve(default, definition.options, choices)
+        cells = tuple(Cell(choice) for choice in choices)
+        study = Study(
+            script=str(definition.script),
+            options=definition.options,
+            cells=cells,
+            seeds=definition.seeds,
+            baseline=None if baseline is None else Cell(baseline).name,
+            metric=definition.metric,
+            at=definition.at,
+            seeds_by=definition.seeds_by,
+        )
+        path = Path("studies") / definition.name
+        if parsed.dry_run:
+            _print_cells(path, study)
+            return 0
+        study = _join(path, study)
+        return runner.run(path, study, configs, retry_failed=parsed.retry_failed)
+
+
+def define(parsed: argparse.Namespace, options: Sequence[str]) -> Definition:
+    """The study that a command line asks for; it has precedence over a study file."""
+    values: dict[str, Any] = {"script": parsed.script, "name": parsed.script.stem, "axes": ()}
+    if is_study_file(parsed.script):
+        values |= read_study_file(parsed.script)
+    names = ("name", "seeds", "baseline", "random", "sample_seed", "metric", "at", "seeds_by")
+    typed = {name: getattr(parsed, name) for name in names}
+    values |= {name: value for name, value in typed.items() if value is not None}
+    if parsed.one_at_a_time:
+        values["one_at_a_time"] = True
+    if parsed.words:
+        values["axes"] = tuple(read_axes(parsed.words))
+    values["options"] = (*values.get("options", ()), *options)
+    values["seeds"] = read_seeds(values.get("seeds", "5"))
+    return Definition(**values)
+
+
+def _join(path: Path, study: Study) -> Study:
+    """Writes a study, or adds to the one that is there.
+
+    Raises:
+        InputError: where the folder holds another study.
+    """
+    if path.exists() and any(path.iterdir()):
+        there = read_study(path)
+        differing = [
+            name
+            for name in ("script", "options", "seeds_by")
+            if getattr(there, name) != getattr(study, name)
+        ]
+        gone = [cell.name for cell in there.cells if cell not in study.cells]
+        if differing:
+            raise InputError(
+                f"{path} holds a study with other {differing[0]}; choose another --name"
+            )
+        if gone or set(there.seeds) - set(study.seeds):
+            what = f"the cell {gone[0]}" if gone else "more seeds"
+            raise InputError(f"{path} holds a study that has {what} too; choose another --name")
+    write_study(path, study)
+    return study
+
+
+def _print_cells(path: Path, study: Study) -> None:
+    runs = len(study.cells) * len(study.seeds)
+    print(f"{path}: {len(study.cells)} cells under {len(study.seeds)} seeds, {runs} runs")
+    for cell in study.cells:
+        print(f"  {cell.name}{'  (baseline)' * (cell.name == study.baseline)}")

@@ -10,7 +10,7 @@ from jax.sharding import PartitionSpec as P
 
 from bigmodel.data.batches import epochs, in_order
 from bigmodel.experiment import Data, Experiment, Model
-from bigmodel.runtime.main import start
+from bigmodel.runtime.entry import start
 from bigmodel.runtime.settings import Run, Settings
 from bigmodel.runtime.signals import StopRequest
 from bigmodel.sharding.mesh import MeshShape

@@ -17,6 +17,7 @@ from typing import Any
 
 from bigmodel.experiment import InputError
 from bigmodel.launching.job import Job
+from bigmodel.runtime import errors
 
 PORT = 8476
 """Of the coordinator. Each pod has its own address, so that no other one can be there."""
@@ -67,8 +68,6 @@ def manifest(job: Job, cluster: Cluster) -> str:
 
 def jobset(job: Job, cluster: Cluster) -> dict[str, Any]:
     """The JobSet as plain values."""
-    from bigmodel.runtime import errors  # brings JAX with it
-
     check_name(job.name)
     pods = cluster.tpu.hosts if cluster.tpu else job.nodes
     metadata = {"name": job.name}

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 
 from bigmodel.experiment import InputError
 from bigmodel.launching.layout import plan_layout
+from bigmodel.launching.supervisor import Policy, supervise
 from bigmodel.script import add_script, check_script
 
 
@@ -68,9 +69,6 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
         # In the place of this process, so that signals reach it.
         sys.stdout.flush()
         os.execve(sys.executable, command, {**os.environ, **layout.environment(0)})
-    # Only here, since it brings JAX with it.
-    from bigmodel.launching.supervisor import Policy, supervise
-
     policy = Policy(
         retries=parsed.retries,
         watchdog=1800.0 if parsed.watchdog is None else parsed.watchdog,

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 from bigmodel.experiment import InputError
 from bigmodel.launching.job import Job
+from bigmodel.launching.supervisor import FINAL
+from bigmodel.runtime import errors
 
 FORMATS = (
     r"(?P<m>\d+)(:(?P<s>\d+))?",
@@ -129,9 +131,6 @@ def _environment(job: Job) -> list[str]:
 
 def _tries(job: Job, request: Request) -> list[str]:
     """Starts the processes; again where one died, and not again where it would end the same."""
-    from bigmodel.launching.supervisor import FINAL
-    from bigmodel.runtime import errors  # brings JAX with it
-
     cpus = [] if job.cpus_per_task is None else [f"--cpus-per-task={job.cpus_per_task}"]
     srun = ["srun", f"--wait={WAIT}", "--kill-on-bad-exit=0", *cpus, request.python]
     command = shlex.join([*srun, *job.arguments()])

@@ -13,8 +13,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from bigmodel.experiment import Experiment, InputError
+from bigmodel.runtime.entry import directory_of, main
 from bigmodel.runtime.errors import StorageError
-from bigmodel.runtime.main import directory_of, main
 from bigmodel.runtime.manifest import changes, manifest
 from bigmodel.runtime.settings import Settings
 from bigmodel.sharding.mesh import MeshShape

@@ -14,8 +14,9 @@ from bigmodel.experiment import InputError
 from bigmodel.launching import run, submit
 from bigmodel.launching.commands import Command, Parser
 from bigmodel.planning import plan
+from bigmodel.studies import replay
 
-COMMANDS = {"run": run, "submit": submit, "plan": plan}
+COMMANDS = {"run": run, "submit": submit, "plan": plan, "replay": replay}
 
 
 def main(arguments: Sequence[str]) -> int:

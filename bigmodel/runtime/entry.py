@@ -20,6 +20,7 @@ from bigmodel.experiment import Experiment, InputError
 from bigmodel.figures.curves import draw_curves
 from bigmodel.runtime import errors
 from bigmodel.runtime.agreement import Agreement
+from bigmodel.runtime.changes import changes
 from bigmodel.runtime.checkpoints import Checkpoints
 from bigmodel.runtime.command_line import parse
 from bigmodel.runtime.compilation import compile_experiment, use_compilation_cache
@@ -29,7 +30,7 @@ from bigmodel.runtime.digest import params_digest
 from bigmodel.runtime.directory import MANIFEST, SUMMARY, RunDirectory
 from bigmodel.runtime.evaluation import metric_names
 from bigmodel.runtime.loop import Trainer, check_best, init_key
-from bigmodel.runtime.manifest import changes, identity, manifest
+from bigmodel.runtime.manifest import identity, manifest
 from bigmodel.runtime.memory import TooLargeError, check_fits, plan_command
 from bigmodel.runtime.processes import (
     agree_on,
@@ -175,7 +176,8 @@ def start(
     directory.check_same_run(as_json, experiment.data.fingerprint)
     facts = manifest(script=script, seed=config.seed, fingerprint=experiment.data.fingerprint)
     facts = {**facts, **notes}
-    changed = changes(directory.read_json(MANIFEST) or facts, facts)
+    before = directory.read_json(MANIFEST) or facts
+    changed = [change.what for change in changes(before, facts) if change.effect != "none"]
     if changed and first:
         _warn(
             f"since the run in {directory.path} began, {' and '.join(changed)} changed, so its "

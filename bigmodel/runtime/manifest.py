@@ -6,10 +6,10 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,24 +28,30 @@ PACKAGES = (
     "scikit-learn",
     "tokenizers",
 )
+DIFF = ("--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/")
+"""Whatever the user's own settings are, ``git apply`` takes what is written."""
 
 
 def manifest(*, script: Path, seed: int, fingerprint: str) -> dict[str, Any]:
     """The facts on which the bits of a run depend, as plain JSON values.
 
-    ``git`` is null where the script is in no repository. ``cores`` are those that this
+    ``code`` is a digest of the script and of bigmodel. ``git`` is null where the script is in no
+    repository. ``directory`` is where relative paths begin. ``cores`` are those that this
     process may use.
     """
     return {
         "command": [sys.executable, *sys.argv],
         "script": str(script),
+        "directory": str(Path.cwd()),
         "started": time.time(),
         "seed": seed,
         "data_fingerprint": fingerprint,
+        "code": identity(script)["code"],
         "git": _git(script.parent),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         "platform": platform.platform(),
+        "processor": _processor(),
         "device_kind": jax.devices()[0].device_kind,
         "device_count": jax.device_count(),
         "process_count": jax.process_count(),
@@ -73,20 +79,6 @@ def identity(script: Path) -> dict[str, str | None]:
     return {"code": code.hexdigest()[:16], "python": platform.python_version(), **versions}
 
 
-def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between two manifests that bits may depend on, in words."""
-    parts = {
-        "the code": "git",
-        "the packages": "packages",
-        "Python": "python",
-        "the device": "device_kind",
-        "the number of cores": "cores",
-        "XLA's flags": "xla_flags",
-        "JAX's flags": "jax_flags",
-    }
-    return [words for words, name in parts.items() if before.get(name) != now.get(name)]
-
-
 def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
@@ -94,11 +86,19 @@ def _version(package: str) -> str | None:
         return None
 
 
+def _processor() -> str:
+    """The model of the processor, on which the compiler's choices depend."""
+    path = Path("/proc/cpuinfo")
+    text = path.read_text() if path.exists() else ""
+    found = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
+    return found.group(1) if found else platform.processor()
+
+
 def _git(folder: Path) -> dict[str, str] | None:
     commit = _run_git(folder, "rev-parse", "HEAD")
     if commit is None:
         return None
-    diff = _run_git(folder, "diff", "HEAD")
+    diff = _run_git(folder, "diff", *DIFF, "HEAD")
     untracked = _run_git(
         folder, "ls-files", "--others", "--exclude-standard", "--full-name", ":/*.py"
     )
@@ -110,11 +110,10 @@ def _run_git(folder: Path, *arguments: str) -> str | None:
         done = subprocess.run(
             ["git", "-C", str(folder), *arguments],
             capture_output=True,
-            text=True,
-            errors="replace",
             timeout=30,
             check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout
+    # As bytes, since reading text would change the ends of lines, and the diff not apply.
+    return done.stdout.decode(errors="replace")

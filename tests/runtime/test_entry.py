@@ -13,9 +13,10 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from bigmodel.experiment import Experiment, InputError
+from bigmodel.runtime.changes import changes
 from bigmodel.runtime.entry import directory_of, main
 from bigmodel.runtime.errors import StorageError
-from bigmodel.runtime.manifest import changes, manifest
+from bigmodel.runtime.manifest import manifest
 from bigmodel.runtime.settings import Settings
 from bigmodel.sharding.mesh import MeshShape
 from bigmodel.training.optimizers import Optimizer
@@ -99,10 +100,10 @@ def test_what_changed_since_a_run_began_is_said(capsys: pytest.CaptureFixture[st
     assert status("--run.dir=a") == 0
     assert capsys.readouterr().err == ""
     manifest = json.loads(Path("a/manifest.json").read_text())
-    manifest["packages"]["jax"], manifest["git"] = "0.1", None
+    manifest["packages"]["jax"], manifest["code"] = "0.1", "0"
     Path("a/manifest.json").write_text(json.dumps(manifest))
     assert status("--run.dir=a") == 0
-    assert "the code and the packages changed" in capsys.readouterr().err
+    assert "the code and the package jax changed" in capsys.readouterr().err
 
 
 def test_a_run_directory_inside_the_repository_is_no_change_of_the_code(tmp_path: Path) -> None:
@@ -110,11 +111,12 @@ def test_a_run_directory_inside_the_repository_is_no_change_of_the_code(tmp_path
     author = ["-c", "user.name=a", "-c", "user.email=a@b"]
     subprocess.run(["git", *author, "commit", "-q", "--allow-empty", "-m", "a"], check=True)
     facts = {"script": tmp_path / "one.py", "seed": 0, "fingerprint": ""}
+    (tmp_path / "one.py").write_text("")
     before = manifest(**facts)
     (tmp_path / "metrics.jsonl").write_text("{}")
     assert changes(before, manifest(**facts)) == []
-    (tmp_path / "one.py").write_text("")
-    assert changes(before, manifest(**facts)) == ["the code"]
+    (tmp_path / "one.py").write_text(" ")
+    assert [change.what for change in changes(before, manifest(**facts))] == ["the code"]
 
 
 def contents(folder: Path) -> dict[str, bytes]:

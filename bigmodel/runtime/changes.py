@@ -1,0 +1,101 @@
+"""What differs between the manifests of two runs, and what it can do to their bits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+Effect: TypeAlias = Literal["none", "rounding", "another run"]
+"""On the bits of a run. Training can amplify what begins as rounding."""
+SEVERITY: tuple[Effect, ...] = ("none", "rounding", "another run")
+
+_DEVICES = re.compile(r"--xla_force_host_platform_device_count=\d+")
+_RANDOM = "jax_threefry_partitionable"
+
+
+class Change(NamedTuple):
+    """One thing that two runs were not made with alike, with what it was and is in words."""
+
+    what: str
+    before: str
+    now: str
+    effect: Effect
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.before} there, {self.now} here"
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
+    """What differs between two manifests; what one of them does not say is no difference.
+
+    The code is that of bigmodel and of the script; a commit may change others.
+    """
+    return [*_code(before, now), *_packages(before, now), *_machine(before, now)]
+
+
+def describe_code(manifest: Mapping[str, Any]) -> str:
+    """The code of a manifest in words: ``commit 1a2b3c4 with changes, code 5d6e7f8a``."""
+    git = manifest.get("git")
+    words = "no commit"
+    if git is not None:
+        extra = " with changes" if git["diff"] or git["untracked"] else ""
+        words = f"commit {git['commit'][:10]}{extra}"
+    return words + (f", code {manifest['code']}" if manifest.get("code") else "")
+
+
+def flags(text: str) -> str:
+    """XLA's flags in the order of their names, without the number of virtual devices."""
+    return " ".join(sorted(_DEVICES.sub("", text).split()))
+
+
+def _code(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Change]:
+    known = before.get("code") and now.get("code")
+    same = before["code"] == now["code"] if known else before.get("git") == now.get("git")
+    was, now_is = describe_code(before), describe_code(now)
+    if not same:
+        yield Change("the code", was, now_is, "another run")
+    elif before.get("git") != now.get("git"):
+        yield Change("the commit, with the same code", was, now_is, "none")
+    if before.get("data_fingerprint") != now.get("data_fingerprint"):
+        was, now_is = (f"sha256 {one['data_fingerprint'][:12]}" for one in (before, now))
+        yield Change("the data", was, now_is, "another run")
+
+
+def _packages(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Change]:
+    there, here = before.get("packages", {}), now.get("packages", {})
+    for name in there:
+        if name in here and there[name] != here[name]:
+            was, now_is = there[name] or "absent", here[name] or "absent"
+            yield Change(f"the package {name}", was, now_is, "rounding")
+    yield from _differing(before, now, {"python": ("Python", "rounding")})
+
+
+def _machine(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Change]:
+    yield from _differing(
+        before,
+        now,
+        {
+            "platform": ("the system", "none"),
+            "processor": ("the processor", "rounding"),
+            "device_kind": ("the device", "rounding"),
+            "cores": ("the number of cores", "rounding"),
+        },
+    )
+    was, now_is = flags(before.get("xla_flags", "")), flags(now.get("xla_flags", ""))
+    if was != now_is:
+        yield Change("XLA's flags", was or "none", now_is or "none", "rounding")
+    there, here = before.get("jax_flags", {}), now.get("jax_flags", {})
+    for name in sorted({*there, *here}):
+        was, now_is = there.get(name, "unset"), here.get(name, "unset")
+        if was != now_is:
+            effect: Effect = "another run" if name == _RANDOM else "rounding"
+            yield Change(f"JAX's flag {name}", was, now_is, effect)
+
+
+def _differing(
+    before: Mapping[str, Any], now: Mapping[str, Any], names: Mapping[str, tuple[str, Effect]]
+) -> Iterator[Change]:
+    for name, (what, effect) in names.items():
+        if name in before and name in now and before[name] != now[name]:
+            yield Change(what, str(before[name]), str(now[name]), effect)

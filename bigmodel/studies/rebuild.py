@@ -1,0 +1,156 @@
+"""Builds a recorded run again, as a program of its own.
+
+    python -P rebuild.py JOB.json [FACTS.json]
+
+With FACTS.json it writes there what the run would be made with, and trains nothing. It is no
+command and knows nothing of bigmodel before the job says whose: that of a recorded commit may be
+another one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+
+class Job(TypedDict):
+    """What to build and where.
+
+    ``path`` is what comes first in the search for modules. Of ``environment`` those variables
+    that are None are removed.
+    """
+
+    script: str
+    config: dict[str, Any]
+    directory: str
+    path: list[str]
+    environment: dict[str, str | None]
+
+
+class Facts(TypedDict):
+    """What a job would be made with: a manifest, and the options that its config lacks."""
+
+    manifest: dict[str, Any]
+    added: dict[str, Any]
+
+
+class ConfigError(ValueError):
+    """A recorded config that a script cannot have."""
+
+
+def config_from_json(default: Any, value: Mapping[str, Any], prefix: str = "") -> Any:
+    """The config that was written as JSON.
+
+    Args:
+        default: the config without any option, whose values fill what was not written.
+        value: what was written.
+        prefix: of the names, in messages.
+
+    Raises:
+        ConfigError: for an option that the config does not have, or a value it cannot have.
+    """
+    hints = typing.get_type_hints(type(default))
+    names = [field.name for field in dataclasses.fields(default)]
+    for name in value:
+        if name not in names:
+            raise ConfigError(f"there is no option {prefix}{name} any more")
+    given = {}
+    for name in (name for name in names if name in value):
+        there = getattr(default, name)
+        if dataclasses.is_dataclass(there) and isinstance(value[name], dict):
+            given[name] = config_from_json(there, value[name], f"{prefix}{name}.")
+            continue
+        read = _immutable(value[name])
+        if not _fits(read, hints[name]):
+            raise ConfigError(f"{prefix}{name} cannot be {json.dumps(value[name])} any more")
+        given[name] = read
+    return dataclasses.replace(default, **given)
+
+
+def lacking(default: Any, value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The options of a config that were not written, by dotted names, with their defaults."""
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(default):
+        name, there = field.name, getattr(default, field.name)
+        if dataclasses.is_dataclass(there):
+            found |= lacking(there, value.get(name, {}), f"{prefix}{name}.")
+        elif name not in value:
+            found[prefix + name] = there
+    return found
+
+
+def _immutable(value: Any) -> Any:
+    return tuple(_immutable(each) for each in value) if isinstance(value, list) else value
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value may stand where an annotation is; True for annotations not known here."""
+    kind, inner = typing.get_origin(hint), typing.get_args(hint)
+    if kind is typing.Literal:
+        return value in inner
+    if kind in (typing.Union, types.UnionType):
+        return any(_fits(value, each) for each in inner)
+    if kind is tuple:
+        if not isinstance(value, tuple):
+            return False
+        each = inner[:1] * len(value) if inner[1:] == (...,) else inner
+        return len(each) == len(value) and all(map(_fits, value, each))
+    if hint is None or hint is type(None):
+        return value is None
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint) if isinstance(hint, type) else True
+
+
+def rebuild(job: Job, facts: Path | None) -> None:
+    """Trains the run of a job, or writes its facts."""
+    # JAX reads the environment when it is imported.
+    for name, value in job["environment"].items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    os.chdir(job["directory"])
+    sys.path[:0] = job["path"]
+    from bigmodel.experiment import InputError
+    from bigmodel.runtime import main
+    from bigmodel.script import load_script
+
+    script = Path(job["script"])
+    try:
+        module = load_script(script)
+        default = module.Config()
+        config = config_from_json(default, job["config"])
+        if facts is not None:
+            from bigmodel.runtime.manifest import manifest
+
+            data = module.build(config).data
+            made = manifest(script=script, seed=config.seed, fingerprint=data.fingerprint)
+            added = lacking(default, job["config"])
+            facts.write_text(json.dumps(Facts(manifest=made, added=added)))
+            return
+    except ConfigError as error:
+        raise SystemExit(f"error: {script.name} has changed: {error}") from None
+    except InputError as error:
+        raise SystemExit(f"error: {error}") from None
+    sys.argv = [str(script)]
+    main(module.build, config, [])
+
+
+def run_program(arguments: Sequence[str]) -> None:
+    """Reads what the command line names."""
+    job = json.loads(Path(arguments[0]).read_text())
+    rebuild(job, Path(arguments[1]) if len(arguments) > 1 else None)
+
+
+if __name__ == "__main__":
+    run_program(sys.argv[1:])

@@ -1,0 +1,137 @@
+"""A recorded run made again, with as many processes and devices as it had."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import bigmodel
+from bigmodel.experiment import InputError
+from bigmodel.launching.layout import Layout, find_gpus
+from bigmodel.launching.supervisor import Policy, supervise
+from bigmodel.runtime import errors
+from bigmodel.runtime.changes import flags
+from bigmodel.studies import rebuild
+from bigmodel.studies.rebuild import Facts, Job
+from bigmodel.studies.recorded import Recorded
+
+JAX_FLAGS = ("jax_enable_x64", "jax_default_matmul_precision", "jax_threefry_partitionable")
+PATIENCE = Policy(watchdog=0.0)
+
+
+class Code(NamedTuple):
+    """An experiment's script, and the folder that ``bigmodel`` is imported from."""
+
+    script: Path
+    root: Path
+
+
+def present_code(recorded: Recorded, script: Path | None) -> Code:
+    """The code that is here now.
+
+    Args:
+        recorded: a run.
+        script: where its script is, if not where it was.
+
+    Raises:
+        InputError: where there is no such script.
+    """
+    found = script or Path(recorded.manifest["script"])
+    if not found.is_file():
+        hint = "see experiments/" if script else "name it by --script, or try --checkout"
+        raise InputError(f"its script {found} is not there; {hint}")
+    return Code(found.resolve(), Path(bigmodel.__file__).resolve().parent.parent)
+
+
+def read_facts(recorded: Recorded, code: Code, folder: Path) -> Facts:
+    """What the run would be made with now, its data included; nothing is trained.
+
+    Args:
+        recorded: a run.
+        code: to build it with.
+        folder: an empty one, for files on the way.
+
+    Raises:
+        InputError: where it cannot be built, saying why, or has other devices here.
+    """
+    job, facts = folder / "job.json", folder / "facts.json"
+    job.write_text(json.dumps(_job(recorded, code, folder / "run", alone=True)))
+    done = subprocess.run(
+        [*_program(job), str(facts)], check=False, capture_output=True, text=True, errors="replace"
+    )
+    if done.returncode != 0:
+        said = [line for line in done.stderr.splitlines() if line.strip()] or ["no word"]
+        known = [line.removeprefix("error: ") for line in said if line.startswith("error: ")]
+        raise InputError((known or said)[-1].strip())
+    found: Facts = json.loads(facts.read_text())
+    here, there = found["manifest"], recorded.manifest
+    if here["device_count"] != there["device_count"]:
+        raise InputError(
+            f"it had {there['device_count']} devices ({there['device_kind']}), and here are "
+            f"{here['device_count']} ({here['device_kind']})"
+        )
+    return found
+
+
+def train(recorded: Recorded, code: Code, folder: Path, *, into: Path) -> int:
+    """Makes the run again, showing what it says.
+
+    Args:
+        recorded: a run.
+        code: to build it with.
+        folder: for files on the way.
+        into: the run directory, to be made.
+
+    Returns:
+        The exit status: 0, that of a loss that is not finite, or what a signal left.
+
+    Raises:
+        InputError: where it fails otherwise.
+    """
+    job = folder / "job.json"
+    job.write_text(json.dumps(_job(recorded, code, into, alone=False)))
+    count = recorded.manifest["process_count"]
+    gpus = () if _on_cpu(recorded.manifest) else find_gpus()
+    status = supervise(_program(job), Layout(local=count, total=count, gpus=gpus), PATIENCE)
+    if status in (errors.FAILED, errors.BAD_INPUT, errors.LOST) or status < 0:
+        raise InputError(f"it failed on the way, with status {status}; why, it says above")
+    return status
+
+
+def _program(job: Path) -> list[str]:
+    # Without the folder of the program itself among the places to import from.
+    return [sys.executable, "-P", rebuild.__file__, str(job)]
+
+
+def _job(recorded: Recorded, code: Code, into: Path, *, alone: bool) -> Job:
+    """The job of all processes, or of one alone that has the devices of all."""
+    run = {**recorded.config["run"], "dir": str(into.resolve()), "profile": ""}
+    directory = recorded.manifest.get("directory", "")
+    return Job(
+        script=str(code.script),
+        config={**recorded.config, "run": run},
+        # Where that is gone, paths in the options may be right here.
+        directory=directory if os.path.isdir(directory) else os.getcwd(),
+        path=[str(code.script.parent), str(code.root)],
+        environment=_environment(recorded.manifest, alone=alone),
+    )
+
+
+def _environment(manifest: Mapping[str, Any], *, alone: bool) -> dict[str, str | None]:
+    """The recorded flags, so that they are no difference."""
+    recorded = manifest.get("jax_flags", {})
+    found: dict[str, str | None] = {name.upper(): recorded.get(name) for name in JAX_FLAGS}
+    found["XLA_FLAGS"] = flags(manifest.get("xla_flags", "")) or None
+    if _on_cpu(manifest):
+        devices = manifest["device_count"] // (1 if alone else manifest["process_count"])
+        found |= {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices)}
+    return found
+
+
+def _on_cpu(manifest: Mapping[str, Any]) -> bool:
+    return manifest["device_kind"] == "cpu"

@@ -1,0 +1,147 @@
+"""Makes a run again from its directory alone, and says whether the same came out.
+
+    python launch.py replay runs/cnn-1a2b3c4d
+    python launch.py replay runs/cnn-1a2b3c4d --checkout
+    python launch.py replay --study studies/opt --sample 3
+
+First it names all that differs from when the run was made (code, packages, machine, data) and
+what that does: nothing, rounding, or another run. Then it trains, in a temporary directory, and
+compares the digest of the parameters and every logged metric; the run itself is only read.
+Devices of the CPU, processes, XLA's and JAX's flags are those of the run.
+
+--checkout takes the recorded commit with its recorded changes, in a temporary working tree of
+git, and the packages that are here. Runs of a study that were trained side by side by vmap are
+compared within 1e-5, since no run alone has their bits.
+
+The exit status is 0 where all came out again, 1 where something is different, and 2 where the run
+cannot be replayed, in a line that says why.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import signal
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from bigmodel.experiment import InputError
+from bigmodel.runtime import errors
+from bigmodel.runtime.changes import SEVERITY, Change, Effect, changes
+from bigmodel.runtime.progress import say
+from bigmodel.runtime.signals import Interrupted, StopRequest
+from bigmodel.studies.checkout import checkout
+from bigmodel.studies.rebuild import Facts
+from bigmodel.studies.recorded import Recorded, read_recorded
+from bigmodel.studies.repeat import present_code, read_facts, train
+from bigmodel.studies.results import read_results
+from bigmodel.studies.study import read_study
+from bigmodel.studies.verdict import judge
+
+SIDE_BY_SIDE = 1e-5
+EQUAL, DIFFERENT, NOT_REPLAYED = 0, 1, 2
+EFFECTS: dict[Effect, str] = {
+    "none": "equal bits",
+    "rounding": "agreement to rounding, which training can amplify",
+    "another run": "another run",
+}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    add = parser.add_argument
+    add("run", nargs="?", type=Path, help="the run's directory")
+    add("--checkout", action="store_true", help="run the recorded commit with its changes")
+    add("--script", type=Path, help="the experiment's script, if it is not where it was")
+    add("--keep", type=Path, metavar="DIR", help="keep the new run in a directory, a new one")
+    add("--study", type=Path, help="replay runs of a study, by its folder")
+    add("--sample", type=int, default=3, help="how many runs of the study, at random; default 3")
+    add("--seed", type=int, default=0, help="decides which runs of the study; default 0")
+
+
+def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
+    """Replays, and gives 0 where all came out again, 1 where not, 2 where it cannot be done.
+
+    Raises:
+        InputError: where the run cannot be replayed.
+    """
+    if options:
+        raise InputError(f"a replay has the options of the run; leave out {' '.join(options)}")
+    if (parsed.run is None) == (parsed.study is None):
+        raise InputError("name the directory of a run, or a study by --study (see --help)")
+    if parsed.keep is not None and parsed.keep.exists():
+        raise InputError(f"--keep {parsed.keep} is there already; choose a new directory")
+    try:
+        with StopRequest():
+            return _study(parsed) if parsed.run is None else _replay(parsed.run, parsed)
+    except errors.StorageError as error:
+        raise InputError(str(error)) from None
+    except Interrupted as interruption:
+        say(f"stopped by {signal.Signals(interruption.number).name}")
+        return 128 + interruption.number
+
+
+def _study(parsed: argparse.Namespace) -> int:
+    """Replays some runs of a study and sums up."""
+    if parsed.keep is not None:
+        raise InputError("--keep is for one run; leave it out with --study")
+    if parsed.sample < 1:
+        raise InputError(f"--sample is {parsed.sample}; it must be at least 1")
+    study = read_study(parsed.study)
+    ended = [result.directory for result in read_results(parsed.study, study) if result.summary]
+    if not ended:
+        raise InputError(f"{parsed.study} has no run that has ended; launch.py ablate runs them")
+    chosen = random.Random(parsed.seed).sample(ended, min(parsed.sample, len(ended)))
+    found = []
+    for path in chosen:
+        try:
+            found.append(_replay(path, parsed))
+        except (InputError, errors.StorageError) as error:
+            say(f"cannot be replayed: {error}")
+            found.append(NOT_REPLAYED)
+        if found[-1] > NOT_REPLAYED:
+            return found[-1]
+    words = ((EQUAL, "equal"), (DIFFERENT, "different"), (NOT_REPLAYED, "not replayed"))
+    counts = ", ".join(f"{found.count(status)} {word}" for status, word in words)
+    say(f"{parsed.study}: {len(chosen)} of {len(ended)} runs: {counts}")
+    return DIFFERENT if DIFFERENT in found else max(found)
+
+
+def _replay(path: Path, parsed: argparse.Namespace) -> int:
+    recorded = read_recorded(path)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bigmodel-replay-")))
+        say(f"{path}: {Path(recorded.manifest['script']).name}, seed {recorded.manifest['seed']}")
+        if parsed.checkout:
+            code = stack.enter_context(checkout(recorded, folder))
+        else:
+            code = present_code(recorded, parsed.script)
+        _announce(recorded, read_facts(recorded, code, folder))
+        into = folder / "run" if parsed.keep is None else parsed.keep
+        status = train(recorded, code, folder, into=into)
+        if status not in (errors.DONE, errors.NOT_FINITE):
+            return status
+        tolerance = SIDE_BY_SIDE if recorded.manifest.get("seeds_by") == "vmap" else None
+        verdict = judge(recorded, read_recorded(into), tolerance=tolerance)
+    for line in verdict.lines:
+        say(line)
+    return EQUAL if verdict.equal else DIFFERENT
+
+
+def _announce(recorded: Recorded, facts: Facts) -> None:
+    """Says what differs beforehand, each with its effect, and what is to be expected."""
+    found = changes(recorded.manifest, facts["manifest"])
+    found += [
+        Change(f"the option {name}", "absent", f"{value}, its default,", "another run")
+        for name, value in facts["added"].items()
+    ]
+    for change in found:
+        say(f"  {change}: {EFFECTS[change.effect]}")
+    if recorded.manifest.get("seeds_by") == "vmap":
+        say(f"  it was trained side by side with others: agreement within {SIDE_BY_SIDE:g}")
+        return
+    # Of what differs, the worst decides.
+    worst = SEVERITY[max((SEVERITY.index(change.effect) for change in found), default=0)]
+    say(f"  {'expected' if found else 'nothing differs, expected'}: {EFFECTS[worst]}")

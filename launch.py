@@ -14,9 +14,16 @@ from bigmodel.experiment import InputError
 from bigmodel.launching import run, submit
 from bigmodel.launching.commands import Command, Parser
 from bigmodel.planning import plan
-from bigmodel.studies import replay
+from bigmodel.studies import compare, listing, replay
 
-COMMANDS = {"run": run, "submit": submit, "plan": plan, "replay": replay}
+COMMANDS = {
+    "run": run,
+    "submit": submit,
+    "plan": plan,
+    "replay": replay,
+    "compare": compare,
+    "list": listing,
+}
 
 
 def main(arguments: Sequence[str]) -> int:

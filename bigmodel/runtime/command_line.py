@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import io
 import re
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 import tyro
 
 from bigmodel.experiment import InputError
+from bigmodel.nearest import nearest_option
 
 Config = TypeVar("Config")
 
@@ -54,13 +54,7 @@ def option_names(config: Any, prefix: str = "--") -> Iterator[str]:
 
 
 def _unknown(option: str, known: Sequence[str]) -> str:
-    spelt = option.replace("_", "-")
-    near = difflib.get_close_matches(spelt, known, n=1, cutoff=0.5)
-    if not near:
-        last = spelt.rpartition(".")[2].removeprefix("--")
-        near = difflib.get_close_matches(last, [name.rpartition(".")[2] for name in known], n=1)
-        near = [name for name in known if near and name.endswith(near[0])][:1]
-    hint = f"did you mean {near[0]}? " if near else ""
+    hint = nearest_option(option.replace("_", "-"), known)
     return f"there is no option {option}; {hint}--help lists them all"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, str]:
     """What differs, by dotted name: ``model.width is 64 there and 32 here``."""
-    a, b = _flat(there), _flat(here)
+    a, b = flat(there), flat(here)
     return {
         name: f"{name} is {json.dumps(a.get(name))} there and {json.dumps(b.get(name))} here"
         for name in sorted({*a, *b})
@@ -17,11 +17,12 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, 
     }
 
 
-def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted names: ``{"model.width": 64}``."""
+    found: dict[str, Any] = {}
     for name, child in value.items():
         if isinstance(child, Mapping):
-            flat.update(_flat(child, f"{prefix}{name}."))
+            found.update(flat(child, f"{prefix}{name}."))
         else:
-            flat[prefix + name] = child
-    return flat
+            found[prefix + name] = child
+    return found

@@ -1,0 +1,138 @@
+"""Shows side by side what differs between runs: options, code, machine, and what came out.
+
+    python launch.py compare runs/a runs/b runs/c
+
+Of options, code, packages and machine only what differs is shown; of the results everything. A
+run without an end is shown as far as it has come.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bigmodel.experiment import InputError
+from bigmodel.runtime.changes import flags
+from bigmodel.runtime.differences import differences, flat
+from bigmodel.runtime.directory import LAYOUT_FIELDS
+from bigmodel.runtime.progress import say
+from bigmodel.studies.runs import SomeRun, read_run
+from bigmodel.studies.tables import show_table
+from bigmodel.studies.values import ABSENT, number_text, option_text
+
+PLACES = tuple(name for name in LAYOUT_FIELDS if name.startswith("run."))
+"""Options that say only where a run is, or what else it writes."""
+MACHINE = (
+    "python",
+    "platform",
+    "processor",
+    "device_kind",
+    "device_count",
+    "process_count",
+    "cores",
+    "seeds_by",
+)
+Values = Mapping[str, Any]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="their directories")
+
+
+def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
+    """Prints the tables.
+
+    Raises:
+        InputError: for less than two runs, and a directory without one.
+    """
+    if options:
+        raise InputError(f"compare has no options of an experiment; leave out {' '.join(options)}")
+    if len(parsed.runs) < 2:
+        raise InputError("compare needs two runs or more; launch.py list shows those there are")
+    runs = [read_run(path) for path in parsed.runs]
+    _differing("options", runs, [_options(run) for run in runs], option_text)
+    _differing("code", runs, [_code(run) for run in runs], str)
+    _differing("packages, machine and data", runs, [_made_with(run) for run in runs], str)
+    results = [_result(run) for run in runs]
+    names = dict.fromkeys(name for result in results for name in result)
+    _table("result", runs, [[name, *(_cell(r, name, str) for r in results)] for name in names])
+    _say_digests(runs)
+    return 0
+
+
+def differing_names(values: Sequence[Values]) -> list[str]:
+    """The names under which not all have the same value, or some have none."""
+    first, *others = values
+    names = {name for other in others for name in differences(first, other)}
+    lacking = {name for one in values for name in one if any(name not in each for each in values)}
+    return sorted(names | lacking)
+
+
+def _differing(
+    title: str, runs: Sequence[SomeRun], values: Sequence[Values], text: Callable[[Any], str]
+) -> None:
+    names = differing_names(values)
+    if not names:
+        say(f"{title}: the same")
+        return
+    _table(title, runs, [[name, *(_cell(one, name, text) for one in values)] for name in names])
+
+
+def _table(title: str, runs: Sequence[SomeRun], rows: Sequence[Sequence[str]]) -> None:
+    show_table([title, *(str(run.path) for run in runs)], rows)
+    say("")
+
+
+def _cell(values: Values, name: str, text: Callable[[Any], str]) -> str:
+    return text(values[name]) if name in values else ABSENT
+
+
+def _options(run: SomeRun) -> Values:
+    return {name: value for name, value in run.config.items() if name not in PLACES}
+
+
+def _code(run: SomeRun) -> Values:
+    """The script and its code; a diff by its digest, for it may be long."""
+    git = run.manifest.get("git")
+    found = {"script": run.script or ABSENT, "code": run.manifest.get("code", ABSENT)}
+    if git is None:
+        return {**found, "commit": "no repository"}
+    diff = git["diff"]
+    found["commit"] = git["commit"][:10]
+    found["diff"] = f"sha256 {hashlib.sha256(diff.encode()).hexdigest()[:10]}" if diff else "none"
+    found["untracked files"] = str(len(git["untracked"].splitlines()))
+    return found
+
+
+def _made_with(run: SomeRun) -> Values:
+    manifest = run.manifest
+    found = {name: manifest[name] for name in MACHINE if name in manifest}
+    found |= flat({"package": manifest.get("packages", {}), **manifest.get("jax_flags", {})})
+    found["xla_flags"] = flags(manifest.get("xla_flags", "")) or "none"
+    found["data"] = f"sha256 {manifest.get('data_fingerprint', ABSENT)[:10]}"
+    return found
+
+
+def _result(run: SomeRun) -> Values:
+    found = {"status": run.state, "step": f"{run.step}", "seconds": f"{run.seconds:.1f}"}
+    for name in ("reason", "parameters"):
+        if name in run.summary:
+            found[name] = str(run.summary[name])
+    found |= {name: number_text(value, 6) for name, value in run.metrics.items()}
+    if "params_digest" in run.summary:
+        found["params_digest"] = run.summary["params_digest"][:10]
+    return found
+
+
+def _say_digests(runs: Sequence[SomeRun]) -> None:
+    digests = [run.summary.get("params_digest") for run in runs]
+    if None in digests:
+        say("parameters: not all of these runs have come to an end with some")
+    elif len(set(digests)) == 1:
+        say("parameters: the same bits")
+    else:
+        say(f"parameters: {len(set(digests))} different digests")

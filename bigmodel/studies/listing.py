@@ -1,0 +1,176 @@
+"""Shows the runs in a folder, those of studies too, as a table.
+
+    python launch.py list
+    python launch.py list studies/opt --where optimizer.name=adam --sort test/accuracy --descending
+
+Without --metric each run is shown with one of its own, on test where there is such a split. A
+run without an end is shown as far as it has come. Where the output is no terminal, columns are
+two spaces or more apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from bigmodel.experiment import InputError
+from bigmodel.nearest import nearest_option
+from bigmodel.runtime.progress import say
+from bigmodel.studies.results import ENDED
+from bigmodel.studies.runs import UNREADABLE, SomeRun, find_runs, read_run
+from bigmodel.studies.tables import show_table
+from bigmodel.studies.values import ABSENT, number_text, option_text, same_value
+
+STATES = ("begun", *ENDED, UNREADABLE)
+COLUMNS: dict[str, Callable[[SomeRun], Any]] = {
+    "run": lambda run: str(run.path),
+    "script": lambda run: run.script,
+    "status": lambda run: run.state,
+    "step": lambda run: run.step,
+    "seconds": lambda run: run.seconds,
+    "started": lambda run: run.manifest.get("started", 0.0),
+}
+"""What a table can be sorted by, beside metrics and options."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    add = parser.add_argument
+    add("folder", nargs="?", type=Path, default=Path("runs"), help="default: runs")
+    add("--where", action="append", default=[], metavar="OPTION=VALUE", help="only those runs")
+    add("--status", metavar="STATUS", help=f"only runs that are {', '.join(STATES)}")
+    add("--script", help="only runs of a script, by its name: cnn")
+    add("--metric", help="the metric to show: test/accuracy")
+    add("--sort", default="started", help=f"{', '.join(COLUMNS)}, a metric or an option")
+    add("--descending", action="store_true", help="the largest first")
+
+
+def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
+    """Prints the table.
+
+    Raises:
+        InputError: for a folder that is not there, and names that no run has.
+    """
+    if options:
+        raise InputError(f"a list has no options of an experiment; leave out {' '.join(options)}")
+    if not parsed.folder.is_dir():
+        raise InputError(f"there is no folder {parsed.folder}; name the one with the runs")
+    runs = [read_run(path) for path in find_runs(parsed.folder)]
+    if not runs:
+        say(f"{parsed.folder}: no runs")
+        return 0
+    kept = [run for run in runs if all(keep(run) for keep in _filters(parsed, runs))]
+    if parsed.metric is not None:
+        _check(parsed.metric, "metric", {name for run in runs for name in run.metrics})
+    key = _sort_key(parsed.sort, runs)
+    # Of those without a value the order is that of their names, at the end both ways.
+    with_value = [run for run in kept if key(run) is not None]
+    with_value.sort(key=key, reverse=parsed.descending)
+    ordered = [*with_value, *(run for run in kept if key(run) is None)]
+    if ordered:
+        _show(ordered, parsed.metric)
+    say(f"{len(kept)} of {len(runs)} runs in {parsed.folder}")
+    return 0
+
+
+def main_metric(run: SomeRun) -> str | None:
+    """The metric that tells most of a run: on test, and where there is one not the loss."""
+    for split in ("test/", "validation/", "train/"):
+        names = [name for name in run.metrics if name.startswith(split)]
+        if names:
+            return min(names, key=lambda name: name == f"{split}loss")
+    return None
+
+
+def _show(runs: Sequence[SomeRun], metric: str | None) -> None:
+    header = ["run", "script", "status", "step", metric or "metric", "seconds", "started"]
+    rows = [
+        [
+            str(run.path),
+            run.script,
+            run.state,
+            f"{run.step}/{ABSENT if run.total is None else run.total}",
+            _metric(run, metric),
+            f"{run.seconds:.1f}",
+            _moment(run.manifest.get("started")),
+        ]
+        for run in runs
+    ]
+    show_table(header, rows, right=("step", "seconds"))
+
+
+def _metric(run: SomeRun, metric: str | None) -> str:
+    name = main_metric(run) if metric is None else metric
+    if name is None or name not in run.metrics:
+        return ABSENT
+    value = number_text(run.metrics[name])
+    return f"{name} {value}" if metric is None else value
+
+
+def _moment(started: float | None) -> str:
+    if started is None:
+        return ABSENT
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(started))
+
+
+def _filters(
+    parsed: argparse.Namespace, runs: Sequence[SomeRun]
+) -> list[Callable[[SomeRun], bool]]:
+    filters: list[Callable[[SomeRun], bool]] = []
+    if parsed.status is not None:
+        status = parsed.status.replace("-", " ")
+        _check(status, "status", STATES)
+        filters.append(lambda run: run.state == status)
+    if parsed.script is not None:
+        script = Path(parsed.script).stem
+        _check(script, "script", {run.script for run in runs})
+        filters.append(lambda run: run.script == script)
+    options = {name for run in runs for name in run.config}
+    for text in parsed.where:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise InputError(f"--where {text} has no value; write it as optimizer.name=adam")
+        name = name.strip().replace("-", "_")
+        _check(name, "option", options)
+        filters.append(_has(name, value.strip()))
+    return filters
+
+
+def _has(name: str, value: str) -> Callable[[SomeRun], bool]:
+    return lambda run: name in run.config and same_value(run.config[name], value)
+
+
+def _sort_key(name: str, runs: Sequence[SomeRun]) -> Callable[[SomeRun], Any]:
+    """What runs are ordered by; None for a run that has no such value."""
+    if name in COLUMNS:
+        return COLUMNS[name]
+    option = name.replace("-", "_")
+    if any(option in run.config for run in runs):
+        values = [run.config[option] for run in runs if option in run.config]
+        numbers = all(isinstance(value, int | float) for value in values)
+        return lambda run: (
+            None
+            if option not in run.config
+            else run.config[option]
+            if numbers
+            else option_text(run.config[option])
+        )
+    metrics = {metric for run in runs for metric in run.metrics}
+    _check(name, "column, metric or option", {*COLUMNS, *metrics})
+
+    def by_metric(run: SomeRun) -> float | None:
+        value = run.metrics.get(name)
+        return None if value is None or math.isnan(value) else value
+
+    return by_metric
+
+
+def _check(name: str, what: str, known: Any) -> None:
+    """Raises InputError for a name that is not known, with the nearest one that is."""
+    if name not in known:
+        hint = nearest_option(name, sorted(known))
+        raise InputError(f"no run has the {what} {name}; {hint}see launch.py list --help")

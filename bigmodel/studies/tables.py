@@ -1,0 +1,47 @@
+"""A table on the standard output: drawn on a terminal, aligned columns elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Sequence
+
+from bigmodel.runtime.progress import say
+
+GAP = "  "
+
+
+def show_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[str] = ()
+) -> None:
+    """Prints a table. Nothing is cut off: on a terminal long cells are folded.
+
+    Args:
+        header: the names of the columns.
+        rows: cells as text, as many in each as there are columns.
+        right: the columns that are aligned on the right, such as numbers.
+    """
+    if sys.stdout.isatty():
+        _draw(header, rows, right)
+        return
+    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+    for row in (header, *rows):
+        cells = [
+            cell.rjust(width) if name in right else cell.ljust(width)
+            for name, cell, width in zip(header, row, widths, strict=True)
+        ]
+        say(GAP.join(cells).rstrip())
+
+
+def _draw(header: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[str]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in header:
+        table.add_column(Text(name), justify="right" if name in right else "left", overflow="fold")
+    for row in rows:
+        # What options hold is no markup.
+        table.add_row(*map(Text, row))
+    Console(highlight=False).print(table)

@@ -1,0 +1,88 @@
+import json
+from pathlib import Path
+
+import pytest
+from written_run import LINES, SUMMARY, write_run
+
+from bigmodel.studies.recorded import read_recorded
+from bigmodel.studies.verdict import judge, relative
+
+DIVERGED = {"status": "not finite", "reason": "not finite at step 7: loss", "step": 7}
+
+
+def judged(path: Path, *, tolerance: float | None = None, lines=LINES, **summary):
+    """The verdict on a run beside the one that all these tests have."""
+    there = read_recorded(write_run(path / "there"))
+    here = read_recorded(write_run(path / "here", lines=lines, summary=SUMMARY | summary))
+    return judge(there, here, tolerance=tolerance)
+
+
+def with_values(*changes: tuple[int, str, float | None]) -> list[dict]:
+    """The lines of the run with other values, by their number and name."""
+    lines = json.loads(json.dumps(LINES))
+    for number, name, value in changes:
+        lines[number][name] = value
+    return lines
+
+
+def test_times_and_speeds_are_not_compared(tmp_path: Path) -> None:
+    lines = with_values((0, "seconds", 9.0), (0, "time", 9.0), (0, "steps_per_second", 1.0))
+    verdict = judged(tmp_path, lines=lines, seconds=99.0)
+    assert verdict.equal
+    assert verdict.lines == (f"equal: params_digest {'a' * 64}; 4 values of 3 metrics",)
+
+
+def test_the_first_difference_and_the_largest_are_named(tmp_path: Path) -> None:
+    lines = with_values((1, "train/loss", 0.2500001), (2, "test/loss", 0.2))
+    verdict = judged(tmp_path, lines=lines)
+    assert not verdict.equal
+    text = "\n".join(verdict.lines)
+    assert "first at step 100: train/loss is 0.25 there and 0.2500001 here" in text
+    assert "2 of 4 values differ, relatively by 0.33 at most, test/loss of step 100" in text
+
+
+def test_one_bit_of_one_metric_is_a_difference(tmp_path: Path) -> None:
+    assert not judged(tmp_path, lines=with_values((0, "train/loss", 0.5000000000000001))).equal
+
+
+def test_another_digest_is_a_difference_even_with_equal_metrics(tmp_path: Path) -> None:
+    verdict = judged(tmp_path, params_digest="b" * 64)
+    assert not verdict.equal
+    assert "params_digest is aaa" in verdict.lines[1]
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (LINES[1:], "1 values are not here, first train/loss of step 50"),
+        (with_values((0, "train/more", 1.0)), "1 values are not there, first train/more"),
+        (with_values((0, "train/loss", None)), "train/loss is 0.5 there and None here"),
+    ],
+)
+def test_a_value_that_only_one_run_has_is_a_difference(tmp_path: Path, lines, said: str) -> None:
+    verdict = judged(tmp_path, lines=lines)
+    assert not verdict.equal
+    assert said in "\n".join(verdict.lines)
+
+
+def test_runs_that_diverge_alike_are_equal_and_elsewhere_are_not(tmp_path: Path) -> None:
+    runs = [
+        read_recorded(write_run(tmp_path / str(step), lines=(), summary=DIVERGED | {"step": step}))
+        for step in (7, 8)
+    ]
+    assert judge(runs[0], runs[0]).equal
+    assert judge(runs[0], runs[1]).lines[1] == "  step is 7 there and 8 here"
+
+
+def test_within_a_tolerance_only_metrics_are_compared(tmp_path: Path) -> None:
+    near = with_values((1, "train/loss", 0.2500001))
+    assert judged(tmp_path / "a", tolerance=1e-5, lines=near, params_digest="b" * 64).equal
+    far = with_values((1, "train/loss", 0.251))
+    assert not judged(tmp_path / "b", tolerance=1e-5, lines=far).equal
+
+
+def test_relative_difference() -> None:
+    assert relative(0.0, 0.0) == relative(None, None) == 0.0
+    assert relative(1.0, None) == float("inf")
+    assert relative(-1.0, 1.0) == 2.0
+    assert relative(0.0, 1e-30) == 1.0

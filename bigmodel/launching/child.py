@@ -56,12 +56,13 @@ class Child:
         self._reader.start()
 
     def _read(self, stream: IO[str], show: bool) -> None:
-        for line in stream:
-            self._last.append(line.rstrip())
-            if show:
-                with contextlib.suppress(OSError):
-                    sys.stderr.write(line)
-                    sys.stderr.flush()
+        with stream:
+            for line in stream:
+                self._last.append(line.rstrip())
+                if show:
+                    with contextlib.suppress(OSError):
+                        sys.stderr.write(line)
+                        sys.stderr.flush()
 
     @property
     def status(self) -> int | None:

@@ -25,15 +25,16 @@ def sign_flip(differences: Float[np.ndarray, "*rows pairs"]) -> Float[np.ndarray
     flips have a fixed seed, and count what was found as one of them (Phipson and Smyth, 2010).
     """
     reach = np.abs(differences).sum(-1, keepdims=True)
-    # Sums that differ only by rounding are the same.
+    # Sums that differ only by rounding are the same; below them, so that no sum is the limit.
     limit = np.abs(differences.sum(-1, keepdims=True)) - 1e-9 * reach
+    limit = np.nextafter(limit, -np.inf)
     count = differences.shape[-1]
     if count > EXACT:
         far = np.abs(differences @ _random_signs(count)) >= limit
         return (1 + far.sum(-1)) / DRAWS
     left, right = _sums(differences[..., : count // 2]), _sums(differences[..., count // 2 :])
     # Of the right sums, those that reach the limit with each left one: what is sorted after it.
-    order = np.argsort(np.concatenate([limit - left, right], -1), -1, kind="stable")
+    order = np.argsort(np.concatenate([limit - left, right], -1), -1)
     is_right = order >= left.shape[-1]
     after = right.shape[-1] - np.cumsum(is_right, -1)
     far = np.where(is_right, 0, after).sum(-1)

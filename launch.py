@@ -14,12 +14,13 @@ from bigmodel.experiment import InputError
 from bigmodel.launching import run, submit
 from bigmodel.launching.commands import Command, Parser
 from bigmodel.planning import plan
-from bigmodel.studies import compare, listing, replay
+from bigmodel.studies import ablate, compare, listing, replay
 
 COMMANDS = {
     "run": run,
     "submit": submit,
     "plan": plan,
+    "ablate": ablate,
     "replay": replay,
     "compare": compare,
     "list": listing,

@@ -48,7 +48,7 @@ class Child:
             text=True,
             errors="replace",
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
         stream = self.process.stderr if first else self.process.stdout
         assert stream is not None
@@ -137,7 +137,7 @@ class Child:
         return f"{Path(path).name}:{line} in {function}"
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Asks Linux to kill this process when the launcher is gone, however that went."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)

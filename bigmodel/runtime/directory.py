@@ -6,8 +6,6 @@ the patience are functions of it, so a resume needs nothing else beside a checkp
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import io
 import json
 import math
@@ -24,7 +22,7 @@ from bigmodel.experiment import InputError, Shown
 from bigmodel.runtime.differences import differences
 from bigmodel.runtime.errors import StorageError, naming
 from bigmodel.runtime.events import Events
-from bigmodel.runtime.files import write_atomically, write_json
+from bigmodel.runtime.files import lock, write_atomically, write_json
 from bigmodel.runtime.history import History, read_metrics
 
 CONFIG, MANIFEST, METRICS, SUMMARY = "config.json", "manifest.json", "metrics.jsonl", "summary.json"
@@ -117,19 +115,7 @@ class RunDirectory:
         """
         if self._lock is not None or not self.writing or not self.path.is_dir():
             return
-        with naming(self.path, "open"):
-            self._lock = os.open(self.path, os.O_RDONLY)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"another process is running in {self.path}; "
-                "wait for it, or choose another --run.dir"
-            ) from None
-        except OSError as error:
-            # Some network file systems have no locks; the run is then the user's to keep apart.
-            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
-                raise
+        self._lock = lock(self.path, otherwise="wait for it, or choose another --run.dir")
 
     def create(
         self, config: Mapping[str, Any], manifest: Mapping[str, Any], assets: Mapping[str, bytes]

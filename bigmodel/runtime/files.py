@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bigmodel.experiment import InputError
 from bigmodel.runtime.errors import naming
 
 
@@ -40,3 +45,37 @@ def sha256_of(path: Path) -> str:
     """The sha256 of a file's content."""
     with naming(path, "read"), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def lock(folder: Path, *, otherwise: str) -> int:
+    """Keeps other processes out of a folder until what this gives is closed.
+
+    Args:
+        folder: where only one process may write.
+        otherwise: what the user is to do where another one is there.
+
+    Raises:
+        InputError: where another process has the lock.
+    """
+    with naming(folder, "open"):
+        descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise InputError(f"another process is running in {folder}; {otherwise}") from None
+    except OSError as error:
+        # Some network file systems have no locks; the folder is then the user's to keep apart.
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+            raise
+    return descriptor
+
+
+@contextlib.contextmanager
+def locked(folder: Path, *, otherwise: str) -> Iterator[None]:
+    """Has the lock of a folder while entered: see :func:`lock`."""
+    descriptor = lock(folder, otherwise=otherwise)
+    try:
+        yield
+    finally:
+        os.close(descriptor)

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from bigmodel.experiment import InputError
+from bigmodel.launching.job import check_positive
 from bigmodel.script import check_script, load_script
 from bigmodel.studies.definition import (
     Definition,
@@ -70,8 +71,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     """Runs what is missing and reports; gives 0, or 1 where a run failed."""
     definition = define(parsed, options)
-    if parsed.jobs < 1:
-        raise InputError(f"--jobs is {parsed.jobs}; it must be at least 1")
+    check_positive("jobs", parsed.jobs)
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", definition.name):
         raise InputError(
             f"--name is {definition.name}; it must be letters, digits, dots, hyphens and "

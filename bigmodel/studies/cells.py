@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bigmodel.experiment import InputError
@@ -81,6 +81,11 @@ def as_arguments(config: Any, name: str, text: str) -> list[str]:
     if isinstance(value, tuple):
         return [f"--{name}", *text.split()]
     return [f"--{name}={text}"]
+
+
+def as_options(config: Any, choice: Mapping[str, str]) -> list[str]:
+    """A choice as words of a command line."""
+    return [word for name, text in choice.items() for word in as_arguments(config, name, text)]
 
 
 def _words(choice: Choice) -> str:

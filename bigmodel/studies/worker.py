@@ -20,8 +20,8 @@ from bigmodel.runtime import errors
 from bigmodel.runtime.command_line import parse
 from bigmodel.runtime.compilation import use_compilation_cache
 from bigmodel.runtime.config import with_values
-from bigmodel.runtime.files import write_json
 from bigmodel.runtime.entry import start
+from bigmodel.runtime.files import write_json
 from bigmodel.runtime.programs import Programs
 from bigmodel.runtime.progress import redirect_output
 from bigmodel.runtime.signals import Interrupted, StopRequest

@@ -1,0 +1,143 @@
+"""What a person sees while a study is made: a table on a terminal, else a line for each run."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from bigmodel.runtime.directory import METRICS
+from bigmodel.runtime.progress import clock, say
+from bigmodel.studies.results import Result
+from bigmodel.studies.study import Cell, Study
+
+ROWS = 30
+"""Cells that are shown at once; of more, those that are being made."""
+TAIL = 4096
+"""Bytes at the end of a run's metrics in which the last step is looked for."""
+
+
+class _Going(NamedTuple):
+    directory: Path
+    since: float
+
+
+class Board:
+    """Shows state, progress and remaining time of each cell."""
+
+    def __init__(self, study: Study, configs: Sequence[Any]) -> None:
+        self._study = study
+        self._steps = {
+            cell.name: config.run.steps if config.run.epochs is None else None
+            for cell, config in zip(study.cells, configs, strict=True)
+        }
+        self._results: dict[tuple[str, int], Result] = {}
+        self._going: dict[tuple[str, int], _Going] = {}
+        self._seconds: list[float] = []
+        self._begin = time.monotonic()
+        self._drawn = 0.0
+        console = Console(file=sys.stdout, highlight=False)
+        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+
+    def __enter__(self) -> Board:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.update(self._table(), refresh=True)
+            self._live.stop()
+
+    def begun(self, cell: Cell, seed: int, directory: Path) -> None:
+        """Takes note of a run that is being made now."""
+        self._going[cell.name, seed] = _Going(directory, time.monotonic())
+
+    def ended(self, result: Result) -> None:
+        """Takes note of a run that has ended, now or in an earlier start."""
+        key = (result.cell.name, result.seed)
+        self._results[key] = result
+        going = self._going.pop(key, None)
+        if going is None:
+            return
+        seconds = time.monotonic() - going.since
+        self._seconds.append(seconds)
+        if self._live is None:
+            count = f"{len(self._results)}/{self._total}"
+            why = f" ({result.reason})" if result.reason else ""
+            left = self._left()
+            rest = f", {clock(left)} left" if left else ""
+            name = f"{result.cell.name} seed {result.seed}"
+            say(f"{count}  {name}: {result.state}{why} in {clock(seconds)}{rest}")
+
+    def refresh(self) -> None:
+        """Draws the table anew, if that was not just done."""
+        if self._live is not None and time.monotonic() - self._drawn > 0.5:
+            self._drawn = time.monotonic()
+            self._live.update(self._table(), refresh=True)
+
+    @property
+    def _total(self) -> int:
+        return len(self._study.cells) * len(self._study.seeds)
+
+    def _left(self) -> float | None:
+        """Seconds that the other runs will take, by what those before took."""
+        if not self._seconds:
+            return None
+        each = (time.monotonic() - self._begin) / len(self._seconds)
+        return each * (self._total - len(self._results))
+
+    def _table(self) -> Table:
+        left = self._left()
+        rest = f", {clock(left)} left" if left else ""
+        title = f"{len(self._results)} of {self._total} runs{rest}"
+        table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+        for column in ("cell", "state", "seeds", "progress"):
+            table.add_column(column)
+        cells = list(self._study.cells)
+        if len(cells) > ROWS:
+            going = {name for name, _ in self._going}
+            cells = [cell for cell in cells if cell.name in going][:ROWS]
+        for cell in cells:
+            table.add_row(cell.name, *self._row(cell))
+        if len(cells) < len(self._study.cells):
+            table.add_row(f"{len(self._study.cells) - len(cells)} other cells")
+        return table
+
+    def _row(self, cell: Cell) -> tuple[str, str, str]:
+        ended = [r for (name, _), r in self._results.items() if name == cell.name]
+        wrong = [r for r in ended if r.state in ("not finite", "failed")]
+        running = [(key, going) for key, going in self._going.items() if key[0] == cell.name]
+        state = "running" if running else "done" if len(ended) == len(self._study.seeds) else ""
+        if wrong:
+            state = f"{state}, {len(wrong)} {wrong[0].state}: {wrong[0].reason}".lstrip(", ")
+        steps = self._steps[cell.name]
+        shown = [
+            f"seed {seed}: {last_step(going.directory)}{f'/{steps}' if steps else ''}"
+            for (_, seed), going in running
+        ]
+        return state, f"{len(ended)}/{len(self._study.seeds)}", ", ".join(shown)
+
+
+def last_step(directory: Path) -> int:
+    """The last step that a run has logged; 0 where it has none."""
+    try:
+        with (directory / METRICS).open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - TAIL))
+            return int(json.loads(file.read().split(b"\n")[-2])["step"])
+    except (OSError, ValueError, IndexError, KeyError):
+        return 0

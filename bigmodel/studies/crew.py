@@ -1,0 +1,110 @@
+"""The processes that make the runs of a study, as the one that watches them sees them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from bigmodel.launching.child import die_with_parent
+
+
+class Ended(NamedTuple):
+    """How a task ended. ``everywhere`` says that what is wrong would be so with others too."""
+
+    status: int
+    reason: str = ""
+    everywhere: bool = False
+
+
+class Worker:
+    """A process of :mod:`bigmodel.studies.worker`, which dies with this one."""
+
+    def __init__(self, script: Path) -> None:
+        self.task: Any = None
+        self.since = time.monotonic()
+        self.made: list[Any] = []
+        self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bigmodel.studies.worker", str(script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            # Ctrl-C is for the one that watches, which then asks this one to stop.
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
+        assert self._process.stdout is not None
+        reader = threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True)
+        reader.start()
+
+    def _read(self, stream: IO[str]) -> None:
+        for line in stream:
+            self._answers.put(line)
+
+    def write_to(self, log: Path) -> None:
+        """Lets it print to a file from now on."""
+        self._send({"log": str(log)})
+
+    def give(self, task: Any, line: dict[str, Any]) -> None:
+        """Gives it a task, said in a line."""
+        self.task, self.since = task, time.monotonic()
+        self.made.append(task)
+        self._send(line)
+
+    def look(self) -> Ended | None:
+        """How its task ended; None while it works."""
+        status = self._process.poll()
+        with contextlib.suppress(queue.Empty):
+            answer = json.loads(self._answers.get(timeout=0.2 if status is not None else 0.0))
+            return Ended(answer["status"], answer.get("reason", ""), answer.get("all", False))
+        if status is None:
+            return None
+        how = f"ended with status {status}"
+        if status < 0:
+            how = f"was ended by {signal.Signals(-status).name}"
+            if status == -signal.SIGKILL:
+                how += " (by hand, or because memory ran out)"
+        return Ended(status if status > 0 else 1, f"its process {how}")
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None
+
+    def stop(self) -> None:
+        """Asks it to save and end."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGTERM)
+        self.release()
+
+    def release(self) -> None:
+        """Says that there is nothing more to do."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+
+    def end(self, seconds: float) -> None:
+        """Waits until it has ended, and kills it after so many seconds."""
+        self.release()
+        try:
+            self._process.wait(max(seconds, 0.0))
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def _send(self, line: dict[str, Any]) -> None:
+        assert self._process.stdin is not None
+        # One that is gone is seen by look().
+        with contextlib.suppress(OSError):
+            self._process.stdin.write(json.dumps(line) + "\n")
+            self._process.stdin.flush()

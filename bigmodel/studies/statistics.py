@@ -16,8 +16,8 @@ from bigmodel.studies.sign_flip import least_p, sign_flip
 
 LEVEL = 0.05
 FEWEST = 5
-"""With fewer seeds nothing is concluded: a t-test of results that come in steps, such as right
-answers of a few hundred, is then wrong too often, and the sign-flip test cannot reach the level."""
+"""With fewer seeds nothing is concluded: the sign-flip test cannot reach the level, and a t-test of
+runs that end in one of two places is wrong too often."""
 
 INTERVAL = "Student's t over the seeds"
 TEST = (

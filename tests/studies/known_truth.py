@@ -62,6 +62,13 @@ TRUTHS = (
     EXPONENTIAL,
     COLLAPSE,
 )
+# These two are only in the second table, for what the tests are worth.
+NEAR_ONE = Truth("normal(1, 0.2)", 1.0, lambda chance, shape: chance.normal(1.0, 0.2, shape))
+TWO_ENDS = Truth(
+    "near 0 or near 1 by chance",
+    0.5,
+    lambda chance, shape: chance.integers(0, 2, shape) + chance.normal(0.0, 0.01, shape),
+)
 
 
 class Coverage(NamedTuple):
@@ -79,15 +86,21 @@ def coverage(truth: Truth, count: int, trials: int) -> Coverage:
 
 
 def family_errors(
-    truth: Truth, count: int, comparisons: int, families: int, baseline: Truth | None = None
+    truth: Truth,
+    count: int,
+    comparisons: int,
+    families: int,
+    *,
+    baseline: Truth | None = None,
+    test: str | None = None,
 ) -> float:
     """The share of families in which a corrected p is at most 5 %, though no mean differs.
 
     All comparisons of a family are with the same baseline, whose runs are of the same truth
-    unless another of the same mean is given.
+    unless another of the same mean is given. None lets the study choose its test.
     """
     chance = default_rng([count, comparisons, families])
-    test, wrong, left = choose_test(count, comparisons), 0, families
+    test, wrong, left = test or choose_test(count, comparisons), 0, families
     while left:
         some = min(left, ROWS)
         values = truth.draw(chance, (some, comparisons, count))
@@ -142,13 +155,30 @@ def tables(trials: int, families: int) -> Iterator[str]:
     yield f"\nFamilies with an error, {families:,} each:\n"
     yield f"| results of | seeds | {' | '.join(f'{size} comparisons' for size in FAMILIES)} |"
     yield "|---|---|---|---|"
-    pairs: list[tuple[str, Truth, Truth | None]] = [(truth.name, truth, None) for truth in TRUTHS]
-    one = Truth("", 1.0, lambda chance, shape: chance.normal(1.0, 0.2, shape))
-    pairs.append(("exponential; baseline normal, mean 1, std 0.2", EXPONENTIAL, one))
-    for name, truth, baseline in pairs:
+    for truth in (*TRUTHS, TWO_ENDS):
         for count in COUNTS:
-            shares = [family_errors(truth, count, size, families, baseline) for size in FAMILIES]
-            yield f"| {name} | {count} | {' | '.join(f'{100 * s:.1f} %' for s in shares)} |"
+            yield _family_row(truth, count, families)
+    for count in (3, 4, 5):
+        yield _family_row(TWO_ENDS, count, families, test="t")
+    for count in COUNTS:
+        yield _family_row(EXPONENTIAL, count, families, baseline=NEAR_ONE)
+
+
+def _family_row(
+    truth: Truth,
+    count: int,
+    families: int,
+    *,
+    baseline: Truth | None = None,
+    test: str | None = None,
+) -> str:
+    shares = [
+        family_errors(truth, count, size, families, baseline=baseline, test=test)
+        for size in FAMILIES
+    ]
+    name = truth.name + (f"; baseline {baseline.name}" if baseline else "")
+    name += f"; always the {test}-test" if test else ""
+    return f"| {name} | {count} | {' | '.join(f'{100 * share:.1f} %' for share in shares)} |"
 
 
 if __name__ == "__main__":

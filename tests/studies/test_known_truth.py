@@ -10,6 +10,7 @@ from known_truth import (
     FAMILIES,
     NORMAL,
     TRUTHS,
+    TWO_ENDS,
     Truth,
     coverage,
     family_errors,
@@ -36,7 +37,7 @@ def test_an_interval_has_the_truth_in_it_as_often_as_it_says(truth: Truth, count
 
 
 @pytest.mark.parametrize("size", FAMILIES)
-@pytest.mark.parametrize("truth", TRUTHS, ids=by_name)
+@pytest.mark.parametrize("truth", [*TRUTHS, TWO_ENDS], ids=by_name)
 def test_one_family_in_twenty_has_an_error_where_nothing_differs(truth: Truth, size: int) -> None:
     check(truth, 5, size, families=20_000)
 

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from bigmodel.studies.sign_flip import DRAWS, EXACT, least_p, sign_flip
-from bigmodel.studies.statistics import compare, holm, spread, too_few
+from bigmodel.studies.statistics import compare, holm, p_value, spread, too_few
 
 CHANCE = np.random.default_rng(7)
 
@@ -147,6 +147,7 @@ def test_equal_differences_leave_the_permutation_test() -> None:
     found = compare([value + 0.02 for value in baseline], baseline, maximize=False)
     assert (found.p, found.test, found.effect) == (2 / 2**5, "sign-flip", math.inf)
     assert (found.low, found.high) == pytest.approx((0.02, 0.02))
+    assert p_value(np.full((2, 5), 0.02), "t").tolist() == [2 / 2**5] * 2
     assert spread([0.1] * 3).std == 0.0
 
 

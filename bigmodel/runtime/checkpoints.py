@@ -61,8 +61,10 @@ class Checkpoints:
             names = [path.name for path in self.directory.iterdir() if path.is_dir()]
         return sorted(int(name) for name in names if re.fullmatch(r"\d+", name))
 
-    def newest_intact(self) -> int | None:
+    def newest_intact(self, newest: int | None = None) -> int | None:
         """The newest step whose files all have the sha256 that they were written with.
+
+        Those after ``newest``, if it is told, do not count.
 
         Warns of every newer step that is damaged, naming the file.
 
@@ -74,6 +76,8 @@ class Checkpoints:
             for path in sorted(self.directory.glob(f"*{PARTIAL}*")):
                 self._warn(f"ignored {path}: its save was not finished")
         for step in reversed(self.steps()):
+            if newest is not None and step > newest:
+                continue
             damage = find_damage(self.directory / str(step))
             if damage is None:
                 return step

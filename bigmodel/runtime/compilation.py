@@ -7,7 +7,7 @@ import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +32,22 @@ class Record(NamedTuple):
     finite: Array
 
 
+class Reported(Protocol):
+    """A :class:`Record`, or what gives the same when it is asked for."""
+
+    @property
+    def metrics(self) -> Metrics:
+        """The metrics of the step."""
+
+    @property
+    def healthy(self) -> Any:
+        """Whether all that is watched is finite."""
+
+    @property
+    def finite(self) -> Any:
+        """Which of the values that are watched are finite."""
+
+
 class Compiled(NamedTuple):
     """The functions of an experiment on a mesh, and where their arguments belong.
 
@@ -40,6 +56,8 @@ class Compiled(NamedTuple):
     ``trace`` takes the same arguments, or their shapes, and gives what is to be compiled; the
     first step then does not trace again. So it is with ``evaluate`` and ``trace_evaluate``.
     ``names`` says what each entry of ``Record.finite`` is, once the step has been traced.
+    ``pure`` is the step before it is compiled. ``whole`` gives the arrays of a state, where what
+    stands for it is something else.
     """
 
     init: Callable[[Key], Any]
@@ -51,6 +69,8 @@ class Compiled(NamedTuple):
     place_scalar: Callable[[Any], Array]
     state: PyTree
     names: list[str]
+    pure: Callable[[Any, Batch, Key, Array], tuple[Any, Array, Record]]
+    whole: Callable[[Any], Any] = lambda state: state
 
 
 def compile_experiment(experiment: Experiment, mesh: Mesh) -> Compiled:
@@ -129,6 +149,7 @@ def compile_experiment(experiment: Experiment, mesh: Mesh) -> Compiled:
         place_scalar=lambda value: place_scalar(value, whole),
         state=targets,
         names=names,
+        pure=on_mesh(step),
     )
 
 

@@ -23,13 +23,13 @@ from bigmodel.runtime.agreement import Agreement
 from bigmodel.runtime.changes import changes
 from bigmodel.runtime.checkpoints import Checkpoints
 from bigmodel.runtime.command_line import parse
-from bigmodel.runtime.compilation import compile_experiment, use_compilation_cache
+from bigmodel.runtime.compilation import Compiled, compile_experiment, use_compilation_cache
 from bigmodel.runtime.config import to_json
 from bigmodel.runtime.cross_validation import cross_validate, has_folds
 from bigmodel.runtime.digest import params_digest
 from bigmodel.runtime.directory import MANIFEST, SUMMARY, RunDirectory
 from bigmodel.runtime.evaluation import metric_names
-from bigmodel.runtime.loop import Trainer, check_best, init_key
+from bigmodel.runtime.loop import Trainer, Training, check_best, drive, init_key
 from bigmodel.runtime.manifest import identity, manifest
 from bigmodel.runtime.memory import TooLargeError, check_fits, plan_command
 from bigmodel.runtime.processes import (
@@ -42,7 +42,6 @@ from bigmodel.runtime.processes import (
     join,
     wait_for_all,
 )
-from bigmodel.runtime.programs import Programs
 from bigmodel.runtime.progress import Reporter, clock, redirect_output, say
 from bigmodel.runtime.pulse import Pulse
 from bigmodel.runtime.settings import Settings
@@ -142,19 +141,34 @@ def _stopped(number: int | None, *, shared: bool) -> int:
     return errors.RESUME if shared else errors.DONE
 
 
-def start(
+def start(experiment: Experiment, config: Settings, *, script: Path, stop: StopRequest) -> int:
+    """Starts a run, or goes on with it: see :func:`begin`."""
+    compiled = compile_experiment(experiment, make_mesh(config.mesh))
+    return drive(begin(experiment, config, compiled, script=script, stop=stop), compiled.step)
+
+
+def begin(
     experiment: Experiment,
     config: Settings,
+    compiled: Compiled,
     *,
     script: Path,
     stop: StopRequest,
-    programs: Programs | None = None,
+    newest: int | None = None,
     notes: Mapping[str, Any] = MappingProxyType({}),
-) -> int:
-    """Starts a run, or goes on with it, in its run directory.
+) -> Training[int]:
+    """A run in its run directory, from its start or from its last checkpoint on.
 
-    Nothing is written before all that the user gave has been checked. Runs of one process that
-    have the same ``programs`` share what is compiled. ``notes`` go into the manifest.
+    Nothing is written before all that the user gave has been checked.
+
+    Args:
+        experiment: what is trained.
+        config: from which it was built.
+        compiled: its functions; the steps are made by whoever drives this.
+        script: the experiment's.
+        stop: asks the run to save and stop.
+        newest: the step of the newest checkpoint that may be used; None for any.
+        notes: what is written into the manifest beside the rest.
 
     Returns:
         The exit status of a run that ended well or was stopped by a signal.
@@ -169,8 +183,6 @@ def start(
     directory = RunDirectory(directory_of(config, script), writing=first)
     mesh = make_mesh(config.mesh)
     check_all_work(mesh)
-    compile_it = compile_experiment if programs is None else programs.compile
-    compiled = compile_it(experiment, mesh)
     check_fits(compiled.state)
     check_best(config.run, metric_names(experiment, compiled))
     directory.check_same_run(as_json, experiment.data.fingerprint)
@@ -190,7 +202,7 @@ def start(
         return errors.DONE
     directory.lock()
     checkpoints = Checkpoints(directory.checkpoints, warn=_warn, writing=first)
-    found = agree_on((checkpoints.newest_intact() or 0) if first else 0)
+    found = agree_on((checkpoints.newest_intact(newest) or 0) if first else 0)
     if found == 0:
         state = compiled.init(init_key(config.seed))
     else:
@@ -220,7 +232,7 @@ def start(
         )
         stop.defer()
         try:
-            state, step, ended = trainer.train(state, step)
+            state, step, ended = yield from trainer.train(state, step)
         except errors.NotFiniteError as error:
             checkpoints.wait()
             last = checkpoints.steps()
@@ -244,7 +256,7 @@ def start(
         saved = f"at step {step}, saved" if step else "before the first step"
         say(f"stopped by {name} {saved}; the same command goes on from there")
         return _stopped(stop.number, shared=jax.process_count() > 1 or is_started_again())
-    summary = summarize(trainer, state, step, ended)
+    summary = summarize(trainer, compiled.whole(state), step, ended)
     directory.finish(summary, draw_curves)
     say(f"{ended} at step {step} in {clock(trainer.timer.total)}")
     _print_results(summary)

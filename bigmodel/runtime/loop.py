@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import grain
 import jax
 import numpy as np
 
-from bigmodel.experiment import Batch, Experiment, InputError, Shown
+from bigmodel.experiment import Array, Batch, Experiment, InputError, Key, Shown
 from bigmodel.runtime.agreement import Agreement
 from bigmodel.runtime.checkpoints import Checkpoints
-from bigmodel.runtime.compilation import Compiled, Record
+from bigmodel.runtime.compilation import Compiled, Reported
 from bigmodel.runtime.directory import RunDirectory
 from bigmodel.runtime.errors import NotFiniteError
 from bigmodel.runtime.evaluation import evaluate
@@ -25,6 +25,12 @@ from bigmodel.runtime.progress import Reporter
 from bigmodel.runtime.pulse import Pulse
 from bigmodel.runtime.settings import Run
 from bigmodel.runtime.throughput import StepSize, peak_flops, rates, step_size
+
+Result = TypeVar("Result")
+Step: TypeAlias = Callable[[Any, Batch, Key, Array], tuple[Any, Array, Reported]]
+"""State, batch, key and index to the next state and index, and what the step reports."""
+Training: TypeAlias = Generator[tuple[Any, Batch, Key, Array], tuple[Any, Array, Reported], Result]
+"""A training that yields the arguments of its next step, and gets what comes of it."""
 
 
 class Plan(NamedTuple):
@@ -94,8 +100,10 @@ class Trainer:
         self.size: StepSize | None = None
         self._saved: int | None = None
 
-    def train(self, state: Any, start: int) -> tuple[Any, int, str | None]:
-        """Trains from a step on.
+    def train(self, state: Any, start: int) -> Training[tuple[Any, int, str | None]]:
+        """Trains from a step on: yields the arguments of each step and is sent what it gives.
+
+        So it may be driven alone, by :func:`drive`, or beside others.
 
         Returns:
             The state, its step, and ``completed`` or ``stopped early``, or None where a
@@ -124,10 +132,10 @@ class Trainer:
             asked = self.agreement.ask()
             batch = next(batches)
             if self.size is None:
-                traced = self.compiled.trace(state, batch, key, index)
+                traced = self.compiled.trace(self.compiled.state, batch, key, index)
                 self.size = step_size(self.experiment, traced, batch)
             with profile.around(step, state):
-                state, index, record = self.compiled.step(state, batch, key, index)
+                state, index, record = yield state, batch, key, index
             profile.after(step, state)
             step += 1
             if unread is not None:
@@ -158,7 +166,7 @@ class Trainer:
         steps = grain.MapDataset.range(start, self.plan.total).map(batch)
         return iter(steps.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=3)))
 
-    def _read(self, step: int, record: Record, asked: Any) -> None:
+    def _read(self, step: int, record: Reported, asked: Any) -> None:
         """Checks what a step reported, which waits for it, and writes it down if it is due."""
         healthy = bool(record.healthy)
         self.pulse.beat(step)
@@ -210,6 +218,7 @@ class Trainer:
 
     def _show(self, state: Any) -> Shown:
         """What a person looks at; of several processes the first makes it, from whole arrays."""
+        state = self.compiled.whole(state)
         if jax.process_count() == 1:
             return self.experiment.show(state)
         whole = fetch(state)
@@ -222,7 +231,8 @@ class Trainer:
             keep = set(before[max(0, len(before) - self.run.keep + 1) :])
             best = self.best()
             self.directory.sync()
-            self.checkpoints.save(step, state, keep=keep | ({best[0]} if best else set()))
+            keep |= {best[0]} if best else set()
+            self.checkpoints.save(step, self.compiled.whole(state), keep=keep)
             self._saved = step
             self.pulse.beat()
 
@@ -241,6 +251,16 @@ class Trainer:
         if self.run.patience is not None and best is not None and best[2] >= self.run.patience:
             return "stopped early"
         return None
+
+
+def drive(training: Training[Result], step: Step) -> Result:
+    """Makes the steps that a training asks for, and gives what it comes to."""
+    try:
+        asked = next(training)
+        while True:
+            asked = training.send(step(*asked))
+    except StopIteration as end:
+        return end.value
 
 
 class Timer:

@@ -20,12 +20,14 @@ from bigmodel.runtime import errors
 from bigmodel.runtime.command_line import parse
 from bigmodel.runtime.compilation import use_compilation_cache
 from bigmodel.runtime.config import with_values
-from bigmodel.runtime.entry import start
+from bigmodel.runtime.entry import begin
 from bigmodel.runtime.files import write_json
+from bigmodel.runtime.loop import drive
 from bigmodel.runtime.programs import Programs
 from bigmodel.runtime.progress import redirect_output
 from bigmodel.runtime.signals import Interrupted, StopRequest
 from bigmodel.script import load_script
+from bigmodel.sharding.mesh import make_mesh
 from bigmodel.studies.results import FAILED
 
 
@@ -58,14 +60,16 @@ class Maker:
         sys.argv = [
             str(self.script), *task.options, f"--seed={task.seed}", f"--run.dir={task.directory}"
         ]  # fmt: skip
-        return start(
+        compiled = self.programs.compile(experiment, make_mesh(config.mesh))
+        run = begin(
             experiment,
             config,
+            compiled,
             script=self.script,
             stop=self.stop,
-            programs=self.programs,
             notes={"seeds_by": "turns"},
         )
+        return drive(run, compiled.step)
 
 
 def answer(maker: Maker, task: Task) -> dict[str, Any]:

@@ -102,6 +102,7 @@ def load_labelled_text(
     if tokenizer is None:
         tokenizer = _tokenizer(options, parts)
     arrays = _arrays(parts, names, tokenizer, options)
+    assets = {"tokenizer.json": tokenizer.dump()}
     data = Data(
         train=epochs(arrays["train"], options.batch_size),
         splits={
@@ -112,9 +113,10 @@ def load_labelled_text(
         batch_size=options.batch_size,
         steps_per_epoch=len(train) // options.batch_size,
         fingerprint=fingerprint(
-            {f"{part}/{name}": a for part, found in arrays.items() for name, a in found.items()}
+            {f"{part}/{name}": a for part, found in arrays.items() for name, a in found.items()},
+            assets,
         ),
-        assets={"tokenizer.json": tokenizer.dump()},
+        assets=assets,
     )
     return LabelledText(data, tokenizer, len(names), names)
 

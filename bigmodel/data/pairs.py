@@ -148,6 +148,12 @@ def load_pairs(options: PairData) -> Pairs:
     rows, counts = _shorten(rows, options)
     arrays = {name: _arrays(part, options) for name, part in rows.items()}
     draw = epochs(arrays["train"], options.batch_size)
+    vocabularies = {
+        "source_vocabulary.json": source.dump(),
+        "target_vocabulary.json": target.dump(),
+    }
+    # What is right beside the first target is in no array, and counts in an evaluation.
+    right = "\n".join("\t".join((pair.source, *pair.targets)) for pair in others).encode()
     data = Data(
         train=lambda seed, step: _prepare(draw(seed, step)),
         splits={
@@ -158,13 +164,10 @@ def load_pairs(options: PairData) -> Pairs:
         batch_size=options.batch_size,
         steps_per_epoch=len(rows["train"]) // options.batch_size,
         fingerprint=fingerprint(
-            {f"{part}/{name}": a for part, found in arrays.items() for name, a in found.items()}
+            {f"{part}/{name}": a for part, found in arrays.items() for name, a in found.items()},
+            {**vocabularies, "right": right},
         ),
-        assets={
-            "source_vocabulary.json": source.dump(),
-            "target_vocabulary.json": target.dump(),
-            "pairs.json": json.dumps(counts, indent=2).encode(),
-        },
+        assets={**vocabularies, "pairs.json": json.dumps(counts, indent=2).encode()},
     )
     return Pairs(data, source, target, pairs, options.max_target, _units(options))
 

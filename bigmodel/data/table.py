@@ -118,6 +118,8 @@ def load_table(options: TableData) -> Table:
                 for part, arrays in table.parts.items()
                 for name, a in arrays.items()
             }
+            # Errors are told in the units of the target.
+            | {"units": np.array([table.target.mean, table.target.scale])}
         ),
     )
     return Table(data, table.target)

@@ -100,13 +100,14 @@ def load_text(options: TextData) -> Text:
         name: windows(part, size=options.batch_size, context=options.context)
         for name, part in tokens.items()
     }
+    assets = {"tokenizer.json": tokenizer.dump()}
     data = Data(
         train=batch,
         splits=splits,
         batch_size=options.batch_size,
         steps_per_epoch=steps_per_epoch,
-        fingerprint=fingerprint({"train": train} | tokens),
-        assets={"tokenizer.json": tokenizer.dump()},
+        fingerprint=fingerprint({"train": train} | tokens, assets),
+        assets=assets,
     )
     return Text(data, tokenizer, _opening(text), train)
 

@@ -123,13 +123,14 @@ def load_words(options: WordData) -> Words:
         return sampler.pairs(thinned, len(thinned), random)
 
     pairs = {name: fixed(part) for name, part in tokens.items()}
+    assets = {"words.txt": "\n".join(vocabulary).encode()}
     data = Data(
         train=batch,
         splits={name: in_order(arrays, options.batch_size) for name, arrays in pairs.items()},
         batch_size=options.batch_size,
         steps_per_epoch=steps_per_epoch,
-        fingerprint=fingerprint({"train": train} | tokens),
-        assets={"words.txt": "\n".join(vocabulary).encode()},
+        fingerprint=fingerprint({"train": train} | tokens, assets),
+        assets=assets,
     )
     return Words(data, vocabulary, counts, train)
 

@@ -80,7 +80,8 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
         raise InputError(str(error)) from None
     except Interrupted as interruption:
         say(f"stopped by {signal.Signals(interruption.number).name}")
-        return 128 + interruption.number
+        stopped = interruption.number == signal.SIGINT
+        return errors.INTERRUPTED if stopped else errors.RESUME
 
 
 def _study(parsed: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -196,6 +197,28 @@ def test_a_checkout_is_removed_however_it_ends(
     with pytest.raises(type(error)):
         end()
     assert list(scratch.iterdir()) == []
+    assert git(place.repository, "worktree", "list").count("\n") == 1
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_no_working_tree_and_no_directory(place: Place, scratch: Path) -> None:
+    run = shutil.copytree(place.run, scratch / "run")
+    config = json.loads((run / "config.json").read_text())
+    config["run"]["steps"] = 10**6
+    (run / "config.json").write_text(json.dumps(config))
+    (scratch / "temporary").mkdir()
+    root = Path(launch.__file__).parent
+    command = [sys.executable, str(root / "launch.py"), "replay", str(run), "--checkout"]
+    environment = {**os.environ, "PYTHONPATH": str(root), "TMPDIR": str(scratch / "temporary")}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("step 4/"):
+                break
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+    assert process.returncode == 130
+    assert list((scratch / "temporary").iterdir()) == []
     assert git(place.repository, "worktree", "list").count("\n") == 1
 
 

@@ -14,8 +14,9 @@ def fingerprint(
 ) -> str:
     """The sha256 over what an experiment sees of its data, whatever its order.
 
-    It is taken at every start, from what is in memory: 0.04 s for the 55 MB of Fashion-MNIST and
-    0.07 s for 100 MB on one core with instructions for SHA, a tenth of what reading them takes.
+    It is taken at every start, from what is in memory. On a core with instructions for SHA that
+    is 0.04 s for Fashion-MNIST, whose reading takes 0.4 s, and 0.3 s for 100 MB of text as ids,
+    whose reading takes 3 s; so nothing is remembered that could be wrong.
 
     Args:
         arrays: names, dtypes, shapes and bytes count.

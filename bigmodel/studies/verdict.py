@@ -78,8 +78,7 @@ def _metrics(there: History, here: History, tolerance: float | None) -> Iterator
     differing = [key for key in both if not _equal(a[key], b[key], tolerance)]
     if not differing:
         return
-    first = min(differing, key=lambda key: key[0])
-    step, name = first
+    first = step, name = differing[0]
     yield f"first at step {step}: {name} is {a[first]} there and {b[first]} here"
     most = max(differing, key=lambda key: relative(a[key], b[key]))
     yield (

@@ -33,11 +33,11 @@ def test_times_and_speeds_are_not_compared(tmp_path: Path) -> None:
 
 
 def test_the_first_difference_and_the_largest_are_named(tmp_path: Path) -> None:
-    lines = with_values((1, "train/loss", 0.2500001), (2, "test/loss", 0.2))
+    lines = with_values((0, "train/loss", 0.5000001), (2, "test/loss", 0.2))
     verdict = judged(tmp_path, lines=lines)
     assert not verdict.equal
     text = "\n".join(verdict.lines)
-    assert "first at step 100: train/loss is 0.25 there and 0.2500001 here" in text
+    assert "first at step 50: train/loss is 0.5 there and 0.5000001 here" in text
     assert "2 of 4 values differ, relatively by 0.33 at most, test/loss of step 100" in text
 
 

@@ -34,6 +34,20 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
     return [*_code(before, now), *_packages(before, now), *_machine(before, now)]
 
 
+def changes_on_the_way(manifest: Mapping[str, Any]) -> list[Change]:
+    """What was not the same any more when a run went on from a checkpoint, each once."""
+    counts: dict[str, tuple[str, Effect]] = {
+        "device_count": ("the number of devices", "rounding"),
+        "process_count": ("the number of processes", "rounding"),
+    }
+    found: dict[Change, None] = {}
+    for start in manifest.get("starts", ()):
+        if start.get("step", 0) > 0:
+            both = [*changes(manifest, start), *_differing(manifest, start, counts)]
+            found |= dict.fromkeys(both)
+    return list(found)
+
+
 def describe_code(manifest: Mapping[str, Any]) -> str:
     """The code of a manifest in words: ``commit 1a2b3c4 with changes, code 5d6e7f8a``."""
     git = manifest.get("git")
@@ -50,15 +64,16 @@ def flags(text: str) -> str:
 
 
 def _code(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Change]:
-    known = before.get("code") and now.get("code")
-    same = before["code"] == now["code"] if known else before.get("git") == now.get("git")
+    name = "code" if before.get("code") and now.get("code") else "git"
+    same = name not in before or name not in now or before[name] == now[name]
     was, now_is = describe_code(before), describe_code(now)
     if not same:
         yield Change("the code", was, now_is, "another run")
-    elif before.get("git") != now.get("git"):
+    elif "git" in before and "git" in now and before["git"] != now["git"]:
         yield Change("the commit, with the same code", was, now_is, "none")
-    if before.get("data_fingerprint") != now.get("data_fingerprint"):
-        was, now_is = (f"sha256 {one['data_fingerprint'][:12]}" for one in (before, now))
+    there, here = before.get("data_fingerprint"), now.get("data_fingerprint")
+    if there and here and there != here:
+        was, now_is = (f"sha256 {digest[:12]}" for digest in (there, here))
         yield Change("the data", was, now_is, "another run")
 
 
@@ -82,10 +97,13 @@ def _machine(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Chan
             "cores": ("the number of cores", "rounding"),
         },
     )
-    was, now_is = flags(before.get("xla_flags", "")), flags(now.get("xla_flags", ""))
-    if was != now_is:
-        yield Change("XLA's flags", was or "none", now_is or "none", "rounding")
-    there, here = before.get("jax_flags", {}), now.get("jax_flags", {})
+    if "xla_flags" in before and "xla_flags" in now:
+        was, now_is = flags(before["xla_flags"]), flags(now["xla_flags"])
+        if was != now_is:
+            yield Change("XLA's flags", was or "none", now_is or "none", "rounding")
+    there, here = before.get("jax_flags"), now.get("jax_flags")
+    if there is None or here is None:
+        return
     for name in sorted({*there, *here}):
         was, now_is = there.get(name, "unset"), here.get(name, "unset")
         if was != now_is:

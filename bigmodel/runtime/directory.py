@@ -28,6 +28,19 @@ from bigmodel.runtime.history import History, read_metrics
 CONFIG, MANIFEST, METRICS, SUMMARY = "config.json", "manifest.json", "metrics.jsonl", "summary.json"
 LAYOUT_FIELDS = ("mesh", "run.dir", "run.profile")
 """Parts of a config that say where a run happens, not what comes out."""
+OF_EACH_START = (
+    "command",
+    "started",
+    "code",
+    "python",
+    "packages",
+    "processor",
+    "device_kind",
+    "device_count",
+    "process_count",
+    "cores",
+)
+"""What of its manifest a start leaves, where the run goes on from another one."""
 FLUSH_SECONDS = 5.0
 """How far what TensorBoard shows may be behind ``metrics.jsonl``."""
 
@@ -118,9 +131,17 @@ class RunDirectory:
         self._lock = lock(self.path, otherwise="wait for it, or choose another --run.dir")
 
     def create(
-        self, config: Mapping[str, Any], manifest: Mapping[str, Any], assets: Mapping[str, bytes]
+        self,
+        config: Mapping[str, Any],
+        manifest: Mapping[str, Any],
+        assets: Mapping[str, bytes],
+        *,
+        step: int,
     ) -> None:
-        """Writes what is known before the first step; keeps what an earlier start wrote.
+        """Writes what is known before the first step of this start.
+
+        The manifest is that of the start from which the run has come: where it goes on from
+        a step, what the earlier one wrote is kept, and this one is added to its ``starts``.
 
         Raises:
             StorageError: where the directory cannot be written.
@@ -130,12 +151,11 @@ class RunDirectory:
         with naming(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         self.lock()
-        starts = (self.read_json(MANIFEST) or {}).get("starts", [])
-        start = {
-            name: manifest[name] for name in ("command", "started", "device_kind", "device_count")
-        }
-        first = self.read_json(MANIFEST) or manifest
-        write_json(self.path / MANIFEST, {**first, "starts": [*starts, start]})
+        there = self.read_json(MANIFEST) or {}
+        start = {"step": step, **{name: manifest[name] for name in OF_EACH_START}}
+        kept = there if there and step > 0 else manifest
+        starts = [*there.get("starts", []), start]
+        write_json(self.path / MANIFEST, {**kept, "starts": starts})
         for name, content in assets.items():
             write_atomically(self.path / name, content)
         if not (self.path / CONFIG).exists():

@@ -188,15 +188,10 @@ def begin(
     directory.check_same_run(as_json, experiment.data.fingerprint)
     facts = manifest(script=script, seed=config.seed, fingerprint=experiment.data.fingerprint)
     facts = {**facts, **notes}
-    before = directory.read_json(MANIFEST) or facts
-    changed = [change.what for change in changes(before, facts) if change.effect != "none"]
-    if changed and first:
-        _warn(
-            f"since the run in {directory.path} began, {' and '.join(changed)} changed, so its "
-            "bits may differ from those of a new run; choose another --run.dir for one"
-        )
     finished = directory.read_json(SUMMARY)
     if finished is not None and finished["status"] in ("completed", "stopped early"):
+        if first:
+            _warn_of_changes(directory, facts)
         say(f"{directory.path}: already {finished['status']} at step {finished['step']}")
         _print_results(finished)
         return errors.DONE
@@ -208,7 +203,9 @@ def begin(
     else:
         state = checkpoints.restore(found, compiled.state)
     step = found
-    directory.create(as_json, facts, experiment.data.assets)
+    if step and first:
+        _warn_of_changes(directory, facts)
+    directory.create(as_json, facts, experiment.data.assets, step=step)
     pulse = Pulse(jax.process_index())
     if not first:
         pulse.logs_to(redirect_output(directory.logs / f"rank-{jax.process_index()}.log"))
@@ -261,6 +258,17 @@ def begin(
     say(f"{ended} at step {step} in {clock(trainer.timer.total)}")
     _print_results(summary)
     return errors.DONE
+
+
+def _warn_of_changes(directory: RunDirectory, facts: Mapping[str, Any]) -> None:
+    """Says what is not as it was when the run began that goes on now."""
+    before = directory.read_json(MANIFEST) or facts
+    changed = [change.what for change in changes(before, facts) if change.effect != "none"]
+    if changed:
+        _warn(
+            f"since the run in {directory.path} began, {' and '.join(changed)} changed, so its "
+            "bits may differ from those of a new run; choose another --run.dir for one"
+        )
 
 
 def summarize(trainer: Trainer, state: Any, step: int, status: str) -> dict[str, Any]:

@@ -110,7 +110,9 @@ def _program(job: Path) -> list[str]:
 
 def _job(recorded: Recorded, code: Code, into: Path, *, alone: bool) -> Job:
     """The job of all processes, or of one alone that has the devices of all."""
-    run = {**recorded.config["run"], "dir": str(into.resolve()), "profile": ""}
+    run = {**recorded.config["run"], "dir": str(into.resolve())}
+    if "profile" in run:
+        run["profile"] = ""
     directory = recorded.manifest.get("directory", "")
     return Job(
         script=str(code.script),

@@ -29,7 +29,7 @@ from pathlib import Path
 
 from bigmodel.experiment import InputError
 from bigmodel.runtime import errors
-from bigmodel.runtime.changes import SEVERITY, Change, Effect, changes
+from bigmodel.runtime.changes import SEVERITY, Change, Effect, changes, changes_on_the_way
 from bigmodel.runtime.progress import say
 from bigmodel.runtime.signals import Interrupted, StopRequest
 from bigmodel.studies.checkout import checkout
@@ -140,6 +140,10 @@ def _announce(recorded: Recorded, facts: Facts) -> None:
     ]
     for change in found:
         say(f"  {change}: {EFFECTS[change.effect]}")
+    later = changes_on_the_way(recorded.manifest)
+    for what, before, now, effect in later:
+        say(f"  {what}: {before} when it began, {now} when it went on: {EFFECTS[effect]}")
+    found += later
     if recorded.manifest.get("seeds_by") == "vmap":
         say(f"  it was trained side by side with others: agreement within {SIDE_BY_SIDE:g}")
         return

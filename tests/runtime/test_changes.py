@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 import bigmodel
-from bigmodel.runtime.changes import changes
+from bigmodel.runtime.changes import changes, changes_on_the_way
+from bigmodel.runtime.directory import RunDirectory
 from bigmodel.runtime.manifest import identity
 
 CODE = {"commit": "1" * 40, "diff": "", "untracked": ""}
@@ -64,9 +65,29 @@ def test_what_no_bit_depends_on_is_no_difference(new: dict) -> None:
 
 def test_a_manifest_without_a_digest_of_the_code_is_compared_by_its_commit() -> None:
     before = {name: value for name, value in BEFORE.items() if name != "code"}
-    assert changes(before, BEFORE) == []
+    assert changes(before, BEFORE) == changes({}, BEFORE) == changes(BEFORE, {}) == []
     (found,) = changes(before, BEFORE | {"git": CODE | {"diff": "+"}})
     assert (found.what, found.effect) == ("the code", "another run")
+
+
+def test_a_run_is_of_the_start_from_which_it_has_come_and_says_what_changed_later(
+    tmp_path: Path,
+) -> None:
+    start = BEFORE | {"command": [], "started": 1.0, "device_count": 1, "process_count": 1}
+    later = start | {"code": "b" * 16, "packages": {"jax": "1"}, "device_count": 8}
+    directory = RunDirectory(tmp_path / "run")
+    for step, one in ((0, start | {"code": "a" * 16}), (0, start), (40, start), (50, later)):
+        directory.create({}, one, {}, step=step)
+    directory.close()
+    manifest = directory.read_json("manifest.json")
+    assert manifest is not None
+    assert manifest["code"] == BEFORE["code"]
+    assert [start["step"] for start in manifest["starts"]] == [0, 0, 40, 50]
+    assert [(change.what, change.effect) for change in changes_on_the_way(manifest)] == [
+        ("the code", "another run"),
+        ("the package jax", "rounding"),
+        ("the number of devices", "rounding"),
+    ]
 
 
 @pytest.mark.parametrize("file", ["bigmodel/data/split.py", "one.py"])

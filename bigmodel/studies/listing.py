@@ -100,7 +100,7 @@ def _show(runs: Sequence[SomeRun], metric: str | None) -> None:
         ]
         for run in runs
     ]
-    show_table(header, rows, right=("step", "seconds"))
+    show_table(header, rows, right=("step", "seconds", "started"))
 
 
 def _metric(run: SomeRun, metric: str | None) -> str:
@@ -114,7 +114,7 @@ def _metric(run: SomeRun, metric: str | None) -> str:
 def _moment(started: float | None) -> str:
     if started is None:
         return ABSENT
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(started))
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(started))
 
 
 def _filters(

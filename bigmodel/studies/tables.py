@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Sequence
+from typing import Literal
 
 from bigmodel.runtime.progress import say
 
@@ -18,7 +19,7 @@ def show_table(
     Args:
         header: the names of the columns.
         rows: cells as text, as many in each as there are columns.
-        right: the columns that are aligned on the right, such as numbers.
+        right: the columns that are aligned on the right and never folded, such as numbers.
     """
     if sys.stdout.isatty():
         _draw(header, rows, right)
@@ -38,9 +39,10 @@ def _draw(header: Sequence[str], rows: Sequence[Sequence[str]], right: Collectio
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for name in header:
-        table.add_column(Text(name), justify="right" if name in right else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if name in right else "left"
+        table.add_column(Text(name), justify=justify, overflow="fold", no_wrap=name in right)
     for row in rows:
         # What options hold is no markup.
         table.add_row(*map(Text, row))

@@ -14,13 +14,14 @@ from bigmodel.experiment import InputError
 from bigmodel.launching import run, submit
 from bigmodel.launching.commands import Command, Parser
 from bigmodel.planning import plan
-from bigmodel.studies import ablate, compare, listing, replay
+from bigmodel.studies import ablate, compare, listing, replay, report
 
 COMMANDS = {
     "run": run,
     "submit": submit,
     "plan": plan,
     "ablate": ablate,
+    "report": report,
     "replay": replay,
     "compare": compare,
     "list": listing,

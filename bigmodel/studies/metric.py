@@ -1,0 +1,128 @@
+"""Which metric a report is about, at which step, and whether more of it is better."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from bigmodel.experiment import InputError
+from bigmodel.runtime.directory import CONFIG, RunDirectory
+from bigmodel.runtime.history import best_step
+from bigmodel.runtime.settings import Run
+from bigmodel.studies.results import Result
+
+FINISHED = ("completed", "stopped early")
+"""States of a run whose values count."""
+PREFERRED = (
+    "accuracy",
+    "rmse",
+    "bits_per_char",
+    "phoneme_error_rate",
+    "bleu",
+    "frechet_distance",
+    "negative_elbo",
+    "squared_error",
+    "loss",
+)
+"""What a report is about where nothing says it: the first of these on test, else on validation."""
+SMALLER = {
+    "negative", "loss", "error", "rmse", "mae", "mse", "perplexity", "bits", "nats", "distance",
+    "divergence", "reconstruction",
+}  # fmt: skip
+LARGER = {
+    "accuracy", "f1", "auc", "precision", "recall", "bleu", "r2", "likelihood", "ranked", "score",
+}  # fmt: skip
+"""Words in the names of metrics that tell which value is the better one."""
+
+
+class Value(NamedTuple):
+    """What a run came to; NaN where it does not count, None where there is no such step."""
+
+    step: int | None
+    value: float
+
+
+def metrics_of(results: Iterable[Result]) -> list[str]:
+    """The names of all metrics that finished runs have in the end, in their order."""
+    names: dict[str, None] = {}
+    for result in results:
+        if result.state in FINISHED:
+            names.update(dict.fromkeys(name for name in result.summary if "/" in name))
+    return list(names)
+
+
+def choose_metric(asked: str | None, names: Sequence[str]) -> str:
+    """The metric that was asked for, or the first that is preferred; never one of training.
+
+    Raises:
+        InputError: where the runs do not have it, or nothing was evaluated.
+    """
+    if asked is not None:
+        if asked not in names:
+            near = difflib.get_close_matches(asked, names, n=1, cutoff=0.0)[0]
+            raise InputError(
+                f"the runs have no metric {asked}; the nearest is {near} of {', '.join(names)}"
+            )
+        return asked
+    for split in ("test", "validation"):
+        found = [name for name in names if name.startswith(f"{split}/")]
+        preferred = [f"{split}/{name}" for name in PREFERRED if f"{split}/{name}" in found]
+        if found:
+            return (preferred or found)[0]
+    raise InputError(f"the runs evaluate nothing; choose --metric of {', '.join(names)}")
+
+
+def more_is_better(metric: str) -> bool:
+    """Whether the larger value is the better one, by the words of the metric's name.
+
+    Raises:
+        InputError: where the name does not tell.
+    """
+    words = set(metric.rpartition("/")[2].split("_"))
+    if words & SMALLER:
+        return False
+    if words & LARGER:
+        return True
+    raise InputError(f"whether more {metric} is better is not known; add --maximize or --minimize")
+
+
+def value_of(result: Result, metric: str, at: str) -> Value:
+    """The metric of a run, at its last step or at the best one by ``run.best``.
+
+    Raises:
+        InputError: where the best step would be chosen on test.
+    """
+    if result.state not in FINISHED:
+        return Value(result.summary.get("step"), math.nan)
+    if at == "last":
+        return Value(result.summary["step"], _number(result.summary.get(metric)))
+    best, maximize = best_rule(result)
+    history = result.history
+    found = best_step(history, best, maximize=maximize)
+    if found is None:
+        raise InputError(f"{result.directory} has no {best}, so no best step; use --at last")
+    step = found[0]
+    there = [line[metric] for line in history if line["step"] == step and metric in line]
+    return Value(step, _number(there[-1] if there else None))
+
+
+def best_rule(result: Result) -> tuple[str, bool]:
+    """The metric by which a run chose its best step, and whether its largest value is.
+
+    Raises:
+        InputError: where that metric is one of test.
+    """
+    run = (RunDirectory(result.directory).read_json(CONFIG) or {}).get("run", {})
+    best = run.get("best", Run.best)
+    if best.startswith("test/"):
+        raise InputError(
+            f"{result.directory} chose its best step by {best}, and a step is not chosen on test; "
+            "use --at last"
+        )
+    return best, run.get("maximize", Run.maximize)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)

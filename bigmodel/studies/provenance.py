@@ -1,0 +1,62 @@
+"""What the runs of a study were made with, and whether it was the same for all."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from bigmodel.runtime.directory import MANIFEST, RunDirectory
+from bigmodel.studies.results import ENDED, Result
+
+
+class Fact(NamedTuple):
+    """What the manifests say under one name: each value and how many runs have it."""
+
+    name: str
+    values: tuple[tuple[str, int], ...]
+
+    @property
+    def shared(self) -> bool:
+        """Whether all runs have the same."""
+        return len(self.values) == 1
+
+
+def facts(results: Iterable[Result]) -> list[Fact]:
+    """What was recorded of the runs that have ended, most frequent value first."""
+    counts: dict[str, Counter[str]] = {}
+    for result in results:
+        if result.state in ENDED:
+            manifest = RunDirectory(result.directory).read_json(MANIFEST)
+            for name, value in _facts_of(manifest or {}):
+                counts.setdefault(name, Counter())[value] += 1
+    return [Fact(name, tuple(found.most_common())) for name, found in counts.items()]
+
+
+def _facts_of(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if not manifest:
+        yield "manifest", "none"
+        return
+    yield "code", _code(manifest.get("git"))
+    starts = manifest.get("starts") or [manifest]
+    devices = [f"{one.get('device_count')} x {one.get('device_kind')}" for one in starts]
+    yield "device", " then ".join(dict.fromkeys(devices))
+    for name, key in (("processes", "process_count"), ("cores", "cores"), ("machine", "platform")):
+        yield name, str(manifest.get(key))
+    yield "Python", str(manifest.get("python"))
+    for package, version in (manifest.get("packages") or {}).items():
+        if version is not None:
+            yield package, version
+    yield "XLA's flags", manifest.get("xla_flags") or "none"
+    flags = manifest.get("jax_flags") or {}
+    yield "JAX's flags", " ".join(f"{name}={value}" for name, value in flags.items()) or "none"
+    yield "data", str(manifest.get("data_fingerprint"))[:12]
+
+
+def _code(git: Mapping[str, str] | None) -> str:
+    if git is None:
+        return "in no repository"
+    changed = git.get("diff", "") + git.get("untracked", "")
+    digest = hashlib.sha256(changed.encode()).hexdigest()[:8]
+    return f"commit {git['commit'][:12]}" + (f" with changes {digest}" if changed else "")

@@ -1,0 +1,65 @@
+"""Says what a study came to: a page, tables, curves and what they allow to conclude.
+
+Writes report.html, results.csv, results.md, results.tex and figures/ into the study's folder.
+Cells are compared with the baseline seed by seed. The metric is by default the first of
+test/accuracy, test/rmse, test/bits_per_char, ..., test/loss that the runs have, or of validation
+where nothing is tested. With --at best it counts at the step that each run's --run.best metric
+chose on validation.
+
+python launch.py report studies/opt
+python launch.py report studies/opt --metric test/loss --baseline optimizer.name=adam --at best
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from bigmodel.experiment import InputError
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    add = parser.add_argument
+    add("study", type=Path, help="the study's folder, as studies/opt")
+    add("--metric", help="what is compared, as test/accuracy; default: the study's")
+    add("--at", choices=("last", "best"), help="the step that counts; default: the study's")
+    add("--baseline", help="the cell that others are compared with, as a=1,b=2")
+    direction = parser.add_mutually_exclusive_group()
+    for name, better in (("--maximize", True), ("--minimize", False)):
+        size = "larger" if better else "smaller"
+        add_flag = direction.add_argument
+        text = f"a {size} value is better; default: by the metric's name"
+        add_flag(name, dest="maximize", action="store_const", const=better, help=text)
+
+
+def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
+    """Writes the report, prints a short table and gives 0.
+
+    Raises:
+        InputError: where the folder is no study with a finished run, or has no such metric or
+            baseline.
+    """
+    if options:
+        raise InputError(f"report takes no options after --: {' '.join(options)}")
+    # Imported here, for they bring JAX and matplotlib with them.
+    from bigmodel.runtime.errors import StorageError
+    from bigmodel.studies.report_content import read_report
+    from bigmodel.studies.report_files import write_report
+    from bigmodel.studies.report_text import terminal
+
+    try:
+        report = read_report(
+            parsed.study,
+            metric=parsed.metric,
+            at=parsed.at,
+            baseline=parsed.baseline,
+            maximize=parsed.maximize,
+        )
+        written = write_report(parsed.study, report)
+    except StorageError as error:
+        raise InputError(str(error)) from None
+    print(terminal(report))
+    print(f"written to {parsed.study}: {', '.join(written)}")
+    return 0

@@ -1,0 +1,189 @@
+"""All that a report says, as numbers and words, whatever it is written in."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bigmodel.experiment import InputError
+from bigmodel.studies.effects import Effect, main_effects
+from bigmodel.studies.metric import (
+    FINISHED,
+    best_rule,
+    choose_metric,
+    metrics_of,
+    more_is_better,
+)
+from bigmodel.studies.provenance import Fact, facts
+from bigmodel.studies.results import ENDED, Result, read_results
+from bigmodel.studies.scores import Row, Score, find_baseline, score_cells
+from bigmodel.studies.statistics import INTERVAL, too_few
+from bigmodel.studies.study import Cell, Study, read_study
+
+FEW = 5
+"""Seeds below which a report says what cannot be concluded."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A study by one metric.
+
+    ``rows`` are in the order of the study. ``effects`` may be the words that say why there are
+    none. ``metrics`` are the names of all final metrics.
+    """
+
+    name: str
+    study: Study
+    metric: str
+    maximize: bool
+    at: str
+    baseline: Cell
+    rows: tuple[Row, ...]
+    effects: tuple[Effect, ...] | str
+    facts: tuple[Fact, ...]
+    metrics: tuple[str, ...]
+
+    @property
+    def scores(self) -> Iterator[Score]:
+        """All runs, in the order of the study."""
+        return (score for row in self.rows for score in row.scores)
+
+    @property
+    def title(self) -> str:
+        """The metric and the direction that is better."""
+        return f"{self.metric} ({'larger' if self.maximize else 'smaller'} is better)"
+
+
+def read_report(
+    path: Path,
+    *,
+    metric: str | None = None,
+    at: str | None = None,
+    baseline: str | None = None,
+    maximize: bool | None = None,
+) -> Report:
+    """Reads a study's folder; what is None is as the study says, or else chosen.
+
+    Raises:
+        InputError: where the folder is no study with a finished run, or what is asked for is
+            not there.
+    """
+    study = read_study(path)
+    if not study.cells or not study.seeds:
+        raise InputError(f"{path} has no cells or no seeds; launch.py ablate makes a study anew")
+    results = list(read_results(path, study))
+    names = metrics_of(results)
+    if not names:
+        raise InputError(f"{path} has no finished run yet: {_states(results)}")
+    chosen = choose_metric(study.metric if metric is None else metric, names)
+    cell = find_baseline(study, study.baseline if baseline is None else baseline)
+    better = more_is_better(chosen) if maximize is None else maximize
+    rule = at or study.at
+    rows = score_cells(study, results, metric=chosen, at=rule, baseline=cell, maximize=better)
+    return Report(
+        path.resolve().name,
+        study,
+        chosen,
+        better,
+        rule,
+        cell,
+        tuple(rows),
+        main_effects(study, rows, cell, maximize=better),
+        tuple(facts(results)),
+        tuple(names),
+    )
+
+
+def _states(results: list[Result]) -> str:
+    counts = Counter(result.state for result in results)
+    return ", ".join(f"{count} {state}" for state, count in counts.items())
+
+
+def notes(report: Report) -> list[tuple[str, str]]:
+    """What a reader must know before the numbers, as names and words."""
+    study = report.study
+    results = [score.result for score in report.scores]
+    shared = [f"{fact.name} {fact.values[0][0]}" for fact in report.facts if fact.shared]
+    seeds = " ".join(map(str, study.seeds))
+    varied = [
+        f"{name}: {_values(dict.fromkeys(cell.options.get(name, '-') for cell in study.cells))}"
+        for name in study.varied
+    ]
+    return [
+        ("script", study.script),
+        ("options of all cells", " ".join(study.options) or "none"),
+        ("varied", "; ".join(varied) or "nothing"),
+        ("cells and seeds", f"{len(study.cells)} x {len(study.seeds)}, seeds {seeds}"),
+        ("runs", _states(results)),
+        ("baseline", report.baseline.name),
+        ("metric", report.title),
+        ("step", _step_rule(report)),
+        ("statistics", statistics_words()),
+        ("made with", ", ".join(shared) or "nothing that all runs share"),
+    ]
+
+
+def _values(values: dict[str, None], limit: int = 12) -> str:
+    """Values with commas, the middle ones left out where there are many."""
+    names = list(values)
+    if len(names) > limit:
+        names = [*names[: limit // 2], f"... ({len(names)} values)", names[-1]]
+    return ", ".join(names)
+
+
+def _step_rule(report: Report) -> str:
+    if report.at == "last":
+        return "the last one of each run"
+    first = next(score.result for score in report.scores if score.result.state in FINISHED)
+    best, maximize = best_rule(first)
+    size = "largest" if maximize else "smallest"
+    return f"the one of each run at which its {best} was {size}; never chosen on test"
+
+
+def statistics_words() -> str:
+    """How the numbers of the tables come about."""
+    return (
+        f"each cell: mean over its finished runs; 95 % interval: {INTERVAL}. Against the "
+        "baseline, paired by seed: mean difference, probability that a seed is better, p-value "
+        "and p corrected for the number of cells (Holm). Not finite and failed runs are in no mean"
+    )
+
+
+def warnings(report: Report) -> list[str]:
+    """What keeps the numbers from meaning what they seem to, in words."""
+    found = []
+    for fact in report.facts:
+        if not fact.shared and not (fact.name == "data" and _varies_data(report.study)):
+            values = ", ".join(f"{value} ({count} runs)" for value, count in fact.values)
+            found.append(f"the runs do not share their {fact.name}: {values}")
+    scores = list(report.scores)
+    open_ = sum(score.result.state not in ENDED for score in scores)
+    if open_:
+        found.append(f"{open_} of {len(scores)} runs have not ended; their values are not here yet")
+    lost = sum(score.result.state in ("not finite", "failed") for score in scores)
+    if lost:
+        found.append(
+            f"{lost} of {len(scores)} runs were not finite or failed; means and intervals are of "
+            "the others, and so look better than the cells are"
+        )
+    absent = sum(
+        score.result.state in FINISHED and not math.isfinite(score.value) for score in scores
+    )
+    if absent:
+        found.append(f"{absent} finished runs have no finite {report.metric}")
+    if not next(row for row in report.rows if row.cell.name == report.baseline.name).spread.count:
+        found.append("the baseline has no finished run, so nothing is compared with it")
+    counts = [row.comparison.count for row in report.rows if row.comparison is not None]
+    few = too_few(min(counts)) if counts and min(counts) < FEW else None
+    if few:
+        found.append(few)
+    if len(report.study.seeds) < FEW and not counts:
+        found.append(too_few(len(report.study.seeds)) or "")
+    return found
+
+
+def _varies_data(study: Study) -> bool:
+    return any(name.startswith("data.") for name in study.varied)

@@ -1,0 +1,147 @@
+"""The drawings of a report: curves of the cells, their means, and the main effects."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from bigmodel.figures.bands import Band, draw_bands
+from bigmodel.figures.canvas import picture, png
+from bigmodel.figures.intervals import Interval, draw_intervals
+from bigmodel.runtime.history import History
+from bigmodel.studies.metric import FINISHED
+from bigmodel.studies.report_content import Report
+from bigmodel.studies.scores import Row, best_rows
+
+CURVES = 11
+MEANS = 40
+POINTS = 200
+"""Places along a curve, at most."""
+
+
+class Drawing(NamedTuple):
+    """A picture in both formats; ``name`` is that of its file, ``caption`` says what it shows."""
+
+    name: str
+    caption: str
+    png: bytes
+    svg: str
+
+
+def draw_means(report: Report) -> Drawing:
+    """The mean of each cell with its interval and its seeds."""
+    known = [row for row in report.rows if row.spread.count]
+    rows, which = known, "all cells"
+    if len(known) > MEANS:
+        kept = best_rows(report.rows, report.baseline, maximize=report.maximize, count=MEANS)
+        names = {row.cell.name for row in kept}
+        rows = [row for row in known if row.cell.name in names]
+        which = f"the best {MEANS} of {len(report.rows)} cells, the baseline among them"
+    intervals = [
+        Interval(
+            row.cell.name,
+            row.spread.mean,
+            row.spread.low,
+            row.spread.high,
+            [value for value in row.values if np.isfinite(value)],
+        )
+        for row in rows
+    ]
+    means = [row.spread.mean for row in known if row.cell.name == report.baseline.name]
+    figure = draw_intervals(intervals, x=report.title, reference=means[0] if means else None)
+    caption = f"Mean with its 95 % interval, seeds in gray, {which}"
+    caption += "; the dashed line is the baseline." if means else "."
+    return Drawing("means", caption, png(figure), picture(figure))
+
+
+def draw_effects(report: Report) -> Drawing | None:
+    """The mean at each value of each option, where that can be said."""
+    if isinstance(report.effects, str):
+        return None
+    intervals = [
+        Interval(level.value, *level.spread[1:2], *level.spread[3:5], group=effect.option)
+        for effect in report.effects
+        for level in effect.levels
+        if level.spread.count
+    ]
+    if not intervals:
+        return None
+    figure = draw_intervals(intervals, x=report.title)
+    caption = "Mean at each value of an option over the values of all others, with 95 % interval."
+    return Drawing("effects", caption, png(figure), picture(figure))
+
+
+def draw_all_curves(report: Report) -> Iterator[Drawing]:
+    """Curves over steps and over seconds: of the metric, of its twin on validation, of training."""
+    rows = best_rows(report.rows, report.baseline, maximize=report.maximize, count=CURVES)
+    known = sum(row.spread.count > 0 for row in report.rows)
+    which = "all cells" if known == len(rows) else f"the baseline and the best {CURVES - 1} others"
+    histories = {row.cell.name: _histories(row) for row in rows}
+    twin = f"validation/{report.metric.rpartition('/')[2]}"
+    first = rows[0].cell.name if rows else ""
+    reference = 0 if first == report.baseline.name and len(rows) > 1 else None
+    for metric in dict.fromkeys((report.metric, twin, "train/loss")):
+        for x, over in (("step", over_steps), ("seconds", over_seconds)):
+            bands = []
+            for row in rows:
+                points = [_points(history, metric, x) for history in histories[row.cell.name]]
+                points = [one for one in points if len(one[0])]
+                if points:
+                    bands.append(Band(row.cell.name, *over(points)))
+            if not bands:
+                continue
+            has_reference = reference is not None and bands[0].name == report.baseline.name
+            figure = draw_bands(bands, x=x, y=metric, reference=0 if has_reference else None)
+            caption = (
+                f"{metric} over {'steps' if x == 'step' else 'seconds of training'}: mean of the "
+                f"seeds, in a band from the least to the greatest, {which}"
+            )
+            caption += "; the baseline is dashed." if has_reference else "."
+            name = re.sub(r"[^A-Za-z0-9_]+", "-", f"curves-{metric}-{x}")
+            yield Drawing(name, caption, png(figure), picture(figure))
+
+
+def _histories(row: Row) -> list[History]:
+    return [
+        score.result.history
+        for score in row.scores
+        if score.result.state in FINISHED and np.isfinite(score.value)
+    ]
+
+
+Points = tuple[np.ndarray, np.ndarray]
+
+
+def _points(history: History, metric: str, x: str) -> Points:
+    """Places and values of the lines that have the metric; a step that is there twice, once."""
+    lines = {line[x]: line[metric] for line in history if line.get(metric) is not None}
+    places = sorted(lines)
+    return np.array(places, float), np.array([lines[place] for place in places], float)
+
+
+def over_steps(seeds: Sequence[Points]) -> tuple[np.ndarray, ...]:
+    """Places, mean, least and greatest at the steps that all seeds have."""
+    places = sorted(set.intersection(*(set(steps.tolist()) for steps, _ in seeds)))
+    if len(places) > POINTS:
+        chosen = np.linspace(0, len(places) - 1, POINTS).round().astype(int)
+        places = [places[at] for at in chosen]
+    return _band(np.array(places, float), seeds)
+
+
+def over_seconds(seeds: Sequence[Points]) -> tuple[np.ndarray, ...]:
+    """Places, mean, least and greatest, on straight lines between what each seed has logged.
+
+    From where all have begun to where the first ends, so that each place has every seed.
+    """
+    first = max(places[0] for places, _ in seeds)
+    last = min(places[-1] for places, _ in seeds)
+    count = min(POINTS, max(len(places) for places, _ in seeds))
+    return _band(np.linspace(first, max(first, last), count), seeds)
+
+
+def _band(places: np.ndarray, seeds: Sequence[Points]) -> tuple[np.ndarray, ...]:
+    values = np.array([np.interp(places, *one) for one in seeds])
+    return places, values.mean(axis=0), values.min(axis=0), values.max(axis=0)

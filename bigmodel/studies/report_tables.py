@@ -1,0 +1,199 @@
+"""The tables of a report: what stands in each place, before it is written in any format."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from bigmodel.studies.effects import Effect
+from bigmodel.studies.report_content import Report
+from bigmodel.studies.results import ENDED
+from bigmodel.studies.scores import Row
+from bigmodel.studies.statistics import Comparison, Spread
+
+NOTHING = "\N{EN DASH}"
+
+
+class Entry(NamedTuple):
+    """What stands in one place: its words, and the number by which they are sorted."""
+
+    text: str
+    number: float | None = None
+
+
+class Table(NamedTuple):
+    """Names of columns, and rows of entries. The first ``names`` columns are words."""
+
+    header: tuple[str, ...]
+    names: int
+    rows: tuple[tuple[Entry, ...], ...]
+
+
+def cells_table(report: Report) -> Table:
+    """Everything about each cell, in the order of the study."""
+    varied = report.study.varied or ("cell",)
+    worst, best = ("least", "greatest") if report.maximize else ("greatest", "least")
+    header = (
+        *varied, "seeds", "mean", "95 % interval", "std", "interquartile mean", "best seed",
+        "worst seed", "difference", "its 95 % interval", "P(better)", "p", "p (Holm)", "effect",
+        "seconds", "parameters", "remarks",
+    )  # fmt: skip
+    digits = decimals(report.rows)
+    rows = []
+    for row in report.rows:
+        some = row.spread
+        values = (some.std, some.interquartile_mean, getattr(some, best), getattr(some, worst))
+        rows.append(
+            (
+                *_options(report, row),
+                _seeds(row),
+                number(some.mean, digits),
+                interval(some, digits),
+                *(number(value, digits) for value in values),
+                *_compared(row, digits),
+                number(row.seconds, 1),
+                Entry(NOTHING if row.parameters is None else f"{row.parameters:,}", row.parameters),
+                Entry(remarks(report, row)),
+            )
+        )
+    return Table(header, len(varied), tuple(rows))
+
+
+def short_table(report: Report, rows: Iterable[Row]) -> Table:
+    """What a paper or a terminal shows of some cells."""
+    varied = report.study.varied or ("cell",)
+    header = (*varied, "seeds", "mean", "95 % interval", "difference", "its interval", "p (Holm)")
+    digits = decimals(report.rows)
+    made = []
+    for row in rows:
+        difference, its, _, _, adjusted, _ = _compared(row, digits)
+        mean = number(row.spread.mean, digits)
+        some = (_seeds(row), mean, interval(row.spread, digits), difference, its, adjusted)
+        made.append((*_options(report, row), *some))
+    return Table(header, len(varied), tuple(made))
+
+
+def effects_table(report: Report, effects: Iterable[Effect]) -> Table:
+    """Each value of each option, beside the value that the baseline has."""
+    header = (
+        "option", "value", "seeds", "mean", "95 % interval", "difference", "its 95 % interval",
+        "P(better)", "p", "settings of the others",
+    )  # fmt: skip
+    digits = decimals(report.rows)
+    rows = []
+    for effect in effects:
+        for level in effect.levels:
+            differing = _differing(level.comparison, digits)
+            rows.append(
+                (
+                    Entry(effect.option),
+                    Entry(level.value),
+                    Entry(str(level.spread.count), level.spread.count),
+                    number(level.spread.mean, digits),
+                    interval(level.spread, digits),
+                    *differing[:4],
+                    Entry(f"{effect.used} of {effect.settings}", effect.used),
+                )
+            )
+    return Table(header, 2, tuple(rows))
+
+
+def left_out_table(report: Report) -> Table:
+    """The runs that are in no mean, with their state and its reason."""
+    rows = [
+        (
+            Entry(score.result.cell.name),
+            Entry(str(score.result.seed), score.result.seed),
+            Entry(score.result.state),
+            Entry(score.result.reason),
+        )
+        for score in report.scores
+        if not math.isfinite(score.value)
+    ]
+    return Table(("cell", "seed", "state", "reason"), 1, tuple(rows))
+
+
+def remarks(report: Report, row: Row) -> str:
+    """That a cell is the baseline, and what became of its runs that are in no mean."""
+    states = Counter(
+        f"no finite {report.metric}" if score.result.state in ENDED[:2] else score.result.state
+        for score in row.scores
+        if not math.isfinite(score.value)
+    )
+    words = ["baseline"] if row.cell.name == report.baseline.name else []
+    return ", ".join([*words, *(f"{count} {state}" for state, count in states.items())])
+
+
+def decimals(rows: Sequence[Row]) -> int:
+    """So many that the usual standard deviation has two digits."""
+    spreads = sorted(row.spread.std for row in rows if row.spread.std > 0)
+    sizes = sorted(abs(row.spread.mean) for row in rows if row.spread.mean)
+    finite = [value for value in spreads or sizes if math.isfinite(value)]
+    if not finite:
+        return 4
+    digits = 1 if spreads else 3
+    return min(8, max(0, digits - math.floor(math.log10(finite[len(finite) // 2]))))
+
+
+def number(value: float, digits: int) -> Entry:
+    """A number with so many decimals; a large one with four digits."""
+    if not math.isfinite(value):
+        return Entry(NOTHING)
+    # The z is for a minus before nothing but zeros.
+    text = f"{value:.4g}" if abs(value) >= 1e6 else f"{value:z.{digits}f}"
+    return Entry(text, value)
+
+
+def interval(of: Spread | Comparison, digits: int) -> Entry:
+    """Its two ends; sorted by how wide it is."""
+    if not (math.isfinite(of.low) and math.isfinite(of.high)):
+        return Entry(NOTHING)
+    low, high = number(of.low, digits).text, number(of.high, digits).text
+    return Entry(f"{low} to {high}", of.high - of.low)
+
+
+def _options(report: Report, row: Row) -> tuple[Entry, ...]:
+    if not report.study.varied:
+        return (Entry(row.cell.name),)
+    return tuple(_option(row.cell.options.get(name)) for name in report.study.varied)
+
+
+def _option(value: str | None) -> Entry:
+    if value is None:
+        return Entry(NOTHING)
+    try:
+        return Entry(value, float(value))
+    except ValueError:
+        return Entry(value)
+
+
+def _seeds(row: Row) -> Entry:
+    return Entry(f"{row.spread.count}/{len(row.scores)}", row.spread.count)
+
+
+def _compared(row: Row, digits: int) -> tuple[Entry, Entry, Entry, Entry, Entry, Entry]:
+    difference, its, better, p, effect = _differing(row.comparison, digits)
+    return difference, its, better, p, _p(row.adjusted), effect
+
+
+def _differing(
+    comparison: Comparison | None, digits: int
+) -> tuple[Entry, Entry, Entry, Entry, Entry]:
+    if comparison is None:
+        return (Entry(NOTHING),) * 5
+    difference = number(comparison.difference, digits)
+    if difference.number is not None and difference.number > 0:
+        difference = Entry(f"+{difference.text}", difference.number)
+    return (
+        difference,
+        interval(comparison, digits),
+        number(comparison.improvement, 2),
+        _p(comparison.p),
+        number(comparison.effect, 2),
+    )
+
+
+def _p(value: float) -> Entry:
+    return Entry("< 0.001", value) if value < 0.001 else number(value, 3)

@@ -1,0 +1,160 @@
+"""A report as text: Markdown, LaTeX, and a short table on the terminal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from bigmodel.studies.report_content import Report, notes, warnings
+from bigmodel.studies.report_tables import (
+    Entry,
+    Table,
+    cells_table,
+    effects_table,
+    left_out_table,
+    short_table,
+)
+from bigmodel.studies.scores import best_rows
+
+ON_TERMINAL = 20
+"""Cells that a terminal shows; of more, the best ones and the baseline."""
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "''",
+    "`": r"\textasciigrave{}",
+    "\N{EN DASH}": "--",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+}
+LATIN = frozenset(map(chr, range(0xC0, 0x100))) - {"\N{MULTIPLICATION SIGN}", "\N{DIVISION SIGN}"}
+"""Letters that the usual fonts of LaTeX have."""
+WIDEST = 48
+"""Characters of a column on the terminal."""
+
+
+def one_line(text: str) -> str:
+    """A text without line breaks and without what a terminal would obey."""
+    line = " ".join(text.split())
+    return "".join(character if character.isprintable() else "\ufffd" for character in line)
+
+
+def markdown(report: Report) -> str:
+    """All tables and what to know before them."""
+    return "\n".join(_markdown(report)) + "\n"
+
+
+def _markdown(report: Report) -> Iterator[str]:
+    yield f"# {escape_markdown(report.name)}"
+    yield ""
+    for warning in warnings(report):
+        yield f"> **Note:** {escape_markdown(warning)}."
+        yield ">"
+    yield ""
+    for name, words in notes(report):
+        yield f"- **{name}**: {escape_markdown(words)}"
+    yield from _section("Cells", cells_table(report))
+    if isinstance(report.effects, str):
+        yield from ("", "## Main effects", "", f"None: {escape_markdown(report.effects)}.")
+    else:
+        yield from _section("Main effects", effects_table(report, report.effects))
+    left_out = left_out_table(report)
+    if left_out.rows:
+        yield from _section("Runs that are in no mean", left_out)
+
+
+def _section(title: str, table: Table) -> Iterator[str]:
+    yield from ("", f"## {title}", "")
+    yield "| " + " | ".join(map(escape_markdown, table.header)) + " |"
+    columns = range(len(table.header))
+    yield "|" + "|".join(" --- " if at < table.names else " ---: " for at in columns) + "|"
+    for row in table.rows:
+        yield "| " + " | ".join(escape_markdown(entry.text) for entry in row) + " |"
+
+
+def escape_markdown(text: str) -> str:
+    """A text that Markdown shows as it is, in a table too."""
+    line = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|~#!$])", r"\\\1", line)
+
+
+def latex(report: Report) -> str:
+    """A table with its caption, that needs no package."""
+    table = short_table(report, report.rows)
+    columns = "l" * table.names + "r" * (len(table.header) - table.names)
+    lines = [" & ".join(map(escape_latex, table.header))]
+    lines += [" & ".join(escape_latex(entry.text) for entry in row) for row in table.rows]
+    head, *body = (f"    {line} \\\\" for line in lines)
+    words = dict(notes(report))
+    caption = (
+        f"{report.title}, at the step: {words['step']}. Baseline: {report.baseline.name}. "
+        f"Statistics: {words['statistics']}."
+    )
+    return "\n".join(
+        [
+            "% needs no package",
+            r"\begin{table}",
+            r"  \centering",
+            f"  \\begin{{tabular}}{{{columns}}}",
+            r"    \hline",
+            head,
+            r"    \hline",
+            *body,
+            r"    \hline",
+            r"  \end{tabular}",
+            f"  \\caption{{{escape_latex(caption)}}}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def escape_latex(text: str) -> str:
+    """A text that LaTeX sets as it is; what its usual fonts lack, by its number in Unicode."""
+
+    def escape(character: str) -> str:
+        if character in LATEX:
+            return LATEX[character]
+        plain = character.isascii() or character in LATIN
+        return character if plain else f"[U+{ord(character):04X}]"
+
+    return "".join(map(escape, one_line(text)))
+
+
+def terminal(report: Report) -> str:
+    """The warnings and a short table."""
+    rows, below = report.rows, []
+    if len(rows) > ON_TERMINAL:
+        rows = best_rows(rows, report.baseline, maximize=report.maximize, count=ON_TERMINAL)
+        below = [
+            f"the baseline and the best {len(rows) - 1} of {len(report.rows)} cells; "
+            "results.md has all"
+        ]
+    table = short_table(report, rows)
+    plain: Callable[[Entry], str] = lambda entry: one_line(entry.text)  # noqa: E731
+    lines = [list(table.header), *([plain(entry) for entry in row] for row in table.rows)]
+    lines = [[_cut(text) for text in line] for line in lines]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        [
+            f"{one_line(report.name)}: {report.title}, {dict(notes(report))['step']}",
+            f"baseline {one_line(report.baseline.name)}",
+            *(_aligned(line, widths, table.names) for line in lines),
+            *below,
+            *(f"note: {one_line(warning)}" for warning in warnings(report)),
+        ]
+    )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= WIDEST else text[: WIDEST - 1] + "…"
+
+
+def _aligned(texts: list[str], widths: list[int], names: int) -> str:
+    pairs = enumerate(zip(texts, widths, strict=True))
+    return "  ".join(
+        text.ljust(width) if at < names else text.rjust(width) for at, (text, width) in pairs
+    ).rstrip()

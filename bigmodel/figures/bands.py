@@ -32,42 +32,49 @@ class Band(NamedTuple):
     high: Float[np.ndarray, " point"]
 
 
-def draw_bands(bands: Sequence[Band], *, x: str, y: str, reference: int | None = None) -> Figure:
+def draw_bands(
+    bands: Sequence[Band], *, x: str, y: str, names: str, reference: int | None = None
+) -> Figure:
     """The curves in one panel, with their names under it.
 
     Args:
         bands: at most eleven, for there are ten colors.
         x: what the places are, with their unit.
         y: what the values are.
+        names: what the names of the curves are.
         reference: which of them the others are compared with; it is black and dashed.
     """
-    rows = -(-len(bands) // 2)
-    figure = blank(6.4, 3.6 + 0.22 * rows)
+    longest = max(len(band.name) for band in bands)
+    columns = 1 if longest > 36 else 2 if longest > 22 else 3
+    figure = blank(6.4, 3.6 + 0.21 * -(-len(bands) // columns))
     axes = figure.add_subplot()
     lines = []
     colors = iter(COLORS)
     for index, band in enumerate(bands):
-        style = {"color": "black", "linestyle": "--"} if index == reference else None
-        style = style or {"color": next(colors), "linestyle": "-"}
+        color, dashes = ("black", "--") if index == reference else (next(colors), "-")
+        axes.fill_between(band.places, band.low, band.high, color=color, alpha=0.18, lw=0)
         marker = "." if len(band.places) < 40 else ""
-        axes.fill_between(band.places, band.low, band.high, color=style["color"], alpha=0.18, lw=0)
-        lines += axes.plot(band.places, band.middle, marker=marker, linewidth=1.6, **style)
+        lines += axes.plot(
+            band.places, band.middle, color=color, linestyle=dashes, marker=marker, linewidth=1.6
+        )
     if wide(np.concatenate([band.middle for band in bands])):
         axes.set_yscale("log")
     axes.set_xlabel(label(x))
     axes.set_ylabel(label(y))
     axes.grid(color="gray", alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    length = 40 if len(bands) > 1 else 80
     legend = figure.legend(
         lines,
-        [label(band.name, length=length) for band in bands],
+        [label(band.name, length=80) for band in bands],
+        title=label(names, length=80),
+        title_fontsize=9,
+        alignment="left",
         loc="outside lower left",
-        ncols=min(2, len(bands)),
+        ncols=columns,
         frameon=False,
         fontsize=9,
     )
-    for text in (*legend.get_texts(), axes.xaxis.label, axes.yaxis.label):
+    for text in (*legend.get_texts(), legend.get_title(), axes.xaxis.label, axes.yaxis.label):
         text.set_parse_math(False)
     return figure
 

@@ -59,11 +59,18 @@ def draw_intervals(
     drawn = [(one.middle, one.low, one.high, *one.points) for one in intervals]
     if wide(np.array([value for some in drawn for value in some])):
         axes.set_xscale("log")
-    ticks = [*((place, label(name)) for place, name in headings)]
-    ticks += [(place, label(one.name)) for place, one in zip(places, intervals, strict=True)]
-    axes.set_yticks([place for place, _ in ticks], [name for _, name in ticks])
-    for text in axes.get_yticklabels()[: len(headings)]:
-        text.set_fontweight("bold")
+    axes.set_yticks(places, [label(one.name) for one in intervals])
+    for place, name in headings:
+        heading = axes.text(
+            0.005,
+            place,
+            label(name, length=80),
+            transform=axes.get_yaxis_transform(),
+            va="center",
+            fontweight="bold",
+            parse_math=False,
+        )
+        heading.set_in_layout(False)
     axes.set_ylim(at - 0.4, -0.6)
     axes.set_xlabel(label(x))
     for text in (*axes.get_yticklabels(), axes.xaxis.label):

@@ -8,16 +8,20 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from bigmodel.studies.scores import Row
-from bigmodel.studies.statistics import Comparison, Spread, compare, spread
+from bigmodel.studies.statistics import Comparison, Spread, compare, holm, spread
 from bigmodel.studies.study import Cell, Study
 
 
 class Level(NamedTuple):
-    """One value of an option. ``comparison`` is None for the value that the baseline has."""
+    """One value of an option. ``comparison`` is None for the value that the baseline has.
+
+    ``adjusted`` is its p-value, corrected for the number of such comparisons in all options.
+    """
 
     value: str
     spread: Spread
     comparison: Comparison | None
+    adjusted: float = math.nan
 
 
 class Effect(NamedTuple):
@@ -51,10 +55,26 @@ def main_effects(
             "so what one option does cannot be told from what the others do"
         )
     by_options = {tuple(row.cell.options[name] for name in choices): row for row in rows}
-    return tuple(
-        _effect(name, choices, by_options, baseline, maximize=maximize)
+    comparisons = sum(len(values) - 1 for values in choices.values())
+    effects = [
+        _effect(name, choices, by_options, baseline, maximize=maximize, comparisons=comparisons)
         for name in choices
         if len(choices[name]) > 1
+    ]
+    if not any(effect.used for effect in effects):
+        return "wherever only one option differs, a run is missing, not finite or failed"
+    return _corrected(effects)
+
+
+def _corrected(effects: Sequence[Effect]) -> tuple[Effect, ...]:
+    levels = [level for effect in effects for level in effect.levels]
+    ps = holm([level.comparison.p if level.comparison else math.nan for level in levels])
+    given = iter(ps)
+    return tuple(
+        effect._replace(
+            levels=tuple(level._replace(adjusted=next(given)) for level in effect.levels)
+        )
+        for effect in effects
     )
 
 
@@ -65,6 +85,7 @@ def _effect(
     baseline: Cell,
     *,
     maximize: bool,
+    comparisons: int,
 ) -> Effect:
     place = list(choices).index(option)
     others = [values for name, values in choices.items() if name != option]
@@ -96,12 +117,10 @@ def _effect(
         for level in choices[option]
     }
     first = baseline.options[option]
-    levels = tuple(
-        Level(
-            level,
-            spread(means[level]),
-            None if level == first else compare(means[level], means[first], maximize=maximize),
-        )
-        for level in choices[option]
-    )
+    beside = {
+        level: compare(some, means[first], maximize=maximize, comparisons=comparisons)
+        for level, some in means.items()
+        if level != first
+    }
+    levels = tuple(Level(level, spread(some), beside.get(level)) for level, some in means.items())
     return Effect(option, levels, len(used), len(settings))

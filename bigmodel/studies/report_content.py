@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,11 +20,8 @@ from bigmodel.studies.metric import (
 from bigmodel.studies.provenance import Fact, facts
 from bigmodel.studies.results import ENDED, Result, read_results
 from bigmodel.studies.scores import Row, Score, find_baseline, score_cells
-from bigmodel.studies.statistics import INTERVAL, too_few
+from bigmodel.studies.statistics import EFFECT, FEWEST, IMPROVEMENT, INTERVAL, TEST, too_few
 from bigmodel.studies.study import Cell, Study, read_study
-
-FEW = 5
-"""Seeds below which a report says what cannot be concluded."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +75,14 @@ def read_report(
     names = metrics_of(results)
     if not names:
         raise InputError(f"{path} has no finished run yet: {_states(results)}")
+    known = ", ".join(names)
     chosen = choose_metric(study.metric if metric is None else metric, names)
     cell = find_baseline(study, study.baseline if baseline is None else baseline)
     better = more_is_better(chosen) if maximize is None else maximize
     rule = at or study.at
     rows = score_cells(study, results, metric=chosen, at=rule, baseline=cell, maximize=better)
+    if not any(row.spread.count for row in rows):
+        raise InputError(f"no run of {path} has a finite {chosen}; choose --metric of {known}")
     return Report(
         path.resolve().name,
         study,
@@ -120,7 +120,7 @@ def notes(report: Report) -> list[tuple[str, str]]:
         ("runs", _states(results)),
         ("baseline", report.baseline.name),
         ("metric", report.title),
-        ("step", _step_rule(report)),
+        ("step", step_rule(report)),
         ("statistics", statistics_words()),
         ("made with", ", ".join(shared) or "nothing that all runs share"),
     ]
@@ -134,7 +134,8 @@ def _values(values: dict[str, None], limit: int = 12) -> str:
     return ", ".join(names)
 
 
-def _step_rule(report: Report) -> str:
+def step_rule(report: Report) -> str:
+    """Which step of each run counts, in words."""
     if report.at == "last":
         return "the last one of each run"
     first = next(score.result for score in report.scores if score.result.state in FINISHED)
@@ -143,12 +144,20 @@ def _step_rule(report: Report) -> str:
     return f"the one of each run at which its {best} was {size}; never chosen on test"
 
 
-def statistics_words() -> str:
-    """How the numbers of the tables come about."""
-    return (
-        f"each cell: mean over its finished runs; 95 % interval: {INTERVAL}. Against the "
-        "baseline, paired by seed: mean difference, probability that a seed is better, p-value "
-        "and p corrected for the number of cells (Holm). Not finite and failed runs are in no mean"
+def statistics_words(names: Collection[str] | None = None) -> str:
+    """How the numbers of the tables come about; all of them or those of some columns."""
+    words = {
+        "mean": "that of the finished runs",
+        "95 % interval": INTERVAL,
+        "difference": "mean over the seeds of cell - baseline",
+        "P(better)": IMPROVEMENT,
+        "p": TEST,
+        "p (Holm)": f"{'' if names is None else f'{TEST}, '}corrected for the number of "
+        "comparisons (Holm, 1979)",
+        "effect": EFFECT,
+    }
+    return "; ".join(
+        f"{name}: {text}" for name, text in words.items() if names is None or name in names
     )
 
 
@@ -176,13 +185,19 @@ def warnings(report: Report) -> list[str]:
         found.append(f"{absent} finished runs have no finite {report.metric}")
     if not next(row for row in report.rows if row.cell.name == report.baseline.name).spread.count:
         found.append("the baseline has no finished run, so nothing is compared with it")
-    counts = [row.comparison.count for row in report.rows if row.comparison is not None]
-    few = too_few(min(counts)) if counts and min(counts) < FEW else None
-    if few:
-        found.append(few)
-    if len(report.study.seeds) < FEW and not counts:
-        found.append(too_few(len(report.study.seeds)) or "")
+    found += _too_few(report)
     return found
+
+
+def _too_few(report: Report) -> Iterator[str]:
+    """What cannot be concluded, for want of seeds."""
+    counts = [row.comparison.count for row in report.rows if row.comparison is not None]
+    few = sorted({count for count in counts if 0 < count < FEWEST})
+    for count in few:
+        yield f"{counts.count(count)} of {len(counts)} comparisons: {too_few(count)}"
+    alone = max(row.spread.count for row in report.rows)
+    if not counts and alone < FEWEST:
+        yield f"{too_few(alone)}"
 
 
 def _varies_data(study: Study) -> bool:

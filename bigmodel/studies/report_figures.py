@@ -14,6 +14,7 @@ from bigmodel.figures.intervals import Interval, draw_intervals
 from bigmodel.runtime.history import History
 from bigmodel.studies.metric import FINISHED
 from bigmodel.studies.report_content import Report
+from bigmodel.studies.report_tables import NOTHING
 from bigmodel.studies.scores import Row, best_rows
 
 CURVES = 11
@@ -42,11 +43,12 @@ def draw_means(report: Report) -> Drawing:
         which = f"the best {MEANS} of {len(report.rows)} cells, the baseline among them"
     intervals = [
         Interval(
-            row.cell.name,
+            label_of(report, row),
             row.spread.mean,
             row.spread.low,
             row.spread.high,
             [value for value in row.values if np.isfinite(value)],
+            group=names_of(report),
         )
         for row in rows
     ]
@@ -79,29 +81,39 @@ def draw_all_curves(report: Report) -> Iterator[Drawing]:
     rows = best_rows(report.rows, report.baseline, maximize=report.maximize, count=CURVES)
     known = sum(row.spread.count > 0 for row in report.rows)
     which = "all cells" if known == len(rows) else f"the baseline and the best {CURVES - 1} others"
-    histories = {row.cell.name: _histories(row) for row in rows}
+    histories = [_histories(row) for row in rows]
     twin = f"validation/{report.metric.rpartition('/')[2]}"
-    first = rows[0].cell.name if rows else ""
-    reference = 0 if first == report.baseline.name and len(rows) > 1 else None
+    compared = len(rows) > 1 and rows[0].cell.name == report.baseline.name
     for metric in dict.fromkeys((report.metric, twin, "train/loss")):
         for x, over in (("step", over_steps), ("seconds", over_seconds)):
-            bands = []
-            for row in rows:
-                points = [_points(history, metric, x) for history in histories[row.cell.name]]
-                points = [one for one in points if len(one[0])]
-                if points:
-                    bands.append(Band(row.cell.name, *over(points)))
-            if not bands:
+            curves = [[_points(history, metric, x) for history in some] for some in histories]
+            if not all(len(places) for curve in curves for places, _ in curve):
                 continue
-            has_reference = reference is not None and bands[0].name == report.baseline.name
-            figure = draw_bands(bands, x=x, y=metric, reference=0 if has_reference else None)
+            bands = [
+                Band(label_of(report, row), *over(curve))
+                for row, curve in zip(rows, curves, strict=True)
+            ]
+            figure = draw_bands(
+                bands, x=x, y=metric, names=names_of(report), reference=0 if compared else None
+            )
             caption = (
                 f"{metric} over {'steps' if x == 'step' else 'seconds of training'}: mean of the "
                 f"seeds, in a band from the least to the greatest, {which}"
             )
-            caption += "; the baseline is dashed." if has_reference else "."
+            caption += "; the baseline is dashed." if compared else "."
             name = re.sub(r"[^A-Za-z0-9_]+", "-", f"curves-{metric}-{x}")
             yield Drawing(name, caption, png(figure), picture(figure))
+
+
+def names_of(report: Report) -> str:
+    """What the label of a cell consists of."""
+    return " · ".join(report.study.varied)
+
+
+def label_of(report: Report, row: Row) -> str:
+    """A cell in a drawing: its values, in the order of the options that vary."""
+    values = (row.cell.options.get(name, NOTHING) for name in report.study.varied)
+    return " · ".join(values) or row.cell.name
 
 
 def _histories(row: Row) -> list[History]:

@@ -63,15 +63,14 @@ def _parts(
 
 
 def _table(table: Table, *, marked: str | None = None, report: Report | None = None) -> str:
-    names = table.names
     head = "".join(
-        f'<th scope="col"{_kind(at, names)}><button type="button">{_text(name)}</button></th>'
+        f'<th scope="col"{_kind(at, table)}><button type="button">{_text(name)}</button></th>'
         for at, name in enumerate(table.header)
     )
     cells = [row.cell.name for row in report.rows] if report else [""] * len(table.rows)
     body = "".join(
         f"<tr{' class=baseline' if cell == marked else ''}>"
-        + "".join(_entry(entry, at, names) for at, entry in enumerate(row))
+        + "".join(_entry(entry, at, table) for at, entry in enumerate(row))
         + "</tr>"
         for cell, row in zip(cells, table.rows, strict=True)
     )
@@ -82,13 +81,17 @@ def _table(table: Table, *, marked: str | None = None, report: Report | None = N
     )
 
 
-def _entry(entry: Entry, at: int, names: int) -> str:
-    number = "" if entry.number is None else f' data-number="{entry.number!r}"'
-    return f"<td{_kind(at, names)}{number}>{_text(entry.text)}</td>"
+def _entry(entry: Entry, at: int, table: Table) -> str:
+    # An infinite one in the words of JavaScript.
+    value = f"{entry.number!r}".replace("inf", "Infinity")
+    number = "" if entry.number is None else f' data-number="{value}"'
+    # In a box of its own, which a long word cannot make too wide.
+    text = f"<div>{_text(entry.text)}</div>" if at in table.words else _text(entry.text)
+    return f"<td{_kind(at, table)}{number}>{text}</td>"
 
 
-def _kind(at: int, names: int) -> str:
-    return ' class="name"' if at < names else ""
+def _kind(at: int, table: Table) -> str:
+    return ' class="words"' if at in table.words else ""
 
 
 def _figure(drawing: Drawing) -> str:

@@ -30,13 +30,13 @@ th button { all: unset; cursor: pointer; font-weight: 600; }
 th button:hover, th button:focus-visible { text-decoration: underline; }
 th[aria-sort=ascending] button::after { content: " \\2191"; }
 th[aria-sort=descending] button::after { content: " \\2193"; }
-.name, td:last-child, th:last-child { text-align: left; }
-td.name, td:last-child { max-width: 22rem; white-space: normal; overflow-wrap: anywhere;
-  min-width: 6rem; }
+.words { text-align: left; }
+td div { width: max-content; max-width: 22rem; white-space: normal; overflow-wrap: anywhere; }
 tr.baseline td { background: var(--mark); }
-figure { margin: 1.2rem 0 0; }
-figure svg { display: block; width: 100%; height: auto; max-width: 48rem; }
-figcaption { color: var(--soft); font-size: 0.88rem; margin-top: 0.3rem; max-width: 60rem; }
+figure { margin: 1.2rem 0 0; overflow-x: auto; }
+figure svg { display: block; width: 100%; height: auto; min-width: 31rem; max-width: 48rem; }
+figcaption { color: var(--soft); font-size: 0.88rem; margin-top: 0.3rem; max-width: 60rem;
+  position: sticky; left: 0; }
 .curves { display: grid; gap: 0 2rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 36rem), 1fr)); }
 summary { cursor: pointer; margin-bottom: 0.5rem; }

@@ -24,10 +24,10 @@ class Entry(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Names of columns, and rows of entries. The first ``names`` columns are words."""
+    """Names of columns, and rows of entries. ``words`` are the places of columns of words."""
 
     header: tuple[str, ...]
-    names: int
+    words: frozenset[int]
     rows: tuple[tuple[Entry, ...], ...]
 
 
@@ -36,9 +36,9 @@ def cells_table(report: Report) -> Table:
     varied = report.study.varied or ("cell",)
     worst, best = ("least", "greatest") if report.maximize else ("greatest", "least")
     header = (
-        *varied, "seeds", "mean", "95 % interval", "std", "interquartile mean", "best seed",
-        "worst seed", "difference", "its 95 % interval", "P(better)", "p", "p (Holm)", "effect",
-        "seconds", "parameters", "remarks",
+        *varied, "seeds", "remarks", "mean", "95 % interval", "std", "interquartile mean",
+        "best seed", "worst seed", "difference", "its 95 % interval", "P(better)", "p", "test",
+        "p (Holm)", "effect", "seconds", "parameters",
     )  # fmt: skip
     digits = decimals(report.rows)
     rows = []
@@ -49,16 +49,17 @@ def cells_table(report: Report) -> Table:
             (
                 *_options(report, row),
                 _seeds(row),
+                Entry(remarks(report, row)),
                 number(some.mean, digits),
                 interval(some, digits),
                 *(number(value, digits) for value in values),
-                *_compared(row, digits),
+                *_compared(row.comparison, row.adjusted, digits),
                 number(row.seconds, 1),
                 Entry(NOTHING if row.parameters is None else f"{row.parameters:,}", row.parameters),
-                Entry(remarks(report, row)),
             )
         )
-    return Table(header, len(varied), tuple(rows))
+    words = frozenset((*range(len(varied)), len(varied) + 1))
+    return Table(header, words, tuple(rows))
 
 
 def short_table(report: Report, rows: Iterable[Row]) -> Table:
@@ -68,24 +69,23 @@ def short_table(report: Report, rows: Iterable[Row]) -> Table:
     digits = decimals(report.rows)
     made = []
     for row in rows:
-        difference, its, _, _, adjusted, _ = _compared(row, digits)
+        compared = _compared(row.comparison, row.adjusted, digits)
         mean = number(row.spread.mean, digits)
-        some = (_seeds(row), mean, interval(row.spread, digits), difference, its, adjusted)
+        some = (_seeds(row), mean, interval(row.spread, digits), *compared[:2], compared[5])
         made.append((*_options(report, row), *some))
-    return Table(header, len(varied), tuple(made))
+    return Table(header, frozenset(range(len(varied))), tuple(made))
 
 
 def effects_table(report: Report, effects: Iterable[Effect]) -> Table:
     """Each value of each option, beside the value that the baseline has."""
     header = (
         "option", "value", "seeds", "mean", "95 % interval", "difference", "its 95 % interval",
-        "P(better)", "p", "settings of the others",
+        "P(better)", "p", "test", "p (Holm)", "settings of the others",
     )  # fmt: skip
     digits = decimals(report.rows)
     rows = []
     for effect in effects:
         for level in effect.levels:
-            differing = _differing(level.comparison, digits)
             rows.append(
                 (
                     Entry(effect.option),
@@ -93,11 +93,11 @@ def effects_table(report: Report, effects: Iterable[Effect]) -> Table:
                     Entry(str(level.spread.count), level.spread.count),
                     number(level.spread.mean, digits),
                     interval(level.spread, digits),
-                    *differing[:4],
+                    *_compared(level.comparison, level.adjusted, digits)[:-1],
                     Entry(f"{effect.used} of {effect.settings}", effect.used),
                 )
             )
-    return Table(header, 2, tuple(rows))
+    return Table(header, frozenset((0, 1)), tuple(rows))
 
 
 def left_out_table(report: Report) -> Table:
@@ -112,7 +112,7 @@ def left_out_table(report: Report) -> Table:
         for score in report.scores
         if not math.isfinite(score.value)
     ]
-    return Table(("cell", "seed", "state", "reason"), 1, tuple(rows))
+    return Table(("cell", "seed", "state", "reason"), frozenset((0, 2, 3)), tuple(rows))
 
 
 def remarks(report: Report, row: Row) -> str:
@@ -139,10 +139,9 @@ def decimals(rows: Sequence[Row]) -> int:
 
 def number(value: float, digits: int) -> Entry:
     """A number with so many decimals; a large one with four digits."""
-    if not math.isfinite(value):
+    if math.isnan(value):
         return Entry(NOTHING)
-    # The z is for a minus before nothing but zeros.
-    text = f"{value:.4g}" if abs(value) >= 1e6 else f"{value:z.{digits}f}"
+    text = f"{value:.4g}" if abs(value) >= 1e6 else f"{value:.{digits}f}"
     return Entry(text, value)
 
 
@@ -173,16 +172,10 @@ def _seeds(row: Row) -> Entry:
     return Entry(f"{row.spread.count}/{len(row.scores)}", row.spread.count)
 
 
-def _compared(row: Row, digits: int) -> tuple[Entry, Entry, Entry, Entry, Entry, Entry]:
-    difference, its, better, p, effect = _differing(row.comparison, digits)
-    return difference, its, better, p, _p(row.adjusted), effect
-
-
-def _differing(
-    comparison: Comparison | None, digits: int
-) -> tuple[Entry, Entry, Entry, Entry, Entry]:
+def _compared(comparison: Comparison | None, adjusted: float, digits: int) -> tuple[Entry, ...]:
+    """Difference, its interval, P(better), p, the test, p corrected, effect."""
     if comparison is None:
-        return (Entry(NOTHING),) * 5
+        return (Entry(NOTHING),) * 7
     difference = number(comparison.difference, digits)
     if difference.number is not None and difference.number > 0:
         difference = Entry(f"+{difference.text}", difference.number)
@@ -191,6 +184,8 @@ def _differing(
         interval(comparison, digits),
         number(comparison.improvement, 2),
         _p(comparison.p),
+        Entry(comparison.test if comparison.count else NOTHING),
+        _p(adjusted),
         number(comparison.effect, 2),
     )
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from bigmodel.studies.report_content import Report, notes, warnings
+from bigmodel.studies.report_content import (
+    Report,
+    notes,
+    statistics_words,
+    step_rule,
+    warnings,
+)
 from bigmodel.studies.report_tables import (
-    Entry,
     Table,
     cells_table,
     effects_table,
@@ -27,6 +32,8 @@ LATEX = {
     "|": r"\textbar{}",
     '"': "''",
     "`": r"\textasciigrave{}",
+    "[": "{[}",
+    "*": "{*}",
     "\N{EN DASH}": "--",
     **{character: f"\\{character}" for character in "&%$#_{}"},
 }
@@ -70,7 +77,7 @@ def _section(title: str, table: Table) -> Iterator[str]:
     yield from ("", f"## {title}", "")
     yield "| " + " | ".join(map(escape_markdown, table.header)) + " |"
     columns = range(len(table.header))
-    yield "|" + "|".join(" --- " if at < table.names else " ---: " for at in columns) + "|"
+    yield "|" + "|".join(" --- " if at in table.words else " ---: " for at in columns) + "|"
     for row in table.rows:
         yield "| " + " | ".join(escape_markdown(entry.text) for entry in row) + " |"
 
@@ -84,14 +91,13 @@ def escape_markdown(text: str) -> str:
 def latex(report: Report) -> str:
     """A table with its caption, that needs no package."""
     table = short_table(report, report.rows)
-    columns = "l" * table.names + "r" * (len(table.header) - table.names)
+    columns = "".join("l" if at in table.words else "r" for at in range(len(table.header)))
     lines = [" & ".join(map(escape_latex, table.header))]
     lines += [" & ".join(escape_latex(entry.text) for entry in row) for row in table.rows]
     head, *body = (f"    {line} \\\\" for line in lines)
-    words = dict(notes(report))
     caption = (
-        f"{report.title}, at the step: {words['step']}. Baseline: {report.baseline.name}. "
-        f"Statistics: {words['statistics']}."
+        f"{report.title}, {step_rule(report)}. Baseline: {report.baseline.name}. "
+        f"{statistics_words(('95 % interval', 'difference', 'p (Holm)'))}."
     )
     return "\n".join(
         [
@@ -126,7 +132,7 @@ def escape_latex(text: str) -> str:
 
 def terminal(report: Report) -> str:
     """The warnings and a short table."""
-    rows, below = report.rows, []
+    rows, below = list(report.rows), []
     if len(rows) > ON_TERMINAL:
         rows = best_rows(rows, report.baseline, maximize=report.maximize, count=ON_TERMINAL)
         below = [
@@ -134,15 +140,14 @@ def terminal(report: Report) -> str:
             "results.md has all"
         ]
     table = short_table(report, rows)
-    plain: Callable[[Entry], str] = lambda entry: one_line(entry.text)  # noqa: E731
-    lines = [list(table.header), *([plain(entry) for entry in row] for row in table.rows)]
-    lines = [[_cut(text) for text in line] for line in lines]
+    lines = [[_cut(name) for name in table.header]]
+    lines += [[_cut(entry.text) for entry in row] for row in table.rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         [
-            f"{one_line(report.name)}: {report.title}, {dict(notes(report))['step']}",
+            f"{one_line(report.name)}: {report.title}, {step_rule(report)}",
             f"baseline {one_line(report.baseline.name)}",
-            *(_aligned(line, widths, table.names) for line in lines),
+            *(_aligned(line, widths, table) for line in lines),
             *below,
             *(f"note: {one_line(warning)}" for warning in warnings(report)),
         ]
@@ -150,11 +155,12 @@ def terminal(report: Report) -> str:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= WIDEST else text[: WIDEST - 1] + "…"
+    line = one_line(text)
+    return line if len(line) <= WIDEST else line[: WIDEST - 1] + "…"
 
 
-def _aligned(texts: list[str], widths: list[int], names: int) -> str:
+def _aligned(texts: list[str], widths: list[int], table: Table) -> str:
     pairs = enumerate(zip(texts, widths, strict=True))
     return "  ".join(
-        text.ljust(width) if at < names else text.rjust(width) for at, (text, width) in pairs
+        text.ljust(width) if at in table.words else text.rjust(width) for at, (text, width) in pairs
     ).rstrip()

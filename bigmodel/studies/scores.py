@@ -90,8 +90,10 @@ def score_cells(
         scores[result.cell.name].append(Score(result, *value_of(result, metric, at)))
     values = {name: [score.value for score in some] for name, some in scores.items()}
     others = [name for name in values if name != baseline.name]
+    beside = values[baseline.name]
     comparisons = {
-        name: compare(values[name], values[baseline.name], maximize=maximize) for name in others
+        name: compare(values[name], beside, maximize=maximize, comparisons=len(others))
+        for name in others
     }
     adjusted = dict(zip(others, holm([comparisons[name].p for name in others]), strict=True))
     return [

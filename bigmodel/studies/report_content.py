@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,8 +126,8 @@ def notes(report: Report) -> list[tuple[str, str]]:
     ]
 
 
-def _values(values: dict[str, None], limit: int = 12) -> str:
-    """Values with commas, the middle ones left out where there are many."""
+def _values(values: Iterable[str], limit: int = 12) -> str:
+    """Values with commas, the last ones but one left out where there are many."""
     names = list(values)
     if len(names) > limit:
         names = [*names[: limit // 2], f"... ({len(names)} values)", names[-1]]
@@ -166,7 +166,8 @@ def warnings(report: Report) -> list[str]:
     found = []
     for fact in report.facts:
         if not fact.shared and not (fact.name == "data" and _varies_data(report.study)):
-            values = ", ".join(f"{value} ({count} runs)" for value, count in fact.values)
+            total = sum(count for _, count in fact.values)
+            values = _values([f"{value} in {count} of {total}" for value, count in fact.values])
             found.append(f"the runs do not share their {fact.name}: {values}")
     scores = list(report.scores)
     open_ = sum(score.result.state not in ENDED for score in scores)

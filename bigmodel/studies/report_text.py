@@ -125,7 +125,7 @@ def escape_latex(text: str) -> str:
         if character in LATEX:
             return LATEX[character]
         plain = character.isascii() or character in LATIN
-        return character if plain else f"[U+{ord(character):04X}]"
+        return character if plain else f"(U+{ord(character):04X})"
 
     return "".join(map(escape, one_line(text)))
 

@@ -33,13 +33,15 @@ def record_study(
     accuracy: Callable[[int, int, int], "float | str | None"],
     run: Mapping[str, Any] | None = None,
     manifest: Callable[[int, int], Mapping[str, Any]] = lambda *_: {},
+    more: Mapping[str, float] | None = None,
+    slower: float = 1.0,
     **settings: Any,
 ) -> Study:
     """Writes a study and its runs.
 
     ``accuracy(cell, seed, step)`` is test/accuracy; words are the state of a run that did not
     complete, ``missing`` and ``begun`` among them. The validation loss is one less that value,
-    and 9 at the last step.
+    and 9 at the last step. ``more`` is what all summaries have beside these metrics.
     """
     study = Study(
         "experiments/cnn.py", ("--run.steps", "300"), tuple(map(Cell, cells)), seeds, **settings
@@ -53,7 +55,8 @@ def record_study(
                 values,
                 {"best": "validation/loss", "maximize": False, **(run or {})},
                 {**MANIFEST, **manifest(index, seed)},
-                seconds=1.0 + index + seed / 10,
+                more or {},
+                seconds=slower * (1.0 + index + (seed - seeds[0]) / 10),
             )
     return study
 
@@ -63,6 +66,7 @@ def record_run(
     values: "list[float | str | None]",
     run: Mapping[str, Any],
     manifest: Mapping[str, Any],
+    more: Mapping[str, float],
     *,
     seconds: float,
 ) -> None:
@@ -101,5 +105,6 @@ def record_run(
                 "parameters": 1234,
                 "best": None,
                 **last,
+                **more,
             },
         )

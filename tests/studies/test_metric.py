@@ -1,0 +1,77 @@
+"""Which metric a report is about, its direction and its step."""
+
+from pathlib import Path
+
+import pytest
+from recorded import record_study
+
+from bigmodel.experiment import InputError
+from bigmodel.studies.metric import choose_metric, more_is_better
+from bigmodel.studies.report_content import notes, read_report
+
+CELLS = ({"a": "1"}, {"a": "2"})
+
+
+@pytest.mark.parametrize(
+    ("names", "chosen"),
+    [
+        (["train/accuracy", "validation/accuracy", "test/loss", "test/accuracy"], "test/accuracy"),
+        (["test/loss", "test/rmse", "test/r2"], "test/rmse"),
+        (["train/loss", "validation/loss", "validation/bits_per_char"], "validation/bits_per_char"),
+        (["validation/accuracy", "test/depth"], "test/depth"),
+    ],
+)
+def test_metric_is_the_preferred_one_on_test_else_on_validation(
+    names: list[str], chosen: str
+) -> None:
+    assert choose_metric(None, names) == chosen
+
+
+def test_metric_of_training_is_never_chosen() -> None:
+    with pytest.raises(InputError, match="evaluate nothing"):
+        choose_metric(None, ["train/loss"])
+
+
+@pytest.mark.parametrize("name", ["accuracy", "top_5_accuracy", "roc_auc", "f1_macro", "r2"])
+def test_more_of_a_score_is_better(name: str) -> None:
+    assert more_is_better(f"test/{name}")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["loss", "rmse", "word_error_rate", "bits_per_char", "negative_elbo", "frechet_distance",
+     "negative_log_likelihood", "calibration_error", "perplexity"],
+)  # fmt: skip
+def test_less_of_an_error_is_better(name: str) -> None:
+    assert not more_is_better(f"test/{name}")
+
+
+def test_best_step_is_the_one_that_validation_chose_and_not_the_best_on_test(
+    tmp_path: Path,
+) -> None:
+    """The validation loss is least at step 200, where test/accuracy is not at its best."""
+    values = {100: 0.6, 200: 0.8, 300: 0.9}
+    record_study(tmp_path, CELLS, seeds=(0, 1), accuracy=lambda *at: values[at[2]])
+    best = read_report(tmp_path, at="best")
+    assert {(score.step, score.value) for score in best.scores} == {(200, 0.8)}
+    assert "validation/loss was smallest" in dict(notes(best))["step"]
+    last = read_report(tmp_path)
+    assert {(score.step, score.value) for score in last.scores} == {(300, 0.9)}
+
+
+def test_study_says_metric_step_and_baseline_and_options_say_otherwise(tmp_path: Path) -> None:
+    record_study(
+        tmp_path,
+        CELLS,
+        seeds=(0,),
+        accuracy=lambda *_: 0.5,
+        metric="validation/loss",
+        at="best",
+        baseline="a=2",
+    )
+    report = read_report(tmp_path)
+    assert (report.metric, report.maximize, report.at) == ("validation/loss", False, "best")
+    assert report.baseline.name == "a=2"
+    other = read_report(tmp_path, metric="test/accuracy", at="last", baseline="a=1", maximize=False)
+    assert (other.metric, other.maximize, other.at) == ("test/accuracy", False, "last")
+    assert other.baseline.name == "a=1"

@@ -50,9 +50,10 @@ def draw_bands(
     axes = figure.add_subplot()
     lines = []
     colors = iter(COLORS)
+    shade = 0.2 if len(bands) < 4 else 0.1
     for index, band in enumerate(bands):
         color, dashes = ("black", "--") if index == reference else (next(colors), "-")
-        axes.fill_between(band.places, band.low, band.high, color=color, alpha=0.18, lw=0)
+        axes.fill_between(band.places, band.low, band.high, color=color, alpha=shade, lw=0)
         marker = "." if len(band.places) < 40 else ""
         lines += axes.plot(
             band.places, band.middle, color=color, linestyle=dashes, marker=marker, linewidth=1.6

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from bigmodel.experiment import InputError
+from bigmodel.nearest import nearest_option
 from bigmodel.runtime.directory import CONFIG, RunDirectory
 from bigmodel.runtime.history import best_step
 from bigmodel.runtime.settings import Run
@@ -61,10 +61,8 @@ def choose_metric(asked: str | None, names: Sequence[str]) -> str:
     """
     if asked is not None:
         if asked not in names:
-            near = difflib.get_close_matches(asked, names, n=1, cutoff=0.0)[0]
-            raise InputError(
-                f"the runs have no metric {asked}; the nearest is {near} of {', '.join(names)}"
-            )
+            near = nearest_option(asked, names)
+            raise InputError(f"the runs have no metric {asked}; {near}there are {', '.join(names)}")
         return asked
     for split in ("test", "validation"):
         found = [name for name in names if name.startswith(f"{split}/")]

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from bigmodel.runtime.changes import describe_code, flags
 from bigmodel.runtime.directory import MANIFEST, RunDirectory
 from bigmodel.studies.results import ENDED, Result
+
+NAMES = {
+    "processes": "process_count",
+    "cores": "cores",
+    "processor": "processor",
+    "system": "platform",
+    "Python": "python",
+}
+"""Facts that stand in a manifest as they are, by what a report calls them."""
 
 
 class Fact(NamedTuple):
@@ -38,25 +47,17 @@ def _facts_of(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if not manifest:
         yield "manifest", "none"
         return
-    yield "code", _code(manifest.get("git"))
+    yield "code", describe_code(manifest)
     starts = manifest.get("starts") or [manifest]
     devices = [f"{one.get('device_count')} x {one.get('device_kind')}" for one in starts]
     yield "device", " then ".join(dict.fromkeys(devices))
-    for name, key in (("processes", "process_count"), ("cores", "cores"), ("machine", "platform")):
-        yield name, str(manifest.get(key))
-    yield "Python", str(manifest.get("python"))
+    for name, key in NAMES.items():
+        if key in manifest:
+            yield name, str(manifest[key])
     for package, version in (manifest.get("packages") or {}).items():
         if version is not None:
             yield package, version
-    yield "XLA's flags", manifest.get("xla_flags") or "none"
-    flags = manifest.get("jax_flags") or {}
-    yield "JAX's flags", " ".join(f"{name}={value}" for name, value in flags.items()) or "none"
-    yield "data", str(manifest.get("data_fingerprint"))[:12]
-
-
-def _code(git: Mapping[str, str] | None) -> str:
-    if git is None:
-        return "in no repository"
-    changed = git.get("diff", "") + git.get("untracked", "")
-    digest = hashlib.sha256(changed.encode()).hexdigest()[:8]
-    return f"commit {git['commit'][:12]}" + (f" with changes {digest}" if changed else "")
+    yield "XLA's flags", flags(manifest.get("xla_flags", "")) or "none"
+    own = manifest.get("jax_flags") or {}
+    yield "JAX's flags", " ".join(f"{name}={value}" for name, value in own.items()) or "none"
+    yield "data", f"sha256 {str(manifest.get('data_fingerprint'))[:12]}"

@@ -43,23 +43,42 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     """
     if options:
         raise InputError(f"report takes no options after --: {' '.join(options)}")
+    make_report(
+        parsed.study,
+        metric=parsed.metric,
+        at=parsed.at,
+        baseline=parsed.baseline,
+        maximize=parsed.maximize,
+    )
+    return 0
+
+
+def make_report(
+    study: Path,
+    *,
+    metric: str | None = None,
+    at: str | None = None,
+    baseline: str | None = None,
+    maximize: bool | None = None,
+) -> None:
+    """Writes the report of a study's folder and prints a short table.
+
+    What is None is as the study says, or else chosen.
+
+    Raises:
+        InputError: as ``execute``.
+    """
     # Imported here, for they bring JAX and matplotlib with them.
     from bigmodel.runtime.errors import StorageError
+    from bigmodel.runtime.progress import say
     from bigmodel.studies.report_content import read_report
     from bigmodel.studies.report_files import write_report
-    from bigmodel.studies.report_text import terminal
+    from bigmodel.studies.report_shown import show_report
 
     try:
-        report = read_report(
-            parsed.study,
-            metric=parsed.metric,
-            at=parsed.at,
-            baseline=parsed.baseline,
-            maximize=parsed.maximize,
-        )
-        written = write_report(parsed.study, report)
+        report = read_report(study, metric=metric, at=at, baseline=baseline, maximize=maximize)
+        written = write_report(study, report)
     except StorageError as error:
         raise InputError(str(error)) from None
-    print(terminal(report))
-    print(f"written to {parsed.study}: {', '.join(written)}")
-    return 0
+    show_report(report)
+    say(f"written to {study}: {', '.join(written)}")

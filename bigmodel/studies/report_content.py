@@ -149,7 +149,8 @@ def statistics_words(names: Collection[str] | None = None) -> str:
     words = {
         "mean": "that of the finished runs",
         "95 % interval": INTERVAL,
-        "difference": "mean over the seeds of cell - baseline",
+        "difference": "mean over the seeds of cell - baseline, its interval not corrected for the "
+        "number of comparisons",
         "P(better)": IMPROVEMENT,
         "p": TEST,
         "p (Holm)": f"{'' if names is None else f'{TEST}, '}corrected for the number of "

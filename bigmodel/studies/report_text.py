@@ -1,4 +1,4 @@
-"""A report as text: Markdown, LaTeX, and a short table on the terminal."""
+"""A report as text: Markdown and LaTeX."""
 
 from __future__ import annotations
 
@@ -19,10 +19,7 @@ from bigmodel.studies.report_tables import (
     left_out_table,
     short_table,
 )
-from bigmodel.studies.scores import best_rows
 
-ON_TERMINAL = 20
-"""Cells that a terminal shows; of more, the best ones and the baseline."""
 LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -39,8 +36,6 @@ LATEX = {
 }
 LATIN = frozenset(map(chr, range(0xC0, 0x100))) - {"\N{MULTIPLICATION SIGN}", "\N{DIVISION SIGN}"}
 """Letters that the usual fonts of LaTeX have."""
-WIDEST = 48
-"""Characters of a column on the terminal."""
 
 
 def one_line(text: str) -> str:
@@ -128,39 +123,3 @@ def escape_latex(text: str) -> str:
         return character if plain else f"(U+{ord(character):04X})"
 
     return "".join(map(escape, one_line(text)))
-
-
-def terminal(report: Report) -> str:
-    """The warnings and a short table."""
-    rows, below = list(report.rows), []
-    if len(rows) > ON_TERMINAL:
-        rows = best_rows(rows, report.baseline, maximize=report.maximize, count=ON_TERMINAL)
-        below = [
-            f"the baseline and the best {len(rows) - 1} of {len(report.rows)} cells; "
-            "results.md has all"
-        ]
-    table = short_table(report, rows)
-    lines = [[_cut(name) for name in table.header]]
-    lines += [[_cut(entry.text) for entry in row] for row in table.rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        [
-            f"{one_line(report.name)}: {report.title}, {step_rule(report)}",
-            f"baseline {one_line(report.baseline.name)}",
-            *(_aligned(line, widths, table) for line in lines),
-            *below,
-            *(f"note: {one_line(warning)}" for warning in warnings(report)),
-        ]
-    )
-
-
-def _cut(text: str) -> str:
-    line = one_line(text)
-    return line if len(line) <= WIDEST else line[: WIDEST - 1] + "…"
-
-
-def _aligned(texts: list[str], widths: list[int], table: Table) -> str:
-    pairs = enumerate(zip(texts, widths, strict=True))
-    return "  ".join(
-        text.ljust(width) if at in table.words else text.rjust(width) for at, (text, width) in pairs
-    ).rstrip()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from bigmodel.experiment import InputError
+from bigmodel.nearest import nearest_option
 from bigmodel.studies.metric import FINISHED, value_of
 from bigmodel.studies.results import Result
 from bigmodel.studies.statistics import Comparison, Spread, compare, holm, spread
@@ -67,8 +67,8 @@ def find_baseline(study: Study, words: str | None) -> Cell:
             f"baseline {words} is {len(found)} cells; give all of {', '.join(study.varied)}"
         )
     known = [cell.name for cell in study.cells]
-    near = difflib.get_close_matches(" ".join(words.split(",")), known, n=1, cutoff=0.0)[0]
-    raise InputError(f"the study has no cell {words} as baseline; the nearest is {near}")
+    near = nearest_option(words, known)
+    raise InputError(f"the study has no cell {words}; {near}one is {known[0]}")
 
 
 def score_cells(

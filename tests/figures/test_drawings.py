@@ -1,6 +1,7 @@
 """Each drawing is pixels that change with what is drawn."""
 
 import io
+import re
 from xml.etree import ElementTree
 
 import numpy as np
@@ -62,12 +63,14 @@ def test_drawing_is_pixels_that_depend_on_the_values(name: str) -> None:
 
 @pytest.mark.parametrize("draw", [bands, intervals])
 def test_picture_for_a_page_holds_names_as_text_and_nothing_that_is_black(draw) -> None:
-    name = "<i>$x_ \u4e2d"
+    name = "<i>$x_1$ \u4e2d"
     text = picture(draw(0, name))
     root = ElementTree.fromstring(text)
     assert name in {"".join(element.itertext()).strip() for element in root.iter()}
     assert root.get("fill") == "currentColor"
-    assert "#000000" not in text
+    strokes = set(re.findall('stroke: ([^;"]+)', text))
+    assert "currentColor" in strokes
+    assert "#000000" not in strokes
     assert text == picture(draw(0, name))
 
 

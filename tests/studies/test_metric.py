@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from recorded import record_study
+from written_study import write_runs
 
 from bigmodel.experiment import InputError
 from bigmodel.studies.metric import choose_metric, more_is_better
@@ -51,7 +51,7 @@ def test_best_step_is_the_one_that_validation_chose_and_not_the_best_on_test(
 ) -> None:
     """The validation loss is least at step 200, where test/accuracy is not at its best."""
     values = {100: 0.6, 200: 0.8, 300: 0.9}
-    record_study(tmp_path, CELLS, seeds=(0, 1), accuracy=lambda *at: values[at[2]])
+    write_runs(tmp_path, CELLS, seeds=(0, 1), accuracy=lambda *at: values[at[2]])
     best = read_report(tmp_path, at="best")
     assert {(score.step, score.value) for score in best.scores} == {(200, 0.8)}
     assert "validation/loss was smallest" in dict(notes(best))["step"]
@@ -60,7 +60,7 @@ def test_best_step_is_the_one_that_validation_chose_and_not_the_best_on_test(
 
 
 def test_study_says_metric_step_and_baseline_and_options_say_otherwise(tmp_path: Path) -> None:
-    record_study(
+    write_runs(
         tmp_path,
         CELLS,
         seeds=(0,),

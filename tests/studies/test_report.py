@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recorded import record_study
+from written_study import write_runs
 
 import launch
 
@@ -55,7 +55,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("studies") / "opt"
-    record_study(path, CELLS, seeds=SEEDS, accuracy=accuracy)
+    write_runs(path, CELLS, seeds=SEEDS, accuracy=accuracy)
     assert launch.main(["report", str(path)]) == 0
     return path
 
@@ -74,7 +74,7 @@ def test_csv_has_a_line_for_each_run_in_the_order_of_the_study(study: Path) -> N
     assert values == ["0.5", "0.75", "0.7", "0.7", "0.9", "", "", "", ""]
     assert lines[8]["reason"] == "out of memory"
     assert [line["step"] for line in lines[4:7]] == ["300", "7", ""]
-    assert {line["parameters"] for line in lines[:5]} == {"1234"}
+    assert {line["parameters"] for line in lines[:5]} == {"10"}
     assert lines[0]["validation/loss"] == "9.0"
 
 
@@ -96,7 +96,7 @@ def test_table_of_the_page_has_the_numbers_of_a_calculation_by_hand(study: Path)
     np.testing.assert_allclose(
         [float(first[4]), low, high], [0.65, 0.65 - half, 0.65 + half], atol=5e-3
     )
-    assert first[-2:] == ["1.1", "1,234"]
+    assert first[-2:] == ["1.1", "10"]
     second = next(row for row in page.rows if row and row[2:3] == ["2/3"])
     assert second[3] == "1 not finite"
     # By seed 0.7 - 0.5 and 0.9 - 0.75; of the four pairs of runs, 0.7 beside 0.75 is not better.
@@ -149,7 +149,7 @@ def test_pictures_are_written_and_those_of_an_earlier_report_removed(study: Path
 
 def test_equal_studies_have_equal_reports_but_for_seconds(study: Path, tmp_path: Path) -> None:
     again = tmp_path / "opt"
-    record_study(again, CELLS, seeds=SEEDS, accuracy=accuracy, slower=2.0)
+    write_runs(again, CELLS, seeds=SEEDS, accuracy=accuracy, slower=2.0)
     assert launch.main(["report", str(again)]) == 0
     assert (again / "results.tex").read_bytes() == (study / "results.tex").read_bytes()
     for one, other in zip(read_csv(study), read_csv(again), strict=True):
@@ -160,8 +160,11 @@ def test_equal_studies_have_equal_reports_but_for_seconds(study: Path, tmp_path:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--metric", "test/acuracy"], "no metric test/acuracy; the nearest is test/accuracy"),
-        (["--baseline", "a.name=sdg"], "no cell a.name=sdg as baseline; the nearest is a.name=sgd"),
+        (
+            ["--metric", "test/acuracy"],
+            "did you mean test/accuracy? there are train/loss, ",
+        ),
+        (["--baseline", "a.name=sdg"], "no cell a.name=sdg; did you mean a.name=sgd"),
         (["--metric", "train/depth"], "more train/depth is better is not known; add --maximize"),
         (["--at", "best", "--metric", "train/loss"], "a step is not chosen on test"),
         (["--", "--run.steps", "3"], "no options after --"),
@@ -171,12 +174,12 @@ def test_what_the_study_does_not_have_is_refused_in_one_line(
     tmp_path: Path, options: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "opt"
-    record_study(
+    write_runs(
         path,
         CELLS[:1],
         seeds=SEEDS,
         accuracy=accuracy,
-        run={"best": "test/loss"},
+        config={"run.best": "test/loss"},
         more={"train/depth": 1},
     )
     assert launch.main(["report", str(path), *options]) == 2
@@ -191,7 +194,7 @@ def test_folders_without_a_finished_run_are_refused_in_one_line(
 ) -> None:
     (tmp_path / "empty").mkdir()
     open_ = tmp_path / "open"
-    record_study(open_, CELLS[2:], seeds=(3, 4), accuracy=lambda *_: "begun")
+    write_runs(open_, CELLS[2:], seeds=(3, 4), accuracy=lambda *_: "begun")
     broken = tmp_path / "broken"
     shutil.copytree(study, broken)
     next(broken.glob("runs/*sgd*/seed-3/summary.json")).write_text("{")

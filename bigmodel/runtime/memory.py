@@ -43,12 +43,11 @@ def check_fits(state: PyTree) -> None:
     devices = next(iter(leaves.values())).sharding.addressable_devices
     needed = sum(_bytes_per_device(leaf) for leaf in leaves.values())
     device = next(iter(devices))
-    limit = (device.memory_stats() or {}).get("bytes_limit")
+    limit = memory_of(device)
     where = f"each {device.device_kind} device"
-    if limit is None and device.platform == "cpu":
+    if device.platform == "cpu":
         # Virtual devices share the memory of the machine.
         needed *= len(devices)
-        limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         where = "this machine"
     if limit is not None and needed > limit:
         name, largest = max(leaves.items(), key=lambda item: _bytes_per_device(item[1]))
@@ -57,6 +56,13 @@ def check_fits(state: PyTree) -> None:
             f"{limit / 1e9:.1f} GB; the largest is {name} {list(largest.shape)}: "
             "make the model smaller, or shard it by --mesh.fsdp"
         )
+
+
+def memory_of(device: jax.Device) -> int | None:
+    """The bytes of a device, those of the machine for the CPU; None where they are not known."""
+    if device.platform == "cpu":
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return (device.memory_stats() or {}).get("bytes_limit")
 
 
 def _bytes_per_device(leaf: Any) -> int:

@@ -89,6 +89,9 @@ def in_lane(compiled: Compiled) -> Compiled:
     return compiled._replace(
         # Batches are stacked on the host and go to the device as one.
         place=lambda batch: batch,
+        trace=lambda _, batch, key, index: compiled.trace(
+            compiled.state, compiled.place(batch), key, index
+        ),
         evaluate=lambda state, batch: compiled.evaluate(state_of(state), compiled.place(batch)),
         whole=state_of,
     )

@@ -26,6 +26,7 @@ from typing import Any
 
 from bigmodel.experiment import InputError
 from bigmodel.launching.job import check_positive
+from bigmodel.runtime import errors
 from bigmodel.script import check_script, load_script
 from bigmodel.studies.definition import (
     Definition,
@@ -80,6 +81,9 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     check_script(definition.script)
     choices, baseline = definition.cells()
     # These bring JAX with them.
+    from bigmodel.studies.metric import FINISHED
+    from bigmodel.studies.report import make_report
+    from bigmodel.studies.results import read_results
     from bigmodel.studies.runner import Runner
 
     with Runner(definition.script, jobs=parsed.jobs, idle=parsed.dry_run) as runner:
@@ -103,7 +107,14 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
             _print_cells(path, study)
             return 0
         study = _join(path, study)
-        return runner.run(path, study, configs, retry_failed=parsed.retry_failed)
+        status = runner.run(path, study, configs, retry_failed=parsed.retry_failed)
+    if status not in (errors.DONE, errors.FAILED):
+        return status
+    if all(result.state not in FINISHED for result in read_results(path, study)):
+        print(f"no run of {path} has come to its end, so there is nothing to report")
+        return status
+    make_report(path)
+    return status
 
 
 def define(parsed: argparse.Namespace, options: Sequence[str]) -> Definition:

@@ -83,6 +83,18 @@ class Board:
             name = f"{result.cell.name} seed {result.seed}"
             say(f"{count}  {name}: {result.state}{why} in {clock(seconds)}{rest}")
 
+    def say(self, text: str) -> None:
+        """Prints a line that stays."""
+        if self._live is None:
+            say(text)
+        else:
+            self._live.console.print(text, markup=False)
+
+    @property
+    def failures(self) -> int:
+        """How many runs could not be made."""
+        return sum(result.state == "failed" for result in self._results.values())
+
     def refresh(self) -> None:
         """Draws the table anew, if that was not just done."""
         if self._live is not None and time.monotonic() - self._drawn > 0.5:

@@ -10,28 +10,24 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from bigmodel.launching.child import die_with_parent
 
 
-class Ended(NamedTuple):
-    """How a task ended. ``everywhere`` says that what is wrong would be so with others too."""
+class Died(NamedTuple):
+    """A process that has ended before what it was to do."""
 
-    status: int
-    reason: str = ""
-    everywhere: bool = False
+    reason: str
 
 
 class Worker:
     """A process of :mod:`bigmodel.studies.worker`, which dies with this one."""
 
     def __init__(self, script: Path) -> None:
-        self.task: Any = None
-        self.since = time.monotonic()
-        self.made: list[Any] = []
+        self.busy = False
+        self.used = False
         self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "bigmodel.studies.worker", str(script)],
@@ -54,18 +50,16 @@ class Worker:
         """Lets it print to a file from now on."""
         self._send({"log": str(log)})
 
-    def give(self, task: Any, line: dict[str, Any]) -> None:
-        """Gives it a task, said in a line."""
-        self.task, self.since = task, time.monotonic()
-        self.made.append(task)
-        self._send(line)
+    def give(self, task: dict[str, Any]) -> None:
+        """Gives it a task."""
+        self.busy = self.used = True
+        self._send(task)
 
-    def look(self) -> Ended | None:
-        """How its task ended; None while it works."""
+    def look(self) -> dict[str, Any] | Died | None:
+        """What it has answered since, one thing at a time; None where there is nothing new."""
         status = self._process.poll()
         with contextlib.suppress(queue.Empty):
-            answer = json.loads(self._answers.get(timeout=0.2 if status is not None else 0.0))
-            return Ended(answer["status"], answer.get("reason", ""), answer.get("all", False))
+            return json.loads(self._answers.get(timeout=0.2 if status is not None else 0.0))
         if status is None:
             return None
         how = f"ended with status {status}"
@@ -73,7 +67,7 @@ class Worker:
             how = f"was ended by {signal.Signals(-status).name}"
             if status == -signal.SIGKILL:
                 how += " (by hand, or because memory ran out)"
-        return Ended(status if status > 0 else 1, f"its process {how}")
+        return Died(f"its process {how}")
 
     @property
     def alive(self) -> bool:

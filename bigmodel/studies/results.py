@@ -39,15 +39,19 @@ class Result(NamedTuple):
 def read_result(path: Path, cell: Cell, seed: int) -> Result:
     """The run of one cell under one seed, of the study in a folder."""
     folder = directory_of(path, cell, seed)
+    return Result(cell, seed, folder, *read_state(folder))
+
+
+def read_state(folder: Path) -> tuple[State, str, Mapping[str, Any]]:
+    """The state of the run in a folder, the reason of a failure, and the summary."""
     directory = RunDirectory(folder)
     failed = directory.read_json(FAILED)
     if failed is not None:
-        return Result(cell, seed, folder, "failed", failed["reason"], {})
+        return "failed", failed["reason"], {}
     summary = directory.read_json(SUMMARY)
     if summary is None:
-        state: State = "begun" if (folder / METRICS).exists() else "missing"
-        return Result(cell, seed, folder, state, "", {})
-    return Result(cell, seed, folder, summary["status"], summary.get("reason", ""), summary)
+        return ("begun" if (folder / METRICS).exists() else "missing"), "", {}
+    return summary["status"], summary.get("reason", ""), summary
 
 
 def read_results(path: Path, study: Study) -> Iterator[Result]:

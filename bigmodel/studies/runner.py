@@ -8,30 +8,25 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any
 
 from bigmodel.launching.supervisor import Relay
 from bigmodel.runtime import errors
 from bigmodel.runtime.files import locked, write_json
 from bigmodel.runtime.processes import is_started_again
 from bigmodel.studies.board import Board
-from bigmodel.studies.cells import as_options
-from bigmodel.studies.crew import Ended, Worker
-from bigmodel.studies.results import ENDED, FAILED, Result, read_result
-from bigmodel.studies.study import Cell, Study
+from bigmodel.studies.crew import Died, Worker
+from bigmodel.studies.results import ENDED, FAILED, read_result
+from bigmodel.studies.sharing import Job, Sharing, jobs_of
+from bigmodel.studies.study import Study
 
-POLL = 0.05
+POLL = 0.02
 GRACE = 120.0
 """Seconds that a run has to save after a signal."""
 
 
-class Job(NamedTuple):
-    """A run that is to be made."""
-
-    cell: Cell
-    seed: int
-    directory: Path
-    options: tuple[str, ...]
+class StoppedError(RuntimeError):
+    """No run could be made any more; the message is one line."""
 
 
 class Runner:
@@ -45,6 +40,7 @@ class Runner:
         self._jobs = jobs
         self._idle = idle
         self._workers: list[Worker] = []
+        self._doing: dict[Worker, list[Job]] = {}
         self._relay = Relay()
 
     def __enter__(self) -> Runner:
@@ -63,88 +59,111 @@ class Runner:
             worker.end(0.0 if kind is not None else 5.0)
         self._relay.__exit__(kind, error, trace)
 
-    def run(
-        self, path: Path, study: Study, configs: Sequence[object], *, retry_failed: bool
-    ) -> int:
+    def run(self, path: Path, study: Study, configs: Sequence[Any], *, retry_failed: bool) -> int:
         """Makes the missing runs of a study in a folder.
 
         Returns:
-            0 where all have been made, whatever has come of them; else the status of what stopped
-            it: 1 where no other run could be made either, 130 for Ctrl-C, 0 or 75 for SIGTERM.
+            0 where all have been made, whatever has come of them; 1 where some could not be
+            made; where a signal stopped it, 130 for Ctrl-C, 0 or 75 for SIGTERM.
 
         Raises:
             InputError: where another process works on this study.
+            StorageError: where something cannot be written.
         """
         with locked(path, otherwise="wait for it, or choose another --name"):
-            return self._run(path, study, configs, retry_failed=retry_failed)
-
-    def _run(
-        self, path: Path, study: Study, configs: Sequence[object], *, retry_failed: bool
-    ) -> int:
-        waiting: list[Job] = []
-        with Board(study, configs) as board:
-            for cell, config in zip(study.cells, configs, strict=True):
-                words = (*study.options, *as_options(config, cell.options))
-                for seed in study.seeds:
-                    result = read_result(path, cell, seed)
-                    if result.state == "failed" and retry_failed:
-                        (result.directory / FAILED).unlink()
-                        result = read_result(path, cell, seed)
+            jobs = list(jobs_of(path, study, configs))
+            for job in jobs:
+                if retry_failed:
+                    (job.directory / FAILED).unlink(missing_ok=True)
+            for at, worker in enumerate(self._workers):
+                worker.write_to(self._log(path, at))
+            with Board(study, configs) as board:
+                results = [read_result(path, job.cell, job.seed) for job in jobs]
+                for result in results:
                     if result.state in ENDED:
                         board.ended(result)
-                    else:
-                        waiting.append(Job(cell, seed, result.directory, words))
-            for at, worker in enumerate(self._workers):
-                worker.write_to(path / "logs" / f"worker-{at}.log")
-            return self._watch(path, study, waiting, board)
+                missing = {r.directory for r in results if r.state not in ENDED}
+                sharing = Sharing(path, study.seeds_by)
+                try:
+                    sharing.decide(jobs, missing, self._try_out)
+                    if sharing.said:
+                        board.say(sharing.said)
+                    return self._watch(path, sharing, board)
+                except StoppedError as error:
+                    print(f"error: {error}", file=sys.stderr, flush=True)
+                    return errors.FAILED
 
-    def _watch(self, path: Path, study: Study, waiting: list[Job], board: Board) -> int:
-        alone = study.seeds_by == "processes"
+    def _log(self, path: Path, at: int) -> Path:
+        return path / "logs" / f"worker-{at}.log"
+
+    def _try_out(self, jobs: Sequence[Job], count: int) -> tuple[str, str] | None:
+        """Asks a worker for a trial; None where it could not be made."""
+        worker = self._workers[0]
+        worker.give({"trial": count, "runs": [job.line for job in jobs]})
+        while True:
+            answer = worker.look()
+            if isinstance(answer, dict):
+                worker.busy = False
+                return (answer["seeds_by"], answer["why"]) if "why" in answer else None
+            if isinstance(answer, Died):
+                return None
+            if self._relay.received:
+                return None
+            time.sleep(POLL)
+
+    def _watch(self, path: Path, sharing: Sharing, board: Board) -> int:
         while True:
             for at, worker in enumerate(self._workers):
-                ended = worker.look()
-                if ended is not None:
-                    job: Job | None = worker.task
-                    worker.task = None
-                    if job is None or ended.everywhere:
-                        print(f"error: {ended.reason}", file=sys.stderr, flush=True)
-                        return errors.FAILED
-                    board.ended(self._record(path, job, ended))
-                if not worker.alive or (alone and worker.made and worker.task is None):
+                answer = worker.look()
+                while isinstance(answer, dict):
+                    self._take(path, worker, answer, board)
+                    answer = worker.look()
+                if answer is not None:
+                    self._bury(path, worker, answer, sharing, board)
+                worn = sharing.alone and worker.used and not worker.busy
+                if (answer is not None or worn) and sharing.waiting:
                     worker.end(GRACE)
-                    if not waiting:
-                        continue
                     worker = self._workers[at] = Worker(self._script)
-                    worker.write_to(path / "logs" / f"worker-{at}.log")
-                if worker.task is None and waiting:
-                    job = waiting.pop(self._next(worker, waiting))
-                    task = {"options": job.options, "seed": job.seed}
-                    worker.give(job, {**task, "directory": str(job.directory)})
-                    board.begun(job.cell, job.seed, job.directory)
-            if not any(worker.task for worker in self._workers):
-                return errors.DONE
+                    worker.write_to(self._log(path, at))
+                if not worker.busy and sharing.waiting:
+                    jobs = sharing.next([job for doing in self._doing.values() for job in doing])
+                    self._doing[worker] = jobs
+                    worker.give({"runs": [job.line for job in jobs]})
+                    for job in jobs:
+                        board.begun(job.cell, job.seed, job.directory)
+            if not any(worker.busy for worker in self._workers):
+                return errors.FAILED if board.failures else errors.DONE
             if self._relay.received:
                 return self._stop(self._relay.received[0])
             board.refresh()
             time.sleep(POLL)
 
-    def _next(self, worker: Worker, waiting: Sequence[Job]) -> int:
-        """Which job a worker takes: of the cell it has compiled, else of one that is nobody's."""
-        theirs = [w.made[-1].cell for w in self._workers if w is not worker and w.made]
-        own = worker.made[-1].cell if worker.made else None
-        for wanted in (lambda cell: cell == own, lambda cell: cell not in theirs):
-            for at, job in enumerate(waiting):
-                if wanted(job.cell):
-                    return at
-        return 0
-
-    def _record(self, path: Path, job: Job, ended: Ended) -> Result:
-        """The result of a run that ended; a process that died could not write it down."""
+    def _take(self, path: Path, worker: Worker, answer: dict[str, Any], board: Board) -> None:
+        """Takes note of a run that has ended."""
+        if answer.get("all"):
+            raise StoppedError(answer["reason"])
+        doing = self._doing[worker]
+        job = next(job for job in doing if str(job.directory) == answer["directory"])
+        doing.remove(job)
+        worker.busy = bool(doing)
         result = read_result(path, job.cell, job.seed)
+        # Stopped by a signal, it is neither ended nor failed.
         if result.state in ENDED:
-            return result
-        write_json(job.directory / FAILED, {"reason": ended.reason or f"status {ended.status}"})
-        return read_result(path, job.cell, job.seed)
+            board.ended(result)
+
+    def _bury(self, path: Path, worker: Worker, died: Died, sharing: Sharing, board: Board) -> None:
+        """Takes note of a process that died of a run; side by side, of one that is not known."""
+        jobs = self._doing.pop(worker, [])
+        worker.busy = False
+        if not worker.used:
+            raise StoppedError(f"{died.reason} before the first run; see above, or {path / 'logs'}")
+        if len(jobs) > 1:
+            sharing.separate(jobs)
+            board.say(f"{died.reason} with {len(jobs)} runs side by side; these go on in turns")
+            return
+        for job in jobs:
+            write_json(job.directory / FAILED, {"reason": died.reason})
+            board.ended(read_result(path, job.cell, job.seed))
 
     def _stop(self, number: int) -> int:
         for worker in self._workers:

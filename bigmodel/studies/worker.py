@@ -1,6 +1,7 @@
 """The process that makes runs of a study, whose compiled programs they share.
 
-It reads a task a line from its standard input, as JSON, and answers each with a line.
+It reads a task a line from its standard input, as JSON: where to print, the runs of a trial, or
+the runs to make. It answers with a line for each run that has ended, or for the trial.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,17 +19,26 @@ import jax
 from bigmodel.experiment import Experiment, InputError
 from bigmodel.runtime import errors
 from bigmodel.runtime.command_line import parse
-from bigmodel.runtime.compilation import use_compilation_cache
+from bigmodel.runtime.compilation import Compiled, use_compilation_cache
 from bigmodel.runtime.config import with_values
+from bigmodel.runtime.directory import RunDirectory
 from bigmodel.runtime.entry import begin
 from bigmodel.runtime.files import write_json
-from bigmodel.runtime.loop import drive
+from bigmodel.runtime.loop import Training, drive
 from bigmodel.runtime.programs import Programs
-from bigmodel.runtime.progress import redirect_output
+from bigmodel.runtime.progress import redirect_output, say
+from bigmodel.runtime.side_by_side import (
+    Ended,
+    common_checkpoint,
+    drive_together,
+    in_lane,
+    stacked_step,
+)
 from bigmodel.runtime.signals import Interrupted, StopRequest
 from bigmodel.script import load_script
 from bigmodel.sharding.mesh import make_mesh
-from bigmodel.studies.results import FAILED
+from bigmodel.studies.results import ENDED, FAILED, read_state
+from bigmodel.studies.trial import Trial, measure
 
 
 class Task(NamedTuple):
@@ -37,6 +47,20 @@ class Task(NamedTuple):
     options: tuple[str, ...]
     seed: int
     directory: str
+
+
+class Prepared(NamedTuple):
+    """A run that is ready to begin."""
+
+    task: Task
+    config: Any
+    experiment: Experiment
+    compiled: Compiled
+
+
+Answer = dict[str, Any]
+"""How a run ended: its ``directory``, ``status``, and the ``reason`` where it failed. What would be
+wrong with the others too, such as a full disk, has ``all``."""
 
 
 class Maker:
@@ -48,57 +72,111 @@ class Maker:
         self.module = load_script(script)
         self.programs = Programs()
         self._cell: tuple[tuple[str, ...], Any, Experiment] | None = None
+        self._stacked: dict[int, Callable[..., Any]] = {}
 
-    def make(self, task: Task) -> int:
-        """Makes a run, and gives its exit status."""
+    def make(self, task: Task) -> Answer:
+        """Makes a run alone."""
+        try:
+            run = self._prepare(task)
+            training = self._begin(run, run.compiled, seeds_by="turns")
+            return _answer(task, drive(training, run.compiled.step), None)
+        except Exception as error:
+            return _answer(task, None, error)
+
+    def make_together(self, tasks: Sequence[Task], answer: Callable[[Answer], None]) -> None:
+        """Makes runs side by side, those of one program at a time."""
+        programs: dict[int, list[Prepared]] = {}
+        for task in tasks:
+            try:
+                run = self._prepare(task)
+            except Exception as error:
+                answer(_answer(task, None, error))
+            else:
+                programs.setdefault(id(run.compiled.step), []).append(run)
+        for program, runs in programs.items():
+            compiled = runs[0].compiled
+            step = self._stacked.setdefault(program, stacked_step(compiled))
+            folders = [Path(run.task.directory) for run in runs]
+            ended_before = [read_state(folder)[0] in ENDED for folder in folders]
+            left = [f for f, over in zip(folders, ended_before, strict=True) if not over]
+            newest = common_checkpoint([RunDirectory(f).checkpoints for f in left], say)
+            trainings = [
+                _nothing()
+                if over
+                else self._begin(run, in_lane(run.compiled), seeds_by="vmap", newest=newest)
+                for run, over in zip(runs, ended_before, strict=True)
+            ]
+
+            def ended(number: int, how: Ended[int], runs: list[Prepared] = runs) -> None:
+                answer(_answer(runs[number].task, how.result, how.error))
+
+            drive_together(trainings, compiled, step, ended)
+
+    def try_out(self, tasks: Sequence[Task], *, count: int) -> Trial:
+        """Whether runs like these, of which there are so many, are quicker side by side."""
+        run = self._prepare(tasks[0])
+        return measure(run.experiment, run.compiled, run.config, width=len(tasks), runs=count)
+
+    def _prepare(self, task: Task) -> Prepared:
         if self._cell is None or self._cell[0] != task.options:
             config = parse(self.module.Config(), task.options, description="")
             self._cell = (task.options, config, self.module.build(config))
         _, config, experiment = self._cell
         config = with_values(config, {"seed": task.seed, "run.dir": task.directory})
-        # The manifest is to name the command that makes this run alone.
-        sys.argv = [
-            str(self.script), *task.options, f"--seed={task.seed}", f"--run.dir={task.directory}"
-        ]  # fmt: skip
         compiled = self.programs.compile(experiment, make_mesh(config.mesh))
-        run = begin(
-            experiment,
-            config,
+        return Prepared(task, config, experiment, compiled)
+
+    def _begin(
+        self, run: Prepared, compiled: Compiled, *, seeds_by: str, newest: int | None = None
+    ) -> Training[int]:
+        task = run.task
+        own = [f"--seed={task.seed}", f"--run.dir={task.directory}"]
+        return begin(
+            run.experiment,
+            run.config,
             compiled,
             script=self.script,
             stop=self.stop,
-            notes={"seeds_by": "turns"},
+            newest=newest,
+            # The manifest is to name the command that makes this run alone.
+            notes={
+                "seeds_by": seeds_by,
+                "command": [sys.executable, str(self.script), *task.options, *own],
+            },
         )
-        return drive(run, compiled.step)
 
 
-def answer(maker: Maker, task: Task) -> dict[str, Any]:
-    """Makes a run and says how it ended: ``status``, and ``reason`` where it failed.
+def _nothing() -> Training[int]:
+    """A training that is over; its place among others is kept."""
+    yield from ()
+    return errors.DONE
 
-    What is wrong with the run alone is recorded in its directory. What would be wrong with
-    the others too, such as a full disk, has ``all`` in the answer.
-    """
-    try:
-        return {"status": maker.make(task)}
-    except errors.NotFiniteError as error:
-        return {"status": errors.NOT_FINITE, "reason": str(error)}
-    except errors.StorageError as error:
-        return {"status": errors.FAILED, "reason": str(error), "all": True}
-    except InputError as error:
-        reason = str(error)
-    except (jax.errors.JaxRuntimeError, MemoryError) as error:
-        traceback.print_exc()
-        first = (str(error).splitlines() or [""])[0]
-        short = isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in first
-        reason = f"out of memory: {first}" if short else first
-    except Exception as error:
-        traceback.print_exc()
-        reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+
+def _answer(task: Task, status: int | None, error: Exception | None) -> Answer:
+    """Says how a run ended; what is wrong with it alone is recorded in its directory."""
+    answer: Answer = {"directory": task.directory, "status": errors.FAILED}
+    match error:
+        case None:
+            return {**answer, "status": status}
+        case errors.NotFiniteError():
+            return {**answer, "status": errors.NOT_FINITE, "reason": str(error)}
+        case errors.StorageError():
+            return {**answer, "reason": str(error), "all": True}
+        case InputError():
+            reason = str(error)
+        case jax.errors.JaxRuntimeError() | MemoryError():
+            traceback.print_exception(error)
+            first = (str(error).splitlines() or [""])[0]
+            short = isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in first
+            reason = f"out of memory: {first}" if short else first
+        case _:
+            traceback.print_exception(error)
+            reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
     try:
         write_json(Path(task.directory) / FAILED, {"reason": reason})
-    except errors.StorageError as error:
-        return {"status": errors.FAILED, "reason": str(error), "all": True}
-    return {"status": errors.FAILED, "reason": reason}
+    except errors.StorageError as full:
+        return {**answer, "reason": str(full), "all": True}
+    return {**answer, "reason": reason}
 
 
 def main(script: Path) -> None:
@@ -106,7 +184,7 @@ def main(script: Path) -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 
-    def say(line: Mapping[str, Any]) -> None:
+    def answer(line: Mapping[str, Any]) -> None:
         answers.write(json.dumps(line) + "\n")
         answers.flush()
 
@@ -115,14 +193,19 @@ def main(script: Path) -> None:
             use_compilation_cache()
             maker = Maker(script, stop)
             for line in sys.stdin:
-                task = json.loads(line)
-                if "log" in task:
-                    redirect_output(Path(task["log"]))
+                message = json.loads(line)
+                if "log" in message:
+                    redirect_output(Path(message["log"]))
                     continue
                 if stop.requested:
                     break
-                one = Task(tuple(task["options"]), task["seed"], task["directory"])
-                say(answer(maker, one))
+                tasks = [Task(tuple(o), s, d) for o, s, d in message["runs"]]
+                if "trial" in message:
+                    answer(maker.try_out(tasks, count=message["trial"])._asdict())
+                elif len(tasks) > 1:
+                    maker.make_together(tasks, answer)
+                else:
+                    answer(maker.make(tasks[0]))
         except Interrupted:
             os._exit(errors.RESUME)
 

@@ -1,0 +1,132 @@
+"""Which runs of a study share a process, and how: in turns, side by side, or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+from bigmodel.runtime.config import to_json
+from bigmodel.runtime.files import write_json
+from bigmodel.studies.cells import as_options
+from bigmodel.studies.study import Cell, Study, directory_of
+
+SHARING = "sharing.json"
+"""In a study's folder: what was decided, so that a later start makes the same bits."""
+WIDTH = 64
+"""Runs side by side at the most."""
+
+
+class Job(NamedTuple):
+    """A run that is to be made.
+
+    ``options`` are those of its cell as typed. Those of one ``program`` may share it: their
+    configs differ in numbers alone.
+    """
+
+    cell: Cell
+    seed: int
+    directory: Path
+    options: tuple[str, ...]
+    program: str
+
+    @property
+    def line(self) -> tuple[Sequence[str], int, str]:
+        """What a worker is told of it."""
+        return self.options, self.seed, str(self.directory)
+
+
+def jobs_of(path: Path, study: Study, configs: Sequence[Any]) -> Iterator[Job]:
+    """The runs of a study, cell by cell, whether they are made already or not."""
+    for cell, config in zip(study.cells, configs, strict=True):
+        words = (*study.options, *as_options(config, cell.options))
+        program = json.dumps(_without_numbers(to_json(config)), sort_keys=True)
+        for seed in study.seeds:
+            yield Job(cell, seed, directory_of(path, cell, seed), words, program)
+
+
+def _without_numbers(value: Any) -> Any:
+    """A config with only the signs of its real numbers: 0 often means that something is absent."""
+    if isinstance(value, dict):
+        return {name: _without_numbers(each) for name, each in value.items()}
+    return (value > 0) - (value < 0) if isinstance(value, float) else value
+
+
+TryOut: TypeAlias = Callable[[Sequence[Job], int], tuple[str, str] | None]
+"""Tells how runs like some, of which there are so many, are quicker, and why; None if unknown."""
+
+
+class Sharing:
+    """The runs that wait, in groups that are made together.
+
+    Args:
+        path: the study's folder.
+        asked: ``auto``, ``turns``, ``vmap`` or ``processes``.
+    """
+
+    def __init__(self, path: Path, asked: str) -> None:
+        self._path = path / SHARING
+        self._asked = asked
+        self.alone = asked == "processes"
+        self.said = ""
+        self.waiting: list[list[Job]] = []
+
+    def decide(self, jobs: Sequence[Job], missing: Collection[Path], try_out: TryOut) -> None:
+        """Groups the missing runs.
+
+        Side by side, a group that was begun is made again as it was, with the runs of it that have
+        ended: their places in it are kept.
+
+        Args:
+            jobs: all runs of the study.
+            missing: the directories of those that have not ended.
+            try_out: asked where nothing was decided before.
+        """
+        decided = json.loads(self._path.read_text()) if self._path.exists() else {}
+        wanted = [job for job in jobs if job.directory in missing]
+        seeds_by = {"auto": decided.get("seeds_by"), "processes": "turns"}.get(
+            self._asked, self._asked
+        )
+        if not wanted:
+            return
+        if seeds_by is None:
+            likely = [job for job in wanted if job.program == wanted[0].program][:WIDTH]
+            found = try_out(likely, len(wanted))
+            if found is None:
+                seeds_by = "turns"
+            else:
+                seeds_by, self.said = found
+        if seeds_by != "vmap":
+            self.waiting = [[job] for job in wanted]
+            write_json(self._path, {"seeds_by": seeds_by, "why": self.said})
+            return
+        by_name = {_name(job): job for job in jobs}
+        before = [
+            [by_name[name] for name in group if name in by_name]
+            for group in decided.get("groups", [])
+        ]
+        known = {job.directory for group in before for job in group}
+        alike: dict[str, list[Job]] = {}
+        for job in wanted:
+            if job.directory not in known:
+                alike.setdefault(job.program, []).append(job)
+        added = [g[at : at + WIDTH] for g in alike.values() for at in range(0, len(g), WIDTH)]
+        groups = [*before, *added]
+        self.waiting = [group for group in groups if any(j.directory in missing for j in group)]
+        named = [[_name(job) for job in group] for group in groups]
+        write_json(self._path, {"seeds_by": seeds_by, "why": self.said, "groups": named})
+
+    def next(self, busy: Sequence[Job]) -> list[Job]:
+        """The group that a worker is to make next: of a program that is compiled and not in use."""
+        others = {job.program for job in busy}
+        free = [at for at, group in enumerate(self.waiting) if group[0].program not in others]
+        return self.waiting.pop(free[0] if free else 0)
+
+    def separate(self, jobs: Sequence[Job]) -> None:
+        """Lets runs that cannot be made side by side be made in turns."""
+        self.waiting += [[job] for job in jobs]
+
+
+def _name(job: Job) -> str:
+    return f"{job.cell.name} seed {job.seed}"

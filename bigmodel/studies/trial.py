@@ -1,0 +1,98 @@
+"""Whether runs are quicker side by side than in turns, tried on a few steps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bigmodel.experiment import Experiment, PyTree
+from bigmodel.runtime.compilation import Compiled
+from bigmodel.runtime.loop import init_key, step_key
+from bigmodel.runtime.memory import memory_of
+from bigmodel.runtime.settings import Settings
+from bigmodel.runtime.side_by_side import stack_arrays, stacked_step
+
+STEPS = 5
+"""Steps that are timed, after one that is not."""
+WORTH = 10.0
+"""A trial is made where the training takes so many times as long as compiling."""
+MARGIN = 1.5
+"""How many times quicker runs side by side have to be, so that noise does not decide."""
+SHARE = 0.8
+"""Of the memory, what runs side by side may take."""
+
+
+class Trial(NamedTuple):
+    """What a trial came to: ``turns`` or ``vmap``, and why."""
+
+    seeds_by: str
+    why: str
+
+
+def measure(
+    experiment: Experiment, compiled: Compiled, config: Settings, *, width: int, runs: int
+) -> Trial:
+    """Times a few steps of one run, and of so many side by side if that may be worth it.
+
+    Args:
+        experiment: that of one of the runs.
+        compiled: its functions.
+        config: from which it was built.
+        width: how many runs there would be side by side.
+        runs: how many there are in all.
+    """
+    batch = compiled.place(experiment.data.train(config.seed, 0))
+    key = compiled.place_scalar(step_key(config.seed))
+    mesh_devices = len(key.devices())
+    if width < 2 or mesh_devices > 1:
+        what = "there is one seed" if width < 2 else f"a run takes {mesh_devices} devices"
+        return Trial("turns", f"in turns: {what}")
+
+    def fresh() -> Any:
+        return compiled.init(init_key(config.seed))
+
+    state = fresh()
+    needed = width * sum(leaf.nbytes for leaf in jax.tree.leaves((state, state.params)))
+    first, each = _time(lambda s, i: compiled.step(s, batch, key, i)[:2], state, compiled)
+    training = each * config.run.total_steps(experiment.data.steps_per_epoch) * runs
+    if training < WORTH * max(first, 1.0):
+        return Trial("turns", f"in turns: {training:.0f} s of training are not worth a trial")
+    if needed > SHARE * (memory_of(jax.devices()[0]) or float("inf")):
+        return Trial("turns", f"in turns: {width} states do not fit side by side")
+    step = stacked_step(compiled)
+    batches = jax.tree.map(lambda leaf: jnp.stack([leaf] * width), batch)
+    keys = jnp.stack([key] * width)
+    try:
+        states = stack_arrays([fresh() for _ in range(width)])
+        _, together = _time(lambda s, i: step(s, batches, keys, i)[:2], states, compiled)
+    except jax.errors.JaxRuntimeError:
+        return Trial("turns", f"in turns: {width} runs do not fit side by side")
+    seeds_by = "vmap" if MARGIN * together < width * each else "turns"
+    what = "side by side" if seeds_by == "vmap" else "in turns"
+    return Trial(
+        seeds_by,
+        f"{what}: a step of {width} runs takes {width * each * 1e3:.3g} ms in turns "
+        f"and {together * 1e3:.3g} ms side by side",
+    )
+
+
+def _time(
+    step: Callable[[PyTree, Any], tuple[PyTree, Any]], state: PyTree, compiled: Compiled
+) -> tuple[float, float]:
+    """Seconds of the first step, which compiles, and of each later one."""
+    index = compiled.place_scalar(np.int32(0))
+    begin = time.perf_counter()
+    state, index = jax.block_until_ready(step(state, index))
+    first = time.perf_counter() - begin
+    begin = time.perf_counter()
+    for _ in range(STEPS):
+        state, index = step(state, index)
+        if jax.default_backend() == "cpu":
+            jax.block_until_ready(state)
+    jax.block_until_ready(state)
+    return first, (time.perf_counter() - begin) / STEPS

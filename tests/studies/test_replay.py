@@ -264,6 +264,25 @@ def test_data_that_is_gone_is_one_line_and_status_2(
     assert list(scratch.iterdir()) == []
 
 
+def test_other_devices_than_the_run_had_are_one_line_and_status_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    script = tmp_path / "one.py"
+    script.write_text("")
+    of_run = {"script": str(script), "device_kind": "NVIDIA H100", "device_count": 4}
+    run = write_run(tmp_path / "run", manifest=of_run)
+    here = json.loads((run / "manifest.json").read_text()) | {"device_count": 1}
+
+    def probe(command: list[str], **_: object) -> subprocess.CompletedProcess:
+        Path(command[-1]).write_text(json.dumps({"manifest": here, "added": {}}))
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr("bigmodel.studies.repeat.subprocess.run", probe)
+    assert launch.main(["replay", str(run)]) == 2
+    said = "error: it had 4 devices (NVIDIA H100), and here are 1 (NVIDIA H100)\n"
+    assert capsys.readouterr().err == said
+
+
 def without(name: str) -> Callable[[Path], None]:
     return lambda run: (run / name).unlink()
 

@@ -3,9 +3,9 @@
     python launch.py list
     python launch.py list studies/opt --where optimizer.name=adam --sort test/accuracy --descending
 
-Without --metric each run is shown with one of its own, on test where there is such a split. A
-run without an end is shown as far as it has come. Where the output is no terminal, columns are
-two spaces or more apart.
+Without --metric each run is shown with the one that a report would be about. A run without an end
+is shown as far as it has come. Where the output is no terminal, columns are two spaces or more
+apart.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 from bigmodel.experiment import InputError
 from bigmodel.nearest import nearest_option
 from bigmodel.runtime.progress import say
+from bigmodel.studies.metric import main_metric
 from bigmodel.studies.results import ENDED
 from bigmodel.studies.runs import UNREADABLE, SomeRun, find_runs, read_run
 from bigmodel.studies.tables import show_table
@@ -77,15 +78,6 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     return 0
 
 
-def main_metric(run: SomeRun) -> str | None:
-    """The metric that tells most of a run: on test, and where there is one not the loss."""
-    for split in ("test/", "validation/", "train/"):
-        names = [name for name in run.metrics if name.startswith(split)]
-        if names:
-            return min(names, key=lambda name: name == f"{split}loss")
-    return None
-
-
 def _show(runs: Sequence[SomeRun], metric: str | None) -> None:
     header = ["run", "script", "status", "step", metric or "metric", "seconds", "started"]
     rows = [
@@ -104,8 +96,8 @@ def _show(runs: Sequence[SomeRun], metric: str | None) -> None:
 
 
 def _metric(run: SomeRun, metric: str | None) -> str:
-    name = main_metric(run) if metric is None else metric
-    if name is None or name not in run.metrics:
+    name = metric or main_metric(list(run.metrics)) or "train/loss"
+    if name not in run.metrics:
         return ABSENT
     value = number_text(run.metrics[name])
     return f"{name} {value}" if metric is None else value

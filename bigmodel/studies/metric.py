@@ -10,7 +10,6 @@ from bigmodel.experiment import InputError
 from bigmodel.nearest import nearest_option
 from bigmodel.runtime.directory import CONFIG, RunDirectory
 from bigmodel.runtime.history import best_step
-from bigmodel.runtime.settings import Run
 from bigmodel.studies.results import Result
 
 FINISHED = ("completed", "stopped early")
@@ -64,12 +63,20 @@ def choose_metric(asked: str | None, names: Sequence[str]) -> str:
             near = nearest_option(asked, names)
             raise InputError(f"the runs have no metric {asked}; {near}there are {', '.join(names)}")
         return asked
+    main = main_metric(names)
+    if main is None:
+        raise InputError(f"the runs evaluate nothing; choose --metric of {', '.join(names)}")
+    return main
+
+
+def main_metric(names: Sequence[str]) -> str | None:
+    """The metric that tells most, on test, else on validation; None where there are only others."""
     for split in ("test", "validation"):
         found = [name for name in names if name.startswith(f"{split}/")]
         preferred = [f"{split}/{name}" for name in PREFERRED if f"{split}/{name}" in found]
         if found:
             return (preferred or found)[0]
-    raise InputError(f"the runs evaluate nothing; choose --metric of {', '.join(names)}")
+    return None
 
 
 def more_is_better(metric: str) -> bool:
@@ -112,6 +119,8 @@ def best_rule(result: Result) -> tuple[str, bool]:
     Raises:
         InputError: where that metric is one of test.
     """
+    from bigmodel.runtime.settings import Run  # brings JAX with it
+
     run = (RunDirectory(result.directory).read_json(CONFIG) or {}).get("run", {})
     best = run.get("best", Run.best)
     if best.startswith("test/"):

@@ -10,7 +10,14 @@ from written_run import write_run
 
 ROOT = Path(__file__).parent.parent.parent
 HEAVY = ("jax", "flax", "matplotlib", "scipy", "sklearn", "orbax", "tyro")
-COMMANDS = ["--help", "replay --help", "list", "compare runs/a runs/b"]
+COMMANDS = [
+    "--help",
+    "replay --help",
+    "report --help",
+    "ablate --help",
+    "list",
+    "compare runs/a runs/b",
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -67,6 +67,10 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 def test_csv_has_a_line_for_each_run_in_the_order_of_the_study(study: Path) -> None:
     lines = read_csv(study)
+    assert list(lines[0]) == [
+        "cell", "a.name", "b.c", "seed", "state", "reason", "step", "test/accuracy", "train/loss",
+        "validation/loss", "seconds", "first_step_seconds", "parameters", "params_digest",
+    ]  # fmt: skip
     assert [line["seed"] for line in lines] == ["3", "4", "5"] * 3
     states = ["completed"] * 5 + ["not finite", "missing", "begun", "failed"]
     assert [line["state"] for line in lines] == states

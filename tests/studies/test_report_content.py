@@ -12,6 +12,7 @@ from written_study import write_runs
 from bigmodel.experiment import InputError
 from bigmodel.studies.report_content import read_report, warnings
 from bigmodel.studies.report_figures import over_seconds, over_steps
+from bigmodel.studies.report_shown import show_report
 from bigmodel.studies.scores import best_rows, find_baseline
 from bigmodel.studies.statistics import compare, holm
 from bigmodel.studies.study import Cell, Study
@@ -61,6 +62,8 @@ def test_main_effect_is_the_mean_over_the_other_options_seed_by_seed(tmp_path: P
     expected = (difference[1] - difference[0]).mean()
     assert widths.levels[1].comparison.difference == pytest.approx(expected)
     assert widths.levels[0].comparison is None
+    levels = [*letters.levels[1:], *widths.levels[1:]]
+    assert [level.adjusted for level in levels] == holm([level.comparison.p for level in levels])
 
 
 def test_main_effects_leave_out_a_setting_with_a_run_that_is_not_there(tmp_path: Path) -> None:
@@ -128,6 +131,16 @@ def test_curves_are_the_mean_and_range_where_all_seeds_are() -> None:
     np.testing.assert_allclose(low, places)
     np.testing.assert_allclose(high, places + 2)
     np.testing.assert_allclose(mean, places + 1)
+
+
+def test_of_many_cells_the_baseline_and_the_best_are_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = tuple({"n": f"c{index}"} for index in range(25))
+    write_runs(tmp_path, cells, seeds=(0,), accuracy=lambda cell, *_: cell / 100)
+    show_report(read_report(tmp_path))
+    shown = re.findall("^c[0-9]+", capsys.readouterr().out, re.MULTILINE)
+    assert shown == ["c0", *(f"c{index}" for index in range(24, 5, -1))]
 
 
 def test_interval_of_one_seed_is_not_a_number(tmp_path: Path) -> None:

@@ -55,7 +55,8 @@ def draw_intervals(
             axes.plot([one.low, one.high], [place, place], color=COLORS[0], lw=2)
         axes.plot([one.middle], [place], "o", color=COLORS[0], ms=6)
     if reference is not None:
-        axes.axvline(reference, color="black", lw=1, ls="--", zorder=0)
+        # Below the first heading, which it would cross.
+        axes.vlines(reference, places[0] - 0.5, at - 0.5, color="black", lw=1, ls="--", zorder=0)
     drawn = [(one.middle, one.low, one.high, *one.points) for one in intervals]
     if wide(np.array([value for some in drawn for value in some])):
         axes.set_xscale("log")

@@ -22,6 +22,8 @@ MEANS = 40
 POINTS = 200
 """Places along a curve, at most."""
 
+MEDIAN = "the median of the seconds at which the seeds were at a step"
+
 
 class Drawing(NamedTuple):
     """A picture in both formats; ``name`` is that of its file, ``caption`` says what it shows."""
@@ -85,10 +87,10 @@ def draw_all_curves(report: Report) -> Iterator[Drawing]:
     twin = f"validation/{report.metric.rpartition('/')[2]}"
     compared = len(rows) > 1 and rows[0].cell.name == report.baseline.name
     for metric in dict.fromkeys((report.metric, twin, "train/loss")):
+        curves = [[_points(history, metric) for history in some] for some in histories]
+        if not all(len(one.steps) for curve in curves for one in curve):
+            continue
         for x, over in (("step", over_steps), ("seconds", over_seconds)):
-            curves = [[_points(history, metric, x) for history in some] for some in histories]
-            if not all(len(places) for curve in curves for places, _ in curve):
-                continue
             bands = [
                 Band(label_of(report, row), *over(curve))
                 for row, curve in zip(rows, curves, strict=True)
@@ -97,7 +99,7 @@ def draw_all_curves(report: Report) -> Iterator[Drawing]:
                 bands, x=x, y=metric, names=names_of(report), reference=0 if compared else None
             )
             caption = (
-                f"{metric} over {'steps' if x == 'step' else 'seconds of training'}: mean of the "
+                f"{metric} over {'steps' if x == 'step' else MEDIAN}: mean of the "
                 f"seeds, in a band from the least to the greatest, {which}"
             )
             caption += "; the baseline is dashed." if compared else "."
@@ -124,36 +126,38 @@ def _histories(row: Row) -> list[History]:
     ]
 
 
-Points = tuple[np.ndarray, np.ndarray]
+class Points(NamedTuple):
+    """What a run logged of a metric: at which steps, which values, after how many seconds."""
+
+    steps: np.ndarray
+    values: np.ndarray
+    seconds: np.ndarray
 
 
-def _points(history: History, metric: str, x: str) -> Points:
-    """Places and values of the lines that have the metric; a step that is there twice, once."""
-    lines = {line[x]: line[metric] for line in history if line.get(metric) is not None}
-    places = sorted(lines)
-    return np.array(places, float), np.array([lines[place] for place in places], float)
+def _points(history: History, metric: str) -> Points:
+    """The lines that have the metric; of a step that is there twice the last one."""
+    lines = {line["step"]: line for line in history if line.get(metric) is not None}
+    found = [lines[step] for step in sorted(lines)]
+    columns = [[line[name] for line in found] for name in ("step", metric, "seconds")]
+    return Points(*(np.array(column, float) for column in columns))
 
 
 def over_steps(seeds: Sequence[Points]) -> tuple[np.ndarray, ...]:
     """Places, mean, least and greatest at the steps that all seeds have."""
-    places = sorted(set.intersection(*(set(steps.tolist()) for steps, _ in seeds)))
-    if len(places) > POINTS:
-        chosen = np.linspace(0, len(places) - 1, POINTS).round().astype(int)
-        places = [places[at] for at in chosen]
-    return _band(np.array(places, float), seeds)
+    steps = sorted(set.intersection(*(set(one.steps.tolist()) for one in seeds)))
+    if len(steps) > POINTS:
+        chosen = np.linspace(0, len(steps) - 1, POINTS).round().astype(int)
+        steps = [steps[at] for at in chosen]
+    places = np.array(steps, float)
+    values = np.array([one.values[np.searchsorted(one.steps, places)] for one in seeds])
+    return places, values.mean(axis=0), values.min(axis=0), values.max(axis=0)
 
 
 def over_seconds(seeds: Sequence[Points]) -> tuple[np.ndarray, ...]:
-    """Places, mean, least and greatest, on straight lines between what each seed has logged.
+    """The same, with the median of the seconds in the place of each step.
 
-    From where all have begun to where the first ends, so that each place has every seed.
+    Of seeds that share a process the first one compiles, and the others do not wait for it.
     """
-    first = max(places[0] for places, _ in seeds)
-    last = min(places[-1] for places, _ in seeds)
-    count = min(POINTS, max(len(places) for places, _ in seeds))
-    return _band(np.linspace(first, max(first, last), count), seeds)
-
-
-def _band(places: np.ndarray, seeds: Sequence[Points]) -> tuple[np.ndarray, ...]:
-    values = np.array([np.interp(places, *one) for one in seeds])
-    return places, values.mean(axis=0), values.min(axis=0), values.max(axis=0)
+    steps, *edges = over_steps(seeds)
+    seconds = np.array([one.seconds[np.searchsorted(one.steps, steps)] for one in seeds])
+    return np.median(seconds, axis=0), *edges

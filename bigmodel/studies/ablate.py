@@ -28,13 +28,13 @@ from bigmodel.experiment import InputError
 from bigmodel.launching.job import check_positive
 from bigmodel.runtime import errors
 from bigmodel.script import check_script, load_script
-from bigmodel.studies.definition import (
+from bigmodel.studies.ablation.definition import (
     Definition,
     is_study_file,
     read_seeds,
     read_study_file,
 )
-from bigmodel.studies.grid import read_axes
+from bigmodel.studies.ablation.grid import read_axes
 from bigmodel.studies.study import Cell, Study, read_study, write_study
 
 WAYS = ("auto", "turns", "vmap", "processes")
@@ -81,13 +81,13 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     check_script(definition.script)
     choices, baseline = definition.cells()
     # These bring JAX with them.
+    from bigmodel.studies.ablation.runner import Runner
     from bigmodel.studies.metric import FINISHED
     from bigmodel.studies.report import make_report
     from bigmodel.studies.results import read_results
-    from bigmodel.studies.runner import Runner
 
     with Runner(definition.script, jobs=parsed.jobs, idle=parsed.dry_run) as runner:
-        from bigmodel.studies.cells import resolve
+        from bigmodel.studies.ablation.cells import resolve
 
         default = load_script(definition.script).Config()
         configs = resolve(default, definition.options, choices)

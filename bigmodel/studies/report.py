@@ -71,9 +71,9 @@ def make_report(
     # Imported here, for they bring JAX and matplotlib with them.
     from bigmodel.runtime.errors import StorageError
     from bigmodel.runtime.progress import say
-    from bigmodel.studies.report_content import read_report
-    from bigmodel.studies.report_files import write_report
-    from bigmodel.studies.report_shown import show_report
+    from bigmodel.studies.reporting.content import read_report
+    from bigmodel.studies.reporting.files import write_report
+    from bigmodel.studies.reporting.shown import show_report
 
     try:
         report = read_report(study, metric=metric, at=at, baseline=baseline, maximize=maximize)

@@ -7,7 +7,7 @@ from written_study import write_runs
 
 from bigmodel.experiment import InputError
 from bigmodel.studies.metric import choose_metric, more_is_better
-from bigmodel.studies.report_content import notes, read_report
+from bigmodel.studies.reporting.content import notes, read_report
 
 CELLS = ({"a": "1"}, {"a": "2"})
 

@@ -9,7 +9,7 @@ import pytest
 from bigmodel.runtime.command_line import parse
 from bigmodel.runtime.entry import to_json
 from bigmodel.script import load_script
-from bigmodel.studies.rebuild import ConfigError, config_from_json, lacking
+from bigmodel.studies.replaying.rebuild import ConfigError, config_from_json, lacking
 
 ROOT = Path(__file__).parent.parent.parent
 SCRIPTS = sorted(path for path in (ROOT / "experiments").glob("*.py") if path.stem != "__init__")

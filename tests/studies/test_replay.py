@@ -19,9 +19,9 @@ import bigmodel
 import launch
 from bigmodel.experiment import InputError
 from bigmodel.runtime.signals import Interrupted
-from bigmodel.studies.checkout import checkout, without_binary
-from bigmodel.studies.recorded import read_recorded
-from bigmodel.studies.repeat import Code
+from bigmodel.studies.replaying.checkout import checkout, without_binary
+from bigmodel.studies.replaying.recorded import read_recorded
+from bigmodel.studies.replaying.repeat import Code
 
 TESTS = Path(__file__).parent.parent
 RATE = "rate: float = 0.05"
@@ -277,7 +277,7 @@ def test_other_devices_than_the_run_had_are_one_line_and_status_2(
         Path(command[-1]).write_text(json.dumps({"manifest": here, "added": {}}))
         return subprocess.CompletedProcess(command, 0)
 
-    monkeypatch.setattr("bigmodel.studies.repeat.subprocess.run", probe)
+    monkeypatch.setattr("bigmodel.studies.replaying.repeat.subprocess.run", probe)
     assert launch.main(["replay", str(run)]) == 2
     said = "error: it had 4 devices (NVIDIA H100), and here are 1 (NVIDIA H100)\n"
     assert capsys.readouterr().err == said

@@ -10,11 +10,11 @@ import pytest
 from written_study import write_runs
 
 from bigmodel.experiment import InputError
-from bigmodel.studies.report_content import read_report, warnings
-from bigmodel.studies.report_figures import Points, over_seconds, over_steps
-from bigmodel.studies.report_shown import show_report
-from bigmodel.studies.scores import best_rows, find_baseline
-from bigmodel.studies.statistics import compare, holm
+from bigmodel.studies.reporting.content import read_report, warnings
+from bigmodel.studies.reporting.drawings import Points, over_seconds, over_steps
+from bigmodel.studies.reporting.scores import best_rows, find_baseline
+from bigmodel.studies.reporting.shown import show_report
+from bigmodel.studies.reporting.statistics import compare, holm
 from bigmodel.studies.study import Cell, Study
 
 SEEDS = tuple(range(6))

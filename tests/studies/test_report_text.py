@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from bigmodel.studies.report_csv import no_formula
-from bigmodel.studies.report_text import escape_latex, escape_markdown, one_line
+from bigmodel.studies.reporting.rows import no_formula
+from bigmodel.studies.reporting.text import escape_latex, escape_markdown, one_line
 
 
 def test_markdown_shows_what_is_markup_as_it_is() -> None:

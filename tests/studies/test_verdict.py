@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from written_run import LINES, SUMMARY, write_run
 
-from bigmodel.studies.recorded import read_recorded
-from bigmodel.studies.verdict import judge, relative
+from bigmodel.studies.replaying.recorded import read_recorded
+from bigmodel.studies.replaying.verdict import judge, relative
 
 DIVERGED = {"status": "not finite", "reason": "not finite at step 7: loss", "step": 7}
 

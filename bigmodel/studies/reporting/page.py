@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from bigmodel.studies.report_content import Report, notes, warnings
-from bigmodel.studies.report_figures import Drawing
-from bigmodel.studies.report_style import SCRIPT, STYLE
-from bigmodel.studies.report_tables import (
+from bigmodel.studies.reporting.cell_tables import (
     Entry,
     Table,
     cells_table,
     effects_table,
     left_out_table,
 )
+from bigmodel.studies.reporting.content import Report, notes, warnings
+from bigmodel.studies.reporting.drawings import Drawing
+from bigmodel.studies.reporting.style import SCRIPT, STYLE
 
 
 def page(

@@ -8,8 +8,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from bigmodel.studies.report_content import Report
-from bigmodel.studies.scores import Score
+from bigmodel.studies.reporting.content import Report
+from bigmodel.studies.reporting.scores import Score
 
 LAST = ("seconds", "first_step_seconds", "parameters", "params_digest")
 

@@ -16,9 +16,9 @@ from bigmodel.launching.layout import Layout, find_gpus
 from bigmodel.launching.supervisor import Policy, supervise
 from bigmodel.runtime import errors
 from bigmodel.runtime.changes import flags
-from bigmodel.studies import rebuild
-from bigmodel.studies.rebuild import Facts, Job
-from bigmodel.studies.recorded import Recorded
+from bigmodel.studies.replaying import rebuild
+from bigmodel.studies.replaying.rebuild import Facts, Job
+from bigmodel.studies.replaying.recorded import Recorded
 
 JAX_FLAGS = ("jax_enable_x64", "jax_default_matmul_precision", "jax_threefry_partitionable")
 PATIENCE = Policy(watchdog=0.0)

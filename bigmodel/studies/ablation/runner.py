@@ -14,10 +14,10 @@ from bigmodel.launching.supervisor import Relay
 from bigmodel.runtime import errors
 from bigmodel.runtime.files import locked, write_json
 from bigmodel.runtime.processes import is_started_again
-from bigmodel.studies.board import Board
-from bigmodel.studies.crew import Died, Worker
+from bigmodel.studies.ablation.board import Board
+from bigmodel.studies.ablation.crew import Died, Worker
+from bigmodel.studies.ablation.sharing import Job, Sharing, jobs_of
 from bigmodel.studies.results import ENDED, FAILED, read_result
-from bigmodel.studies.sharing import Job, Sharing, jobs_of
 from bigmodel.studies.study import Study
 
 POLL = 0.02

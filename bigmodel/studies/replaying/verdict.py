@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
 
 from bigmodel.runtime.history import History
-from bigmodel.studies.recorded import Recorded
+from bigmodel.studies.replaying.recorded import Recorded
 
 Values: TypeAlias = dict[tuple[int, str], float | None]
 """Metrics by step and name, None where they were not finite."""

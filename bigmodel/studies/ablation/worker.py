@@ -37,8 +37,8 @@ from bigmodel.runtime.side_by_side import (
 from bigmodel.runtime.signals import Interrupted, StopRequest
 from bigmodel.script import load_script
 from bigmodel.sharding.mesh import make_mesh
+from bigmodel.studies.ablation.trial import Trial, measure
 from bigmodel.studies.results import ENDED, FAILED, read_state
-from bigmodel.studies.trial import Trial, measure
 
 
 class Task(NamedTuple):

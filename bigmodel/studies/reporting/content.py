@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bigmodel.experiment import InputError
-from bigmodel.studies.effects import Effect, main_effects
 from bigmodel.studies.metric import (
     FINISHED,
     best_rule,
@@ -17,10 +16,18 @@ from bigmodel.studies.metric import (
     metrics_of,
     more_is_better,
 )
-from bigmodel.studies.provenance import Fact, facts
+from bigmodel.studies.reporting.effects import Effect, main_effects
+from bigmodel.studies.reporting.provenance import Fact, facts
+from bigmodel.studies.reporting.scores import Row, Score, find_baseline, score_cells
+from bigmodel.studies.reporting.statistics import (
+    EFFECT,
+    FEWEST,
+    IMPROVEMENT,
+    INTERVAL,
+    TEST,
+    too_few,
+)
 from bigmodel.studies.results import ENDED, Result, read_results
-from bigmodel.studies.scores import Row, Score, find_baseline, score_cells
-from bigmodel.studies.statistics import EFFECT, FEWEST, IMPROVEMENT, INTERVAL, TEST, too_few
 from bigmodel.studies.study import Cell, Study, read_study
 
 

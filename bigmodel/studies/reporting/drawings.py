@@ -13,9 +13,9 @@ from bigmodel.figures.canvas import picture, png
 from bigmodel.figures.intervals import Interval, draw_intervals
 from bigmodel.runtime.history import History
 from bigmodel.studies.metric import FINISHED
-from bigmodel.studies.report_content import Report
-from bigmodel.studies.report_tables import NOTHING
-from bigmodel.studies.scores import Row, best_rows
+from bigmodel.studies.reporting.cell_tables import NOTHING
+from bigmodel.studies.reporting.content import Report
+from bigmodel.studies.reporting.scores import Row, best_rows
 
 CURVES = 11
 MEANS = 40

@@ -23,14 +23,14 @@ class Died(NamedTuple):
 
 
 class Worker:
-    """A process of :mod:`bigmodel.studies.worker`, which dies with this one."""
+    """A process of :mod:`bigmodel.studies.ablation.worker`, which dies with this one."""
 
     def __init__(self, script: Path) -> None:
         self.busy = False
         self.used = False
         self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bigmodel.studies.worker", str(script)],
+            [sys.executable, "-m", "bigmodel.studies.ablation.worker", str(script)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from bigmodel.studies.report_content import (
-    Report,
-    notes,
-    statistics_words,
-    step_rule,
-    warnings,
-)
-from bigmodel.studies.report_tables import (
+from bigmodel.studies.reporting.cell_tables import (
     Table,
     cells_table,
     effects_table,
     left_out_table,
     short_table,
+)
+from bigmodel.studies.reporting.content import (
+    Report,
+    notes,
+    statistics_words,
+    step_rule,
+    warnings,
 )
 
 LATEX = {

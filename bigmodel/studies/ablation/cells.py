@@ -10,7 +10,7 @@ from bigmodel.experiment import InputError
 from bigmodel.runtime.command_line import option_names, parse
 from bigmodel.runtime.config import to_json, value_at, with_values
 from bigmodel.runtime.cross_validation import has_folds
-from bigmodel.studies.grid import Choice
+from bigmodel.studies.ablation.grid import Choice
 
 GIVEN = {"seed": "--seeds", "run.dir": "the study's own folder"}
 """Options that a study chooses by itself, and by what."""

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from bigmodel.studies.effects import Effect
-from bigmodel.studies.report_content import Report
+from bigmodel.studies.reporting.content import Report
+from bigmodel.studies.reporting.effects import Effect
+from bigmodel.studies.reporting.scores import Row
+from bigmodel.studies.reporting.statistics import Comparison, Spread
 from bigmodel.studies.results import ENDED
-from bigmodel.studies.scores import Row
-from bigmodel.studies.statistics import Comparison, Spread
 
 NOTHING = "\N{EN DASH}"
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from bigmodel.studies.sign_flip import least_p, sign_flip
+from bigmodel.studies.reporting.sign_flip import least_p, sign_flip
 
 LEVEL = 0.05
 FEWEST = 5

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bigmodel.runtime.progress import say
-from bigmodel.studies.report_content import Report, step_rule, warnings
-from bigmodel.studies.report_tables import short_table
-from bigmodel.studies.report_text import one_line
-from bigmodel.studies.scores import best_rows
+from bigmodel.studies.reporting.cell_tables import short_table
+from bigmodel.studies.reporting.content import Report, step_rule, warnings
+from bigmodel.studies.reporting.scores import best_rows
+from bigmodel.studies.reporting.text import one_line
 from bigmodel.studies.tables import show_table
 
 MOST = 20

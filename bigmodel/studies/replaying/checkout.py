@@ -11,8 +11,8 @@ from pathlib import Path
 import bigmodel
 from bigmodel.experiment import InputError
 from bigmodel.runtime.progress import say
-from bigmodel.studies.recorded import Recorded
-from bigmodel.studies.repeat import Code
+from bigmodel.studies.replaying.recorded import Recorded
+from bigmodel.studies.replaying.repeat import Code
 
 
 @contextlib.contextmanager

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from bigmodel.runtime.files import write_atomically
-from bigmodel.studies.report_content import Report
-from bigmodel.studies.report_csv import results_csv
-from bigmodel.studies.report_figures import draw_all_curves, draw_effects, draw_means
-from bigmodel.studies.report_html import page
-from bigmodel.studies.report_text import latex, markdown
+from bigmodel.studies.reporting.content import Report
+from bigmodel.studies.reporting.drawings import draw_all_curves, draw_effects, draw_means
+from bigmodel.studies.reporting.page import page
+from bigmodel.studies.reporting.rows import results_csv
+from bigmodel.studies.reporting.text import latex, markdown
 
 
 def write_report(path: Path, report: Report) -> list[str]:

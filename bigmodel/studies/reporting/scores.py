@@ -10,8 +10,8 @@ from typing import NamedTuple
 from bigmodel.experiment import InputError
 from bigmodel.nearest import nearest_option
 from bigmodel.studies.metric import FINISHED, value_of
+from bigmodel.studies.reporting.statistics import Comparison, Spread, compare, holm, spread
 from bigmodel.studies.results import Result
-from bigmodel.studies.statistics import Comparison, Spread, compare, holm, spread
 from bigmodel.studies.study import Cell, Study
 
 

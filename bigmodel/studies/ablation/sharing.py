@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from bigmodel.runtime.config import to_json
 from bigmodel.runtime.files import write_json
-from bigmodel.studies.cells import as_options
+from bigmodel.studies.ablation.cells import as_options
 from bigmodel.studies.study import Cell, Study, directory_of
 
 SHARING = "sharing.json"

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from bigmodel.experiment import InputError
-from bigmodel.studies.grid import Axis, baseline_of, full_grid, one_at_a_time, option_name, sample
+from bigmodel.studies.ablation.grid import (
+    Axis,
+    baseline_of,
+    full_grid,
+    one_at_a_time,
+    option_name,
+    sample,
+)
 
 KEYS = (
     "script", "name", "seeds", "options", "vary", "baseline", "one_at_a_time", "random",

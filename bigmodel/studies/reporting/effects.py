@@ -7,8 +7,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bigmodel.studies.scores import Row
-from bigmodel.studies.statistics import Comparison, Spread, compare, holm, spread
+from bigmodel.studies.reporting.scores import Row
+from bigmodel.studies.reporting.statistics import Comparison, Spread, compare, holm, spread
 from bigmodel.studies.study import Cell, Study
 
 

@@ -1,0 +1,1 @@
+"""How a study is made: its cells, who makes their runs, and how these share what is compiled."""

@@ -1,0 +1,1 @@
+"""What a study came to: statistics, tables, drawings and the page they are on."""

@@ -49,12 +49,13 @@ class RunDirectory:
     """The files of one run, other than its checkpoints.
 
     Of several processes one is ``writing``; the others only keep the history, which is the
-    same for all of them.
+    same for all of them. Without ``drawing``, pictures that would have to be drawn are left out.
     """
 
-    def __init__(self, path: Path, *, writing: bool = True) -> None:
+    def __init__(self, path: Path, *, writing: bool = True, drawing: bool = True) -> None:
         self.path = path
         self.writing = writing
+        self.drawing = drawing
         self.history: History = []
         self._events: Events | None = None
         self._lock: int | None = None
@@ -210,6 +211,8 @@ class RunDirectory:
         """Writes pictures and texts into ``figures/``, with the step in their names."""
         for name, figure in shown.items() if self.writing else ():
             stem = self.path / "figures" / f"{name}-{step:08d}"
+            if callable(figure) and not self.drawing:
+                continue
             value = figure() if callable(figure) else figure
             if isinstance(value, str):
                 write_atomically(stem.with_suffix(".txt"), value.encode())
@@ -236,7 +239,8 @@ class RunDirectory:
         """Draws the curves and writes the summary, which is the last thing that a run writes."""
         if not self.writing:
             return
-        write_atomically(self.path / "figures" / "curves.png", _png(curves(self.history)))
+        if self.drawing:
+            write_atomically(self.path / "figures" / "curves.png", _png(curves(self.history)))
         write_json(self.path / SUMMARY, summary)
 
     def close(self) -> None:

@@ -155,6 +155,7 @@ def begin(
     script: Path,
     stop: StopRequest,
     newest: int | None = None,
+    drawing: bool = True,
     notes: Mapping[str, Any] = MappingProxyType({}),
 ) -> Training[int]:
     """A run in its run directory, from its start or from its last checkpoint on.
@@ -168,6 +169,7 @@ def begin(
         script: the experiment's.
         stop: asks the run to save and stop.
         newest: the step of the newest checkpoint that may be used; None for any.
+        drawing: whether figures are made that take long to draw, and curves at the end.
         notes: what is written into the manifest beside the rest.
 
     Returns:
@@ -180,11 +182,11 @@ def begin(
     """
     as_json = to_json(config)
     first = is_first()
-    directory = RunDirectory(directory_of(config, script), writing=first)
+    directory = RunDirectory(directory_of(config, script), writing=first, drawing=drawing)
     mesh = make_mesh(config.mesh)
     check_all_work(mesh)
     check_fits(compiled.state)
-    check_best(config.run, metric_names(experiment, compiled))
+    check_best(config.run, lambda: metric_names(experiment, compiled))
     directory.check_same_run(as_json, experiment.data.fingerprint)
     facts = manifest(script=script, seed=config.seed, fingerprint=experiment.data.fingerprint)
     facts = {**facts, **notes}

@@ -305,10 +305,13 @@ def init_key(seed: int) -> jax.Array:
     return jax.random.fold_in(jax.random.key(seed), 0)
 
 
-def check_best(run: Run, names: Sequence[str]) -> None:
+def check_best(run: Run, evaluated: Callable[[], Sequence[str]]) -> None:
     """Raises InputError where the metric that decides is not among those evaluated.
 
     The default may be absent, where there is no validation split, if nothing depends on it.
     """
-    if run.best not in names and (run.patience is not None or run.best != Run().best):
+    if run.patience is None and run.best == Run().best:
+        return
+    names = evaluated()
+    if run.best not in names:
         raise InputError(f"--run.best {run.best} is not evaluated; there are {', '.join(names)}")

@@ -65,6 +65,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--at", choices=("last", "best"), help="its last value, or that of the best validation")
     add("--seeds-by", choices=WAYS, help="how runs share a process; default: what is faster")
     add("--jobs", type=int, default=1, help="processes that work side by side; default 1")
+    add("--figures", action="store_true", help="let each run draw its figures, which takes long")
     add("--retry-failed", action="store_true", help="run those again that had failed")
     add("--dry-run", action="store_true", help="print the cells, write nothing")
 
@@ -86,7 +87,9 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     from bigmodel.studies.report import make_report
     from bigmodel.studies.results import read_results
 
-    with Runner(definition.script, jobs=parsed.jobs, idle=parsed.dry_run) as runner:
+    with Runner(
+        definition.script, jobs=parsed.jobs, drawing=parsed.figures, idle=parsed.dry_run
+    ) as runner:
         from bigmodel.studies.ablation.cells import resolve
 
         default = load_script(definition.script).Config()

@@ -46,9 +46,9 @@ class Worker:
         for line in stream:
             self._answers.put(line)
 
-    def write_to(self, log: Path) -> None:
-        """Lets it print to a file from now on."""
-        self._send({"log": str(log)})
+    def prepare(self, log: Path, *, drawing: bool) -> None:
+        """Lets it print to a file from now on, and says whether its runs draw figures."""
+        self._send({"log": str(log), "drawing": drawing})
 
     def give(self, task: dict[str, Any]) -> None:
         """Gives it a task."""

@@ -35,8 +35,11 @@ class Runner:
     They import what takes long while the study is still being checked.
     """
 
-    def __init__(self, script: Path, *, jobs: int, idle: bool = False) -> None:
+    def __init__(
+        self, script: Path, *, jobs: int, drawing: bool = False, idle: bool = False
+    ) -> None:
         self._script = script
+        self._drawing = drawing
         self._jobs = jobs
         self._idle = idle
         self._workers: list[Worker] = []
@@ -76,7 +79,7 @@ class Runner:
                 if retry_failed:
                     (job.directory / FAILED).unlink(missing_ok=True)
             for at, worker in enumerate(self._workers):
-                worker.write_to(self._log(path, at))
+                worker.prepare(self._log(path, at), drawing=self._drawing)
             with Board(study, configs) as board:
                 results = [read_result(path, job.cell, job.seed) for job in jobs]
                 for result in results:
@@ -124,7 +127,7 @@ class Runner:
                 if (answer is not None or worn) and sharing.waiting:
                     worker.end(GRACE)
                     worker = self._workers[at] = Worker(self._script)
-                    worker.write_to(self._log(path, at))
+                    worker.prepare(self._log(path, at), drawing=self._drawing)
                 if not worker.busy and sharing.waiting:
                     jobs = sharing.next([job for doing in self._doing.values() for job in doing])
                     self._doing[worker] = jobs

@@ -69,6 +69,7 @@ class Maker:
     def __init__(self, script: Path, stop: StopRequest) -> None:
         self.script = script
         self.stop = stop
+        self.drawing = False
         self.module = load_script(script)
         self.programs = Programs()
         self._cell: tuple[tuple[str, ...], Any, Experiment] | None = None
@@ -138,6 +139,7 @@ class Maker:
             script=self.script,
             stop=self.stop,
             newest=newest,
+            drawing=self.drawing,
             # The manifest is to name the command that makes this run alone.
             notes={
                 "seeds_by": seeds_by,
@@ -196,6 +198,7 @@ def main(script: Path) -> None:
                 message = json.loads(line)
                 if "log" in message:
                     redirect_output(Path(message["log"]))
+                    maker.drawing = message["drawing"]
                     continue
                 if stop.requested:
                     break

@@ -140,7 +140,11 @@ def compile_experiment(experiment: Experiment, mesh: Mesh) -> Compiled:
     )
     ordered = _one_after_another if must_wait_for_steps() else lambda function: function
     return Compiled(
-        init=ordered(jax.jit(on_mesh(experiment.init), out_shardings=shardings)),
+        init=ordered(
+            jax.jit(
+                on_mesh(experiment.init), out_shardings=shardings, compiler_options=run_once(mesh)
+            )
+        ),
         step=ordered(jitted),
         trace=jitted.trace,
         evaluate=ordered(evaluate),
@@ -151,6 +155,16 @@ def compile_experiment(experiment: Experiment, mesh: Mesh) -> Compiled:
         names=names,
         pure=on_mesh(step),
     )
+
+
+def run_once(mesh: Mesh) -> dict[str, int]:
+    """What to tell the compiler of a program that runs once.
+
+    On CPU its last level of optimisation takes 7 of the 9 seconds that it needs for the initial
+    values of a small CNN (2 cores, no accelerator), and gives the same bits.
+    """
+    cpu = mesh.devices.flat[0].platform == "cpu"
+    return {"xla_backend_optimization_level": 2} if cpu else {}
 
 
 def _one_after_another(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -52,10 +52,11 @@ def build(options, beams=1):
         source_vocab=SOURCE_VOCAB, target_vocab=TARGET_VOCAB, length=LENGTH, beam=beam
     )
     random = np.random.default_rng(0)
-    shapes = jax.eval_shape(built.model.init, jax.random.key(0), random_batch(0))
-    variables = jax.tree.map(
+    shapes = jax.eval_shape(built.model.init, jax.random.key(0), random_batch(0))["params"]
+    params = jax.tree.map(
         lambda x: random.normal(size=x.shape, scale=2 / x.shape[0] ** 0.5).astype(x.dtype), shapes
     )
+    variables = {"params": params}
     apply = jax.jit(lambda batch: built.model.apply(variables, batch, train=False)[0])
     return Built(built, variables, apply)
 
@@ -117,11 +118,14 @@ def test_steps_with_a_cache_give_the_logits_of_the_whole():
     network = TransformerNetwork(TRANSFORMER, SOURCE_VOCAB, TARGET_VOCAB, LENGTH)
     variables = build(TRANSFORMER).variables
     source = (batch["source"], batch["source_length"])
-    whole = network.apply(variables, *source, batch["target_in"], train=False)
-    memory, state = network.apply(variables, *source, hypotheses=1, method="begin")
+    read = jax.jit(functools.partial(network.apply, train=False))
+    whole = read(variables, *source, batch["target_in"])
+    begin = functools.partial(network.apply, hypotheses=1, method="begin")
+    step = jax.jit(functools.partial(network.apply, method="step"))
+    memory, state = jax.jit(begin)(variables, *source)
     for at in range(LENGTH):
         tokens, position = batch["target_in"][:, at], jnp.asarray(at, jnp.int32)
-        logits, state = network.apply(variables, memory, tokens, position, state, method="step")
+        logits, state = step(variables, memory, tokens, position, state)
         np.testing.assert_allclose(logits, whole[:, at], atol=1e-4)
 
 

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from initial import initial
 
 from bigmodel.experiment import InputError
 from bigmodel.models.autoencoder import Autoencoder
@@ -20,7 +21,7 @@ def small(name: str, **options: object) -> Autoencoder:
 def test_codes_and_logits_have_their_shapes(name: str, shape: tuple, dtype: str) -> None:
     encoder, decoder = small(name, dtype=dtype).build(shape, per_latent=2)
     batch = {"image": np.random.default_rng(0).random((5, *shape), np.float32)}
-    variables = jax.jit(encoder.init)(jax.random.key(0), batch)
+    variables = initial(encoder.init, jax.random.key(0), batch)
     codes, _ = encoder.apply(variables, batch, train=True)
     assert codes.shape == (5, 6)
     logits, _ = decoder.apply(variables, {"latent": codes[:, :3]}, train=True)
@@ -32,7 +33,7 @@ def test_codes_and_logits_have_their_shapes(name: str, shape: tuple, dtype: str)
 def test_every_parameter_has_a_gradient(name: str) -> None:
     encoder, decoder = small(name).build((8, 8, 1))
     batch = {"image": np.random.default_rng(0).random((5, 8, 8, 1), np.float32)}
-    variables = jax.jit(encoder.init)(jax.random.key(0), batch)
+    variables = initial(encoder.init, jax.random.key(0), batch)
 
     def loss(params: dict) -> jax.Array:
         codes, _ = encoder.apply({"params": params}, batch, train=True)
@@ -47,7 +48,7 @@ def test_every_parameter_has_a_gradient(name: str) -> None:
 def test_the_dense_encoder_is_the_formula() -> None:
     encoder, _ = small("dense").build((8, 8, 1))
     batch = {"image": np.random.default_rng(0).random((5, 8, 8, 1), np.float32)}
-    variables = jax.jit(encoder.init)(jax.random.key(0), batch)
+    variables = initial(encoder.init, jax.random.key(0), batch)
     params = jax.tree.map(lambda x: np.asarray(x, np.float64), variables["params"]["encoder"])
     x = 2 * batch["image"].reshape(5, 64).astype(np.float64) - 1
     for layer in ("hidden_0", "hidden_1"):

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from initial import initial
 
 from bigmodel.experiment import InputError
 from bigmodel.models.dcgan import Dcgan
@@ -18,12 +19,12 @@ def latents(count: int) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_images_have_the_shape_and_the_range_of_the_data(shape: tuple, dtype: str) -> None:
     generator, discriminator = Dcgan(latent=5, widths=(4, 6), dtype=dtype).build(shape, 10)
-    variables = jax.jit(generator.init)(jax.random.key(0), latents(1))
+    variables = initial(generator.init, jax.random.key(0), latents(1))
     images, _ = generator.apply(variables, latents(3), train=False)
     assert images.shape == (3, *shape)
     assert images.dtype == jnp.float32
     assert 0 <= images.min() <= images.max() <= 1
-    judge = jax.jit(discriminator.init)(jax.random.key(1), {"image": images})
+    judge = initial(discriminator.init, jax.random.key(1), {"image": images})
     logits, _ = discriminator.apply(judge, {"image": images}, train=False)
     assert logits.shape == (3,)
     assert logits.dtype == jnp.float32
@@ -31,7 +32,7 @@ def test_images_have_the_shape_and_the_range_of_the_data(shape: tuple, dtype: st
 
 def test_statistics_of_the_batch_norm_change_in_training_only() -> None:
     generator, _ = TINY.build((8, 8, 1), 10)
-    variables = jax.jit(generator.init)(jax.random.key(0), latents(1))
+    variables = initial(generator.init, jax.random.key(0), latents(1))
     _, updates = generator.apply(variables, latents(16), train=True)
     assert set(updates) == {"batch_stats"}
     changed = jax.tree.map(
@@ -44,7 +45,7 @@ def test_statistics_of_the_batch_norm_change_in_training_only() -> None:
 
 def test_no_bias_stands_before_a_norm() -> None:
     generator, _ = TINY.build((8, 8, 1), 10)
-    variables = jax.jit(generator.init)(jax.random.key(0), latents(1))
+    variables = initial(generator.init, jax.random.key(0), latents(1))
 
     def loss(params: dict) -> jax.Array:
         images, _ = generator.apply({**variables, "params": params}, latents(16), train=True)
@@ -58,7 +59,7 @@ def test_no_bias_stands_before_a_norm() -> None:
 def test_discriminator_judges_each_image_by_itself() -> None:
     _, discriminator = TINY.build((8, 8, 1), 10)
     images = np.random.default_rng(0).random((6, 8, 8, 1), np.float32)
-    variables = jax.jit(discriminator.init)(jax.random.key(0), {"image": images})
+    variables = initial(discriminator.init, jax.random.key(0), {"image": images})
     together, _ = discriminator.apply(variables, {"image": images}, train=True)
     alone = [discriminator.apply(variables, {"image": x[None]}, train=True)[0] for x in images]
     np.testing.assert_allclose(together, np.concatenate(alone), rtol=1e-4, atol=1e-5)
@@ -67,7 +68,7 @@ def test_discriminator_judges_each_image_by_itself() -> None:
 def test_dropout_acts_in_training_only() -> None:
     _, discriminator = Dcgan(widths=(4, 6), dropout=0.5).build((8, 8, 1), 10)
     batch = {"image": np.random.default_rng(0).random((6, 8, 8, 1), np.float32)}
-    variables = jax.jit(discriminator.init)(jax.random.key(0), batch)
+    variables = initial(discriminator.init, jax.random.key(0), batch)
     keys = jax.random.split(jax.random.key(1))
     one, other = (discriminator.apply(variables, batch, train=True, key=k)[0] for k in keys)
     assert not np.allclose(one, other)
@@ -79,11 +80,11 @@ def test_the_class_decides_what_is_generated_and_how_it_is_judged() -> None:
     generator, discriminator = Dcgan(latent=5, widths=(4, 6), conditional=True).build((8, 8, 1), 3)
     given = {**latents(3), "label": np.arange(3, dtype=np.int32)}
     given["latent"] = np.repeat(given["latent"][:1], 3, axis=0)
-    variables = jax.jit(generator.init)(jax.random.key(0), given)
+    variables = initial(generator.init, jax.random.key(0), given)
     images, _ = generator.apply(variables, given, train=False)
     assert not np.allclose(images[0], images[1])
     seen = {"image": np.repeat(images[:1], 3, axis=0), "label": given["label"]}
-    variables = jax.jit(discriminator.init)(jax.random.key(1), seen)
+    variables = initial(discriminator.init, jax.random.key(1), seen)
     logits, _ = discriminator.apply(variables, seen, train=False)
     assert len(np.unique(logits)) == 3
 

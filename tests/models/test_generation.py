@@ -1,9 +1,11 @@
+import functools
 import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from initial import initial
 
 from bigmodel.experiment import InputError
 from bigmodel.models.generation import Sampling, generate, sample, truncate
@@ -12,11 +14,12 @@ from bigmodel.models.gpt import Gpt
 VOCAB, CONTEXT = 13, 8
 
 
-def network(positions="rotary", context=CONTEXT, **options):
+@functools.cache
+def network(positions="rotary", **options):
     options = Gpt(layers=3, width=16, heads=4, positions=positions, **options)
-    model = options.build(vocab_size=VOCAB, context=context)
-    tokens = jnp.zeros((1, context), jnp.int32)
-    variables = jax.jit(model.init)(jax.random.key(0), {"tokens": tokens})
+    model = options.build(vocab_size=VOCAB, context=CONTEXT)
+    tokens = jnp.zeros((1, CONTEXT), jnp.int32)
+    variables = initial(model.init, jax.random.key(0), {"tokens": tokens})
     variables = jax.tree.map(lambda x: 1.5 * x, variables)
 
     @jax.jit
@@ -24,7 +27,13 @@ def network(positions="rotary", context=CONTEXT, **options):
         outputs, _ = model.apply(variables, {"tokens": tokens}, train=False, key=None)
         return getattr(outputs, "logits", outputs)
 
-    return logits, options.decoder(vocab_size=VOCAB, context=context), variables["params"]
+    decoder = options.decoder(vocab_size=VOCAB, context=CONTEXT)
+    return logits, decoder._replace(extend=jax.jit(decoder.extend)), variables["params"]
+
+
+def generated(decoder, params, prompt, key, **options):
+    apply = functools.partial(generate, decoder, **options)
+    return jax.jit(apply)(params, prompt, key=key)
 
 
 def tokens(length):
@@ -44,10 +53,9 @@ def tokens(length):
 def test_cached_logits_are_those_of_the_whole_text(positions, pieces):
     logits, decoder, params = network(positions)
     text = tokens(sum(pieces))
-    extend = jax.jit(decoder.extend)
     cache, cached = decoder.empty(2), []
     for piece in np.split(text, np.cumsum(pieces)[:-1], axis=1):
-        piece_logits, cache = extend(params, piece, cache)
+        piece_logits, cache = decoder.extend(params, piece, cache)
         cached.append(piece_logits)
     np.testing.assert_allclose(jnp.concatenate(cached, axis=1), logits(text), atol=2e-5)
 
@@ -68,12 +76,11 @@ def test_cached_logits_are_those_of_the_whole_text(positions, pieces):
 def test_cached_logits_are_those_of_the_whole_text_under_every_option(options, pieces):
     logits, decoder, params = network(**options)
     text = tokens(sum(pieces))
-    extend = jax.jit(decoder.extend)
     cache, cached = decoder.empty(2), []
     held = options.get("window", CONTEXT), options.get("kv_heads", 4)
     assert cache.caches[0].keys.shape == (2, *held, 4)
     for piece in np.split(text, np.cumsum(pieces)[:-1], axis=1):
-        piece_logits, cache = extend(params, piece, cache)
+        piece_logits, cache = decoder.extend(params, piece, cache)
         cached.append(piece_logits)
     np.testing.assert_allclose(jnp.concatenate(cached, axis=1), logits(text), atol=2e-5)
 
@@ -93,17 +100,15 @@ def test_temperature_zero_takes_the_likeliest_token_at_each_step(new):
     logits, decoder, params = network()
     prompt = tokens(3)
     key = jax.random.key(0)
-    generated = generate(decoder, params, prompt, key=key, tokens=new, temperature=0.0)
-    text = jnp.concatenate([prompt, generated], axis=1)
-    np.testing.assert_array_equal(generated, logits(text)[:, 2:-1].argmax(axis=-1))
+    found = generated(decoder, params, prompt, key, tokens=new, temperature=0.0)
+    text = jnp.concatenate([prompt, found], axis=1)
+    np.testing.assert_array_equal(found, logits(text)[:, 2:-1].argmax(axis=-1))
 
 
 def test_the_same_key_draws_the_same_text_and_another_key_another():
     _, decoder, params = network()
-    first, again, other = (
-        generate(decoder, params, tokens(2), key=jax.random.key(seed), tokens=12)
-        for seed in (0, 0, 1)
-    )
+    draw = jax.jit(functools.partial(generate, decoder, tokens=12))
+    first, again, other = (draw(params, tokens(2), key=jax.random.key(seed)) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert jnp.any(first != other)
 
@@ -146,7 +151,7 @@ def test_draws_have_the_truncated_probabilities():
 def test_text_longer_than_the_learned_positions_is_refused():
     _, decoder, params = network("learned")
     key = jax.random.key(0)
-    assert generate(decoder, params, tokens(3), key=key, tokens=CONTEXT - 2).shape == (2, 6)
+    assert generated(decoder, params, tokens(3), key, tokens=CONTEXT - 2).shape == (2, 6)
     with pytest.raises(InputError, match="do not fit into 8 learned positions"):
         generate(decoder, params, tokens(3), key=key, tokens=CONTEXT - 1)
 

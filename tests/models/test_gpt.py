@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import re
 from functools import partial
 
@@ -7,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from initial import initial
 from jax.flatten_util import ravel_pytree
 from jax.test_util import check_grads
 
@@ -26,20 +28,30 @@ def tokens(length=CONTEXT, seed=0):
     return jax.random.randint(jax.random.key(seed), (2, length), 0, VOCAB, jnp.int32)
 
 
+@functools.cache
 def built(options):
     model = options.build(vocab_size=VOCAB, context=CONTEXT)
-    variables = jax.jit(model.init)(jax.random.key(1), {"tokens": tokens()})
+    variables = initial(model.init, jax.random.key(1), {"tokens": tokens()})
     return model, variables
 
 
-def logits_of(options, variables, tokens):
+@functools.cache
+def applied(options):
     model = options.build(vocab_size=VOCAB, context=CONTEXT)
-    apply = jax.jit(partial(model.apply, train=False))
-    return apply(variables, {"tokens": tokens})[0]
+    return jax.jit(partial(model.apply, train=False))
+
+
+def logits_of(options, variables, tokens):
+    return applied(options)(variables, {"tokens": tokens})[0]
+
+
+def shapes_of(options):
+    model = options.build(vocab_size=VOCAB, context=CONTEXT)
+    return jax.eval_shape(model.init, jax.random.key(1), {"tokens": tokens()})["params"]
 
 
 def count(options):
-    return len(ravel_pytree(built(options)[1]["params"])[0])
+    return sum(leaf.size for leaf in jax.tree.leaves(shapes_of(options)))
 
 
 @pytest.mark.parametrize("positions", ["rotary", "learned"])
@@ -192,8 +204,8 @@ def test_network_of_one_block_is_the_formula(changes):
 
 
 def test_biases_are_where_gpt_2_has_them_but_for_the_keys():
-    _, variables = built(Gpt(**TINY, **GPT2))
-    found = {name for name in named_leaves(variables["params"]) if name.endswith("bias")}
+    params = shapes_of(Gpt(**TINY, **GPT2))
+    found = {name for name in named_leaves(params) if name.endswith("bias")}
     block = {
         f"{part}/bias"
         for part in (
@@ -222,7 +234,7 @@ def test_no_parameter_is_without_a_gradient(changes):
 def test_experts_of_a_block_are_the_mixture_of_its_normed_input():
     options = Gpt(layers=1, width=16, heads=2, experts=4, positions="learned")
     model, variables = built(options)
-    outputs, _ = model.apply(variables, {"tokens": tokens()}, train=False)
+    outputs, _ = jax.jit(partial(model.apply, train=False))(variables, {"tokens": tokens()})
     assert outputs.chosen.shape == outputs.probabilities.shape == (2, CONTEXT, 1, 4)
     np.testing.assert_array_equal(outputs.chosen.sum(axis=-1), 2)
     p = variables["params"]
@@ -244,12 +256,12 @@ def zeros_like(tree):
 def residual(options, params):
     """What the final norm reads, caught on the way."""
     network = options._network(vocab_size=VOCAB, context=CONTEXT)
-    _, state = network.apply(
-        {"params": params},
-        tokens(),
+    apply = partial(
+        network.apply,
         train=False,
         capture_intermediates=lambda module, _: isinstance(module, Block),
     )
+    _, state = jax.jit(apply)({"params": params}, tokens())
     return state["intermediates"]["blocks_0"]["__call__"][0][0]
 
 
@@ -257,7 +269,8 @@ def test_remat_keeps_less_for_the_backward_pass():
     def kept(remat):
         model, variables = built(Gpt(**TINY, remat=remat))
         apply = partial(model.apply, train=True)
-        _, backward = jax.vjp(lambda v: apply(v, {"tokens": tokens()})[0], variables)
+        read = partial(jax.vjp, lambda v: apply(v, {"tokens": tokens()})[0])
+        _, backward = jax.eval_shape(read, variables)
         return sum(leaf.size for leaf in jax.tree.leaves(backward))
 
     assert kept(True) < 0.5 * kept(False)
@@ -306,8 +319,9 @@ def test_dropout_is_random_in_training_only():
     ids=str,
 )
 def test_partition_rules_cover_every_parameter_with_as_many_dimensions(changes):
-    model, variables = built(Gpt(**TINY, **changes))
-    for name, leaf in named_leaves(variables["params"]).items():
+    options = Gpt(**TINY, **changes)
+    model = options.build(vocab_size=VOCAB, context=CONTEXT)
+    for name, leaf in named_leaves(shapes_of(options)).items():
         spec = next(spec for pattern, spec in model.partition if re.search(pattern, name))
         assert ("fsdp" in spec) == name.endswith(("kernel", "embedding")), name
         assert len(spec) in (int("stacked" in name), leaf.ndim), name
@@ -367,16 +381,16 @@ def test_a_stack_of_blocks_is_the_same_network(changes):
     found = logits_of(stacked, {"params": params}, tokens())
     expected = logits_of(options, variables, tokens())
     chex.assert_trees_all_close(found, expected, rtol=1e-5, atol=1e-6)
-    chex.assert_trees_all_equal_shapes(built(stacked)[1]["params"], params)
+    chex.assert_trees_all_equal_shapes(shapes_of(stacked), params)
 
 
 def test_a_stack_generates_with_its_caches_what_it_says_without():
     options = Gpt(**TINY, scan=True, window=4)
     _, variables = built(options)
     decoder = options.decoder(vocab_size=VOCAB, context=CONTEXT)
-    memory, found = decoder.empty(2), []
+    extend, memory, found = jax.jit(decoder.extend), decoder.empty(2), []
     for part in jnp.split(tokens(), (3, 4), axis=1):
-        logits, memory = decoder.extend(variables["params"], part, memory)
+        logits, memory = extend(variables["params"], part, memory)
         found.append(logits)
     expected = logits_of(options, variables, tokens())
     np.testing.assert_allclose(jnp.concatenate(found, axis=1), expected, rtol=1e-4, atol=1e-5)

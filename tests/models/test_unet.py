@@ -1,7 +1,10 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from initial import initial
 
 from bigmodel.experiment import InputError
 from bigmodel.models.unet import Block, Norm, PixelAttention, Unet
@@ -33,7 +36,7 @@ def made(model, given, *, seed: int = 0) -> dict:
 def test_any_size_of_image_gives_one_like_it(shape: tuple, dtype: str) -> None:
     model = Unet(**SMALL, attention=True, dtype=dtype).build(3)
     given = batch(shape)
-    found, _ = model.apply(made(model, given), given, train=True)
+    found, _ = jax.jit(functools.partial(model.apply, train=True))(made(model, given), given)
     assert found.shape == given["image"].shape
     assert found.dtype == jnp.float32
     assert np.isfinite(found).all()
@@ -41,8 +44,9 @@ def test_any_size_of_image_gives_one_like_it(shape: tuple, dtype: str) -> None:
 
 def test_an_untrained_network_says_zero() -> None:
     model = Unet(**SMALL).build(3)
-    variables = jax.jit(model.init)(jax.random.key(0), batch())
-    np.testing.assert_array_equal(model.apply(variables, batch(), train=False)[0], 0)
+    variables = initial(model.init, jax.random.key(0), batch())
+    found, _ = jax.jit(functools.partial(model.apply, train=False))(variables, batch())
+    np.testing.assert_array_equal(found, 0)
 
 
 @pytest.mark.parametrize("attention", [False, True])
@@ -62,13 +66,14 @@ def test_images_are_looked_at_one_by_one_with_their_time_and_class() -> None:
     model = Unet(**SMALL, attention=True).build(3)
     given = batch()
     variables = made(model, given)
-    together, _ = model.apply(variables, given, train=False)
+    apply = jax.jit(functools.partial(model.apply, train=False))
+    together, _ = apply(variables, given)
     for i in range(3):
         alone = {name: array[i : i + 1] for name, array in given.items()}
-        found, _ = model.apply(variables, alone, train=False)
+        found, _ = apply(variables, alone)
         np.testing.assert_allclose(found[0], together[i], rtol=1e-3, atol=1e-4)
         for name in ("time", "label"):
-            other, _ = model.apply(variables, {**alone, name: alone[name] * 0 + 1}, train=False)
+            other, _ = apply(variables, {**alone, name: alone[name] * 0 + 1})
             assert np.allclose(other, found, atol=1e-4) == bool(alone[name] == 1)
 
 
@@ -77,8 +82,11 @@ def test_a_class_that_is_not_told_is_no_class() -> None:
     told, untold = Unet(**SMALL).build(3), Unet(widths=(4, 8)).build(3)
     variables = made(told, given)
     params = {k: v for k, v in variables["params"].items() if k != "class"}
-    expected, _ = untold.apply({"params": params}, given, train=False)
-    np.testing.assert_allclose(told.apply(variables, given, train=False)[0], expected, rtol=1e-6)
+    found, expected = (
+        jax.jit(functools.partial(model.apply, train=False))(one, given)[0]
+        for model, one in ((told, variables), (untold, {"params": params}))
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_group_norm_is_the_formula() -> None:
@@ -94,8 +102,9 @@ def test_blocks_that_were_not_trained_change_nothing() -> None:
     x = np.random.default_rng(0).standard_normal((2, 4, 4, 8)).astype(np.float32)
     block = Block(8, 0.0, jnp.dtype("float32"))
     condition = np.ones((2, 6), np.float32)
-    variables = block.init(jax.random.key(0), x, condition, train=False)
-    np.testing.assert_array_equal(block.apply(variables, x, condition, train=False), x)
+    init, apply = (functools.partial(f, train=False) for f in (block.init, block.apply))
+    variables = initial(init, jax.random.key(0), x, condition)
+    np.testing.assert_array_equal(jax.jit(apply)(variables, x, condition), x)
     attention = PixelAttention(2, jnp.dtype("float32"))
     variables = attention.init(jax.random.key(0), x)
     np.testing.assert_array_equal(attention.apply(variables, x), x)

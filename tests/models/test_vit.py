@@ -1,9 +1,11 @@
+import functools
 import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from initial import initial
 from jax.test_util import check_grads
 
 from bigmodel.experiment import InputError
@@ -51,7 +53,7 @@ def test_one_block_is_the_formula_and_its_map_the_softmax(pooling):
     batch = images(3, 4, 6, 1)
     options = Vit(**{**SMALL, "layers": 1, "heads": 1}, pooling=pooling, activation="relu")
     model = options.build(5)
-    variables = model.init(KEY, batch)
+    variables = initial(model.init, KEY, batch)
     params = jax.tree.map(lambda p: p + 0.3 * RNG.normal(size=p.shape), variables["params"])
     params = jax.tree.map(lambda p: np.asarray(p, np.float32), params)
 
@@ -85,21 +87,20 @@ def test_one_block_is_the_formula_and_its_map_the_softmax(pooling):
 def test_gradients_are_those_of_finite_differences():
     batch = images(2, 4, 4, 1)
     model = Vit(**{**SMALL, "layers": 1}).build(3)
-    params = model.init(KEY, batch)["params"]
-    check_grads(
-        lambda p: model.apply({"params": p}, batch, train=False)[0], (params,), order=1, rtol=2e-2
-    )
+    params = initial(model.init, KEY, batch)["params"]
+    logits = jax.jit(lambda p: model.apply({"params": p}, batch, train=False)[0])
+    check_grads(logits, (params,), order=1, rtol=2e-2)
 
 
 def test_no_parameter_has_a_gradient_of_rounding_alone():
     batch = images(8, 4, 4, 1)
     model = Vit(**{**SMALL, "layers": 1}, pooling="token").build(3)
-    variables = model.init(KEY, batch)
+    variables = initial(model.init, KEY, batch)
 
     def loss(params):
         return jnp.sum(jnp.sin(model.apply({"params": params}, batch, train=False)[0]))
 
-    gradients = named_leaves(jax.grad(loss)(variables["params"]))
+    gradients = named_leaves(jax.jit(jax.grad(loss))(variables["params"]))
     assert min(float(jnp.abs(g).max()) for g in gradients.values()) > 1e-4
 
 
@@ -107,8 +108,8 @@ def test_no_parameter_has_a_gradient_of_rounding_alone():
 def test_computing_blocks_again_in_bfloat16_gives_float32_logits_and_parameters(pooling):
     batch = images(2, 4, 4, 1)
     model = Vit(**SMALL, pooling=pooling, remat=True, dtype="bfloat16").build(3)
-    variables = model.init(KEY, batch)
-    logits, _ = model.apply(variables, batch, train=True, key=KEY)
+    variables = initial(model.init, KEY, batch)
+    logits, _ = jax.jit(functools.partial(model.apply, train=True))(variables, batch, key=KEY)
     assert (logits.shape, logits.dtype) == ((2, 3), jnp.float32)
     for path, leaf in named_leaves(variables["params"]).items():
         assert leaf.dtype == jnp.float32

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from initial import initial
 from jax.sharding import PartitionSpec as P
 from jax.test_util import check_grads
 from scipy.stats import multivariate_normal
@@ -110,7 +111,7 @@ def test_elbo_is_the_sum_of_both_and_its_gradients_agree_with_finite_differences
 def test_the_bound_holds_on_average_over_latents() -> None:
     """The mean negative ELBO is at least the negative log likelihood, by numerical integration."""
     model, experiment = build("variational")
-    params = jax.jit(experiment.init)(jax.random.key(0)).params
+    params = initial(experiment.init, jax.random.key(0)).params
     given = batch(rows=1)
 
     def cost(key: jax.Array) -> jax.Array:
@@ -129,7 +130,7 @@ def test_the_bound_holds_on_average_over_latents() -> None:
 
 def test_latents_are_random_in_training_and_fixed_in_evaluation() -> None:
     model, experiment = build("variational")
-    state = jax.jit(experiment.init)(jax.random.key(0))
+    state = initial(experiment.init, jax.random.key(0))
     given = experiment.data.splits["test"][0]
     keys = jax.random.split(jax.random.key(1))
     one, other = (model.apply(state.evaluated, given, train=True, key=k)[0] for k in keys)
@@ -143,7 +144,7 @@ def test_latents_are_random_in_training_and_fixed_in_evaluation() -> None:
 
 def test_denoising_sees_noise_and_is_measured_by_the_clean_image() -> None:
     model, experiment = build("denoising")
-    state = jax.jit(experiment.init)(jax.random.key(0))
+    state = initial(experiment.init, jax.random.key(0))
     given = experiment.data.splits["test"][0]
     found, _ = model.apply(state.evaluated, given, train=False, key=None)
     np.testing.assert_allclose(found.given, given["image"] + 0.3 * given["noise"], rtol=1e-5)
@@ -156,7 +157,7 @@ def test_denoising_sees_noise_and_is_measured_by_the_clean_image() -> None:
 @pytest.mark.parametrize("kind", ["plain", "denoising", "variational"])
 def test_images_stand_above_their_reconstructions(kind: Any) -> None:
     _, experiment = build(kind)
-    shown = experiment.show(jax.jit(experiment.init)(jax.random.key(0)))["reconstructions"]
+    shown = experiment.show(initial(experiment.init, jax.random.key(0)))["reconstructions"]
     enlarged = -(-32 // 3)
     rows = 3 if kind == "denoising" else 2
     assert shown.shape == (rows * (3 * enlarged + 2), 10 * (2 * enlarged + 2))
@@ -167,7 +168,7 @@ def test_images_stand_above_their_reconstructions(kind: Any) -> None:
 
 def test_two_latents_are_drawn_in_their_plane() -> None:
     _, experiment = build("plain")
-    state = jax.jit(experiment.init)(jax.random.key(0))
+    state = initial(experiment.init, jax.random.key(0))
     measured = jax.device_get(experiment.eval_step(state, experiment.data.splits["test"][0]))
     rows = measured["embedding"]
     assert isinstance(rows, Rows)

@@ -1,5 +1,6 @@
 """A run that is killed or stopped at any moment, as a process, ends with the same bits."""
 
+import functools
 import json
 import os
 import random
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,14 @@ pytestmark = pytest.mark.slow
 each_script = pytest.mark.parametrize(
     "script",
     [
-        pytest.param(path, id=path.stem, marks=[pytest.mark.matrix] if path.stem != "cnn" else [])
+        pytest.param(
+            path,
+            id=path.stem,
+            marks=[
+                pytest.mark.xdist_group(f"interruption-{path.stem}"),
+                *([pytest.mark.matrix] if path.stem != "cnn" else []),
+            ],
+        )
         for path in SCRIPTS
         if path.stem in KINDS
     ],
@@ -47,6 +56,19 @@ def finish(script: Path, directory: Path) -> float:
     return time.monotonic() - started
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """The directory of a script's run in peace, which is made once."""
+
+    @functools.cache
+    def run(script: Path) -> Path:
+        directory = tmp_path_factory.mktemp(script.stem) / "whole"
+        finish(script, directory)
+        return directory
+
+    return run
+
+
 def wait_for_steps(process: subprocess.Popen, directory: Path) -> None:
     """Waits until a run has written a line of metrics."""
     metrics = directory / "metrics.jsonl"
@@ -55,13 +77,15 @@ def wait_for_steps(process: subprocess.Popen, directory: Path) -> None:
 
 
 @each_script
-def test_killed_at_random_moments(script: Path, tmp_path: Path) -> None:
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    finish(script, whole)
+@pytest.mark.parametrize("kills", [2, pytest.param(6, marks=pytest.mark.matrix)])
+def test_killed_at_random_moments(
+    script: Path, kills: int, undisturbed: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    whole, cut = undisturbed(script), tmp_path / "cut"
     seconds = finish(script, tmp_path / "again")
     assert summary(whole)["params_digest"] == summary(tmp_path / "again")["params_digest"]
     moments = random.Random(SEED)
-    for _ in range(4):
+    for _ in range(kills):
         process = begin(script, cut)
         time.sleep(moments.uniform(0.3, 1.0) * seconds)
         process.kill()
@@ -74,10 +98,13 @@ def test_killed_at_random_moments(script: Path, tmp_path: Path) -> None:
 @each_script
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_stopped_by_a_signal_saves_and_goes_on(
-    script: Path, number: signal.Signals, status: int, tmp_path: Path
+    script: Path,
+    number: signal.Signals,
+    status: int,
+    undisturbed: Callable[[Path], Path],
+    tmp_path: Path,
 ) -> None:
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    finish(script, whole)
+    whole, cut = undisturbed(script), tmp_path / "cut"
     process = begin(script, cut)
     wait_for_steps(process, cut)
     time.sleep(random.Random(SEED).uniform(0.0, 0.5))
@@ -99,7 +126,8 @@ def test_second_start_compiles_in_less_than_half_the_time(tmp_path: Path) -> Non
     environment["JAX_COMPILATION_CACHE_DIR"] = str(tmp_path / "cache")
     seconds = []
     for name in ("cold", "warm"):
-        command = [sys.executable, str(script), "--run.steps=1", f"--run.dir={tmp_path / name}"]
+        options = [*load(script).TINY, "--run.steps=1", f"--run.dir={tmp_path / name}"]
+        command = [sys.executable, str(script), *options]
         subprocess.run(command, env=environment, check=True, capture_output=True)
         seconds.append(summary(tmp_path / name)["first_step_seconds"])
     assert seconds[1] < 0.5 * seconds[0], json.dumps(seconds)

@@ -62,8 +62,10 @@ def _check_used(mesh: Mesh, rules: Rules, found: Sequence[PartitionSpec]) -> Non
         option = f"--mesh.{axis} {mesh.shape[axis]}"
         if axis in _names(*(spec for _, spec in rules)):
             raise InputError(f"{option} divides nothing that this model splits; use another")
+        stacked = " (layers are split where --model.scan stacks them)" if axis == "pipeline" else ""
         raise InputError(
-            f"{option}: with these options this model has nothing to split over it; leave it out"
+            f"{option}: with these options this model has nothing to split over it{stacked}; "
+            "leave it out"
         )
 
 

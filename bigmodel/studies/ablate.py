@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     # These bring JAX with them.
     from bigmodel.studies.ablation.runner import Runner
     from bigmodel.studies.metric import FINISHED
-    from bigmodel.studies.report import make_report
+    from bigmodel.studies.report import load, make_report
     from bigmodel.studies.results import read_results
 
     with Runner(
@@ -110,6 +111,7 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
             _print_cells(path, study)
             return 0
         study = _join(path, study)
+        threading.Thread(target=load, daemon=True).start()
         status = runner.run(path, study, configs, retry_failed=parsed.retry_failed)
     if status not in (errors.DONE, errors.FAILED):
         return status

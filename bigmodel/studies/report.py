@@ -53,6 +53,14 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     return 0
 
 
+def load() -> None:
+    """Imports what a report takes long to import; for a thread, while runs are made."""
+    import matplotlib.backends.backend_agg
+    import matplotlib.figure  # noqa: F401
+
+    import bigmodel.studies.reporting.files  # noqa: F401
+
+
 def make_report(
     study: Path,
     *,

@@ -28,12 +28,15 @@ def main() -> None:
     parser.add_argument("experiments", nargs="+", help="names of experiments")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--jobs", type=int, default=1, help="of the study")
+    parser.add_argument("--jobs", default="1", help="of the study")
+    parser.add_argument("--seeds-by", default="turns", help="of the study")
     parsed = parser.parse_args()
     for name in parsed.experiments:
         with tempfile.TemporaryDirectory() as folder:
             options = [f"--run.steps={parsed.steps}"]
-            study, together = _study(Path(folder), name, options, parsed.seeds, parsed.jobs)
+            own = [f"--seeds={parsed.seeds}", f"--jobs={parsed.jobs}"]
+            own += [f"--seeds-by={parsed.seeds_by}"]
+            study, together = _study(Path(folder), name, options, own)
             digests, apart = _separate(Path(folder), name, options, parsed.seeds)
         same = sum(study[key] == digest for key, digest in digests.items())
         print(
@@ -44,12 +47,12 @@ def main() -> None:
 
 
 def _study(
-    folder: Path, name: str, options: list[str], seeds: int, jobs: int
+    folder: Path, name: str, options: list[str], own: list[str]
 ) -> tuple[dict[tuple[str, int], str], float]:
     """The digests of a study's runs, and its seconds."""
     varied = f"--vary=optimizer.name={','.join(OPTIMIZERS)}"
     command = [str(ROOT / "launch.py"), "ablate", str(ROOT / f"experiments/{name}.py")]
-    command += ["--name", name, varied, "--seeds", str(seeds), "--jobs", str(jobs)]
+    command += ["--name", name, varied, *own]
     seconds = _time([*command, "--", *options], folder, folder / "cache-study")
     digests = {}
     for path in (folder / "studies" / name / "runs").glob("*/seed-*/config.json"):

@@ -154,6 +154,14 @@ def test_loss_falls(script: Path) -> None:
     assert np.mean(found[-5:]) < 0.98 * np.mean(found[:5])
 
 
+@scripts(["gpt"])
+def test_initial_values_have_the_bits_of_the_last_level_of_optimisation(script: Path) -> None:
+    experiment = build(script).experiment
+    found = compile_experiment(experiment, make_mesh(MeshShape(1))).init(init_key(3))
+    expected = jax.jit(experiment.init)(init_key(3))
+    jax.tree.map(np.testing.assert_array_equal, *jax.device_get((found, expected)))
+
+
 @scripts(KINDS)
 def test_second_trace_is_an_error_that_names_the_argument(script: Path) -> None:
     built = build(script)

@@ -33,7 +33,7 @@ def test_base_16_has_the_published_parameters_less_the_biases_of_its_branches():
     # torchvision counts 86,567,656. Query, key, value and output have a bias there, and so have
     # both maps of the feed-forward network: 3 + 1 + 4 + 1 widths in each block.
     biases = 12 * 9 * 768
-    assert sum(leaf.size for leaf in jax.tree.leaves(made)) == 86_567_656 - biases
+    assert sum(leaf.size for leaf in jax.tree.leaves(made["params"])) == 86_567_656 - biases
 
 
 def test_a_patch_is_a_square_of_pixels_row_by_row():

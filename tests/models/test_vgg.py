@@ -15,4 +15,4 @@ def test_sixteen_layers_for_imagenet_have_the_published_parameters():
     )
     image = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
     made = jax.eval_shape(vgg16.build(1000).init, jax.random.key(0), {"image": image})
-    assert sum(leaf.size for leaf in jax.tree.leaves(made)) == 138_357_544
+    assert sum(leaf.size for leaf in jax.tree.leaves(made["params"])) == 138_357_544

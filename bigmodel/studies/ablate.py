@@ -29,16 +29,10 @@ from bigmodel.experiment import InputError
 from bigmodel.launching.job import check_positive
 from bigmodel.runtime import errors
 from bigmodel.script import check_script, load_script
-from bigmodel.studies.ablation.definition import (
-    Definition,
-    is_study_file,
-    read_seeds,
-    read_study_file,
-)
+from bigmodel.studies.ablation.definition import AT, WAYS, Definition, read_seeds
 from bigmodel.studies.ablation.grid import read_axes
+from bigmodel.studies.ablation.study_file import is_study_file, read_study_file
 from bigmodel.studies.study import Cell, Study, read_study, write_study
-
-WAYS = ("auto", "turns", "vmap", "processes")
 
 
 class _InOrder(argparse.Action):
@@ -63,7 +57,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--random", type=int, metavar="N", help="draw so many cells")
     add("--sample-seed", type=int, help="of --random; default 0")
     add("--metric", help="what the report compares; default: the main one of the experiment")
-    add("--at", choices=("last", "best"), help="its last value, or that of the best validation")
+    add("--at", choices=AT, help="its last value, or that of the best validation")
     add("--seeds-by", choices=WAYS, help="how runs share a process; default: what is faster")
     add("--jobs", type=int, default=1, help="processes that work side by side; default 1")
     add("--figures", action="store_true", help="let each run draw its figures, which takes long")

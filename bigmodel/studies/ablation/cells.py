@@ -10,7 +10,7 @@ from bigmodel.experiment import InputError
 from bigmodel.runtime.command_line import option_names, parse
 from bigmodel.runtime.config import to_json, value_at, with_values
 from bigmodel.runtime.cross_validation import has_folds
-from bigmodel.studies.ablation.grid import Choice
+from bigmodel.studies.ablation.grid import Choice, flag
 
 GIVEN = {"seed": "--seeds", "run.dir": "the study's own folder"}
 """Options that a study chooses by itself, and by what."""
@@ -73,8 +73,7 @@ def as_arguments(config: Any, name: str, text: str) -> list[str]:
         return [f"--{name}"]  # what there is in its place, the command line says
     value = value_at(config, path)
     if isinstance(value, bool):
-        head, _, last = name.rpartition(".")
-        words = {"true": f"--{name}", "false": f"--{head}.no-{last}" if head else f"--no-{last}"}
+        words = {"true": flag(name, on=True), "false": flag(name, on=False)}
         if text.lower() not in words:
             raise InputError(f"--{name} is {text}; it is true or false")
         return [words[text.lower()]]

@@ -15,6 +15,8 @@ Choice: TypeAlias = dict[str, str]
 
 LAWS = ("log", "uniform", "int")
 """How a range is drawn from: ``log:1e-4:1e-1``, ``uniform:0:0.5``, ``int:1:8``."""
+MISSES = 100
+"""So many times the cells asked for, drawn one after another and known, mean there is no other."""
 
 
 class Axis(NamedTuple):
@@ -42,6 +44,8 @@ class Axis(NamedTuple):
         if not (low < high and abs(low) + abs(high) < float("inf")) or (law == "log" and low <= 0):
             least = "0 < LOW < HIGH" if law == "log" else "LOW < HIGH"
             raise InputError(f"{text}: a range needs {least}")
+        if law == "int" and not (low.is_integer() and high.is_integer()):
+            raise InputError(f"{text}: the bounds of int are whole numbers")
         return law, low, high
 
 
@@ -88,6 +92,14 @@ def option_name(text: str) -> str:
     return re.sub(r"^--", "", text.strip()).replace("_", "-")
 
 
+def flag(name: str, *, on: bool) -> str:
+    """The word that switches an option on or off: ``--model.no-bias``."""
+    head, _, last = name.rpartition(".")
+    if on:
+        return f"--{name}"
+    return f"--{head}.no-{last}" if head else f"--no-{last}"
+
+
 def full_grid(axes: Sequence[Axis]) -> list[Choice]:
     """Every combination; the last axis changes fastest."""
     _refuse_ranges(axes)
@@ -107,12 +119,19 @@ def one_at_a_time(axes: Sequence[Axis], baseline: Mapping[str, str]) -> list[Cho
 
 
 def sample(axes: Sequence[Axis], count: int, *, seed: int) -> list[Choice]:
-    """So many draws: from a range by its law, from a list each value as often as another."""
+    """So many draws: from a range by its law, from a list each value as often as another.
+
+    What was drawn before is drawn again.
+
+    Raises:
+        InputError: where there are not so many different cells, and for a range that is none.
+    """
     if count < 1:
         raise InputError(f"--random {count} must be at least 1")
     draw = random.Random(seed)
-    cells = []
-    for _ in range(count):
+    cells: list[Choice] = []
+    misses = 0
+    while len(cells) < count:
         cell: Choice = {}
         for axis in axes:
             found = axis.range()
@@ -121,14 +140,20 @@ def sample(axes: Sequence[Axis], count: int, *, seed: int) -> list[Choice]:
                 if found is None
                 else {axis.names[0]: _drawn(draw, found)}
             )
-        cells.append(cell)
+        if cell not in cells:
+            cells.append(cell)
+            misses = 0
+            continue
+        misses += 1
+        if misses > MISSES * count:
+            raise InputError(f"--random {count}: no more than {len(cells)} different cells")
     return cells
 
 
 def _drawn(draw: random.Random, found: tuple[str, float, float]) -> str:
     law, low, high = found
     if law == "int":
-        return str(draw.randint(round(low), round(high)))
+        return str(draw.randint(int(low), int(high)))
     if law == "uniform":
         return f"{draw.uniform(low, high):.4g}"
     return f"{low * (high / low) ** draw.random():.4g}"

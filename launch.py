@@ -14,6 +14,7 @@ from bigmodel.experiment import InputError
 from bigmodel.launching import run, submit
 from bigmodel.launching.commands import Command, Parser
 from bigmodel.planning import plan
+from bigmodel.runtime.errors import StorageError
 from bigmodel.studies import ablate, compare, listing, replay, report
 
 COMMANDS = {
@@ -29,7 +30,10 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs a command and gives the exit status; for bad input that is one line and 2."""
+    """Runs a command and gives the exit status; for bad input that is one line and 2.
+
+    Where a file cannot be read or written, it is one line and 1.
+    """
     own, options = list(arguments), []
     if "--" in own:
         at = own.index("--")
@@ -54,6 +58,9 @@ def main(arguments: Sequence[str]) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except StorageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

@@ -22,11 +22,10 @@ import orbax.checkpoint as ocp
 
 from bigmodel.experiment import InputError, PyTree
 from bigmodel.runtime.errors import StorageError, naming
-from bigmodel.runtime.files import sha256_of, write_atomically
+from bigmodel.runtime.files import PARTIAL, sha256_of, write_atomically
 from bigmodel.tree import named_leaves
 
 SUMS = "SHA256SUMS"
-PARTIAL = ".partial"
 FILES = 65536
 """What Orbax's own files beside the arrays take, in bytes, rounded up."""
 

@@ -59,16 +59,18 @@ def _unknown(option: str, known: Sequence[str]) -> str:
 
 
 def _one_line(box: str, config: str) -> str:
-    """The first paragraph of what tyro prints in a box: the message without its pointers."""
-    text = []
+    """The first paragraph of what tyro prints in a box: the message without its pointers.
+
+    Where the terminal is not one of UTF-8, the title is a paragraph of its own before it.
+    """
+    paragraphs: list[list[str]] = [[]]
     for line in box.splitlines():
         line = line.strip("│ ")
-        if line.startswith("╭"):
-            continue
-        if line.startswith(("─", "╰")):
-            break
-        text.append(line)
-    message = " ".join(text)
+        if re.match(r"[─-]{10}|╰", line):
+            paragraphs.append([])
+        elif line and not line.startswith("╭"):
+            paragraphs[-1].append(line)
+    message = " ".join(paragraphs[0 if "╭" in box else 1])
     found = re.match(r"Error parsing (\S+): (.*)", message)
     if found is None:
         return message

@@ -15,6 +15,9 @@ from typing import Any
 from bigmodel.experiment import InputError
 from bigmodel.runtime.errors import naming
 
+PARTIAL = ".partial"
+"""How the name of a file ends that is not yet whole."""
+
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Writes a file whole or not at all.
@@ -22,7 +25,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         StorageError: where the path cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.partial")
+    temporary = path.with_name(f".{path.name}{PARTIAL}")
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

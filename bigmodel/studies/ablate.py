@@ -19,15 +19,18 @@ others. At the end it reports, as launch.py report does.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
+import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from bigmodel.experiment import InputError
 from bigmodel.launching.job import check_positive
 from bigmodel.runtime import errors
+from bigmodel.runtime.files import PARTIAL, locked
 from bigmodel.script import check_script, load_script
 from bigmodel.studies.ablation.definition import AT, WAYS, Definition, read_seeds
 from bigmodel.studies.ablation.grid import read_axes
@@ -76,8 +79,9 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
         )
     check_script(definition.script)
     choices, baseline = definition.cells()
+    path = Path("studies") / definition.name
     # These bring JAX with them.
-    from bigmodel.studies.ablation.runner import Runner
+    from bigmodel.studies.ablation.runner import Runner, StoppedError
     from bigmodel.studies.metric import FINISHED
     from bigmodel.studies.report import load, make_report
     from bigmodel.studies.results import read_results
@@ -89,24 +93,27 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
 
         default = load_script(definition.script).Config()
         configs = resolve(default, definition.options, choices)
-        cells = tuple(Cell(choice) for choice in choices)
         study = Study(
             script=str(definition.script),
             options=definition.options,
-            cells=cells,
+            cells=tuple(Cell(choice) for choice in choices),
             seeds=definition.seeds,
             baseline=None if baseline is None else Cell(baseline).name,
             metric=definition.metric,
             at=definition.at,
             seeds_by=definition.seeds_by,
         )
-        path = Path("studies") / definition.name
         if parsed.dry_run:
             _print_cells(path, study)
             return 0
-        study = _join(path, study)
-        threading.Thread(target=load, daemon=True).start()
-        status = runner.run(path, study, configs, retry_failed=parsed.retry_failed)
+        with _held(path):
+            _join(path, study)
+            threading.Thread(target=load, daemon=True).start()
+            try:
+                status = runner.run(path, study, configs, retry_failed=parsed.retry_failed)
+            except StoppedError as error:
+                print(f"error: {error}", file=sys.stderr, flush=True)
+                return errors.FAILED
     if status not in (errors.DONE, errors.FAILED):
         return status
     if all(result.state not in FINISHED for result in read_results(path, study)):
@@ -133,13 +140,29 @@ def define(parsed: argparse.Namespace, options: Sequence[str]) -> Definition:
     return Definition(**values)
 
 
-def _join(path: Path, study: Study) -> Study:
+@contextlib.contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """Has the folder of a study for itself while entered.
+
+    Raises:
+        InputError: where another process works there, or it is no folder.
+    """
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file; choose another --name")
+    with errors.naming(path):
+        path.mkdir(parents=True, exist_ok=True)
+    with locked(path, otherwise="wait for it, or choose another --name"):
+        yield
+
+
+def _join(path: Path, study: Study) -> None:
     """Writes a study, or adds to the one that is there.
 
     Raises:
         InputError: where the folder holds another study.
     """
-    if path.exists() and any(path.iterdir()):
+    # One that was stopped while it was first written has only a part of that file.
+    if any(not there.name.endswith(PARTIAL) for there in path.iterdir()):
         there = read_study(path)
         differing = [
             name
@@ -155,7 +178,6 @@ def _join(path: Path, study: Study) -> Study:
             what = f"the cell {gone[0]}" if gone else "more seeds"
             raise InputError(f"{path} holds a study that has {what} too; choose another --name")
     write_study(path, study)
-    return study
 
 
 def _print_cells(path: Path, study: Study) -> None:

@@ -33,6 +33,7 @@ def resolve(default: Any, options: Sequence[str], choices: Sequence[Choice]) -> 
     for name, by in GIVEN.items():
         if name in varied or name in given:
             raise InputError(f"--{name} is not for a study: it is chosen by {by}")
+    given |= {name.replace(".no-", ".").removeprefix("no-") for name in given}
     both = sorted(given & varied.keys())
     if both:
         raise InputError(f"--{both[0]} is varied and given after -- too; leave one of them out")
@@ -71,7 +72,10 @@ def as_arguments(config: Any, name: str, text: str) -> list[str]:
     path = name.replace("-", "_")
     if f"--{name}" not in option_names(config):
         return [f"--{name}"]  # what there is in its place, the command line says
-    value = value_at(config, path)
+    try:
+        value = value_at(config, path)
+    except AttributeError:
+        raise InputError(f"--{name} switches off what can be varied over true,false") from None
     if isinstance(value, bool):
         words = {"true": flag(name, on=True), "false": flag(name, on=False)}
         if text.lower() not in words:

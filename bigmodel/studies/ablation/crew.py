@@ -39,12 +39,15 @@ class Worker:
             preexec_fn=die_with_parent,
         )
         assert self._process.stdout is not None
-        reader = threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True)
-        reader.start()
+        self._reader = threading.Thread(
+            target=self._read, args=(self._process.stdout,), daemon=True
+        )
+        self._reader.start()
 
     def _read(self, stream: IO[str]) -> None:
-        for line in stream:
-            self._answers.put(line)
+        with stream:
+            for line in stream:
+                self._answers.put(line)
 
     def prepare(self, log: Path, *, drawing: bool) -> None:
         """Lets it print to a file from now on, and says whether its runs draw figures."""
@@ -95,6 +98,7 @@ class Worker:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+        self._reader.join(1.0)
 
     def _send(self, line: dict[str, Any]) -> None:
         assert self._process.stdin is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +11,9 @@ from typing import Any
 
 from bigmodel.launching.supervisor import Relay
 from bigmodel.runtime import errors
-from bigmodel.runtime.files import locked, write_json
+from bigmodel.runtime.files import write_json
 from bigmodel.runtime.processes import is_started_again
+from bigmodel.runtime.signals import Interrupted
 from bigmodel.studies.ablation.board import Board
 from bigmodel.studies.ablation.crew import Died, Worker
 from bigmodel.studies.ablation.sharing import Job, Sharing, jobs_of
@@ -63,44 +63,46 @@ class Runner:
         self._relay.__exit__(kind, error, trace)
 
     def run(self, path: Path, study: Study, configs: Sequence[Any], *, retry_failed: bool) -> int:
-        """Makes the missing runs of a study in a folder.
+        """Makes the missing runs of a study in a folder, of which the caller has the lock.
 
         Returns:
             0 where all have been made, whatever has come of them; 1 where some could not be
             made; where a signal stopped it, 130 for Ctrl-C, 0 or 75 for SIGTERM.
 
         Raises:
-            InputError: where another process works on this study.
+            StoppedError: where no run can be made any more.
             StorageError: where something cannot be written.
         """
-        with locked(path, otherwise="wait for it, or choose another --name"):
-            jobs = list(jobs_of(path, study, configs))
-            for job in jobs:
-                if retry_failed:
-                    (job.directory / FAILED).unlink(missing_ok=True)
-            for at, worker in enumerate(self._workers):
-                worker.prepare(self._log(path, at), drawing=self._drawing)
-            with Board(study, configs) as board:
-                results = [read_result(path, job.cell, job.seed) for job in jobs]
-                for result in results:
-                    if result.state in ENDED:
-                        board.ended(result)
-                missing = {r.directory for r in results if r.state not in ENDED}
-                sharing = Sharing(path, study.seeds_by)
-                try:
-                    sharing.decide(jobs, missing, self._try_out)
-                    if sharing.said:
-                        board.say(sharing.said)
-                    return self._watch(path, sharing, board)
-                except StoppedError as error:
-                    print(f"error: {error}", file=sys.stderr, flush=True)
-                    return errors.FAILED
+        jobs = list(jobs_of(path, study, configs))
+        for job in jobs:
+            if retry_failed:
+                (job.directory / FAILED).unlink(missing_ok=True)
+        for at, worker in enumerate(self._workers):
+            worker.prepare(self._log(path, at), drawing=self._drawing)
+        with Board(study, configs) as board:
+            results = [read_result(path, job.cell, job.seed) for job in jobs]
+            for result in results:
+                if result.state in ENDED:
+                    board.ended(result)
+            missing = {r.directory for r in results if r.state not in ENDED}
+            sharing = Sharing(path, study.seeds_by)
+            try:
+                sharing.decide(jobs, missing, self._try_out)
+            except Interrupted as interruption:
+                return self._stop(interruption.number)
+            if sharing.said:
+                board.say(sharing.said)
+            return self._watch(path, sharing, board)
 
     def _log(self, path: Path, at: int) -> Path:
         return path / "logs" / f"worker-{at}.log"
 
     def _try_out(self, jobs: Sequence[Job], count: int) -> tuple[str, str] | None:
-        """Asks a worker for a trial; None where it could not be made."""
+        """Asks a worker for a trial; None where it could not be made.
+
+        Raises:
+            Interrupted: where a signal is to stop all.
+        """
         worker = self._workers[0]
         worker.give({"trial": count, "runs": [job.line for job in jobs]})
         while True:
@@ -111,7 +113,7 @@ class Runner:
             if isinstance(answer, Died):
                 return None
             if self._relay.received:
-                return None
+                raise Interrupted(self._relay.received[0])
             time.sleep(POLL)
 
     def _watch(self, path: Path, sharing: Sharing, board: Board) -> int:

@@ -1,0 +1,144 @@
+"""What cannot be a study is refused before anything is written."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import launch
+from bigmodel.runtime.files import locked, write_json
+from bigmodel.studies.study import Cell, Study, read_study, write_study
+
+MLP = Path(__file__).parent.parent.parent / "experiments" / "mlp.py"
+RATES = ("--vary", "optimizer.learning-rate=1e-3,1e-2")
+STUDY = Study(
+    str(MLP), (), (Cell({"model.dropout": "0.1"}), Cell({"model.dropout": "0.2"})), (0, 1)
+)
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """The one line with which a command is refused."""
+    before = {path: path.stat().st_mtime_ns for path in Path(".").rglob("*")}
+    assert launch.main(["ablate", *words]) == 2
+    assert {path: path.stat().st_mtime_ns for path in Path(".").rglob("*")} == before
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    return error
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--vary model.dropuot=0.1,0.2", "no option --model.dropuot; did you mean --model.dropout"),
+        ("--vary model.dropout=0.1,much", "--vary model.dropout=much: --model.dropout: could not"),
+        ("--vary model.dropout=0.1,1.5", "--model.dropout 1.5 must be at least 0 and below 1"),
+        ("--vary run.steps=10,1.5", "--vary run.steps=1.5: --run.steps: invalid literal for int()"),
+        ("--vary optimizer.name=adam,adamm", "--vary optimizer.name=adamm: invalid choice 'adamm'"),
+        ("--vary model.residual=true,yes", "--model.residual is yes; it is true or false"),
+        ("--vary model.no-residual=true", "--model.no-residual switches off what can be varied"),
+        ("--vary model.widths=32,a", "--vary model.widths=a: --model.widths"),
+        (
+            "--vary optimizer.learning-rate=1e-3,0.001",
+            "the same cell twice: optimizer.learning-rate=1e-3 and optimizer.learning-rate=0.001",
+        ),
+        ("--vary model.dropout=0.1,0.1", "the same cell twice"),
+        ("--vary seed=1,2", "--seed is not for a study: it is chosen by --seeds"),
+        ("--vary run.dir=a,b", "--run.dir is not for a study: it is chosen by the study's own"),
+        ("-- --seed 3", "--seed is not for a study"),
+        ("-- --run.dir=a", "--run.dir is not for a study"),
+        ("--vary model.dropout=0.1,0.2 -- --model.dropout 0.3", "is varied and given after --"),
+        (
+            "--vary model.residual=true,false -- --model.no-residual",
+            "--model.residual is varied and given after --",
+        ),
+        ("-- --data.folds 3", "vary the folds, --vary data.fold=0,1,2"),
+        ("--vary data.folds=2,3", "--data.folds in a study: vary the folds"),
+        ("-- --model.dropuot 3", "did you mean --model.dropout?"),
+        ("--vary model.dropout=uniform:0:0.5", "is a range; say how many draws by --random N"),
+        ("--jobs 0", "--jobs is 0; it must be at least 1"),
+        ("--seeds 0", "--seeds 0 must be between 1 and 10000"),
+        ("--name a/b", "--name is a/b; it must be letters, digits, dots"),
+        ("--name ..", "--name is ..; it must be"),
+        ("--seeds-by threads", "invalid choice: 'threads'"),
+        ("--model.dropout 3", "the options of the experiment come after --"),
+    ],
+)
+def test_bad_input_is_one_line_status_2_and_nothing_written(capsys, words, message) -> None:
+    assert message in refused(capsys, str(MLP), *words.split())
+    assert not any(Path(".").iterdir())
+
+
+@pytest.mark.parametrize("path", ["no.py", "no.toml"])
+def test_a_script_that_is_not_there_is_named(capsys, path: str) -> None:
+    assert path in refused(capsys, path, *RATES)
+
+
+def test_a_script_that_is_no_experiment_is_named(capsys) -> None:
+    Path("a.py").write_text("x = 1\n")
+    assert "a.py has no Config and no build" in refused(capsys, "a.py", *RATES)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--vary model.dropout=0.1,0.3 --seeds 2", "has the cell model.dropout=0.2 too"),
+        ("--vary model.dropout=0.1,0.2 --seeds 1", "has more seeds too"),
+        ("--vary model.dropout=0.1,0.2 --seeds 2 -- --run.steps 3", "with other options"),
+        ("--vary model.dropout=0.1,0.2 --seeds 2 --seeds-by vmap", "with other seeds_by"),
+    ],
+)
+def test_another_study_in_the_folder_is_refused(capsys, words: str, message: str) -> None:
+    write_study(Path("studies/a"), STUDY)
+    assert message in refused(capsys, str(MLP), "--name", "a", *words.split())
+
+
+def test_a_folder_or_a_file_that_is_no_study_is_refused(capsys) -> None:
+    write_json(Path("studies/a/mine.json"), {})
+    assert "studies/a is no study" in refused(capsys, str(MLP), "--name", "a")
+    Path("studies/b").write_text("")
+    assert "studies/b is a file" in refused(capsys, str(MLP), "--name", "b")
+
+
+def test_a_second_process_on_a_study_is_refused_and_adds_nothing_to_it(capsys) -> None:
+    write_study(Path("studies/a"), STUDY)
+    with locked(Path("studies/a"), otherwise=""):
+        words = ("--name", "a", "--vary", "model.dropout=0.1,0.2", "--seeds", "9")
+        error = refused(capsys, str(MLP), *words)
+    assert "another process is running in studies/a; wait for it" in error
+    assert read_study(Path("studies/a")) == STUDY
+
+
+def test_a_dry_run_prints_the_cells_and_writes_nothing(capsys) -> None:
+    words = ["--vary", "model.widths=32 64,64", "--baseline", "model.widths=64", "--seeds", "3"]
+    assert launch.main(["ablate", str(MLP), "--dry-run", *words]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "studies/mlp: 2 cells under 3 seeds, 6 runs",
+        "  model.widths=32 64",
+        "  model.widths=64  (baseline)",
+    ]
+    assert not any(Path(".").iterdir())
+
+
+def test_bad_input_leaves_no_process_behind(tmp_path: Path) -> None:
+    """The processes for the runs start while the options are still being checked."""
+    command = [sys.executable, str(MLP.parent.parent / "launch.py"), "ablate", str(MLP)]
+    done = subprocess.run(
+        [*command, "--vary", "model.dropuot=0.1", "--jobs", "2"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(MLP.parent.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+        # Where a process were left, it would keep these pipes open.
+        timeout=100,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1

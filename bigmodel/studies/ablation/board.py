@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from bigmodel.runtime.directory import METRICS
 from bigmodel.runtime.progress import clock, say
@@ -118,13 +119,14 @@ class Board:
         title = f"{len(self._results)} of {self._total} runs{rest}"
         table = Table(title=title, title_justify="left", box=None, pad_edge=False)
         for column in ("cell", "state", "seeds", "progress"):
-            table.add_column(column)
+            table.add_column(column, overflow="fold")
         cells = list(self._study.cells)
         if len(cells) > ROWS:
             going = {name for name, _ in self._going}
             cells = [cell for cell in cells if cell.name in going][:ROWS]
         for cell in cells:
-            table.add_row(cell.name, *self._row(cell))
+            # What options and reasons hold is no markup.
+            table.add_row(*map(Text, (cell.name, *self._row(cell))))
         if len(cells) < len(self._study.cells):
             table.add_row(f"{len(self._study.cells) - len(cells)} other cells")
         return table
@@ -151,5 +153,5 @@ def last_step(directory: Path) -> int:
             file.seek(0, 2)
             file.seek(max(0, file.tell() - TAIL))
             return int(json.loads(file.read().split(b"\n")[-2])["step"])
-    except (OSError, ValueError, IndexError, KeyError):
+    except (OSError, ValueError, TypeError, LookupError):
         return 0

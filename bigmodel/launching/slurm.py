@@ -1,4 +1,4 @@
-"""A job of SLURM: the script that sbatch takes.
+"""A job of SLURM, or an array of them: the script that sbatch takes.
 
 Checked with SLURM 22.05. ``--signal`` gives the processes SIGTERM before the time is up, and so
 does a preemption with a grace time: the run saves and says 75, and the script puts the job back
@@ -49,7 +49,18 @@ class Request:
     """options of sbatch, as they are"""
 
 
-def sbatch_script(job: Job, request: Request) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Array:
+    """Tasks of which each is a job of its own; they differ in one word of their command."""
+
+    command: Sequence[str]
+    """of each, for Python; the task's word comes after it"""
+    words: Sequence[str]
+    limit: int | None
+    """tasks that may run at once"""
+
+
+def sbatch_script(job: Job, request: Request, array: Array | None = None) -> str:
     """The text of a script for sbatch that trains, and goes on after an interruption.
 
     Raises:
@@ -66,24 +77,27 @@ def sbatch_script(job: Job, request: Request) -> str:
         "mem": job.mem,
         "time": request.time,
         **request.others,
+        "array": None if array is None else _indices(array),
         "chdir": request.directory,
-        "output": f"{request.logs}/{job.name}-%j.log",
+        "output": f"{request.logs}/{job.name}-{'%j' if array is None else '%A_%a'}.log",
         "open-mode": "append",
         "signal": f"TERM@{job.notice}",
     }
     lines = [f"--{name}={value}" for name, value in directives.items() if value is not None]
     lines = [*map(_directive, [*lines, "--requeue"]), *map(_raw_directive, request.raw)]
+    tasks = "" if array is None else f" in {_count(len(array.words), 'task')}"
     return "\n".join(
         [
             "#!/bin/bash",
-            f"# {job.script} on {_count(job.nodes, 'node')}, "
+            f"# {job.script}{tasks} on {_count(job.nodes, 'node')}, "
             f"{_count(job.processes_per_node, 'process')} each. Written by:",
             f"# {job.written_by}",
             *lines,
             "",
             *_environment(job),
             *request.setup,
-            *_tries(job, request),
+            *(() if array is None else ["words=(", *map(shlex.quote, array.words), ")"]),
+            *_tries(job, request, array),
             "",
         ]
     )
@@ -129,12 +143,24 @@ def _environment(job: Job) -> list[str]:
     return lines
 
 
-def _tries(job: Job, request: Request) -> list[str]:
+def _indices(array: Array) -> str:
+    limit = "" if array.limit is None else f"%{array.limit}"
+    return f"0-{len(array.words) - 1}{limit}"
+
+
+def _tries(job: Job, request: Request, array: Array | None) -> list[str]:
     """Starts the processes; again where one died, and not again where it would end the same."""
     cpus = [] if job.cpus_per_task is None else [f"--cpus-per-task={job.cpus_per_task}"]
     srun = ["srun", f"--wait={WAIT}", "--kill-on-bad-exit=0", *cpus, request.python]
-    command = shlex.join([*srun, *job.arguments()])
-    ended = " | ".join(map(str, (errors.DONE, *FINAL)))
+    if array is None:
+        command, itself = shlex.join([*srun, *job.arguments()]), "$SLURM_JOB_ID"
+    else:
+        command = shlex.join([*srun, *array.command]) + ' "${words[SLURM_ARRAY_TASK_ID]}"'
+        # The number of the last task is that of the whole array too, which is not meant.
+        itself = "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"
+    # What a task of an array says with 1, it has recorded.
+    final = (errors.DONE, *FINAL) if array is None else (errors.DONE, errors.FAILED, *FINAL)
+    ended = " | ".join(map(str, final))
     return [
         f"for ((tries = {job.retries}; ; tries--)); do",
         f"    {command}",
@@ -142,7 +168,7 @@ def _tries(job: Job, request: Request) -> list[str]:
         '    case "$status" in',
         f"    {ended}) break ;; # done, bad input or diverged: another try would end the same",
         f"    {errors.RESUME}) # saved, and to go on when it is this job's turn again",
-        '        scontrol requeue "$SLURM_JOB_ID"',
+        f'        scontrol requeue "{itself}"',
         "        break",
         "        ;;",
         "    esac",

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -21,14 +20,18 @@ from pathlib import Path
 
 from bigmodel.experiment import InputError
 from bigmodel.launching import kubernetes, slurm
+from bigmodel.launching.asking import (
+    OF_SLURM,
+    add_resources,
+    add_slurm_options,
+    job_of,
+    request_of,
+)
 from bigmodel.launching.job import Job, check_positive, default_name
 from bigmodel.script import add_script, check_script
 
-SBATCH = ("partition", "account", "qos", "constraint", "exclude")
-"""Options that sbatch has under the same name."""
-ONLY_SLURM = (*SBATCH, "time", "sbatch", "setup", "processes_per_node")
+ONLY_SLURM = (*OF_SLURM, "processes_per_node")
 ONLY_KUBERNETES = ("image", "namespace", "volume", "tpu")
-RETRIES = 3
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -38,33 +41,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--dry-run", action="store_true", help="print what would be submitted, write nothing")
     add("--name", help="of the job and its run directory; default: the script's and a digest")
     add("--nodes", type=int, help="machines; default 1")
-    add("--gpus-per-node", type=int, help="default 0")
-    add("--cpus-per-task", type=int, help="cores of each process")
-    add("--mem", help="memory: of a node as 64G on SLURM, of a pod as 64Gi on Kubernetes")
-    add(
-        "--notice",
-        type=int,
-        default=120,
-        help="seconds that the run has to save before it is ended; default 120",
-    )
-    add(
-        "--retries",
-        type=int,
-        default=RETRIES,
-        help="starts from the last checkpoint after a process died; default 3",
-    )
+    add_resources(parser)
     group = parser.add_argument_group("SLURM")
-    add = group.add_argument
-    add("--time", help="limit as minutes, h:m:s or days-h; goes on after it in a new job")
-    add(
+    group.add_argument(
         "--processes-per-node",
         type=int,
         help="1 or as many as GPUs; default: one for each GPU, without GPUs one",
     )
-    for name in SBATCH:
-        add(f"--{name}", help=f"{name} of sbatch")
-    add("--sbatch", action="append", help="any other option of sbatch, as constraint=a100")
-    add("--setup", action="append", help="a line of shell to run first, as 'module load cuda'")
+    add_slurm_options(group)
     group = parser.add_argument_group("Kubernetes")
     add = group.add_argument
     add("--kubernetes", action="store_true", help="a JobSet in the place of a SLURM job")
@@ -88,56 +72,31 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     if parsed.dry_run:
         print(text, end="")
     else:
-        _hand_over(text, [*command, str(path)], path)
+        hand_over(text, [*command, str(path)], path)
     return 0
 
 
 def _job(parsed: argparse.Namespace, options: Sequence[str]) -> Job:
     check_positive("nodes", parsed.nodes)
-    check_positive("gpus-per-node", parsed.gpus_per_node, 0)
     check_positive("processes-per-node", parsed.processes_per_node)
-    check_positive("cpus-per-task", parsed.cpus_per_task)
-    check_positive("notice", parsed.notice)
-    check_positive("retries", parsed.retries, 0)
     name = default_name(parsed.script, options) if parsed.name is None else parsed.name
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
         raise InputError(
             f"--name is {name}; it must be letters, digits, dots, hyphens and underscores"
         )
-    gpus = parsed.gpus_per_node or 0
-    return Job(
+    return job_of(
+        parsed,
         name=name,
         script=parsed.script,
-        options=tuple(options),
+        options=options,
         nodes=parsed.nodes or 1,
-        gpus_per_node=gpus,
-        processes_per_node=parsed.processes_per_node or gpus or 1,
-        cpus_per_task=parsed.cpus_per_task,
-        mem=parsed.mem,
-        notice=parsed.notice,
-        retries=parsed.retries,
-        written_by=shlex.join(["python", *sys.argv]).replace("\n", " "),
+        processes_per_node=parsed.processes_per_node or parsed.gpus_per_node or 1,
     )
 
 
 def _script(parsed: argparse.Namespace, job: Job) -> str:
     slurm.check_processes(job)
-    if parsed.time is not None and 0 < slurm.seconds_of(parsed.time) <= job.notice:
-        raise InputError(
-            f"--time {parsed.time} is {slurm.seconds_of(parsed.time)} s, all of it --notice; "
-            "make one longer or the other shorter"
-        )
-    others = {name: getattr(parsed, name) for name in SBATCH}
-    request = slurm.Request(
-        directory=str(Path.cwd()),
-        logs="slurm",
-        python="python" if parsed.setup else sys.executable,
-        time=parsed.time,
-        setup=parsed.setup or (),
-        others={name: value for name, value in others.items() if value is not None},
-        raw=parsed.sbatch or (),
-    )
-    return slurm.sbatch_script(job, request)
+    return slurm.sbatch_script(job, request_of(parsed, job))
 
 
 def _manifest(parsed: argparse.Namespace, job: Job) -> str:
@@ -170,8 +129,12 @@ def _check_scheduler(parsed: argparse.Namespace) -> None:
             raise InputError(f"--{option} is for {where}")
 
 
-def _hand_over(text: str, command: Sequence[str], path: Path) -> None:
-    """Writes the file and submits it; a refused one is not kept."""
+def hand_over(text: str, command: Sequence[str], path: Path) -> None:
+    """Writes a file and submits it by a command; a refused one is not kept.
+
+    Raises:
+        InputError: where the command is missing or refuses it.
+    """
     if shutil.which(command[0]) is None:
         raise InputError(f"there is no {command[0]} here; --dry-run prints what it would get")
     path.parent.mkdir(exist_ok=True)

@@ -15,13 +15,14 @@ from bigmodel.launching import run, submit
 from bigmodel.launching.commands import Command, Parser
 from bigmodel.planning import plan
 from bigmodel.runtime.errors import StorageError
-from bigmodel.studies import ablate, compare, listing, replay, report
+from bigmodel.studies import ablate, compare, listing, replay, report, work
 
 COMMANDS = {
     "run": run,
     "submit": submit,
     "plan": plan,
     "ablate": ablate,
+    "work": work,
     "report": report,
     "replay": replay,
     "compare": compare,

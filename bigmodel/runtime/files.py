@@ -50,12 +50,13 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def lock(folder: Path, *, otherwise: str) -> int:
+def lock(folder: Path, *, otherwise: str, shared: bool = False) -> int:
     """Keeps other processes out of a folder until what this gives is closed.
 
     Args:
         folder: where only one process may write.
         otherwise: what the user is to do where another one is there.
+        shared: whether others may be there that say the same.
 
     Raises:
         InputError: where another process has the lock.
@@ -63,7 +64,7 @@ def lock(folder: Path, *, otherwise: str) -> int:
     with naming(folder, "open"):
         descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
         raise InputError(f"another process is running in {folder}; {otherwise}") from None
@@ -75,9 +76,9 @@ def lock(folder: Path, *, otherwise: str) -> int:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, *, otherwise: str) -> Iterator[None]:
+def locked(folder: Path, *, otherwise: str, shared: bool = False) -> Iterator[None]:
     """Has the lock of a folder while entered: see :func:`lock`."""
-    descriptor = lock(folder, otherwise=otherwise)
+    descriptor = lock(folder, otherwise=otherwise, shared=shared)
     try:
         yield
     finally:

@@ -14,6 +14,9 @@ A study can be a file beside the experiment, TOML or Python with a STUDY: see do
 Runs go to studies/NAME/runs. Typed again, the command makes the runs that are missing; with more
 seeds or cells it adds them. A run that fails is recorded with its reason and does not stop the
 others. At the end it reports, as launch.py report does.
+
+With --slurm each cell with missing runs is a task of a job array, which goes on after a preemption
+or the end of its time; see docs/slurm.md. The report is then made by launch.py report.
 """
 
 from __future__ import annotations
@@ -29,13 +32,21 @@ from typing import Any
 
 from bigmodel.experiment import InputError
 from bigmodel.launching.job import check_positive
+from bigmodel.launching.submit import hand_over
 from bigmodel.runtime import errors
 from bigmodel.runtime.files import PARTIAL, locked
 from bigmodel.script import check_script, load_script
+from bigmodel.studies.ablation.array import (
+    add_array_options,
+    array_script,
+    check_array_options,
+    missing_cells,
+)
 from bigmodel.studies.ablation.definition import AT, WAYS, Definition, read_seeds
 from bigmodel.studies.ablation.grid import read_axes
 from bigmodel.studies.ablation.study_file import is_study_file, read_study_file
-from bigmodel.studies.study import Cell, Study, read_study, write_study
+from bigmodel.studies.results import forget_failures
+from bigmodel.studies.study import STUDY, Cell, Study, read_study, write_study
 
 
 class _InOrder(argparse.Action):
@@ -62,16 +73,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--metric", help="what the report compares; default: the main one of the experiment")
     add("--at", choices=AT, help="its last value, or that of the best validation")
     add("--seeds-by", choices=WAYS, help="how runs share a process; default: what is faster")
-    add("--jobs", type=int, default=1, help="processes that work side by side; default 1")
+    add("--jobs", type=int, help="processes that work side by side; default 1")
     add("--figures", action="store_true", help="let each run draw its figures, which takes long")
     add("--retry-failed", action="store_true", help="run those again that had failed")
     add("--dry-run", action="store_true", help="print the cells, write nothing")
+    add_array_options(parser)
 
 
 def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
-    """Runs what is missing and reports; gives 0, or 1 where a run failed."""
+    """Runs what is missing and reports, or submits it; gives 0, or 1 where a run failed."""
     definition = define(parsed, options)
     check_positive("jobs", parsed.jobs)
+    check_array_options(parsed)
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", definition.name):
         raise InputError(
             f"--name is {definition.name}; it must be letters, digits, dots, hyphens and "
@@ -86,9 +99,9 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     from bigmodel.studies.report import load, make_report
     from bigmodel.studies.results import read_results
 
-    with Runner(
-        definition.script, jobs=parsed.jobs, drawing=parsed.figures, idle=parsed.dry_run
-    ) as runner:
+    idle = parsed.dry_run or parsed.slurm
+    jobs = parsed.jobs or 1
+    with Runner(definition.script, jobs=jobs, drawing=parsed.figures, idle=idle) as runner:
         from bigmodel.studies.ablation.cells import resolve
 
         default = load_script(definition.script).Config()
@@ -105,6 +118,9 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
         )
         if parsed.dry_run:
             _print_cells(path, study)
+        if parsed.slurm:
+            return _submit(parsed, path, study)
+        if parsed.dry_run:
             return 0
         with _held(path):
             _join(path, study)
@@ -178,6 +194,38 @@ def _join(path: Path, study: Study) -> None:
             what = f"the cell {gone[0]}" if gone else "more seeds"
             raise InputError(f"{path} holds a study that has {what} too; choose another --name")
     write_study(path, study)
+
+
+def _submit(parsed: argparse.Namespace, path: Path, study: Study) -> int:
+    """Submits a job array that makes the cells in which runs are missing, or prints its script.
+
+    Raises:
+        InputError: where another process works on this study, and where SLURM refuses the array.
+    """
+    cells = missing_cells(path, study, retry_failed=parsed.retry_failed)
+    if not cells:
+        print(f"no run is missing in {path}; launch.py report {path} reports")
+        return errors.DONE
+    text = array_script(parsed, path, study, cells)
+    if parsed.dry_run:
+        print(text, end="")
+        return errors.DONE
+    file = Path("slurm", f"{path.name}.sbatch")
+    begun = path.exists()
+    path.mkdir(parents=True, exist_ok=True)
+    with locked(path, otherwise="wait for it, or choose another --name"):
+        _join(path, study)
+        if parsed.retry_failed:
+            forget_failures(path, study)
+    try:
+        hand_over(text, ["sbatch", str(file)], file)
+    except InputError:
+        if not begun:
+            (path / STUDY).unlink()
+            path.rmdir()
+        raise
+    print(f"{len(cells)} cells have missing runs; when all have ended, launch.py report {path}")
+    return errors.DONE
 
 
 def _print_cells(path: Path, study: Study) -> None:

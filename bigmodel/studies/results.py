@@ -54,6 +54,13 @@ def read_state(folder: Path) -> tuple[State, str, Mapping[str, Any]]:
     return summary["status"], summary.get("reason", ""), summary
 
 
+def forget_failures(path: Path, study: Study) -> None:
+    """Lets the runs of a study that failed be missing."""
+    for cell in study.cells:
+        for seed in study.seeds:
+            (directory_of(path, cell, seed) / FAILED).unlink(missing_ok=True)
+
+
 def read_results(path: Path, study: Study) -> Iterator[Result]:
     """All runs of a study, cell by cell and seed by seed."""
     for cell in study.cells:

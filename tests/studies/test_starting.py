@@ -15,6 +15,7 @@ COMMANDS = [
     "replay --help",
     "report --help",
     "ablate --help",
+    "work --help",
     "list",
     "compare runs/a runs/b",
 ]

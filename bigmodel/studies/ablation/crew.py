@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from bigmodel.launching.child import die_with_parent
+from bigmodel.runtime import errors
 
 
 class Died(NamedTuple):
-    """A process that has ended before what it was to do."""
+    """A process that has ended before what it was to do; ``stopped`` if a request ended it."""
 
     reason: str
+    stopped: bool
 
 
 class Worker:
@@ -70,7 +72,7 @@ class Worker:
             how = f"was ended by {signal.Signals(-status).name}"
             if status == -signal.SIGKILL:
                 how += " (by hand, or because memory ran out)"
-        return Died(f"its process {how}")
+        return Died(f"its process {how}", status in (errors.RESUME, -signal.SIGTERM))
 
     @property
     def alive(self) -> bool:

@@ -17,7 +17,7 @@ from bigmodel.runtime.signals import Interrupted
 from bigmodel.studies.ablation.board import Board
 from bigmodel.studies.ablation.crew import Died, Worker
 from bigmodel.studies.ablation.sharing import Job, Sharing, jobs_of
-from bigmodel.studies.results import ENDED, FAILED, read_result
+from bigmodel.studies.results import ENDED, FAILED, forget_failures, read_result
 from bigmodel.studies.study import Study
 
 POLL = 0.02
@@ -45,6 +45,7 @@ class Runner:
         self._workers: list[Worker] = []
         self._doing: dict[Worker, list[Job]] = {}
         self._relay = Relay()
+        self._logs = Path("logs")
 
     def __enter__(self) -> Runner:
         self._relay.__enter__()
@@ -62,8 +63,24 @@ class Runner:
             worker.end(0.0 if kind is not None else 5.0)
         self._relay.__exit__(kind, error, trace)
 
-    def run(self, path: Path, study: Study, configs: Sequence[Any], *, retry_failed: bool) -> int:
-        """Makes the missing runs of a study in a folder, of which the caller has the lock.
+    def run(
+        self,
+        path: Path,
+        study: Study,
+        configs: Sequence[Any],
+        *,
+        retry_failed: bool = False,
+        home: Path | None = None,
+    ) -> int:
+        """Makes the missing runs of a study.
+
+        Args:
+            path: the study's folder.
+            study: the study, or a part of it.
+            configs: those of its cells.
+            retry_failed: whether runs that failed are missing.
+            home: the folder of which the caller has the lock, with the logs and what was decided;
+                by default the study's.
 
         Returns:
             0 where all have been made, whatever has come of them; 1 where some could not be
@@ -73,19 +90,20 @@ class Runner:
             StoppedError: where no run can be made any more.
             StorageError: where something cannot be written.
         """
+        home = home or path
+        self._logs = home / "logs"
+        if retry_failed:
+            forget_failures(path, study)
         jobs = list(jobs_of(path, study, configs))
-        for job in jobs:
-            if retry_failed:
-                (job.directory / FAILED).unlink(missing_ok=True)
         for at, worker in enumerate(self._workers):
-            worker.prepare(self._log(path, at), drawing=self._drawing)
+            worker.prepare(self._log(at), drawing=self._drawing)
         with Board(study, configs) as board:
             results = [read_result(path, job.cell, job.seed) for job in jobs]
             for result in results:
                 if result.state in ENDED:
                     board.ended(result)
             missing = {r.directory for r in results if r.state not in ENDED}
-            sharing = Sharing(path, study.seeds_by)
+            sharing = Sharing(path, study.seeds_by, home=home)
             try:
                 sharing.decide(jobs, missing, self._try_out)
             except Interrupted as interruption:
@@ -94,8 +112,8 @@ class Runner:
                 board.say(sharing.said)
             return self._watch(path, sharing, board)
 
-    def _log(self, path: Path, at: int) -> Path:
-        return path / "logs" / f"worker-{at}.log"
+    def _log(self, at: int) -> Path:
+        return self._logs / f"worker-{at}.log"
 
     def _try_out(self, jobs: Sequence[Job], count: int) -> tuple[str, str] | None:
         """Asks a worker for a trial; None where it could not be made.
@@ -110,10 +128,12 @@ class Runner:
             if isinstance(answer, dict):
                 worker.busy = False
                 return (answer["seeds_by"], answer["why"]) if "why" in answer else None
-            if isinstance(answer, Died):
-                return None
+            if isinstance(answer, Died) and answer.stopped:
+                self._relay.received.append(signal.SIGTERM)
             if self._relay.received:
                 raise Interrupted(self._relay.received[0])
+            if isinstance(answer, Died):
+                return None
             time.sleep(POLL)
 
     def _watch(self, path: Path, sharing: Sharing, board: Board) -> int:
@@ -123,13 +143,18 @@ class Runner:
                 while isinstance(answer, dict):
                     self._take(path, worker, answer, board)
                     answer = worker.look()
+                if answer is not None and answer.stopped:
+                    # A scheduler signals all processes; this one may be the last to hear of it.
+                    self._relay.received.append(signal.SIGTERM)
+                if self._relay.received:
+                    return self._stop(self._relay.received[0])
                 if answer is not None:
                     self._bury(path, worker, answer, sharing, board)
                 worn = sharing.alone and worker.used and not worker.busy
                 if (answer is not None or worn) and sharing.waiting:
                     worker.end(GRACE)
                     worker = self._workers[at] = Worker(self._script)
-                    worker.prepare(self._log(path, at), drawing=self._drawing)
+                    worker.prepare(self._log(at), drawing=self._drawing)
                 if not worker.busy and sharing.waiting:
                     jobs = sharing.next([job for doing in self._doing.values() for job in doing])
                     self._doing[worker] = jobs
@@ -138,8 +163,6 @@ class Runner:
                         board.begun(job.cell, job.seed, job.directory)
             if not any(worker.busy for worker in self._workers):
                 return errors.FAILED if board.failures else errors.DONE
-            if self._relay.received:
-                return self._stop(self._relay.received[0])
             board.refresh()
             time.sleep(POLL)
 
@@ -152,16 +175,17 @@ class Runner:
         doing.remove(job)
         worker.busy = bool(doing)
         result = read_result(path, job.cell, job.seed)
-        # Stopped by a signal, it is neither ended nor failed.
         if result.state in ENDED:
             board.ended(result)
+        else:  # stopped by a signal
+            self._relay.received.append(signal.SIGTERM)
 
     def _bury(self, path: Path, worker: Worker, died: Died, sharing: Sharing, board: Board) -> None:
         """Takes note of a process that died of a run; side by side, of one that is not known."""
         jobs = self._doing.pop(worker, [])
         worker.busy = False
         if not worker.used:
-            raise StoppedError(f"{died.reason} before the first run; see above, or {path / 'logs'}")
+            raise StoppedError(f"{died.reason} before the first run; see above, or {self._logs}")
         if len(jobs) > 1:
             sharing.separate(jobs)
             board.say(f"{died.reason} with {len(jobs)} runs side by side; these go on in turns")

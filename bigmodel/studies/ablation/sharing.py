@@ -13,7 +13,8 @@ from bigmodel.studies.ablation.cells import as_options
 from bigmodel.studies.study import Cell, Study, directory_of
 
 SHARING = "sharing.json"
-"""In a study's folder: what was decided, so that a later start makes the same bits."""
+"""In the folder of a study, or of a cell that is made by itself: what was decided, so that a later
+start makes the same bits."""
 WIDTH = 64
 """Runs side by side at the most."""
 
@@ -63,10 +64,12 @@ class Sharing:
     Args:
         path: the study's folder.
         asked: ``auto``, ``turns``, ``vmap`` or ``processes``.
+        home: where what is decided is kept: the study's folder, or a cell's.
     """
 
-    def __init__(self, path: Path, asked: str) -> None:
-        self._path = path / SHARING
+    def __init__(self, path: Path, asked: str, *, home: Path) -> None:
+        self._study = path
+        self._path = home / SHARING
         self._asked = asked
         self.alone = asked == "processes"
         self.said = ""
@@ -83,13 +86,11 @@ class Sharing:
             missing: the directories of those that have not ended.
             try_out: asked where nothing was decided before.
         """
-        decided = json.loads(self._path.read_text()) if self._path.exists() else {}
+        decided = _read(self._path)
         wanted = [job for job in jobs if job.directory in missing]
-        seeds_by = {"auto": decided.get("seeds_by"), "processes": "turns"}.get(
-            self._asked, self._asked
-        )
         if not wanted:
             return
+        seeds_by = {"auto": self._decided(jobs), "processes": "turns"}.get(self._asked, self._asked)
         if seeds_by is None:
             likely = [job for job in wanted if job.program == wanted[0].program][:WIDTH]
             found = try_out(likely, len(wanted))
@@ -117,6 +118,16 @@ class Sharing:
         named = [[_name(job) for job in group] for group in groups]
         write_json(self._path, {"seeds_by": seeds_by, "why": self.said, "groups": named})
 
+    def _decided(self, jobs: Sequence[Job]) -> str | None:
+        """What was decided for the study before, else for its cells; None where nothing was."""
+        of_study = _read(self._study / SHARING).get("seeds_by")
+        if of_study is not None:
+            return of_study
+        folders = {job.directory.parent for job in jobs}
+        of_cells = {_read(folder / SHARING).get("seeds_by") for folder in folders}
+        # What was begun side by side may go on in turns, for its manifest says how it was begun.
+        return next((way for way in ("turns", "vmap") if way in of_cells), None)
+
     def next(self, busy: Sequence[Job]) -> list[Job]:
         """The group that a worker is to make next: of a program that is compiled and not in use."""
         others = {job.program for job in busy}
@@ -126,6 +137,10 @@ class Sharing:
     def separate(self, jobs: Sequence[Job]) -> None:
         """Lets runs that cannot be made side by side be made in turns."""
         self.waiting += [[job] for job in jobs]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def _name(job: Job) -> str:

@@ -1,0 +1,70 @@
+"""A study as a job array of SLURM: a task for each cell in which runs are missing."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bigmodel.experiment import InputError
+from bigmodel.launching.asking import (
+    OF_SLURM,
+    RESOURCES,
+    add_resources,
+    add_slurm_options,
+    job_of,
+    request_of,
+)
+from bigmodel.launching.job import check_positive
+from bigmodel.launching.slurm import Array, sbatch_script
+from bigmodel.studies.results import ENDED, read_result
+from bigmodel.studies.study import Cell, Study
+
+
+def add_array_options(parser: argparse.ArgumentParser) -> None:
+    """Adds what a command line may ask of SLURM."""
+    group = parser.add_argument_group("SLURM")
+    group.add_argument("--slurm", action="store_true", help="a job array, with a task for a cell")
+    group.add_argument("--array-limit", type=int, metavar="N", help="tasks that may run at once")
+    add_resources(group)
+    add_slurm_options(group)
+
+
+def check_array_options(parsed: argparse.Namespace) -> None:
+    """Raises InputError for options that mean nothing with --slurm, or without it."""
+    check_positive("array-limit", parsed.array_limit)
+    if parsed.slurm:
+        if parsed.jobs is not None:
+            raise InputError("--jobs is for this machine; with --slurm there is --array-limit")
+        return
+    for name in ("array_limit", *RESOURCES, *OF_SLURM):
+        if getattr(parsed, name) is not None:
+            raise InputError(f"--{name.replace('_', '-')} is for SLURM; add --slurm")
+
+
+def missing_cells(path: Path, study: Study, *, retry_failed: bool) -> list[Cell]:
+    """The cells in which runs have not ended, or have failed and are to be made again."""
+
+    def is_missing(cell: Cell, seed: int) -> bool:
+        state = read_result(path, cell, seed).state
+        return state not in ENDED or (retry_failed and state == "failed")
+
+    return [cell for cell in study.cells if any(is_missing(cell, seed) for seed in study.seeds)]
+
+
+def array_script(
+    parsed: argparse.Namespace, path: Path, study: Study, cells: Sequence[Cell]
+) -> str:
+    """The text of a script for sbatch that makes some cells of a study in a folder.
+
+    Raises:
+        InputError: for what cannot be asked of SLURM.
+    """
+    job = job_of(parsed, name=path.name, script=Path(study.script), options=study.options)
+    array = Array(
+        command=(sys.argv[0], "work", *(["--figures"] * parsed.figures), str(path)),
+        words=[cell.name for cell in cells],
+        limit=parsed.array_limit,
+    )
+    return sbatch_script(job, request_of(parsed, job), array)

@@ -1,0 +1,76 @@
+"""Makes the runs of one cell of a study that is there; job arrays start it.
+
+python launch.py work studies/opt "optimizer.name=adam model.dropout=0"
+
+makes the missing runs of that cell. Other cells may be made at the same time, by other processes
+on any machine that sees the folder: launch.py ablate --slurm writes a script that does so. Where
+the seeds of a study may be made side by side, each cell chooses for itself; what it chose is in
+its folder. SIGTERM saves, and under a scheduler ends with status 75: start it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from bigmodel.experiment import InputError
+from bigmodel.runtime import errors
+from bigmodel.runtime.files import locked
+from bigmodel.script import check_script, load_script
+from bigmodel.studies.study import Cell, Study, directory_of, read_study
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    parser.add_argument("study", type=Path, help="the study's folder, as studies/opt")
+    parser.add_argument("cell", help="its name, as launch.py ablate --dry-run prints it")
+    parser.add_argument("--figures", action="store_true", help="let its runs draw their figures")
+
+
+def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
+    """Makes what is missing; gives 0, 1 where a run failed, or 75.
+
+    Raises:
+        InputError: where the folder is no study with this cell, or another process works on it.
+    """
+    if options:
+        raise InputError(f"work takes no options after --: {' '.join(options)}")
+    study = read_study(parsed.study)
+    cell = _cell(study, parsed.study, parsed.cell)
+    script = Path(study.script)
+    check_script(script)
+    # These bring JAX with them.
+    from bigmodel.studies.ablation.cells import resolve
+    from bigmodel.studies.ablation.runner import Runner, StoppedError
+
+    home = directory_of(parsed.study, cell, study.seeds[0]).parent
+    home.mkdir(parents=True, exist_ok=True)
+    with (
+        locked(parsed.study, shared=True, otherwise="wait for it"),
+        locked(home, otherwise="wait for it"),
+        Runner(script, jobs=1, drawing=parsed.figures) as runner,
+    ):
+        configs = resolve(load_script(script).Config(), study.options, [dict(cell.options)])
+        part = dataclasses.replace(study, cells=(cell,))
+        try:
+            return runner.run(parsed.study, part, configs, home=home)
+        except StoppedError as error:
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            return errors.FAILED
+
+
+def _cell(study: Study, path: Path, name: str) -> Cell:
+    """The cell of a name.
+
+    Raises:
+        InputError: where there is none; the nearest one is named.
+    """
+    cells = {cell.name: cell for cell in study.cells}
+    if name not in cells:
+        near = get_close_matches(name, cells, n=1, cutoff=0.0)
+        raise InputError(f"{path} has no cell {name}; did you mean {near[0]}?")
+    return cells[name]

@@ -37,7 +37,7 @@ def directives(script: str) -> dict[str, str]:
     return dict(found)
 
 
-def started(script: str, folder: Path) -> list[list[str]]:
+def started(script: str, folder: Path, **variables: str) -> list[list[str]]:
     """Runs a script with an srun and a scontrol that only tell their arguments."""
     told = folder / "told"
     for name, status in (("srun", "exit $(cat statuses/$(wc -l < told))"), ("scontrol", "")):
@@ -46,7 +46,7 @@ def started(script: str, folder: Path) -> list[list[str]]:
         tell = f"printf '%s\\0' {name} \"$@\" >> {told}; echo >> {told}\n"
         program.write_text(f"#!/bin/bash\n{tell}{status}\n")
         program.chmod(0o755)
-    path = {"PATH": f"{folder / 'bin'}:/usr/bin:/bin", "SLURM_JOB_ID": "7"}
+    path = {"PATH": f"{folder / 'bin'}:/usr/bin:/bin", "SLURM_JOB_ID": "7", **variables}
     script = script.replace("sleep 5", "true")
     done = subprocess.run(
         ["/bin/bash", "-c", script], cwd=folder, env=path, check=False, capture_output=True

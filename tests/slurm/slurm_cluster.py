@@ -108,15 +108,15 @@ class Cluster:
         return done.stdout.strip()
 
     def launch(self, where: Path, *arguments: str) -> subprocess.CompletedProcess:
-        """``launch.py submit`` in a directory."""
-        command = [sys.executable, str(ROOT / "launch.py"), "submit", *arguments]
+        """``launch.py`` in a directory."""
+        command = [sys.executable, str(ROOT / "launch.py"), *arguments]
         return subprocess.run(
             command, cwd=where, env=self.environment, check=False, capture_output=True, text=True
         )
 
     def submit(self, where: Path, *arguments: str) -> str:
         """The number of the job that ``launch.py submit`` has put into the queue."""
-        done = self.launch(where, *arguments)
+        done = self.launch(where, "submit", *arguments)
         assert done.returncode == 0, done.stderr
         return done.stdout.split()[-1]
 

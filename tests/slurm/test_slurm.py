@@ -11,11 +11,13 @@ import pytest
 from slurm_cluster import MISSING, Cluster
 from test_contract import SCRIPTS, load, logged, summary
 
+from bigmodel.studies.ablation.board import last_step
+
 pytestmark = [
     pytest.mark.skipif(bool(MISSING), reason=f"SLURM is not installed: no {', '.join(MISSING)}"),
     pytest.mark.xdist_group("slurm"),
 ]
-CNN = next(script for script in SCRIPTS if script.stem == "cnn")
+CNN, MLP = (next(s for s in SCRIPTS if s.stem == name) for name in ("cnn", "mlp"))
 STEPS = 200
 LONG = 1200.0
 """Seconds after which a training hangs, on however busy a machine."""
@@ -199,8 +201,37 @@ def test_a_training_of_one_process_that_is_stopped_goes_on(
     assert summary(tmp_path / "runs" / "alone")["step"] == STEPS
 
 
+@pytest.mark.matrix
+@pytest.mark.slow
+def test_a_study_as_an_array_stopped_on_the_way_has_the_runs_of_a_local_one(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    varied = ["--vary", "optimizer.weight-decay=0.01,0.1", "--seeds", "2"]
+    options = [*load(MLP).TINY, "--run.steps=600", "--run.log-every=10"]
+    study = ["ablate", str(MLP), *varied, "--seeds-by", "turns"]
+    done = cluster.launch(tmp_path, *study, "--name", "array", "--slurm", "--", *options)
+    assert done.returncode == 0, done.stderr
+    job = done.stdout.split("Submitted batch job ")[1].split()[0]
+    first, second = f"{job}_0", f"{job}_1"
+    begun = "studies/array/runs/*=0.01-*/seed-0"
+    cluster.wait_for(lambda: any(last_step(run) for run in tmp_path.glob(begun)), LONG)
+    cluster.run("scancel", "--signal=TERM", first)
+    cluster.wait_for_state(first, "PENDING", LONG)
+    for task in (first, second):
+        cluster.wait_for_state(task, "COMPLETED", LONG)
+    assert (cluster.field(first, "Restarts"), cluster.field(second, "Restarts")) == ("1", "0")
+    done = cluster.launch(tmp_path, *study, "--name", "local", "--", *options)
+    assert done.returncode == 0, done.stderr
+    array, local = (tmp_path / "studies" / name / "runs" for name in ("array", "local"))
+    runs = [path.relative_to(local).parent for path in sorted(local.glob("*/*/summary.json"))]
+    assert len(runs) == 4
+    for run in runs:
+        assert summary(array / run)["params_digest"] == summary(local / run)["params_digest"]
+        assert logged(array / run) == logged(local / run)
+
+
 def test_what_sbatch_refuses_is_one_line_and_leaves_no_script(cluster: Cluster, home: Path) -> None:
-    done = cluster.launch(home, "probe.py", *NODES, "--partition", "nowhere")
+    done = cluster.launch(home, "submit", "probe.py", *NODES, "--partition", "nowhere")
     assert done.returncode == 2
     assert "invalid partition specified: nowhere" in done.stderr
     assert done.stderr.count("\n") == 1

@@ -41,9 +41,8 @@ class Worker:
             preexec_fn=die_with_parent,
         )
         assert self._process.stdout is not None
-        self._reader = threading.Thread(
-            target=self._read, args=(self._process.stdout,), daemon=True
-        )
+        stream = self._process.stdout
+        self._reader = threading.Thread(target=self._read, args=(stream,), daemon=True)
         self._reader.start()
 
     def _read(self, stream: IO[str]) -> None:

@@ -1,0 +1,181 @@
+"""Studies as job arrays, and the cells that their tasks make. A real one is in ``tests/slurm``."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from written_study import write_runs
+
+from bigmodel.runtime.files import locked
+from bigmodel.studies.ablation.board import last_step
+from bigmodel.studies.ablation.sharing import Job, Sharing
+from bigmodel.studies.results import FAILED
+from bigmodel.studies.study import Cell, Study, directory_of, write_study
+from launch import main
+
+ROOT = Path(__file__).parent.parent.parent
+MLP = str(ROOT / "experiments" / "mlp.py")
+RATES = ("1e-1", "1e-2", "1e-3")
+CELLS = tuple({"optimizer.learning-rate": rate} for rate in RATES)
+NAMES = [f"optimizer.learning-rate={rate}" for rate in RATES]
+ABLATE = ["ablate", MLP, "--name=opt", f"--vary=optimizer.learning-rate={','.join(RATES)}"]
+TINY = ("--model.widths", "8", "--model.members=1", "--run.log-every=5")
+
+
+@pytest.fixture(autouse=True)
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a study would be, in a directory without any job scheduler."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "/nowhere")
+    return tmp_path / "studies" / "opt"
+
+
+def words(script: str) -> list[str]:
+    lines = script.splitlines()
+    return lines[lines.index("words=(") + 1 : lines.index(")")]
+
+
+def test_only_cells_with_missing_runs_are_tasks(study: Path, capsys: pytest.CaptureFixture) -> None:
+    states = {(1, 3): "begun", (2, 0): "failed"}
+    accuracy = lambda cell, seed, _: states.get((cell, seed), 0.9)  # noqa: E731
+    write_runs(study, CELLS, seeds=(0, 3), accuracy=accuracy)
+    found = []
+    for more in ([], ["--retry-failed"], ["--seeds=0,3,4"]):
+        assert main([*ABLATE, "--seeds=0,3", "--slurm", "--dry-run", *more]) == 0
+        found.append(words(capsys.readouterr().out))
+    assert found == [NAMES[1:2], NAMES[1:], NAMES]
+    assert (directory_of(study, Cell(CELLS[2]), 0) / FAILED).exists()
+
+
+def test_a_study_with_all_its_runs_is_not_submitted(
+    study: Path, capsys: pytest.CaptureFixture
+) -> None:
+    write_runs(study, CELLS, seeds=(0,), accuracy=lambda *_: 0.9)
+    assert main([*ABLATE, "--seeds=1", "--slurm"]) == 0
+    assert "no run is missing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--time=1"], "--time is for SLURM; add --slurm"),
+        (["--gpus-per-node=1"], "--gpus-per-node is for SLURM"),
+        (["--slurm", "--jobs=2"], "--jobs is for this machine"),
+        (["--slurm", "--array-limit=0"], "--array-limit is 0"),
+        (["--slurm", "--time=2:00"], "all of it --notice"),
+        (["--slurm", "--retries=-1"], "--retries is -1"),
+        (["--slurm"], "there is no sbatch here"),
+    ],
+)
+def test_what_cannot_be_submitted_is_one_line_and_nothing_written(
+    arguments: list[str], message: str, study: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert main([*ABLATE, *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not study.exists()
+
+
+def written(study: Path, *, steps: int = 20) -> Cell:
+    """Writes a study of one seed without any run, and gives its first cell."""
+    options = (*TINY, f"--run.steps={steps}")
+    write_study(study, Study(MLP, options, tuple(map(Cell, CELLS)), (0,), seeds_by="turns"))
+    return Cell(CELLS[0])
+
+
+def test_a_cell_that_is_not_there_is_told_the_nearest(
+    study: Path, capsys: pytest.CaptureFixture
+) -> None:
+    written(study)
+    assert main(["work", "studies/opt", "optimizer.learning_rate=1e-2"]) == 2
+    assert f"did you mean {NAMES[1]}?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("held", ["the cell", "the study"])
+def test_no_two_processes_work_on_one_cell(
+    held: str, study: Path, capsys: pytest.CaptureFixture
+) -> None:
+    cell = written(study)
+    folder = study if held == "the study" else directory_of(study, cell, 0).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder, otherwise=""):
+        assert main(["work", "studies/opt", NAMES[0]]) == 2
+    assert "another process is running in" in capsys.readouterr().err
+    assert not directory_of(study, cell, 0).exists()
+
+
+def jobs(study: Path, cell: int) -> list[Job]:
+    one = Cell(CELLS[cell])
+    return [Job(one, seed, directory_of(study, one, seed), (), "program") for seed in range(3)]
+
+
+def shared(
+    study: Path, asked: list[Job], *, home: Path, trial: tuple[str, str] | None
+) -> list[list[int]]:
+    """The groups of seeds that are made together, where a trial would say what it says."""
+    sharing = Sharing(study, "auto", home=home)
+    sharing.decide(asked, {job.directory for job in asked}, lambda *_: trial)
+    return [[job.seed for job in group] for group in sharing.waiting]
+
+
+def test_a_cell_keeps_what_it_chose_and_a_whole_study_goes_by_its_cells(study: Path) -> None:
+    together, in_turns = [[0, 1, 2]], [[0], [1], [2]]
+    vmap, turns = ("vmap", ""), ("turns", "")
+    homes = [jobs(study, cell)[0].directory.parent for cell in range(2)]
+    for first, later in ((vmap, turns), (turns, vmap)):
+        home, own = (homes[0], jobs(study, 0)) if first is vmap else (homes[1], jobs(study, 1))
+        expected = together if first is vmap else in_turns
+        for trial in (first, later):
+            assert shared(study, own, home=home, trial=trial) == expected
+    # One cell was made in turns, so no run of it may go on side by side.
+    everything = [*jobs(study, 0), *jobs(study, 1)]
+    assert shared(study, everything, home=study, trial=vmap) == in_turns * 2
+    assert shared(study, jobs(study, 0), home=homes[0], trial=vmap) == in_turns
+
+
+def worker_of(parent: int) -> int | None:
+    """The process that makes runs for another one."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            if int(path.read_text().rpartition(")")[2].split()[1]) == parent:
+                return int(path.parent.name)
+        except OSError:
+            continue
+    return None
+
+
+def wait_for(found: Callable[[], object], seconds: float = 120.0) -> None:
+    until = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+@pytest.mark.parametrize("moment", ["importing", "training"])
+def test_a_signal_that_reaches_the_worker_first_saves_and_marks_no_run_as_failed(
+    moment: str, study: Path
+) -> None:
+    directory = directory_of(study, written(study, steps=100_000), 0)
+    work = subprocess.Popen(
+        [sys.executable, str(ROOT / "launch.py"), "work", "studies/opt", NAMES[0]],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "BIGMODEL_RESUMES": "1"},
+    )
+    try:
+        wait_for(lambda: worker_of(work.pid))
+        if moment == "training":
+            wait_for(lambda: last_step(directory))
+        os.kill(worker_of(work.pid) or 0, signal.SIGTERM)
+        assert work.wait(120) == 75
+    finally:
+        work.kill()
+        work.wait()
+    assert not (directory / FAILED).exists()
+    assert any(directory.glob("checkpoints/*")) == (moment == "training")

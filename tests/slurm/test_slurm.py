@@ -213,13 +213,14 @@ def test_a_study_as_an_array_stopped_on_the_way_has_the_runs_of_a_local_one(
     assert done.returncode == 0, done.stderr
     job = done.stdout.split("Submitted batch job ")[1].split()[0]
     first, second = f"{job}_0", f"{job}_1"
-    begun = "studies/array/runs/*=0.01-*/seed-0"
+    begun = "studies/array/runs/*=0.1-*/seed-0"
     cluster.wait_for(lambda: any(last_step(run) for run in tmp_path.glob(begun)), LONG)
-    cluster.run("scancel", "--signal=TERM", first)
-    cluster.wait_for_state(first, "PENDING", LONG)
+    # The number of the last task is that of the array too; the first one is to be let be.
+    cluster.run("scancel", "--signal=TERM", second)
+    cluster.wait_for_state(second, "PENDING", LONG)
     for task in (first, second):
         cluster.wait_for_state(task, "COMPLETED", LONG)
-    assert (cluster.field(first, "Restarts"), cluster.field(second, "Restarts")) == ("1", "0")
+    assert (cluster.field(first, "Restarts"), cluster.field(second, "Restarts")) == ("0", "1")
     done = cluster.launch(tmp_path, *study, "--name", "local", "--", *options)
     assert done.returncode == 0, done.stderr
     array, local = (tmp_path / "studies" / name / "runs" for name in ("array", "local"))

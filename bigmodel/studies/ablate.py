@@ -22,31 +22,23 @@ or the end of its time; see docs/slurm.md. The report is then made by launch.py 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import re
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bigmodel.experiment import InputError
 from bigmodel.launching.job import check_positive
-from bigmodel.launching.submit import hand_over
 from bigmodel.runtime import errors
-from bigmodel.runtime.files import PARTIAL, locked
 from bigmodel.script import check_script, load_script
-from bigmodel.studies.ablation.array import (
-    add_array_options,
-    array_script,
-    check_array_options,
-    missing_cells,
-)
+from bigmodel.studies.ablation.array import add_array_options, check_array_options, submit_array
 from bigmodel.studies.ablation.definition import AT, WAYS, Definition, read_seeds
 from bigmodel.studies.ablation.grid import read_axes
+from bigmodel.studies.ablation.joining import check_joins, held
 from bigmodel.studies.ablation.study_file import is_study_file, read_study_file
-from bigmodel.studies.results import forget_failures
-from bigmodel.studies.study import STUDY, Cell, Study, read_study, write_study
+from bigmodel.studies.study import Cell, Study, write_study
 
 
 class _InOrder(argparse.Action):
@@ -119,11 +111,12 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
         if parsed.dry_run:
             _print_cells(path, study)
         if parsed.slurm:
-            return _submit(parsed, path, study)
+            return submit_array(parsed, path, study)
         if parsed.dry_run:
             return 0
-        with _held(path):
-            _join(path, study)
+        with held(path):
+            check_joins(path, study)
+            write_study(path, study)
             threading.Thread(target=load, daemon=True).start()
             try:
                 status = runner.run(path, study, configs, retry_failed=parsed.retry_failed)
@@ -154,78 +147,6 @@ def define(parsed: argparse.Namespace, options: Sequence[str]) -> Definition:
     values["options"] = (*values.get("options", ()), *options)
     values["seeds"] = read_seeds(values.get("seeds", "5"))
     return Definition(**values)
-
-
-@contextlib.contextmanager
-def _held(path: Path) -> Iterator[None]:
-    """Has the folder of a study for itself while entered.
-
-    Raises:
-        InputError: where another process works there, or it is no folder.
-    """
-    if path.exists() and not path.is_dir():
-        raise InputError(f"{path} is a file; choose another --name")
-    with errors.naming(path):
-        path.mkdir(parents=True, exist_ok=True)
-    with locked(path, otherwise="wait for it, or choose another --name"):
-        yield
-
-
-def _join(path: Path, study: Study) -> None:
-    """Writes a study, or adds to the one that is there.
-
-    Raises:
-        InputError: where the folder holds another study.
-    """
-    # One that was stopped while it was first written has only a part of that file.
-    if any(not there.name.endswith(PARTIAL) for there in path.iterdir()):
-        there = read_study(path)
-        differing = [
-            name
-            for name in ("script", "options", "seeds_by")
-            if getattr(there, name) != getattr(study, name)
-        ]
-        gone = [cell.name for cell in there.cells if cell not in study.cells]
-        if differing:
-            raise InputError(
-                f"{path} holds a study with other {differing[0]}; choose another --name"
-            )
-        if gone or set(there.seeds) - set(study.seeds):
-            what = f"the cell {gone[0]}" if gone else "more seeds"
-            raise InputError(f"{path} holds a study that has {what} too; choose another --name")
-    write_study(path, study)
-
-
-def _submit(parsed: argparse.Namespace, path: Path, study: Study) -> int:
-    """Submits a job array that makes the cells in which runs are missing, or prints its script.
-
-    Raises:
-        InputError: where another process works on this study, and where SLURM refuses the array.
-    """
-    cells = missing_cells(path, study, retry_failed=parsed.retry_failed)
-    if not cells:
-        print(f"no run is missing in {path}; launch.py report {path} reports")
-        return errors.DONE
-    text = array_script(parsed, path, study, cells)
-    if parsed.dry_run:
-        print(text, end="")
-        return errors.DONE
-    file = Path("slurm", f"{path.name}.sbatch")
-    begun = path.exists()
-    path.mkdir(parents=True, exist_ok=True)
-    with locked(path, otherwise="wait for it, or choose another --name"):
-        _join(path, study)
-        if parsed.retry_failed:
-            forget_failures(path, study)
-    try:
-        hand_over(text, ["sbatch", str(file)], file)
-    except InputError:
-        if not begun:
-            (path / STUDY).unlink()
-            path.rmdir()
-        raise
-    print(f"{len(cells)} cells have missing runs; when all have ended, launch.py report {path}")
-    return errors.DONE
 
 
 def _print_cells(path: Path, study: Study) -> None:

@@ -1,5 +1,6 @@
 """Studies as job arrays, and the cells that their tasks make. A real one is in ``tests/slurm``."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from bigmodel.runtime.files import locked
 from bigmodel.studies.ablation.board import last_step
 from bigmodel.studies.ablation.sharing import Job, Sharing
 from bigmodel.studies.results import FAILED
-from bigmodel.studies.study import Cell, Study, directory_of, write_study
+from bigmodel.studies.study import Cell, Study, directory_of, read_study, write_study
 from launch import main
 
 ROOT = Path(__file__).parent.parent.parent
@@ -24,6 +25,7 @@ RATES = ("1e-1", "1e-2", "1e-3")
 CELLS = tuple({"optimizer.learning-rate": rate} for rate in RATES)
 NAMES = [f"optimizer.learning-rate={rate}" for rate in RATES]
 ABLATE = ["ablate", MLP, "--name=opt", f"--vary=optimizer.learning-rate={','.join(RATES)}"]
+OPTIONS = ("--", "--run.steps", "300")
 TINY = ("--model.widths", "8", "--model.members=1", "--run.log-every=5")
 
 
@@ -35,18 +37,23 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "studies" / "opt"
 
 
+def write_made(study: Path, seeds: tuple[int, ...], states: dict[tuple[int, int], str]) -> None:
+    """Writes a study whose runs have come to their ends, but for some by cell and seed."""
+    accuracy = lambda cell, seed, _: states.get((cell, seed), 0.9)  # noqa: E731
+    write_runs(study, CELLS, seeds=seeds, accuracy=accuracy)
+    write_study(study, dataclasses.replace(read_study(study), script=MLP))
+
+
 def words(script: str) -> list[str]:
     lines = script.splitlines()
     return lines[lines.index("words=(") + 1 : lines.index(")")]
 
 
 def test_only_cells_with_missing_runs_are_tasks(study: Path, capsys: pytest.CaptureFixture) -> None:
-    states = {(1, 3): "begun", (2, 0): "failed"}
-    accuracy = lambda cell, seed, _: states.get((cell, seed), 0.9)  # noqa: E731
-    write_runs(study, CELLS, seeds=(0, 3), accuracy=accuracy)
+    write_made(study, (0, 3), {(1, 3): "begun", (2, 0): "failed"})
     found = []
     for more in ([], ["--retry-failed"], ["--seeds=0,3,4"]):
-        assert main([*ABLATE, "--seeds=0,3", "--slurm", "--dry-run", *more]) == 0
+        assert main([*ABLATE, "--seeds=0,3", "--slurm", "--dry-run", *more, *OPTIONS]) == 0
         found.append(words(capsys.readouterr().out))
     assert found == [NAMES[1:2], NAMES[1:], NAMES]
     assert (directory_of(study, Cell(CELLS[2]), 0) / FAILED).exists()
@@ -55,9 +62,11 @@ def test_only_cells_with_missing_runs_are_tasks(study: Path, capsys: pytest.Capt
 def test_a_study_with_all_its_runs_is_not_submitted(
     study: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    write_runs(study, CELLS, seeds=(0,), accuracy=lambda *_: 0.9)
-    assert main([*ABLATE, "--seeds=1", "--slurm"]) == 0
+    write_made(study, (0,), {})
+    assert main([*ABLATE, "--seeds=1", "--slurm", *OPTIONS]) == 0
     assert "no run is missing" in capsys.readouterr().out
+    assert main([*ABLATE, "--seeds=1", "--slurm", *OPTIONS, "--run.patience", "2"]) == 2
+    assert "holds a study with other options" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,11 @@ from bigmodel.launching.asking import (
 )
 from bigmodel.launching.job import check_positive
 from bigmodel.launching.slurm import Array, sbatch_script
-from bigmodel.studies.results import ENDED, read_result
-from bigmodel.studies.study import Cell, Study
+from bigmodel.launching.submit import hand_over
+from bigmodel.runtime import errors
+from bigmodel.studies.ablation.joining import check_joins, held
+from bigmodel.studies.results import ENDED, forget_failures, read_result
+from bigmodel.studies.study import STUDY, Cell, Study, write_study
 
 
 def add_array_options(parser: argparse.ArgumentParser) -> None:
@@ -68,3 +71,36 @@ def array_script(
         limit=parsed.array_limit,
     )
     return sbatch_script(job, request_of(parsed, job), array)
+
+
+def submit_array(parsed: argparse.Namespace, path: Path, study: Study) -> int:
+    """Submits a job array that makes the cells in which runs are missing, or prints its script.
+
+    Raises:
+        InputError: where the folder holds another study, another process works on it, or SLURM
+            refuses the array.
+    """
+    check_joins(path, study)
+    cells = missing_cells(path, study, retry_failed=parsed.retry_failed)
+    if not cells:
+        print(f"no run is missing in {path}; launch.py report {path} reports")
+        return errors.DONE
+    text = array_script(parsed, path, study, cells)
+    if parsed.dry_run:
+        print(text, end="")
+        return errors.DONE
+    file = Path("slurm", f"{path.name}.sbatch")
+    begun = path.exists()
+    with held(path):
+        write_study(path, study)
+        if parsed.retry_failed:
+            forget_failures(path, study)
+    try:
+        hand_over(text, ["sbatch", str(file)], file)
+    except InputError:
+        if not begun:
+            (path / STUDY).unlink()
+            path.rmdir()
+        raise
+    print(f"{len(cells)} cells have missing runs; when all have ended, launch.py report {path}")
+    return errors.DONE

@@ -115,7 +115,8 @@ def test_no_two_processes_work_on_one_cell(
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, otherwise=""):
         assert main(["work", "studies/opt", NAMES[0]]) == 2
-    assert "another process is running in" in capsys.readouterr().err
+    where = folder.relative_to(Path.cwd())
+    assert f"another process is running in {where}; " in capsys.readouterr().err
     assert not directory_of(study, cell, 0).exists()
 
 

@@ -150,11 +150,12 @@ def test_a_cell_keeps_what_it_chose_and_a_whole_study_goes_by_its_cells(study: P
 
 
 def worker_of(parent: int) -> int | None:
-    """The process that makes runs for another one."""
-    for path in Path("/proc").glob("[0-9]*/stat"):
+    """The process that makes runs for another one, once it is a program of its own."""
+    for path in Path("/proc").glob("[0-9]*"):
         try:
-            if int(path.read_text().rpartition(")")[2].split()[1]) == parent:
-                return int(path.parent.name)
+            its_parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            if its_parent == parent and b"ablation.worker" in (path / "cmdline").read_bytes():
+                return int(path.name)
         except OSError:
             continue
     return None

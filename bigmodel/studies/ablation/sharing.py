@@ -100,7 +100,9 @@ class Sharing:
                 seeds_by, self.said = found
         if seeds_by != "vmap":
             self.waiting = [[job] for job in wanted]
-            write_json(self._path, {"seeds_by": seeds_by, "why": self.said})
+            write_json(
+                self._path, {"seeds_by": seeds_by, "why": self.said or decided.get("why", "")}
+            )
             return
         by_name = {_name(job): job for job in jobs}
         before = [
@@ -116,7 +118,10 @@ class Sharing:
         groups = [*before, *added]
         self.waiting = [group for group in groups if any(j.directory in missing for j in group)]
         named = [[_name(job) for job in group] for group in groups]
-        write_json(self._path, {"seeds_by": seeds_by, "why": self.said, "groups": named})
+        write_json(
+            self._path,
+            {"seeds_by": seeds_by, "why": self.said or decided.get("why", ""), "groups": named},
+        )
 
     def _decided(self, jobs: Sequence[Job]) -> str | None:
         """What was decided for the study before, else for its cells; None where nothing was."""

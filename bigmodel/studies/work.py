@@ -48,19 +48,20 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     from bigmodel.studies.ablation.runner import Runner, StoppedError
 
     home = directory_of(parsed.study, cell, study.seeds[0]).parent
-    home.mkdir(parents=True, exist_ok=True)
-    with (
-        locked(parsed.study, shared=True, otherwise="wait for it"),
-        locked(home, otherwise="wait for it"),
-        Runner(script, jobs=1, drawing=parsed.figures) as runner,
-    ):
-        configs = resolve(load_script(script).Config(), study.options, [dict(cell.options)])
-        part = dataclasses.replace(study, cells=(cell,))
-        try:
-            return runner.run(parsed.study, part, configs, home=home)
-        except StoppedError as error:
-            print(f"error: {error}", file=sys.stderr, flush=True)
-            return errors.FAILED
+    with locked(parsed.study, shared=True, otherwise="wait for it"):
+        with errors.naming(home):
+            home.mkdir(parents=True, exist_ok=True)
+        with (
+            locked(home, otherwise="wait for it"),
+            Runner(script, jobs=1, drawing=parsed.figures) as runner,
+        ):
+            configs = resolve(load_script(script).Config(), study.options, [dict(cell.options)])
+            part = dataclasses.replace(study, cells=(cell,))
+            try:
+                return runner.run(parsed.study, part, configs, home=home)
+            except StoppedError as error:
+                print(f"error: {error}", file=sys.stderr, flush=True)
+                return errors.FAILED
 
 
 def _cell(study: Study, path: Path, name: str) -> Cell:

@@ -19,7 +19,7 @@ ALL = {job.directory for job in JOBS}
 def decided(path: Path, asked: str = "vmap", **options: Any) -> Sharing:
     """The groups of the jobs, where a trial says what ``asked`` says."""
     trials = options.pop("trials", [])
-    found = Sharing(path, asked)
+    found = Sharing(path, asked, home=path)
     jobs = options.pop("jobs", JOBS)
     missing = options.pop("missing", {job.directory for job in jobs})
     answer = options.pop("answer", ("vmap", "side by side: quicker"))

@@ -92,6 +92,7 @@ def submit_array(parsed: argparse.Namespace, path: Path, study: Study) -> int:
     file = Path("slurm", f"{path.name}.sbatch")
     begun = path.exists()
     with held(path):
+        check_joins(path, study)
         write_study(path, study)
         if parsed.retry_failed:
             forget_failures(path, study)

@@ -1,4 +1,4 @@
-"""The folder of a study: who works in it, and whether it goes on with what is there."""
+"""The folder of a study: who may change it, and what a study that is there already can become."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bigmodel.experiment import InputError
-from bigmodel.runtime.errors import naming
+from bigmodel.runtime import errors
 from bigmodel.runtime.files import PARTIAL, locked
 from bigmodel.studies.study import Study, read_study
 
@@ -21,7 +21,7 @@ def held(path: Path) -> Iterator[None]:
     """
     if path.exists() and not path.is_dir():
         raise InputError(f"{path} is a file; choose another --name")
-    with naming(path):
+    with errors.naming(path):
         path.mkdir(parents=True, exist_ok=True)
     with locked(path, otherwise="wait for it, or choose another --name"):
         yield
@@ -29,19 +29,19 @@ def held(path: Path) -> Iterator[None]:
 
 def check_joins(path: Path, study: Study) -> None:
     """Raises InputError where a folder holds another study, to which this one does not add."""
-    # One that was stopped while it was first written has only a part of its file.
-    if path.exists() and any(not there.name.endswith(PARTIAL) for there in path.iterdir()):
-        there = read_study(path)
-        differing = [
-            name
-            for name in ("script", "options", "seeds_by")
-            if getattr(there, name) != getattr(study, name)
-        ]
-        gone = [cell.name for cell in there.cells if cell not in study.cells]
-        if differing:
-            raise InputError(
-                f"{path} holds a study with other {differing[0]}; choose another --name"
-            )
-        if gone or set(there.seeds) - set(study.seeds):
-            what = f"the cell {gone[0]}" if gone else "more seeds"
-            raise InputError(f"{path} holds a study that has {what} too; choose another --name")
+    # One that was stopped while it was first written has only a part of that file.
+    names = [there.name for there in path.iterdir()] if path.is_dir() else []
+    if all(name.endswith(PARTIAL) for name in names):
+        return
+    there = read_study(path)
+    differing = [
+        name
+        for name in ("script", "options", "seeds_by")
+        if getattr(there, name) != getattr(study, name)
+    ]
+    gone = [cell.name for cell in there.cells if cell not in study.cells]
+    if differing:
+        raise InputError(f"{path} holds a study with other {differing[0]}; choose another --name")
+    if gone or set(there.seeds) - set(study.seeds):
+        what = f"the cell {gone[0]}" if gone else "more seeds"
+        raise InputError(f"{path} holds a study that has {what} too; choose another --name")

@@ -24,10 +24,11 @@ from bigmodel.runtime.errors import StorageError, naming
 from bigmodel.runtime.events import Events
 from bigmodel.runtime.files import lock, write_atomically, write_json
 from bigmodel.runtime.history import History, read_metrics
+from bigmodel.runtime.sinks import Sinks
 
 CONFIG, MANIFEST, METRICS, SUMMARY = "config.json", "manifest.json", "metrics.jsonl", "summary.json"
-LAYOUT_FIELDS = ("mesh", "run.dir", "run.profile")
-"""Parts of a config that say where a run happens, not what comes out."""
+LAYOUT_FIELDS = ("mesh", "run.dir", "run.profile", "run.sinks")
+"""Parts of a config that say where a run happens and is shown, not what comes out."""
 OF_EACH_START = (
     "command",
     "started",
@@ -58,6 +59,7 @@ class RunDirectory:
         self.drawing = drawing
         self.history: History = []
         self._events: Events | None = None
+        self._sinks = Sinks()
         self._lock: int | None = None
 
     @property
@@ -162,8 +164,12 @@ class RunDirectory:
         if not (self.path / CONFIG).exists():
             write_json(self.path / CONFIG, config)
 
-    def resume(self, step: int) -> None:
+    def resume(self, step: int, sinks: Callable[[], Sinks] = Sinks) -> None:
         """Takes the history back to a step: later lines, and half a line, are dropped.
+
+        Args:
+            step: that of the checkpoint from which the run goes on; 0 for none.
+            sinks: opens what also gets all that is logged, and what it lacks of the history.
 
         Raises:
             StorageError: where the metrics cannot be read or written.
@@ -176,12 +182,16 @@ class RunDirectory:
         write_atomically(path, lines.encode())
         (self.path / SUMMARY).unlink(missing_ok=True)
         self._events = Events(self.path)
+        self._sinks = sinks()
         for line in self.history:
             self._events.scalars(line["step"], line["time"], _numbers(line))
+            self._sinks.add(line["step"], line["time"], values=_numbers(line))
         for path in sorted((self.path / "figures").glob("*-*.*")):
             name, _, at = path.stem.rpartition("-")
             if at.isdigit() and int(at) <= step:
                 self._show_event(int(at), path.stat().st_mtime, name, _read_figure(path))
+                self._sinks.add(int(at), path.stat().st_mtime, figures={name: path})
+        self._sinks.send(before=step)
         self._events.flush()
 
     def log(self, step: int, values: Mapping[str, float], *, seconds: float) -> None:
@@ -206,6 +216,8 @@ class RunDirectory:
             file.write(json.dumps(line) + "\n")
         self._events.scalars(step, line["time"], values)
         self._events.flush(after=FLUSH_SECONDS)
+        self._sinks.send(before=step)
+        self._sinks.add(step, line["time"], values=_numbers(line))
 
     def show(self, step: int, shown: Shown) -> None:
         """Writes pictures and texts into ``figures/``, with the step in their names."""
@@ -214,11 +226,10 @@ class RunDirectory:
             if callable(figure) and not self.drawing:
                 continue
             value = figure() if callable(figure) else figure
-            if isinstance(value, str):
-                write_atomically(stem.with_suffix(".txt"), value.encode())
-            else:
-                write_atomically(stem.with_suffix(".png"), _png(value))
+            path = stem.with_suffix(".txt" if isinstance(value, str) else ".png")
+            write_atomically(path, value.encode() if isinstance(value, str) else _png(value))
             self._show_event(step, time.time(), name, value)
+            self._sinks.add(step, time.time(), figures={name: path})
 
     def _show_event(self, step: int, at: float, name: str, value: str | np.ndarray) -> None:
         assert self._events is not None
@@ -240,11 +251,16 @@ class RunDirectory:
         if not self.writing:
             return
         if self.drawing:
-            write_atomically(self.path / "figures" / "curves.png", _png(curves(self.history)))
+            path = self.path / "figures" / "curves.png"
+            write_atomically(path, _png(curves(self.history)))
+            self._sinks.add(summary["step"], time.time(), figures={"curves": path})
         write_json(self.path / SUMMARY, summary)
+        self._sinks.finish(summary)
 
     def close(self) -> None:
-        """Closes the event file and lets others run here."""
+        """Closes sinks and the event file, and lets others run here."""
+        self._sinks.close()
+        self._sinks = Sinks()
         if self._events is not None:
             self._events.close()
             self._events = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import json
@@ -46,6 +47,7 @@ from bigmodel.runtime.progress import Reporter, clock, redirect_output, say
 from bigmodel.runtime.pulse import Pulse
 from bigmodel.runtime.settings import Settings
 from bigmodel.runtime.signals import Interrupted, StopRequest
+from bigmodel.runtime.sinks import Sinks, check_sinks
 from bigmodel.sharding.mesh import make_mesh
 from bigmodel.tree import named_leaves
 
@@ -190,6 +192,7 @@ def begin(
     directory.check_same_run(as_json, experiment.data.fingerprint)
     facts = manifest(script=script, seed=config.seed, fingerprint=experiment.data.fingerprint)
     facts = {**facts, **notes}
+    check_sinks(config.run.sinks)
     finished = directory.read_json(SUMMARY)
     if finished is not None and finished["status"] in ("completed", "stopped early"):
         if first:
@@ -211,7 +214,10 @@ def begin(
     pulse = Pulse(jax.process_index())
     if not first:
         pulse.logs_to(redirect_output(directory.logs / f"rank-{jax.process_index()}.log"))
-    directory.resume(step)
+    sinks = functools.partial(
+        Sinks, config.run.sinks, path=directory.path, config=as_json, warn=_warn
+    )
+    directory.resume(step, sinks)
     total = config.run.total_steps(experiment.data.steps_per_epoch)
     with Reporter(total) as reporter:
         count = count_parameters(compiled.state)
@@ -232,6 +238,9 @@ def begin(
         stop.defer()
         try:
             state, step, ended = yield from trainer.train(state, step)
+            if ended is not None:
+                summary = summarize(trainer, compiled.whole(state), step, ended)
+                directory.finish(summary, draw_curves)
         except errors.NotFiniteError as error:
             checkpoints.wait()
             last = checkpoints.steps()
@@ -255,9 +264,7 @@ def begin(
         saved = f"at step {step}, saved" if step else "before the first step"
         say(f"stopped by {name} {saved}; the same command goes on from there")
         return _stopped(stop.number, shared=jax.process_count() > 1 or is_started_again())
-    summary = summarize(trainer, compiled.whole(state), step, ended)
-    directory.finish(summary, draw_curves)
-    say(f"{ended} at step {step} in {clock(trainer.timer.total)}")
+    say(f"{ended} at step {step} in {clock(summary['seconds'])}")
     _print_results(summary)
     return errors.DONE
 
@@ -300,12 +307,13 @@ def directory_of(config: Settings, script: Path) -> Path:
     """The run directory that was asked for, or ``runs/<name>-<digest>``.
 
     The digest is a function of what the run computes, not of where. So the same command
-    finds its run again, also under another mesh or with a profile.
+    finds its run again, also under another mesh, with a profile or with sinks.
     """
     if config.run.dir:
         return Path(config.run.dir)
     computed = {key: value for key, value in to_json(config).items() if key != "mesh"}
-    del computed["run"]["profile"]
+    for name in ("profile", "sinks"):
+        del computed["run"][name]
     text = json.dumps(computed, sort_keys=True)
     return Path("runs") / f"{script.stem}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 

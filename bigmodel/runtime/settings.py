@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from bigmodel.experiment import InputError
 from bigmodel.sharding.mesh import MeshShape
@@ -40,6 +41,8 @@ class Run:
     """evaluations without a better value after which the run stops early"""
     profile: str = ""
     """steps START:STOP to record in profile/, for TensorBoard's profiler and Perfetto"""
+    sinks: tuple[Literal["wandb", "mlflow"], ...] = ()
+    """where else to log: wandb (Weights & Biases) and mlflow, set up by their environment"""
 
     def __post_init__(self) -> None:
         """Raises InputError for a duration that is not positive."""

@@ -111,8 +111,8 @@ def _program(job: Path) -> list[str]:
 def _job(recorded: Recorded, code: Code, into: Path, *, alone: bool) -> Job:
     """The job of all processes, or of one alone that has the devices of all."""
     run = {**recorded.config["run"], "dir": str(into.resolve())}
-    if "profile" in run:
-        run["profile"] = ""
+    # What a run leaves elsewhere is not made again; older ones have no such options.
+    run |= {name: off for name, off in (("profile", ""), ("sinks", [])) if name in run}
     directory = recorded.manifest.get("directory", "")
     return Job(
         script=str(code.script),

@@ -80,6 +80,7 @@ class Sender:
                 if self._rows.empty() or time.monotonic() - noted > NOTE_SECONDS:
                     self._write(sink.id)
                     noted = time.monotonic()
+            self._write(sink.id)
             sink.close(self._summary)
         # Whatever goes wrong in a foreign package, the training goes on.
         except Exception as error:

@@ -33,7 +33,9 @@ def check() -> None:
 
 def open_sink(start: Start) -> WandbSink:
     """Begins a run, or goes on with one."""
-    settings = wandb.Settings(console="off", quiet=True, finish_timeout=FINISH_SECONDS)
+    settings = wandb.Settings(
+        console="off", quiet=True, finish_timeout=FINISH_SECONDS, finish_timeout_raises=True
+    )
     run = wandb.init(
         id=start.id,
         name=start.path.resolve().name,

@@ -1,6 +1,5 @@
 """What every sink gets, shown with one that keeps it in memory."""
 
-import json
 import sys
 import threading
 import time
@@ -97,7 +96,7 @@ def test_a_sink_gets_a_row_for_each_step_with_all_that_the_directory_has(
     assert memory.values() == tracked.rows(tmp_path / "a")
     assert memory.summaries == [tracked.summary(tmp_path / "a")]
     (start,) = memory.starts
-    assert start.config == json.loads((tmp_path / "a/config.json").read_text())
+    assert start.config == tracked.config(tmp_path / "a")
     files = {path for row in memory.rows for path in row.figures.values()}
     assert files == set((tmp_path / "a/figures").iterdir())
     assert all(

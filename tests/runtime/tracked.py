@@ -59,3 +59,7 @@ def computed(found: dict[int, dict[str, float]]) -> dict[int, dict[str, float]]:
 
 def summary(directory: Path) -> dict[str, Any]:
     return json.loads((directory / "summary.json").read_text())
+
+
+def config(directory: Path) -> dict[str, Any]:
+    return json.loads((directory / "config.json").read_text())

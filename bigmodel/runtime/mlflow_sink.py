@@ -48,6 +48,9 @@ def _experiment() -> str:
 class MlflowSink:
     """One run of MLflow, whose artifacts are the figures and the summary."""
 
+    # It would take all that it has to find out.
+    sent = None
+
     def __init__(self, client: MlflowClient, run: str) -> None:
         self._client = client
         self.id = run

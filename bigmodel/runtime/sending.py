@@ -45,7 +45,7 @@ class Sender:
         self._connect = connect
         self._note = note
         self._warn = warn
-        self._id, self.sent = _read(note)
+        self._id, self._sent = _read(note)
         self._summary: Mapping[str, Any] | None = None
         self._rows: queue.SimpleQueue[Row | None] = queue.SimpleQueue()
         self._given_up = False
@@ -55,7 +55,7 @@ class Sender:
 
     def send(self, row: Row) -> None:
         """Takes a row, which is left out where the sink has its step."""
-        if not self._given_up and row.step > self.sent:
+        if not self._given_up:
             self._rows.put(row)
 
     def finish(self, summary: Mapping[str, Any]) -> None:
@@ -72,11 +72,14 @@ class Sender:
     def _run(self) -> None:
         try:
             sink = self._connect(self._id)
+            self._sent = self._sent if sink.sent is None else sink.sent
             self._write(sink.id)
             noted = time.monotonic()
             while (row := self._rows.get()) is not None:
+                if row.step <= self._sent:
+                    continue
                 sink.send(row)
-                self.sent = row.step
+                self._sent = row.step
                 if self._rows.empty() or time.monotonic() - noted > NOTE_SECONDS:
                     self._write(sink.id)
                     noted = time.monotonic()
@@ -88,7 +91,7 @@ class Sender:
             self._give_up(f"failed: {type(error).__name__}: {reason}")
 
     def _write(self, name: str) -> None:
-        write_json(self._note, {"id": name, "step": self.sent})
+        write_json(self._note, {"id": name, "step": self._sent})
 
     def _give_up(self, reason: str) -> None:
         if not self._given_up:

@@ -53,6 +53,10 @@ class Sink(Protocol):
     def id(self) -> str:
         """The sink's name of the run, with which it is opened when the run goes on."""
 
+    @property
+    def sent(self) -> int | None:
+        """The last step that the sink had when it was opened; None where it does not know."""
+
     def send(self, row: Row) -> None:
         """Logs what there is of a step; steps increase."""
 
@@ -120,7 +124,6 @@ class Sinks:
             )
             for name in dict.fromkeys(names)
         ]
-        self._had = min((sender.sent for sender in self._senders), default=math.inf)
 
     def add(
         self,
@@ -138,7 +141,7 @@ class Sinks:
             values: numbers by name.
             figures: files by name, which stay as they are.
         """
-        if step <= self._had:
+        if not self._senders:
             return
         row = self._rows.setdefault(step, Row(step, at))
         row.values.update(values or {})

@@ -31,6 +31,7 @@ class Memory:
         self.summaries: list[dict | None] = []
         self.fails = ""
         self.id = "one"
+        self.sent: int | None = None
 
     def check(self) -> None:
         pass
@@ -119,6 +120,16 @@ def test_a_run_that_goes_on_sends_the_rest_and_nothing_twice(
     assert [start.id for start in memory.starts] == [None, "one"]
     figures = [path.name for row in memory.rows for path in row.figures.values()]
     assert sorted(figures) == sorted(path.name for path in (plain / "figures").iterdir())
+
+
+def test_a_sink_that_knows_what_it_has_gets_the_rest_of_the_history(
+    memory: Memory, tmp_path: Path
+) -> None:
+    tracked.crash(tmp_path / "a", SINKS)
+    memory.sent = 5
+    memory.rows = [row for row in memory.rows if row.step <= memory.sent]
+    assert tracked.run(tmp_path / "a", SINKS) == 0
+    assert memory.values() == tracked.rows(tmp_path / "a")
 
 
 def test_a_sink_that_is_asked_for_later_gets_what_was_before(

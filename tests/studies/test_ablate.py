@@ -1,0 +1,147 @@
+"""Studies that are made: every run is what its script makes alone, whatever the others do."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from made_study import ENVIRONMENT, ROOT, ablate, logged, made, read, results, write_script
+
+pytestmark = pytest.mark.xdist_group("ablate")
+RATES = ("--vary", "optimizer.learning-rate=0.05,0.2", "--seeds", "2")
+WHATS = ("--vary", "what=broken,killed,large,diverging,nothing", "--seeds", "1")
+
+
+def alone(script: Path, directory: Path, *options: str) -> Path:
+    """A run of a script by itself."""
+    words = [sys.executable, str(script), *options, f"--run.dir={directory}"]
+    subprocess.run(words, env=ENVIRONMENT, check=True, capture_output=True)
+    return directory
+
+
+def same_bits(one: Path, other: Path) -> bool:
+    digests = [read(path, "summary.json")["params_digest"] for path in (one, other)]
+    return digests[0] == digests[1] and logged(one) == logged(other)
+
+
+@pytest.fixture(scope="module")
+def turns(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    script = write_script(tmp_path_factory.mktemp("turns"))
+    ablate(script, *RATES, "--seeds-by", "turns")
+    return script
+
+
+@pytest.fixture(scope="module")
+def failing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of which all runs but the last fail, each in its own way."""
+    script = write_script(tmp_path_factory.mktemp("failing"))
+    ablate(script, *WHATS, "--seeds-by", "turns", status=1)
+    return script
+
+
+def test_a_run_in_turns_is_bit_for_bit_that_of_a_process_of_its_own(turns, tmp_path) -> None:
+    """The last one shares the program of a cell with other numbers."""
+    last = made(turns.parent)[-1]
+    options = ["--optimizer.learning-rate=0.2", "--seed=1"]
+    assert same_bits(last.directory, alone(turns, tmp_path / "a", *options))
+    manifest = read(last.directory, "manifest.json")
+    assert manifest["seeds_by"] == "turns"
+    assert manifest["command"][2:] == [*options, f"--run.dir={_inside(turns, last.directory)}"]
+
+
+def _inside(script: Path, path: Path) -> Path:
+    return path.relative_to(script.parent)
+
+
+def test_cells_and_seeds_are_different_runs(turns: Path) -> None:
+    found = made(turns.parent)
+    assert [(run.cell.name[-4:], run.seed) for run in found] == [
+        ("0.05", 0), ("0.05", 1), ("=0.2", 0), ("=0.2", 1),
+    ]  # fmt: skip
+    assert len({run.summary["params_digest"] for run in found}) == 4
+    assert {run.state for run in found} == {"completed"}
+
+
+def test_more_seeds_and_cells_are_added_and_nothing_is_made_again(turns: Path) -> None:
+    before = {run.directory: run.summary for run in made(turns.parent)}
+    more = ("--vary", "optimizer.learning-rate=0.05,0.2,0.4", "--seeds", "3")
+    done = ablate(turns, *more, "--seeds-by", "turns")
+    lines = [line for line in done.stdout.splitlines() if ": completed" in line]
+    assert [line.split()[0] for line in lines] == ["5/9", "6/9", "7/9", "8/9", "9/9"]
+    after = {run.directory: run.summary for run in made(turns.parent)}
+    assert len(after) == len(results(turns.parent)) == 9
+    assert {path: after[path] for path in before} == before
+
+
+def test_side_by_side_metrics_are_within_a_hundred_thousandth(turns: Path, tmp_path: Path) -> None:
+    script = write_script(tmp_path)
+    ablate(script, *RATES, "--seeds-by", "vmap")
+    compared = {(run.cell.name, run.seed): run.directory for run in made(turns.parent)}
+    for run in made(tmp_path):
+        assert read(run.directory, "manifest.json")["seeds_by"] == "vmap"
+        theirs = logged(compared[run.cell.name, run.seed])
+        for ours, line in zip(logged(run.directory), theirs, strict=True):
+            assert ours == pytest.approx(line, rel=1e-5)
+
+
+def test_a_run_that_fails_is_recorded_with_its_reason_and_others_are_made(failing: Path) -> None:
+    found = made(failing.parent)
+    assert [(run.state, run.reason) for run in found[:3]] == [
+        ("failed", "ValueError: no such"),
+        ("failed", "its process was ended by SIGKILL (by hand, or because memory ran out)"),
+        ("failed", "out of memory: RESOURCE_EXHAUSTED: Out of memory allocating 7 bytes"),
+    ]
+    assert found[3].state == "not finite"
+    assert found[3].reason.startswith("not finite at step 2")
+    assert found[4].state == "completed"
+    rows = [(row["state"], row["reason"]) for row in results(failing.parent)]
+    assert rows == [(run.state, run.reason) for run in found]
+
+
+def test_what_failed_is_made_again_where_that_is_asked_for(failing: Path) -> None:
+    (failing.parent / "spared").touch()
+    done = ablate(failing, *WHATS, "--seeds-by", "turns", "--retry-failed", status=1)
+    found = made(failing.parent)
+    states = [run.state for run in found]
+    assert states == ["failed", "completed", "failed", "not finite", "completed"]
+    assert same_bits(found[1].directory, found[4].directory)
+    assert sum(" seed 0: " in line for line in done.stdout.splitlines()) == 3
+
+
+def test_a_full_disk_stops_all_in_one_line_and_the_study_goes_on_later(
+    turns: Path, tmp_path: Path
+) -> None:
+    script = write_script(tmp_path)
+    full = ablate(script, *RATES, "--seeds-by", "turns", status=1, FILE_LIMIT="2500")
+    assert full.stderr.startswith("error: cannot write ")
+    assert full.stderr.count("\n") == 1
+    assert all(run.state in ("missing", "begun") for run in made(tmp_path))
+    ablate(script, *RATES, "--seeds-by", "turns")
+    compared = {(run.cell.name, run.seed): run for run in made(turns.parent)}
+    for run in made(tmp_path):
+        same = compared[run.cell.name, run.seed].summary
+        assert run.summary["params_digest"] == same["params_digest"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds_by", ["turns", "vmap", "processes"])
+@pytest.mark.parametrize("name", ["mlp", "cnn"])
+def test_every_run_of_a_network_is_that_of_its_script(name, seeds_by, tmp_path: Path) -> None:
+    script = ROOT / "experiments" / f"{name}.py"
+    sizes = {
+        "mlp": ["--model.widths", "32", "32", "--model.members=2"],
+        "cnn": ["--model.widths", "8", "16", "--model.dense=16", "--data.batch-size=32"],
+    }
+    options = [*sizes[name], "--run.steps=30", "--run.eval-every=15", "--run.log-every=5"]
+    options += ["--optimizer.weight-decay=0.1"]
+    vary = ("--vary", "model.dropout=0.1,0.4", "--with", "optimizer.learning-rate=5e-3,1e-3")
+    words = (*vary, "--seeds", "2", "--seeds-by", seeds_by)
+    ablate(script, *words, "--", *options, folder=tmp_path)
+    for number, run in enumerate(made(tmp_path)):
+        assert run.state == "completed"
+        cell = [f"--{option}={value}" for option, value in run.cell.options.items()]
+        own = alone(script, tmp_path / str(number), *options, *cell, f"--seed={run.seed}")
+        if seeds_by != "vmap":
+            assert same_bits(run.directory, own)
+        for ours, line in zip(logged(run.directory), logged(own), strict=True):
+            assert ours == pytest.approx(line, rel=1e-5)

@@ -84,6 +84,7 @@ def equal(first: list[np.ndarray], second: list[np.ndarray]) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
+@pytest.mark.matrix
 def test_a_shared_step_gives_each_config_its_own_bits() -> None:
     script = ROOT / "experiments" / "mlp.py"
     shared = Programs()

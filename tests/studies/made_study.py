@@ -5,8 +5,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import linear
 
@@ -16,6 +17,7 @@ from bigmodel.studies.study import read_study
 
 ROOT = Path(__file__).parent.parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_NUM_CPU_DEVICES": "1"}
+LENGTH = ("--run.steps=400", "--run.eval-every=40", "--run.log-every=20")
 SCRIPT = f'''
 """Softmax regression, and all that may happen to it."""
 import os, resource, signal, sys
@@ -50,6 +52,32 @@ def build(config):
 if __name__ == "__main__":
     main(build, Config())
 '''
+
+
+class Made(NamedTuple):
+    """An undisturbed study: its script, folder, how it was made, and the seconds it took."""
+
+    script: Path
+    folder: Path
+    words: tuple[str, ...]
+    seconds: float
+
+    def again(self, folder: Path, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Makes the same study in another folder, or what is left of it; ``words`` are more."""
+        cut = self.words.index("--")
+        return ablate(
+            self.script, *self.words[:cut], *words, *self.words[cut:], folder=folder, **options
+        )
+
+
+def make_undisturbed(folder: Path, seeds_by: str) -> Made:
+    """Two cells of one program under two seeds."""
+    script = write_script(folder)
+    words = ("--vary", "optimizer.learning-rate=0.05,0.2", "--seeds", "2", "--seeds-by", seeds_by)
+    words = (*words, "--", *LENGTH)
+    started = time.monotonic()
+    ablate(script, *words)
+    return Made(script, folder, words, time.monotonic() - started)
 
 
 def write_script(folder: Path) -> Path:

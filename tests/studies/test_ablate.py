@@ -1,15 +1,28 @@
 """Studies that are made: every run is what its script makes alone, whatever the others do."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from made_study import ENVIRONMENT, ROOT, ablate, logged, made, read, results, write_script
+from made_study import (
+    ENVIRONMENT,
+    LENGTH,
+    ROOT,
+    Made,
+    ablate,
+    logged,
+    made,
+    read,
+    results,
+    write_script,
+)
 
-pytestmark = pytest.mark.xdist_group("ablate")
-RATES = ("--vary", "optimizer.learning-rate=0.05,0.2", "--seeds", "2")
-WHATS = ("--vary", "what=broken,killed,large,diverging,nothing", "--seeds", "1")
+from bigmodel.runtime.files import write_json
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ablate")]
+WHATS = ("--vary", "what=broken,killed,large,diverging,nothing", "--seeds-by", "turns")
 
 
 def alone(script: Path, directory: Path, *options: str) -> Path:
@@ -25,36 +38,26 @@ def same_bits(one: Path, other: Path) -> bool:
 
 
 @pytest.fixture(scope="module")
-def turns(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    script = write_script(tmp_path_factory.mktemp("turns"))
-    ablate(script, *RATES, "--seeds-by", "turns")
-    return script
-
-
-@pytest.fixture(scope="module")
 def failing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study of which all runs but the last fail, each in its own way."""
     script = write_script(tmp_path_factory.mktemp("failing"))
-    ablate(script, *WHATS, "--seeds-by", "turns", status=1)
+    ablate(script, *WHATS, "--seeds", "1", status=1)
     return script
 
 
-def test_a_run_in_turns_is_bit_for_bit_that_of_a_process_of_its_own(turns, tmp_path) -> None:
+def test_a_run_in_turns_is_bit_for_bit_that_of_a_process_of_its_own(in_turns, tmp_path) -> None:
     """The last one shares the program of a cell with other numbers."""
-    last = made(turns.parent)[-1]
-    options = ["--optimizer.learning-rate=0.2", "--seed=1"]
-    assert same_bits(last.directory, alone(turns, tmp_path / "a", *options))
+    last = made(in_turns.folder)[-1]
+    options = [*LENGTH, "--optimizer.learning-rate=0.2", "--seed=1"]
+    assert same_bits(last.directory, alone(in_turns.script, tmp_path / "a", *options))
     manifest = read(last.directory, "manifest.json")
     assert manifest["seeds_by"] == "turns"
-    assert manifest["command"][2:] == [*options, f"--run.dir={_inside(turns, last.directory)}"]
+    directory = last.directory.relative_to(in_turns.folder)
+    assert manifest["command"][2:] == [*options, f"--run.dir={directory}"]
 
 
-def _inside(script: Path, path: Path) -> Path:
-    return path.relative_to(script.parent)
-
-
-def test_cells_and_seeds_are_different_runs(turns: Path) -> None:
-    found = made(turns.parent)
+def test_cells_and_seeds_are_different_runs(in_turns: Made) -> None:
+    found = made(in_turns.folder)
     assert [(run.cell.name[-4:], run.seed) for run in found] == [
         ("0.05", 0), ("0.05", 1), ("=0.2", 0), ("=0.2", 1),
     ]  # fmt: skip
@@ -62,25 +65,11 @@ def test_cells_and_seeds_are_different_runs(turns: Path) -> None:
     assert {run.state for run in found} == {"completed"}
 
 
-def test_more_seeds_and_cells_are_added_and_nothing_is_made_again(turns: Path) -> None:
-    before = {run.directory: run.summary for run in made(turns.parent)}
-    more = ("--vary", "optimizer.learning-rate=0.05,0.2,0.4", "--seeds", "3")
-    done = ablate(turns, *more, "--seeds-by", "turns")
-    lines = [line for line in done.stdout.splitlines() if ": completed" in line]
-    assert [line.split()[0] for line in lines] == ["5/9", "6/9", "7/9", "8/9", "9/9"]
-    after = {run.directory: run.summary for run in made(turns.parent)}
-    assert len(after) == len(results(turns.parent)) == 9
-    assert {path: after[path] for path in before} == before
-
-
-def test_side_by_side_metrics_are_within_a_hundred_thousandth(turns: Path, tmp_path: Path) -> None:
-    script = write_script(tmp_path)
-    ablate(script, *RATES, "--seeds-by", "vmap")
-    compared = {(run.cell.name, run.seed): run.directory for run in made(turns.parent)}
-    for run in made(tmp_path):
+def test_side_by_side_metrics_are_within_a_hundred_thousandth(in_turns, side_by_side) -> None:
+    found = made(side_by_side.folder)
+    for run, other in zip(found, made(in_turns.folder), strict=True):
         assert read(run.directory, "manifest.json")["seeds_by"] == "vmap"
-        theirs = logged(compared[run.cell.name, run.seed])
-        for ours, line in zip(logged(run.directory), theirs, strict=True):
+        for ours, line in zip(logged(run.directory), logged(other.directory), strict=True):
             assert ours == pytest.approx(line, rel=1e-5)
 
 
@@ -98,32 +87,51 @@ def test_a_run_that_fails_is_recorded_with_its_reason_and_others_are_made(failin
     assert rows == [(run.state, run.reason) for run in found]
 
 
-def test_what_failed_is_made_again_where_that_is_asked_for(failing: Path) -> None:
-    (failing.parent / "spared").touch()
-    done = ablate(failing, *WHATS, "--seeds-by", "turns", "--retry-failed", status=1)
-    found = made(failing.parent)
-    states = [run.state for run in found]
-    assert states == ["failed", "completed", "failed", "not finite", "completed"]
-    assert same_bits(found[1].directory, found[4].directory)
-    assert sum(" seed 0: " in line for line in done.stdout.splitlines()) == 3
-
-
-def test_a_full_disk_stops_all_in_one_line_and_the_study_goes_on_later(
-    turns: Path, tmp_path: Path
+def test_seeds_are_added_and_what_failed_is_made_again_where_that_is_asked_for(
+    failing: Path,
 ) -> None:
-    script = write_script(tmp_path)
-    full = ablate(script, *RATES, "--seeds-by", "turns", status=1, FILE_LIMIT="2500")
+    before = [run.summary for run in made(failing.parent)]
+    (failing.parent / "spared").touch()
+    done = ablate(failing, *WHATS, "--seeds", "2", "--retry-failed", status=1)
+    found = made(failing.parent)
+    states = ["failed", "completed", "failed", "not finite", "completed"]
+    assert [run.state for run in found[::2]] == [run.state for run in found[1::2]] == states
+    assert same_bits(found[2].directory, found[8].directory)
+    kept = [run.summary for run in found[::2]]
+    assert kept[3:] == before[3:]
+    # Of ten runs two had ended and are not made again.
+    lines = [line.split()[0] for line in done.stdout.splitlines() if " seed " in line]
+    assert lines == [f"{count}/10" for count in range(3, 11)]
+
+
+@pytest.mark.matrix
+def test_what_failed_is_not_made_again_by_itself_and_cells_are_added(
+    in_turns: Made, tmp_path: Path
+) -> None:
+    shutil.copytree(in_turns.folder / "studies", tmp_path / "studies")
+    first = made(tmp_path)[0].directory
+    shutil.rmtree(first)
+    write_json(first / "failed.json", {"reason": "by hand"})
+    words = ("--vary", "optimizer.learning-rate=0.05,0.2,0.4", *in_turns.words[2:])
+    done = ablate(in_turns.script, *words, folder=tmp_path, status=1)
+    lines = [line.split()[0] for line in done.stdout.splitlines() if ": completed" in line]
+    assert lines == ["5/6", "6/6"]
+    assert made(tmp_path)[0].reason == "by hand"
+
+
+@pytest.mark.matrix
+def test_a_full_disk_stops_all_in_one_line_and_the_study_goes_on_later(
+    in_turns: Made, tmp_path: Path
+) -> None:
+    full = in_turns.again(tmp_path, status=1, FILE_LIMIT="2500")
     assert full.stderr.startswith("error: cannot write ")
     assert full.stderr.count("\n") == 1
     assert all(run.state in ("missing", "begun") for run in made(tmp_path))
-    ablate(script, *RATES, "--seeds-by", "turns")
-    compared = {(run.cell.name, run.seed): run for run in made(turns.parent)}
-    for run in made(tmp_path):
-        same = compared[run.cell.name, run.seed].summary
-        assert run.summary["params_digest"] == same["params_digest"]
+    in_turns.again(tmp_path)
+    assert results(tmp_path) == results(in_turns.folder)
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 @pytest.mark.parametrize("seeds_by", ["turns", "vmap", "processes"])
 @pytest.mark.parametrize("name", ["mlp", "cnn"])
 def test_every_run_of_a_network_is_that_of_its_script(name, seeds_by, tmp_path: Path) -> None:

@@ -5,23 +5,22 @@ import random
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from made_study import ENVIRONMENT, ablate, command, made, results, write_script
+from made_study import ENVIRONMENT, Made, command, made, results
 
 SEED = random.SystemRandom().randrange(10**6)
-VARY = ("--vary", "optimizer.learning-rate=0.05,0.2", "--seeds", "2")
-LONG = ("--", "--run.steps=400", "--run.eval-every=40", "--run.log-every=20")
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ablate_killed")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ablate")]
 
 
-def begin(script: Path, *words: str) -> subprocess.Popen[str]:
+def begin(study: Made, folder: Path) -> subprocess.Popen[str]:
     """Begins a study in a process group of its own."""
     return subprocess.Popen(
-        command(script, *words),
-        cwd=script.parent,
+        command(study.script, *study.words),
+        cwd=folder,
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -45,81 +44,75 @@ def workers(script: Path) -> list[int]:
     return found
 
 
-def wait_for(done, seconds: float = 60.0) -> None:
+def wait_for(done: Callable[[], bool], seconds: float = 60.0) -> None:
     until = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < until
         time.sleep(0.02)
 
 
-@pytest.fixture(scope="module", params=["turns", "vmap"])
-def whole(request: pytest.FixtureRequest, tmp_path_factory) -> tuple[str, Path, float]:
-    """An undisturbed study, how its runs share a process, and the seconds that it took."""
-    script = write_script(tmp_path_factory.mktemp(request.param))
-    started = time.monotonic()
-    ablate(script, *VARY, "--seeds-by", request.param, *LONG)
-    return request.param, script.parent, time.monotonic() - started
-
-
-def test_killed_at_random_moments(whole: tuple[str, Path, float], tmp_path: Path) -> None:
-    seeds_by, undisturbed, seconds = whole
-    script = write_script(tmp_path)
-    words = (*VARY, "--seeds-by", seeds_by, *LONG)
-    chance = random.Random(f"{SEED} {seeds_by}")
+def test_killed_at_random_moments(either_way: Made, tmp_path: Path) -> None:
+    chance = random.Random(f"{SEED} {either_way.words}")
     for _ in range(2):
-        process = begin(script, *words)
-        time.sleep(chance.uniform(0.2, 1.0) * seconds)
+        process = begin(either_way, tmp_path)
+        time.sleep(chance.uniform(0.2, 1.0) * either_way.seconds)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        wait_for(lambda: not workers(script), 10.0)
-    ablate(script, *words)
-    assert results(tmp_path) == results(undisturbed), f"seed {SEED}"
+        wait_for(lambda: not workers(either_way.script), 10.0)
+    either_way.again(tmp_path)
+    assert results(tmp_path) == results(either_way.folder), f"seed {SEED}"
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_stopped_by_a_signal_saves_and_goes_on(
-    whole: tuple[str, Path, float], number: signal.Signals, status: int, tmp_path: Path
+    either_way: Made, number: signal.Signals, status: int, tmp_path: Path
 ) -> None:
-    seeds_by, undisturbed, _ = whole
-    script = write_script(tmp_path)
-    words = (*VARY, "--seeds-by", seeds_by, *LONG)
-    process = begin(script, *words)
+    process = begin(either_way, tmp_path)
     wait_for(lambda: any((tmp_path / "studies").rglob("metrics.jsonl")))
     process.send_signal(number)
     output, _ = process.communicate(timeout=100)
     assert process.returncode == status, output
     assert f"stopped by {number.name}, saved" in output
-    assert not workers(script)
+    assert not workers(either_way.script)
     assert not any((tmp_path / "studies").rglob("failed.json"))
-    ablate(script, *words)
-    assert results(tmp_path) == results(undisturbed)
+    either_way.again(tmp_path)
+    assert results(tmp_path) == results(either_way.folder)
 
 
-def test_a_worker_that_is_killed_costs_no_result(whole, tmp_path: Path) -> None:
-    """In turns its run has failed and is made again when asked; side by side all are, in turns."""
-    seeds_by, undisturbed, _ = whole
-    script = write_script(tmp_path)
-    words = (*VARY, "--seeds-by", seeds_by)
-    process = begin(script, *words, *LONG)
-    wait_for(lambda: any((tmp_path / "studies").rglob("metrics.jsonl")))
-    (worker,) = workers(script)
+def begun_and_robbed(study: Made, folder: Path) -> tuple[int, str]:
+    """The status and the output of a study whose process for runs is killed in the first run."""
+    process = begin(study, folder)
+    wait_for(lambda: any((folder / "studies").rglob("metrics.jsonl")))
+    (worker,) = workers(study.script)
     os.kill(worker, signal.SIGKILL)
     output, _ = process.communicate(timeout=200)
-    assert process.returncode == (1 if seeds_by == "turns" else 0), output
-    if seeds_by == "turns":
-        failed = [run for run in made(tmp_path) if run.state == "failed"]
-        assert [run.reason for run in failed] == [
-            "its process was ended by SIGKILL (by hand, or because memory ran out)"
-        ]
-        ablate(script, *words, "--retry-failed", *LONG)
-        assert results(tmp_path) == results(undisturbed)
-    else:
-        assert "with 4 runs side by side; these go on in turns" in output
-        assert {run.state for run in made(tmp_path)} == {"completed"}
+    return process.returncode, output
 
 
-def test_two_processes_make_what_one_makes(whole, tmp_path: Path) -> None:
-    seeds_by, undisturbed, _ = whole
-    script = write_script(tmp_path)
-    ablate(script, *VARY, "--seeds-by", seeds_by, "--jobs", "2", *LONG)
-    assert results(tmp_path) == results(undisturbed)
+@pytest.mark.matrix
+def test_the_run_of_a_killed_process_has_failed_and_is_made_when_asked(
+    in_turns: Made, tmp_path: Path
+) -> None:
+    status, output = begun_and_robbed(in_turns, tmp_path)
+    assert status == 1, output
+    reasons = [run.reason for run in made(tmp_path) if run.state == "failed"]
+    assert reasons == ["its process was ended by SIGKILL (by hand, or because memory ran out)"]
+    in_turns.again(tmp_path, "--retry-failed")
+    assert results(tmp_path) == results(in_turns.folder)
+
+
+@pytest.mark.matrix
+def test_of_a_killed_process_runs_side_by_side_go_on_in_turns(
+    side_by_side: Made, tmp_path: Path
+) -> None:
+    status, output = begun_and_robbed(side_by_side, tmp_path)
+    assert status == 0, output
+    assert "with 4 runs side by side; these go on in turns" in output
+    assert {run.state for run in made(tmp_path)} == {"completed"}
+
+
+@pytest.mark.matrix
+def test_two_processes_make_what_one_makes(either_way: Made, tmp_path: Path) -> None:
+    either_way.again(tmp_path, "--jobs", "2")
+    assert results(tmp_path) == results(either_way.folder)

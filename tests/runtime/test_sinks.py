@@ -182,12 +182,18 @@ def test_what_a_sink_failed_to_take_is_sent_when_the_run_goes_on(
     assert memory.values() == tracked.rows(tmp_path / "a")
 
 
-def test_a_sink_that_hangs_is_not_waited_for(
+def test_a_sink_that_hangs_and_fails_later_is_not_waited_for_and_one_warning(
     memory: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sending, "CLOSE_SECONDS", 0.1)
     let_go = threading.Event()
-    monkeypatch.setattr(memory, "send", lambda _: let_go.wait(60))
+
+    def send(row: Row) -> None:
+        del row
+        let_go.wait(60)
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(memory, "send", send)
     warnings: list[str] = []
     sinks = Sinks(SINKS, path=tmp_path, warn=warnings.append)
     before = time.monotonic()
@@ -195,9 +201,12 @@ def test_a_sink_that_hangs_is_not_waited_for(
     sinks.send()
     sinks.close()
     assert time.monotonic() - before < 30
+    let_go.set()
+    for thread in threading.enumerate():
+        if thread.name == "sink wandb":
+            thread.join()
     (warning,) = warnings
     assert "wandb has not taken everything" in warning
-    let_go.set()
 
 
 def test_a_process_that_does_not_write_opens_no_sink(tmp_path: Path) -> None:

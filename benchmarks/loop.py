@@ -31,7 +31,7 @@ from bigmodel.runtime.agreement import Agreement
 from bigmodel.runtime.checkpoints import Checkpoints
 from bigmodel.runtime.compilation import Compiled, compile_experiment
 from bigmodel.runtime.directory import RunDirectory
-from bigmodel.runtime.loop import Trainer, init_key, step_key
+from bigmodel.runtime.loop import Trainer, drive, init_key, step_key
 from bigmodel.runtime.progress import Reporter
 from bigmodel.runtime.pulse import Pulse
 from bigmodel.runtime.settings import Run
@@ -113,7 +113,7 @@ def looped(experiment: Experiment, compiled: Compiled, steps: int) -> float:
             agreement=Agreement(make_mesh(MeshShape(1)), StopRequest()),
             pulse=Pulse(0),
         )
-        trainer.train(state, 0)
+        drive(trainer.train(state, 0), compiled.step)
         first, last = directory.history[0], directory.history[-1]
         directory.close()
         checkpoints.close()

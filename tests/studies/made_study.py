@@ -17,6 +17,7 @@ from bigmodel.studies.study import read_study
 
 ROOT = Path(__file__).parent.parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_NUM_CPU_DEVICES": "1"}
+RATES = ("--vary", "optimizer.learning-rate=0.05,0.2,1e38")
 LENGTH = ("--run.steps=400", "--run.eval-every=40", "--run.log-every=20")
 SCRIPT = f'''
 """Softmax regression, and all that may happen to it."""
@@ -71,10 +72,9 @@ class Made(NamedTuple):
 
 
 def make_undisturbed(folder: Path, seeds_by: str) -> Made:
-    """Two cells of one program under two seeds."""
+    """Three cells of one program under two seeds; the runs of the last one diverge."""
     script = write_script(folder)
-    words = ("--vary", "optimizer.learning-rate=0.05,0.2", "--seeds", "2", "--seeds-by", seeds_by)
-    words = (*words, "--", *LENGTH)
+    words = (*RATES, "--seeds", "2", "--seeds-by", seeds_by, "--", *LENGTH)
     started = time.monotonic()
     ablate(script, *words)
     return Made(script, folder, words, time.monotonic() - started)

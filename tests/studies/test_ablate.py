@@ -151,5 +151,10 @@ def test_every_run_of_a_network_is_that_of_its_script(name, seeds_by, tmp_path: 
         own = alone(script, tmp_path / str(number), *options, *cell, f"--seed={run.seed}")
         if seeds_by != "vmap":
             assert same_bits(run.directory, own)
-        for ours, line in zip(logged(run.directory), logged(own), strict=True):
-            assert ours == pytest.approx(line, rel=1e-5)
+            continue
+        for ours, theirs in zip(logged(run.directory), logged(own), strict=True):
+            assert ours.keys() == theirs.keys()
+            for metric, value in theirs.items():
+                # What is counted changes by whole examples: one of 143 at the most.
+                counted = not metric.endswith(("loss", "norm", "rate", "step"))
+                assert ours[metric] == pytest.approx(value, rel=1e-5, abs=0.007 * counted)

@@ -9,6 +9,8 @@ import pytest
 
 import launch
 from bigmodel.runtime.files import locked, write_json
+from bigmodel.script import load_script
+from bigmodel.studies.ablation.cells import resolve
 from bigmodel.studies.study import Cell, Study, read_study, write_study
 
 MLP = Path(__file__).parent.parent.parent / "experiments" / "mlp.py"
@@ -125,6 +127,20 @@ def test_a_dry_run_prints_the_cells_and_writes_nothing(capsys) -> None:
         "  model.widths=64  (baseline)",
     ]
     assert not any(Path(".").iterdir())
+
+
+@pytest.mark.parametrize("path", sorted(MLP.parent.glob("*.toml")), ids=lambda path: path.stem)
+def test_study_files_beside_the_experiments_are_studies(path: Path, capsys) -> None:
+    assert launch.main(["ablate", str(path), "--dry-run"]) == 0
+    assert capsys.readouterr().out.count("(baseline)") == 1
+
+
+def test_what_is_typed_has_precedence_over_the_options_of_a_file() -> None:
+    config = load_script(MLP).Config()
+    options = ("--run.steps=300", "--model.widths", "8", "16", "--model.residual")
+    typed = ("--run.steps", "30", "--model.widths", "4", "--model.no-residual")
+    (found,) = resolve(config, (*options, *typed), [{}])
+    assert (found.run.steps, found.model.widths, found.model.residual) == (30, (4,), False)
 
 
 def test_bad_input_leaves_no_process_behind(tmp_path: Path) -> None:

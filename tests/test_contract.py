@@ -176,7 +176,7 @@ def test_second_trace_is_an_error_that_names_the_argument(script: Path) -> None:
         compiled.step(state, compiled.place(batch), key, index)
 
 
-@scripts(LAYERS)
+@scripts(KINDS)
 def test_resume_gives_the_bits_and_the_metrics_of_an_undisturbed_run(
     script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,8 +229,8 @@ def test_losses_do_not_depend_on_the_mesh(script: Path, layout: MeshShape) -> No
     assert sharded == (layout.fsdp > 1)
 
 
+@pytest.mark.matrix
 @scripts(["gpt"])
-@pytest.mark.slow
 def test_losses_of_the_default_config_do_not_depend_on_the_mesh(script: Path) -> None:
     config = load(script).Config()
     built = Built(load(script), config, load(script).build(config))

@@ -96,7 +96,10 @@ def test_killed_at_random_moments(
 
 
 @each_script
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGTERM, 0), pytest.param(signal.SIGINT, 130, marks=pytest.mark.matrix)],
+)
 def test_stopped_by_a_signal_saves_and_goes_on(
     script: Path,
     number: signal.Signals,

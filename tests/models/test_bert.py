@@ -28,7 +28,7 @@ def models(options=TINY, **changes):
 def initial(model):
     variables = model.init(jax.random.key(1), batch())
     # Larger than they begin, so that nothing is lost in rounding; norms and biases not trivial.
-    return jax.tree.map(lambda x: 2 * x + 0.05, variables)
+    return {**variables, "params": jax.tree.map(lambda x: 2 * x + 0.05, variables["params"])}
 
 
 def outputs(model, variables, batch, **options):

@@ -14,7 +14,7 @@ def side_by_side(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return make_undisturbed(tmp_path_factory.mktemp("vmap"), "vmap")
 
 
-@pytest.fixture(params=["in_turns", "side_by_side"])
+@pytest.fixture(params=["in_turns", pytest.param("side_by_side", marks=pytest.mark.matrix)])
 def either_way(request: pytest.FixtureRequest) -> Made:
     """One and then the other."""
     return request.getfixturevalue(request.param)

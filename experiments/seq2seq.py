@@ -1,7 +1,7 @@
 r"""Recurrent encoder-decoder with attention (Bahdanau et al., 2015; Luong et al., 2015).
 
-Spelling to phonemes, on the tenth of the CMU dictionary's words that is held out. On 2 shared
-cores 3.1 min, phoneme error rate 13.2 %; longer, in 21 min (10 of processor time), 7.6 % of the
+Spelling to phonemes, on the tenth of the CMU dictionary's words that is held out. On 2
+cores 2.5 min, phoneme error rate 13.2 %; longer, in 21 min (10 of processor time), 7.6 % of the
 phonemes and 31.2 % of the words:
 
     python experiments/seq2seq.py

@@ -254,13 +254,17 @@ class Trainer:
 
 
 def drive(training: Training[Result], step: Step) -> Result:
-    """Makes the steps that a training asks for, and gives what it comes to."""
-    try:
-        asked = next(training)
-        while True:
-            asked = training.send(step(*asked))
-    except StopIteration as end:
-        return end.value
+    """Makes the steps that a training asks for, and gives what it comes to.
+
+    Where a step fails, the training is closed, so that it leaves its files in order.
+    """
+    with contextlib.closing(training):
+        try:
+            asked = next(training)
+            while True:
+                asked = training.send(step(*asked))
+        except StopIteration as end:
+            return end.value
 
 
 class Timer:

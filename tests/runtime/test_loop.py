@@ -16,7 +16,7 @@ from bigmodel.runtime.compilation import compile_experiment
 from bigmodel.runtime.errors import NotFiniteError
 from bigmodel.runtime.evaluation import evaluate
 from bigmodel.runtime.history import best_step, read_metrics
-from bigmodel.runtime.loop import Trainer
+from bigmodel.runtime.loop import Trainer, drive
 from bigmodel.runtime.settings import Run
 from bigmodel.sharding.mesh import MeshShape, make_mesh
 from bigmodel.training.optimizers import Optimizer
@@ -205,3 +205,21 @@ def test_an_error_while_a_batch_is_made_comes_out(tmp_path: Path) -> None:
 
     with pytest.raises(OSError, match="the disk with the images is gone"):
         linear.run(tmp_path, one=built._replace(data=built.data._replace(train=train)))
+
+
+def test_a_step_that_fails_closes_its_training():
+    closed = []
+
+    def training():
+        try:
+            yield 1, 2, 3, 4
+        finally:
+            closed.append(True)
+
+    def step(*_):
+        raise MemoryError
+
+    kept = training()
+    with pytest.raises(MemoryError):
+        drive(kept, step)
+    assert closed

@@ -12,12 +12,13 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import NamedTuple
 
 from bigmodel.launching.child import Child
 from bigmodel.launching.layout import Layout, coordinator, rank_environment
 from bigmodel.runtime import errors
+from bigmodel.runtime.signals import Handlers
 
 POLL = 0.1
 SETTLE = 3.0
@@ -52,28 +53,15 @@ class Outcome(NamedTuple):
     said: bool = False
 
 
-class Relay:
+class Relay(Handlers):
     """Notes the signals that the launcher gets, for its processes."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.received: list[int] = []
-        self._previous: dict[int, object] = {}
 
-    def __enter__(self) -> Relay:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._previous[number] = signal.signal(number, self._receive)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
-
-    def _receive(self, number: int, frame: FrameType | None) -> None:
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """Notes the signal."""
         del frame
         self.received.append(number)
 

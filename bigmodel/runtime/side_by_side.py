@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -142,14 +143,17 @@ def drive_together(
     keys = jnp.stack([key for _, _, key, _ in filled.values()])
     index = next(iter(filled.values()))[3]
     batches: list[Batch] = [batch for _, batch, _, _ in filled.values()]
-    while asked:
-        batch = compiled.place({n: np.stack([one[n] for one in batches]) for n in batches[0]})
-        states, index, record = step(states, batch, keys, index)
-        stacked, reports = Stacked(states), Reports(record)
-        for number in list(asked):
-            sent = (Lane(stacked, number), index, LaneRecord(reports, number))
-            go_on(number, functools.partial(trainings[number].send, sent))
-        batches = [asked[n][1] if n in asked else batches[n] for n in range(len(trainings))]
+    with contextlib.ExitStack() as left:
+        for training in trainings:
+            left.enter_context(contextlib.closing(training))
+        while asked:
+            batch = compiled.place({n: np.stack([one[n] for one in batches]) for n in batches[0]})
+            states, index, record = step(states, batch, keys, index)
+            stacked, reports = Stacked(states), Reports(record)
+            for number in list(asked):
+                sent = (Lane(stacked, number), index, LaneRecord(reports, number))
+                go_on(number, functools.partial(trainings[number].send, sent))
+            batches = [asked[n][1] if n in asked else batches[n] for n in range(len(trainings))]
 
 
 def stacked_step(compiled: Compiled) -> Callable[..., Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from types import FrameType, TracebackType
+from typing import Self
 
 
 class Interrupted(BaseException):
@@ -14,22 +15,15 @@ class Interrupted(BaseException):
         self.number = number
 
 
-class StopRequest:
-    """While entered, the first SIGINT or SIGTERM is noted; a second SIGINT stops at once.
-
-    Until :meth:`defer` is called there is nothing to save, and the first signal already
-    raises :class:`Interrupted`. ``at_once`` is then true: nothing is to be waited for.
-    """
+class Handlers:
+    """While entered, SIGINT and SIGTERM are for :meth:`receive`; then for whoever had them."""
 
     def __init__(self) -> None:
-        self.number: int | None = None
-        self.at_once = False
-        self._deferred = False
         self._previous: dict[int, object] = {}
 
-    def __enter__(self) -> StopRequest:
+    def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM):
-            self._previous[number] = signal.signal(number, self._receive)
+            self._previous[number] = signal.signal(number, self.receive)
         return self
 
     def __exit__(
@@ -41,6 +35,24 @@ class StopRequest:
         for number, handler in self._previous.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """Takes a signal."""
+        raise NotImplementedError
+
+
+class StopRequest(Handlers):
+    """While entered, the first SIGINT or SIGTERM is noted; a second SIGINT stops at once.
+
+    Until :meth:`defer` is called there is nothing to save, and the first signal already
+    raises :class:`Interrupted`. ``at_once`` is then true: nothing is to be waited for.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.number: int | None = None
+        self.at_once = False
+        self._deferred = False
+
     def defer(self) -> None:
         """From here on the first signal is only noted."""
         self._deferred = True
@@ -50,7 +62,8 @@ class StopRequest:
         """Whether a signal asked the run to stop."""
         return self.number is not None
 
-    def _receive(self, number: int, frame: FrameType | None) -> None:
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """Notes the signal, or raises Interrupted."""
         del frame
         again = self.number == signal.SIGINT and number == signal.SIGINT
         self.number = number

@@ -1,16 +1,13 @@
-import dataclasses
-import functools
 import re
 from functools import partial
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from initial import initial
 from jax.flatten_util import ravel_pytree
 from jax.test_util import check_grads
+from small_gpt import CONTEXT, GPT2, LLAMA, TINY, VOCAB, built, count, logits_of, shapes_of, tokens
 
 from bigmodel.experiment import InputError
 from bigmodel.models.feed_forward import residual_init
@@ -19,39 +16,6 @@ from bigmodel.models.gpt_block import Block
 from bigmodel.models.moe import MixtureOfExperts
 from bigmodel.models.norm import RmsNorm
 from bigmodel.tree import named_leaves
-
-VOCAB, CONTEXT = 11, 8
-TINY = {"layers": 2, "width": 16, "heads": 2}
-
-
-def tokens(length=CONTEXT, seed=0):
-    return jax.random.randint(jax.random.key(seed), (2, length), 0, VOCAB, jnp.int32)
-
-
-@functools.cache
-def built(options):
-    model = options.build(vocab_size=VOCAB, context=CONTEXT)
-    variables = initial(model.init, jax.random.key(1), {"tokens": tokens()})
-    return model, variables
-
-
-@functools.cache
-def applied(options):
-    model = options.build(vocab_size=VOCAB, context=CONTEXT)
-    return jax.jit(partial(model.apply, train=False))
-
-
-def logits_of(options, variables, tokens):
-    return applied(options)(variables, {"tokens": tokens})[0]
-
-
-def shapes_of(options):
-    model = options.build(vocab_size=VOCAB, context=CONTEXT)
-    return jax.eval_shape(model.init, jax.random.key(1), {"tokens": tokens()})["params"]
-
-
-def count(options):
-    return sum(leaf.size for leaf in jax.tree.leaves(shapes_of(options)))
 
 
 @pytest.mark.parametrize("positions", ["rotary", "learned"])
@@ -113,94 +77,6 @@ def test_remat_and_plain_backward_pass_give_the_same_gradients():
     plain = gradients(False)
     assert jnp.abs(plain).max() > 1e-3
     np.testing.assert_allclose(gradients(True), plain, rtol=1e-5, atol=1e-7)
-
-
-def gelu(x):
-    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
-
-
-def dense(p, x):
-    return x @ p["kernel"] + p.get("bias", 0)
-
-
-def plain_norm(kind, p, x):
-    if kind == "layer":
-        x = x - x.mean(axis=-1, keepdims=True)
-    return x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + 1e-6) * p["scale"] + p.get("bias", 0)
-
-
-def plain_attention(p, x, *, heads, kv_heads, window, rotary):
-    """One example, head and query at a time."""
-    mixed = np.zeros_like(x)
-    size = x.shape[-1] // heads
-    for b, head, t in np.ndindex(len(x), heads, x.shape[1]):
-        shared = head // (heads // kv_heads)
-        own, of = slice(head * size, (head + 1) * size), slice(shared * size, (shared + 1) * size)
-        query = turned(dense(p["query"], x[b, t])[own], t if rotary else 0)
-        seen = range(max(0, t - window + 1), t + 1)
-        keys = [turned(dense(p["key"], x[b, s])[of], s if rotary else 0) for s in seen]
-        values = [dense(p["value"], x[b, s])[of] for s in seen]
-        weights = np.exp(np.array(keys) @ query / np.sqrt(size))
-        mixed[b, t, own] = weights / weights.sum() @ np.array(values)
-    return dense(p["output"], mixed)
-
-
-def turned(pairs, position):
-    half = len(pairs) // 2
-    angles = position * 10_000.0 ** (-np.arange(half) / half)
-    both = (pairs[:half] + 1j * pairs[half:]) * np.exp(1j * angles)
-    return np.concatenate([both.real, both.imag])
-
-
-def plain_network(activation, p, x):
-    up = dense(p["up"], x)
-    if activation == "swiglu":
-        gate = dense(p["gate"], x)
-        return dense(p["down"], gate / (1 + np.exp(-gate)) * up)
-    function = {"squared_relu": lambda x: np.maximum(x, 0) ** 2, "gelu": gelu}
-    return dense(p["down"], function[activation](up))
-
-
-LLAMA = {"activation": "swiglu", "kv_heads": 2, "tied": False, "expansion": 2.67, "window": 3}
-GPT2 = {"norm": "layer", "biases": True, "positions": "learned"}
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"activation": "squared_relu", "positions": "learned"},
-        {"kv_heads": 1},
-        {"kv_heads": 2, "biases": True},
-        {"window": 1},
-        {"window": 5, "positions": "learned"},
-        GPT2,
-        LLAMA,
-    ],
-    ids=str,
-)
-def test_network_of_one_block_is_the_formula(changes):
-    options = Gpt(layers=1, width=16, heads=4, **changes)
-    _, variables = built(options)
-    large = jax.tree.map(lambda x: 3 * x + 0.05, variables)
-    p = jax.tree.map(lambda x: np.asarray(x, np.float64), large["params"])
-    block = p["blocks_0"]
-    x = p["embedding"]["embedding"][tokens()]
-    if options.positions == "learned":
-        x = x + p["positions"]["embedding"][None]
-    x = x + plain_attention(
-        block["attention"],
-        plain_norm(options.norm, block["norm_attention"], x),
-        heads=4,
-        kv_heads=options.kv_heads or 4,
-        window=options.window or CONTEXT,
-        rotary=options.positions == "rotary",
-    )
-    normed = plain_norm(options.norm, block["norm_feed_forward"], x)
-    x = x + plain_network(options.activation, block["feed_forward"], normed)
-    head = p["embedding"]["embedding"].T if options.tied else p["head"]["kernel"]
-    expected = plain_norm(options.norm, p["norm"], x) @ head
-    np.testing.assert_allclose(logits_of(options, large, tokens()), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_biases_are_where_gpt_2_has_them_but_for_the_keys():
@@ -367,35 +243,3 @@ def test_sizes_that_do_not_fit_are_refused(wrong, message):
 def test_a_window_longer_than_the_context_is_refused():
     with pytest.raises(InputError, match=r"--model.window 9 is longer than --data.context 8"):
         Gpt(**TINY, window=9).build(vocab_size=VOCAB, context=CONTEXT)
-
-
-@pytest.mark.parametrize("changes", [{}, GPT2, {"experts": 2, "kv_heads": 1}], ids=str)
-def test_a_stack_of_blocks_is_the_same_network(changes):
-    options = Gpt(**TINY, **changes)
-    stacked = dataclasses.replace(options, scan=True)
-    _, variables = built(options)
-    params = dict(variables["params"])
-    blocks = [params.pop(f"blocks_{layer}") for layer in range(options.layers)]
-    stack = jax.tree.map(lambda *leaves: jnp.stack(leaves), *blocks)
-    params["blocks"] = {"stacked": stack}
-    found = logits_of(stacked, {"params": params}, tokens())
-    expected = logits_of(options, variables, tokens())
-    chex.assert_trees_all_close(found, expected, rtol=1e-5, atol=1e-6)
-    chex.assert_trees_all_equal_shapes(shapes_of(stacked), params)
-
-
-def test_a_stack_generates_with_its_caches_what_it_says_without():
-    options = Gpt(**TINY, scan=True, window=4)
-    _, variables = built(options)
-    decoder = options.decoder(vocab_size=VOCAB, context=CONTEXT)
-    extend, memory, found = jax.jit(decoder.extend), decoder.empty(2), []
-    for part in jnp.split(tokens(), (3, 4), axis=1):
-        logits, memory = extend(variables["params"], part, memory)
-        found.append(logits)
-    expected = logits_of(options, variables, tokens())
-    np.testing.assert_allclose(jnp.concatenate(found, axis=1), expected, rtol=1e-4, atol=1e-5)
-
-
-def test_microbatches_that_do_not_divide_a_batch_are_refused():
-    with pytest.raises(InputError, match=r"--model.microbatches 3 does not divide the batch of 2"):
-        built(Gpt(**TINY, scan=True, microbatches=3))

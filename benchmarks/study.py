@@ -28,13 +28,13 @@ def main() -> None:
     parser.add_argument("experiments", nargs="+", help="names of experiments")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--jobs", default="1", help="of the study")
+    parser.add_argument("--jobs", help="of the study")
     parser.add_argument("--seeds-by", default="turns", help="of the study")
     parsed = parser.parse_args()
     for name in parsed.experiments:
         with tempfile.TemporaryDirectory() as folder:
             options = [f"--run.steps={parsed.steps}"]
-            own = [f"--seeds={parsed.seeds}", f"--jobs={parsed.jobs}"]
+            own = [f"--seeds={parsed.seeds}", *([f"--jobs={parsed.jobs}"] if parsed.jobs else [])]
             own += [f"--seeds-by={parsed.seeds_by}"]
             study, together = _study(Path(folder), name, options, own)
             digests, apart = _separate(Path(folder), name, options, parsed.seeds)

@@ -119,7 +119,8 @@ def compile_experiment(experiment: Experiment, mesh: Mesh) -> Compiled:
             **{f"parameter {path}": leaf for path, leaf in named_leaves(state.params).items()},
         }
         names[:] = watched
-        finite = jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in watched.values()])
+        # NaN and infinity times 0 are NaN. On CPU this takes a third of the time of isfinite.
+        finite = jnp.stack([jnp.sum(leaf * 0) == 0 for leaf in watched.values()])
         return state, index + 1, Record(metrics, jnp.all(finite), finite)
 
     targets = jax.tree.map(

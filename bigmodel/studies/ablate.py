@@ -65,7 +65,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--metric", help="what the report compares; default: the main one of the experiment")
     add("--at", choices=AT, help="its last value, or that of the best validation")
     add("--seeds-by", choices=WAYS, help="how runs share a process; default: what is faster")
-    add("--jobs", type=int, help="processes that work side by side; default 1")
+    add("--jobs", type=int, help="processes that work side by side; default: two on CPUs, else one")
     add("--figures", action="store_true", help="let each run draw its figures, which takes long")
     add("--retry-failed", action="store_true", help="run those again that had failed")
     add("--dry-run", action="store_true", help="print the cells, write nothing")
@@ -92,8 +92,7 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     from bigmodel.studies.results import read_results
 
     idle = parsed.dry_run or parsed.slurm
-    jobs = parsed.jobs or 1
-    with Runner(definition.script, jobs=jobs, drawing=parsed.figures, idle=idle) as runner:
+    with Runner(definition.script, jobs=parsed.jobs, drawing=parsed.figures, idle=idle) as runner:
         from bigmodel.studies.ablation.cells import resolve
 
         default = load_script(definition.script).Config()

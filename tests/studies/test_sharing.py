@@ -90,14 +90,25 @@ def test_nothing_is_decided_where_nothing_is_missing(tmp_path: Path) -> None:
 
 def test_the_next_group_is_of_a_program_that_is_not_in_use(tmp_path: Path) -> None:
     found = decided(tmp_path, "turns")
-    assert found.next([JOBS[0]]) == [JOBS[4]]
-    assert found.next([JOBS[0], JOBS[4]]) == [JOBS[0]]
-    assert found.next([]) == [JOBS[1]]
+    assert found.next([JOBS[0].program], []) == [JOBS[4]]
+    assert found.next([JOBS[0].program, JOBS[4].program], []) == [JOBS[0]]
+    assert found.next([], []) == [JOBS[1]]
+
+
+def test_nobody_compiles_what_another_process_is_compiling(tmp_path: Path) -> None:
+    found = decided(tmp_path, "turns")
+    first, second = JOBS[0].program, JOBS[4].program
+    assert found.next([first], [first]) == [JOBS[4]]
+    waiting = list(found.waiting)
+    assert found.next([first, second], [first, second]) is None
+    assert found.waiting == waiting
+    assert found.next([first, second], [second]) == [JOBS[0]]
 
 
 def test_runs_that_cannot_be_side_by_side_are_made_in_turns(tmp_path: Path) -> None:
     found = decided(tmp_path)
-    group = found.next([])
+    group = found.next([], [])
+    assert group is not None
     found.separate(group)
     assert found.waiting == [JOBS[4:], *([job] for job in JOBS[:4])]
 

@@ -13,10 +13,10 @@ from bigmodel.studies.ablation import trial
 ONE = linear.experiment()
 
 
-def measured(*, width: int = 4, steps: int = 10**6, devices: int = 1) -> trial.Trial:
+def measured(*, width: int = 4, steps: int = 10**6, devices: int = 1, crew: int = 1) -> trial.Trial:
     compiled = compile_experiment(ONE, make_mesh(MeshShape(devices)))
     config = Settings(mesh=MeshShape(devices), run=Run(steps=steps))
-    return trial.measure(ONE, compiled, config, width=width, runs=width)
+    return trial.measure(ONE, compiled, config, width=width, runs=width, crew=crew)
 
 
 def told(monkeypatch: pytest.MonkeyPatch, *times: tuple[float, float]) -> None:
@@ -34,6 +34,15 @@ def test_side_by_side_has_to_be_quicker_by_a_margin(monkeypatch, together, seeds
     found = measured()
     assert found.seeds_by == seeds_by
     assert f"4 runs takes 400 ms in turns and {together * 1e3:.3g} ms side by side" in found.why
+
+
+def test_turns_are_shared_by_the_processes_of_the_crew(monkeypatch) -> None:
+    told(monkeypatch, (1.0, 0.1), (1.0, 0.15))
+    assert measured(crew=2).seeds_by == "turns"
+    told(monkeypatch, (1.0, 0.1), (1.0, 0.13))
+    found = measured(crew=2)
+    assert found.seeds_by == "vmap"
+    assert "4 runs takes 200 ms in turns and 130 ms side by side" in found.why
 
 
 @pytest.mark.parametrize(

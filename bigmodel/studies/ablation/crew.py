@@ -56,8 +56,13 @@ class Worker:
 
     def give(self, task: dict[str, Any]) -> None:
         """Gives it a task."""
-        self.busy = self.used = True
-        self._send(task)
+        self.used = True
+        self.ask(task)
+
+    def ask(self, question: dict[str, Any]) -> None:
+        """Asks it something, which is no use of it yet."""
+        self.busy = True
+        self._send(question)
 
     def look(self) -> dict[str, Any] | Died | None:
         """What it has answered since, one thing at a time; None where there is nothing new."""

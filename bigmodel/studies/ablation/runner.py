@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ from bigmodel.studies.results import ENDED, FAILED, forget_failures, read_result
 from bigmodel.studies.study import Study
 
 POLL = 0.02
+CPU_JOBS = 2
+"""Processes on a CPU of several cores, where a run of a small model leaves some of them idle."""
 GRACE = 120.0
 """Seconds that a run has to save after a signal."""
 
@@ -33,10 +36,16 @@ class Runner:
     """Processes for a study's runs, which start as soon as this is entered.
 
     They import what takes long while the study is still being checked.
+
+    Args:
+        script: the experiment's.
+        jobs: how many; None for one, or two where the devices are a CPU of several cores.
+        drawing: whether the runs draw figures.
+        idle: whether there is nothing to make, so that no process is started.
     """
 
     def __init__(
-        self, script: Path, *, jobs: int, drawing: bool = False, idle: bool = False
+        self, script: Path, *, jobs: int | None, drawing: bool = False, idle: bool = False
     ) -> None:
         self._script = script
         self._drawing = drawing
@@ -44,13 +53,16 @@ class Runner:
         self._idle = idle
         self._workers: list[Worker] = []
         self._doing: dict[Worker, list[Job]] = {}
+        self._compiling: dict[Worker, str] = {}
+        self._compiled: set[str] = set()
         self._relay = Relay()
         self._logs = Path("logs")
 
     def __enter__(self) -> Runner:
         self._relay.__enter__()
         if not self._idle:
-            self._workers = [Worker(self._script) for _ in range(self._jobs)]
+            count = self._jobs or min(CPU_JOBS, os.cpu_count() or 1)
+            self._workers = [Worker(self._script) for _ in range(count)]
         return self
 
     def __exit__(
@@ -60,7 +72,9 @@ class Runner:
         trace: TracebackType | None,
     ) -> None:
         for worker in self._workers:
-            worker.end(0.0 if kind is not None else 5.0)
+            worker.release()
+        for worker in self._workers:
+            worker.end(5.0 if kind is None and worker.used else 0.0)
         self._relay.__exit__(kind, error, trace)
 
     def run(
@@ -105,7 +119,9 @@ class Runner:
             missing = {r.directory for r in results if r.state not in ENDED}
             sharing = Sharing(path, study.seeds_by, home=home)
             try:
-                sharing.decide(jobs, missing, self._try_out)
+                if missing:
+                    self._keep(len(missing))
+                    sharing.decide(jobs, missing, self._try_out)
             except Interrupted as interruption:
                 return self._stop(interruption.number)
             if sharing.said:
@@ -115,19 +131,38 @@ class Runner:
     def _log(self, at: int) -> Path:
         return self._logs / f"worker-{at}.log"
 
+    def _keep(self, runs: int) -> None:
+        """Ends the processes that so many runs do not need, or that would share an accelerator."""
+        kept = min(len(self._workers), runs)
+        if self._jobs is None and kept > 1:
+            self._workers[0].ask({"platform": True})
+            answer = self._hear()
+            kept = kept if answer is not None and answer["platform"] == "cpu" else 1
+        for worker in self._workers[kept:]:
+            worker.end(0.0)
+        del self._workers[kept:]
+
     def _try_out(self, jobs: Sequence[Job], count: int) -> tuple[str, str] | None:
-        """Asks a worker for a trial; None where it could not be made.
+        """Asks a worker for a trial; None where it could not be made."""
+        crew = len(self._workers)
+        self._workers[0].give({"trial": count, "crew": crew, "runs": [job.line for job in jobs]})
+        answer = self._hear()
+        if answer is None or "why" not in answer:
+            return None
+        return answer["seeds_by"], answer["why"]
+
+    def _hear(self) -> dict[str, Any] | None:
+        """What the first process answers; None where it died.
 
         Raises:
             Interrupted: where a signal is to stop all.
         """
         worker = self._workers[0]
-        worker.give({"trial": count, "runs": [job.line for job in jobs]})
         while True:
             answer = worker.look()
             if isinstance(answer, dict):
                 worker.busy = False
-                return (answer["seeds_by"], answer["why"]) if "why" in answer else None
+                return answer
             if isinstance(answer, Died) and answer.stopped:
                 self._relay.received.append(signal.SIGTERM)
             if self._relay.received:
@@ -141,7 +176,10 @@ class Runner:
             for at, worker in enumerate(self._workers):
                 answer = worker.look()
                 while isinstance(answer, dict):
-                    self._take(path, worker, answer, board)
+                    if "begun" in answer and worker in self._compiling:
+                        self._compiled.add(self._compiling.pop(worker))
+                    elif "begun" not in answer:
+                        self._take(path, worker, answer, board)
                     answer = worker.look()
                 if answer is not None and answer.stopped:
                     # A scheduler signals all processes; this one may be the last to hear of it.
@@ -155,9 +193,11 @@ class Runner:
                     worker.end(GRACE)
                     worker = self._workers[at] = Worker(self._script)
                     worker.prepare(self._log(at), drawing=self._drawing)
-                if not worker.busy and sharing.waiting:
-                    jobs = sharing.next([job for doing in self._doing.values() for job in doing])
+                jobs = None if worker.busy else self._choose(sharing)
+                if jobs is not None:
                     self._doing[worker] = jobs
+                    if len(jobs) == 1 and jobs[0].program not in self._compiled:
+                        self._compiling[worker] = jobs[0].program
                     worker.give({"runs": [job.line for job in jobs]})
                     for job in jobs:
                         board.begun(job.cell, job.seed, job.directory)
@@ -165,6 +205,10 @@ class Runner:
                 return errors.FAILED if board.failures else errors.DONE
             board.refresh()
             time.sleep(POLL)
+
+    def _choose(self, sharing: Sharing) -> list[Job] | None:
+        busy = {job.program for doing in self._doing.values() for job in doing}
+        return sharing.next(busy, set(self._compiling.values()))
 
     def _take(self, path: Path, worker: Worker, answer: dict[str, Any], board: Board) -> None:
         """Takes note of a run that has ended."""
@@ -174,6 +218,7 @@ class Runner:
         job = next(job for job in doing if str(job.directory) == answer["directory"])
         doing.remove(job)
         worker.busy = bool(doing)
+        self._compiling.pop(worker, None)
         result = read_result(path, job.cell, job.seed)
         if result.state in ENDED:
             board.ended(result)
@@ -184,6 +229,7 @@ class Runner:
         """Takes note of a process that died of a run; side by side, of one that is not known."""
         jobs = self._doing.pop(worker, [])
         worker.busy = False
+        self._compiling.pop(worker, None)
         if not worker.used:
             raise StoppedError(f"{died.reason} before the first run; see above, or {self._logs}")
         if len(jobs) > 1:

@@ -133,11 +133,20 @@ class Sharing:
         # What was begun side by side may go on in turns, for its manifest says how it was begun.
         return next((way for way in ("turns", "vmap") if way in of_cells), None)
 
-    def next(self, busy: Sequence[Job]) -> list[Job]:
-        """The group that a worker is to make next: of a program that is compiled and not in use."""
-        others = {job.program for job in busy}
-        free = [at for at, group in enumerate(self.waiting) if group[0].program not in others]
-        return self.waiting.pop(free[0] if free else 0)
+    def next(self, busy: Collection[str], compiling: Collection[str]) -> list[Job] | None:
+        """The group that a worker is to make next: of a program not in use, if there is one.
+
+        None where it is better to wait for another worker, which compiles what all of them need.
+
+        Args:
+            busy: programs that other workers run.
+            compiling: those of them that have not made a step yet.
+        """
+        for unwanted in (busy, compiling):
+            for at, group in enumerate(self.waiting):
+                if group[0].program not in unwanted:
+                    return self.waiting.pop(at)
+        return None
 
     def separate(self, jobs: Sequence[Job]) -> None:
         """Lets runs that cannot be made side by side be made in turns."""

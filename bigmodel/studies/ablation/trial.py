@@ -36,7 +36,13 @@ class Trial(NamedTuple):
 
 
 def measure(
-    experiment: Experiment, compiled: Compiled, config: Settings, *, width: int, runs: int
+    experiment: Experiment,
+    compiled: Compiled,
+    config: Settings,
+    *,
+    width: int,
+    runs: int,
+    crew: int,
 ) -> Trial:
     """Times a few steps of one run, and of so many side by side if that may be worth it.
 
@@ -46,6 +52,7 @@ def measure(
         config: from which it was built.
         width: how many runs there would be side by side.
         runs: how many there are in all.
+        crew: how many processes would share those in turns, each as quick as if it were alone.
     """
     batch = compiled.place(experiment.data.train(config.seed, 0))
     key = compiled.place_scalar(step_key(config.seed))
@@ -73,11 +80,12 @@ def measure(
         _, together = _time(lambda s, i: step(s, batches, keys, i)[:2], states, compiled)
     except jax.errors.JaxRuntimeError:
         return Trial("turns", f"in turns: {width} runs do not fit side by side")
-    seeds_by = "vmap" if MARGIN * together < width * each else "turns"
+    in_turns = width * each / min(crew, width)
+    seeds_by = "vmap" if MARGIN * together < in_turns else "turns"
     what = "side by side" if seeds_by == "vmap" else "in turns"
     return Trial(
         seeds_by,
-        f"{what}: a step of {width} runs takes {width * each * 1e3:.3g} ms in turns "
+        f"{what}: a step of {width} runs takes {in_turns * 1e3:.3g} ms in turns "
         f"and {together * 1e3:.3g} ms side by side",
     )
 

@@ -1,11 +1,13 @@
 """The process that makes runs of a study, whose compiled programs they share.
 
 It reads a task a line from its standard input, as JSON: where to print, the runs of a trial, or
-the runs to make. It answers with a line for each run that has ended, or for the trial.
+the runs to make. It answers with a line for each run that has ended or, of one in turns, has made
+its first step, for the trial, and for the question which devices it has.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
@@ -24,7 +26,7 @@ from bigmodel.runtime.config import with_values
 from bigmodel.runtime.directory import RunDirectory
 from bigmodel.runtime.entry import begin
 from bigmodel.runtime.files import write_json
-from bigmodel.runtime.loop import Training, drive
+from bigmodel.runtime.loop import Step, Training, drive
 from bigmodel.runtime.programs import Programs
 from bigmodel.runtime.progress import redirect_output, say
 from bigmodel.runtime.side_by_side import (
@@ -75,12 +77,12 @@ class Maker:
         self._cell: tuple[tuple[str, ...], Any, Experiment] | None = None
         self._stacked: dict[int, Callable[..., Any]] = {}
 
-    def make(self, task: Task) -> Answer:
-        """Makes a run alone."""
+    def make(self, task: Task, begun: Callable[[], None]) -> Answer:
+        """Makes a run alone; says when its first step is made, for then it has been compiled."""
         try:
             run = self._prepare(task)
             training = self._begin(run, run.compiled, seeds_by="turns")
-            return _answer(task, drive(training, run.compiled.step), None)
+            return _answer(task, drive(training, _telling(run.compiled.step, begun)), None)
         except Exception as error:
             return _answer(task, None, error)
 
@@ -113,10 +115,14 @@ class Maker:
 
             drive_together(trainings, compiled, step, ended)
 
-    def try_out(self, tasks: Sequence[Task], *, count: int) -> Trial:
-        """Whether runs like these, of which there are so many, are quicker side by side."""
+    def try_out(self, tasks: Sequence[Task], *, count: int, crew: int) -> Trial:
+        """Whether runs like these, of which there are so many, are quicker side by side.
+
+        In turns, as many processes as the crew has would share them.
+        """
         run = self._prepare(tasks[0])
-        return measure(run.experiment, run.compiled, run.config, width=len(tasks), runs=count)
+        width = len(tasks)
+        return measure(run.experiment, run.compiled, run.config, width=width, runs=count, crew=crew)
 
     def _prepare(self, task: Task) -> Prepared:
         if self._cell is None or self._cell[0] != task.options:
@@ -146,6 +152,18 @@ class Maker:
                 "command": [sys.executable, str(self.script), *task.options, *own],
             },
         )
+
+
+def _telling(step: Step, begun: Callable[[], None]) -> Step:
+    steps = itertools.count()
+
+    def made(*arguments: Any) -> Any:
+        result = step(*arguments)
+        if next(steps) == 0:
+            begun()
+        return result
+
+    return made
 
 
 def _nothing() -> Training[int]:
@@ -200,15 +218,19 @@ def main(script: Path) -> None:
                     redirect_output(Path(message["log"]))
                     maker.drawing = message["drawing"]
                     continue
+                if "platform" in message:
+                    answer({"platform": jax.default_backend()})
+                    continue
                 if stop.requested:
                     break
                 tasks = [Task(tuple(o), s, d) for o, s, d in message["runs"]]
                 if "trial" in message:
-                    answer(maker.try_out(tasks, count=message["trial"])._asdict())
+                    count, crew = message["trial"], message["crew"]
+                    answer(maker.try_out(tasks, count=count, crew=crew)._asdict())
                 elif len(tasks) > 1:
                     maker.make_together(tasks, answer)
                 else:
-                    answer(maker.make(tasks[0]))
+                    answer(maker.make(tasks[0], lambda: answer({"begun": True})))
         except Interrupted:
             os._exit(errors.RESUME)
 

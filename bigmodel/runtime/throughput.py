@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Collection
@@ -82,8 +83,12 @@ def peak_flops(devices: Collection[jax.Device]) -> float | None:
     return None if name is None else CHIPS[name].bfloat16 * len(devices)
 
 
+@functools.cache
 def measured_product() -> float:
-    """FLOP/s of a float32 matrix product of ``SIDE`` rows and columns, the best of a few."""
+    """FLOP/s of a float32 matrix product of ``SIDE`` rows and columns, the best of a few.
+
+    It is measured once in a process.
+    """
     matrix = jnp.ones((SIDE, SIDE), jnp.float32)
     product = jax.jit(jnp.matmul)
     product(matrix, matrix).block_until_ready()

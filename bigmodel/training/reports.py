@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -58,8 +58,15 @@ def describe(
 ) -> Results:
     """The metrics and figures of :func:`classification`."""
     # Imported here, for it takes a second that training need not spend.
-    from sklearn import metrics
+    from sklearn import config_context, metrics
 
+    with config_context(skip_parameter_validation=True):  # it takes as long as the metrics
+        return _describe(metrics, probability, label, names)
+
+
+def _describe(
+    metrics: Any, probability: np.ndarray, label: np.ndarray, names: Sequence[str]
+) -> Results:
     classes = np.arange(len(names))
     predicted = probability.argmax(axis=1)
     options = {"labels": classes, "zero_division": 0}

@@ -5,7 +5,8 @@
 Each trial begins a training with ``launch.py run --processes N --retries 3``, lets one thing
 happen to it and, where the launcher says so or a disk had been full, types the command again. It
 has to end with the digest of the undisturbed training; no process may be left, and nothing may
-take longer than the watchdog and a minute more. The tests run a few of them.
+take longer than the watchdog and a minute more. Where the only checkpoint was damaged it has to say
+so, and to begin anew once the run directory is gone. The tests run a few of them.
 
 What happens: ``kill``, ``stop`` and ``term`` send SIGKILL, SIGSTOP and SIGTERM to a random rank;
 ``flip`` and ``truncate`` damage a file of the newest checkpoint and kill a rank; ``disk`` fills
@@ -19,6 +20,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -71,10 +73,13 @@ class Training(NamedTuple):
                     found.append(int(entry.name))
         return sorted(found)
 
+    def saved(self) -> list[Path]:
+        """The finished checkpoints."""
+        return [path for path in (self.directory / "checkpoints").glob("*") if path.name.isdigit()]
+
     def newest(self) -> Path | None:
         """The newest finished checkpoint."""
-        saved = [path for path in (self.directory / "checkpoints").glob("*") if path.name.isdigit()]
-        return max(saved, key=lambda path: int(path.name), default=None)
+        return max(self.saved(), key=lambda path: int(path.name), default=None)
 
     def digest(self) -> str:
         """That of the parameters at the end."""
@@ -108,6 +113,7 @@ def try_once(training: Training, kind: str, *, moment: float, chance: random.Ran
         TrialError: where it hangs, leaves a process or a damaged checkpoint, or ends otherwise.
     """
     printed = []
+    only = False
     ballast = training.directory.parent / "ballast"
     for attempt in range(5):
         process = subprocess.Popen(
@@ -115,7 +121,7 @@ def try_once(training: Training, kind: str, *, moment: float, chance: random.Ran
         )
         if attempt == 0:
             time.sleep(moment)
-            happen(training, kind, ballast, chance)
+            only = happen(training, kind, ballast, chance)
         try:
             # Each of three retries may be used up.
             output, _ = process.communicate(timeout=4 * (training.watchdog + 60.0))
@@ -132,14 +138,17 @@ def try_once(training: Training, kind: str, *, moment: float, chance: random.Ran
         if kind == "disk" and process.returncode == 1:
             check_said_and_kept(training, output)
             ballast.unlink(missing_ok=True)
+        elif process.returncode == 1 and only and "all checkpoints in" in output:
+            shutil.rmtree(training.directory)
         elif process.returncode != 75:
             raise TrialError(f"{kind} at {moment:.1f} s: status {process.returncode}: {output}")
     raise TrialError(f"{kind} at {moment:.1f} s: never came to its end: {printed[-1]}")
 
 
-def happen(training: Training, kind: str, ballast: Path, chance: random.Random) -> None:
-    """Does to a training what a kind says."""
+def happen(training: Training, kind: str, ballast: Path, chance: random.Random) -> bool:
+    """Does to a training what a kind says, and gives whether it damaged its only checkpoint."""
     newest = training.newest()
+    only = kind in ("flip", "truncate") and len(training.saved()) == 1
     if kind in ("flip", "truncate") and newest is not None:
         files = [path for path in newest.rglob("*") if path.is_file() and path.stat().st_size]
         with contextlib.suppress(OSError):
@@ -152,6 +161,7 @@ def happen(training: Training, kind: str, ballast: Path, chance: random.Random) 
     elif kind != "none" and (ranks := training.ranks()):
         with contextlib.suppress(ProcessLookupError):
             os.kill(chance.choice(ranks), SIGNALS.get(kind, signal.SIGKILL))
+    return only
 
 
 def damage(path: Path, kind: str, chance: random.Random) -> None:

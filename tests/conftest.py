@@ -18,6 +18,15 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begins with what takes long, so that no worker is left with it at the end."""
+
+    def takes_short(item: pytest.Item) -> bool:
+        return not any(item.get_closest_marker(name) for name in ("slow", "xdist_group"))
+
+    items.sort(key=takes_short)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-golden", action="store_true", help="write the golden files anew from the code"

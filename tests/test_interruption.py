@@ -37,7 +37,7 @@ each_script = pytest.mark.parametrize(
 
 def begin(script: Path, directory: Path) -> subprocess.Popen:
     options = [*getattr(load(script), "TINY", ()), f"--run.dir={directory}"]
-    options += [f"--run.steps={STEPS}", "--run.eval-every=20", "--run.log-every=5"]
+    options += [f"--run.steps={STEPS}", "--run.eval-every=40", "--run.log-every=5"]
     return subprocess.Popen(
         [sys.executable, str(script), *options],
         env={**os.environ, "JAX_NUM_CPU_DEVICES": "1"},

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,10 +23,11 @@ def small(name: str, **options: object) -> Autoencoder:
 def test_codes_and_logits_have_their_shapes(name: str, shape: tuple, dtype: str) -> None:
     encoder, decoder = small(name, dtype=dtype).build(shape, per_latent=2)
     batch = {"image": np.random.default_rng(0).random((5, *shape), np.float32)}
-    variables = initial(encoder.init, jax.random.key(0), batch)
-    codes, _ = encoder.apply(variables, batch, train=True)
+    variables = jax.eval_shape(encoder.init, jax.random.key(0), batch)
+    codes, _ = jax.eval_shape(functools.partial(encoder.apply, train=True), variables, batch)
     assert codes.shape == (5, 6)
-    logits, _ = decoder.apply(variables, {"latent": codes[:, :3]}, train=True)
+    latent = {"latent": np.zeros((5, 3), np.float32)}
+    logits, _ = jax.eval_shape(functools.partial(decoder.apply, train=True), variables, latent)
     assert logits.shape == (5, *shape)
     assert codes.dtype == logits.dtype == jnp.float32
 

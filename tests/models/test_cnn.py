@@ -1,3 +1,4 @@
+import functools
 import re
 from dataclasses import replace
 
@@ -34,9 +35,10 @@ def paths(tree):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_any_image_size_gives_float32_logits_and_parameters(shape, dtype):
     options = replace(SMALL, batch_norm=True, dtype=dtype)
-    batch = images(*shape)
-    model, variables = make(options, batch)
-    logits, _ = model.apply(variables, batch, train=True, key=KEY)
+    batch, model = images(*shape), options.build(3)
+    variables = jax.eval_shape(model.init, KEY, batch)
+    training = functools.partial(model.apply, train=True)
+    logits, _ = jax.eval_shape(training, variables, batch, key=KEY)
     assert (logits.shape, logits.dtype) == ((shape[0], 3), jnp.float32)
     assert {p.dtype for p in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
 

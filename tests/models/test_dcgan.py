@@ -15,8 +15,11 @@ def latents(count: int) -> dict[str, np.ndarray]:
     return {"latent": np.random.default_rng(0).standard_normal((count, 5), np.float32)}
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("dtype", "shape"),
+    [*(("float32", shape) for shape in SHAPES), ("bfloat16", SHAPES[0])],
+    ids=str,
+)
 def test_images_have_the_shape_and_the_range_of_the_data(shape: tuple, dtype: str) -> None:
     generator, discriminator = Dcgan(latent=5, widths=(4, 6), dtype=dtype).build(shape, 10)
     variables = initial(generator.init, jax.random.key(0), latents(1))

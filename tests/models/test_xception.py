@@ -1,3 +1,4 @@
+import functools
 import re
 from dataclasses import replace
 
@@ -50,8 +51,9 @@ def test_the_network_is_its_layers_written_out():
 def test_any_image_size_gives_float32_logits_and_parameters(shape):
     model = replace(SMALL, widths=(4, 6, 8), batch_norm=True, dtype="bfloat16").build(3)
     batch = images(*shape)
-    variables = model.init(KEY, batch)
-    logits, _ = model.apply(variables, batch, train=True, key=KEY)
+    variables = jax.eval_shape(model.init, KEY, batch)
+    training = functools.partial(model.apply, train=True)
+    logits, _ = jax.eval_shape(training, variables, batch, key=KEY)
     assert (logits.shape, logits.dtype) == ((shape[0], 3), jnp.float32)
     assert {p.dtype for p in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
 

@@ -48,17 +48,11 @@ class Config(Settings):
 def build(config: Config) -> Experiment:
     """The experiment of a config."""
     pairs = load_pairs(config.data)
-    translator = config.model.build(
-        source_vocab=pairs.source.size,
-        target_vocab=pairs.target.size,
-        length=pairs.length,
-        beam=config.beam,
-    )
     return sequence_to_sequence(
-        translator.model,
-        translator.attention,
+        config.model,
         pairs,
         config.optimizer,
+        beam=config.beam,
         smoothing=config.smoothing,
         steps=config.run.total_steps(pairs.data.steps_per_epoch),
     )

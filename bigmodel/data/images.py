@@ -9,12 +9,12 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from bigmodel.data.augmentation import augment
-from bigmodel.data.batches import Arrays, epochs, in_order
+from bigmodel.data.batches import Arrays, epochs
 from bigmodel.data.fashion_mnist import NAMES as FASHION_NAMES
 from bigmodel.data.fashion_mnist import read_fashion_mnist
-from bigmodel.data.fingerprint import fingerprint
 from bigmodel.data.folder import read_folder
 from bigmodel.data.folds import Folds, hold_out_test
+from bigmodel.data.parts import data_of
 from bigmodel.data.split import Split, check_held_out, stratified
 from bigmodel.experiment import Data, InputError
 
@@ -89,19 +89,7 @@ def load_images(options: ImageData) -> Images:
         image = augment(chosen["image"], seed, step, shift=options.shift, flip=options.flip)
         return _in_unit_range(chosen | {"image": image})
 
-    data = Data(
-        train=batch,
-        splits={
-            name: in_order(parts[name], options.batch_size, prepare=_in_unit_range)
-            for name in ("validation", "test")
-            if len(parts[name]["label"])
-        },
-        batch_size=options.batch_size,
-        steps_per_epoch=len(train["label"]) // options.batch_size,
-        fingerprint=fingerprint(
-            {f"{part}/{name}": a for part, arrays in parts.items() for name, a in arrays.items()}
-        ),
-    )
+    data = data_of(parts, options.batch_size, prepare=_in_unit_range, train=batch)
     return Images(data, len(names), shape, names)
 
 

@@ -9,10 +9,10 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from bigmodel.data.batches import Arrays, epochs, in_order
-from bigmodel.data.fingerprint import fingerprint
+from bigmodel.data.batches import Arrays
 from bigmodel.data.folds import Folds, hold_out_test
 from bigmodel.data.labelled_topics import labelled_paragraphs
+from bigmodel.data.parts import data_of
 from bigmodel.data.split import Split, check_held_out, stratified
 from bigmodel.data.text_file import read_lines
 from bigmodel.data.tokenizers import (
@@ -103,21 +103,7 @@ def load_labelled_text(
         tokenizer = _tokenizer(options, parts)
     arrays = _arrays(parts, names, tokenizer, options)
     assets = {"tokenizer.json": tokenizer.dump()}
-    data = Data(
-        train=epochs(arrays["train"], options.batch_size),
-        splits={
-            name: in_order(arrays[name], options.batch_size)
-            for name in ("validation", "test")
-            if parts[name]
-        },
-        batch_size=options.batch_size,
-        steps_per_epoch=len(train) // options.batch_size,
-        fingerprint=fingerprint(
-            {f"{part}/{name}": a for part, found in arrays.items() for name, a in found.items()},
-            assets,
-        ),
-        assets=assets,
-    )
+    data = data_of(arrays, options.batch_size, deciding=assets, assets=assets)
     return LabelledText(data, tokenizer, len(names), names)
 
 

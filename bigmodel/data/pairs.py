@@ -10,10 +10,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from bigmodel.data.batches import Arrays, epochs, in_order
+from bigmodel.data.batches import Arrays
 from bigmodel.data.cmudict import read_cmudict
-from bigmodel.data.fingerprint import fingerprint
 from bigmodel.data.pair_file import Pair, held_out_groups, read_pairs
+from bigmodel.data.parts import data_of
 from bigmodel.data.split import check_held_out, shuffled
 from bigmodel.data.vocabulary import Unit, Vocabulary, learn_vocabulary
 from bigmodel.experiment import Data, InputError
@@ -147,26 +147,17 @@ def load_pairs(options: PairData) -> Pairs:
     }
     rows, counts = _shorten(rows, options)
     arrays = {name: _arrays(part, options) for name, part in rows.items()}
-    draw = epochs(arrays["train"], options.batch_size)
     vocabularies = {
         "source_vocabulary.json": source.dump(),
         "target_vocabulary.json": target.dump(),
     }
     # What is right beside the first target is in no array, and counts in an evaluation.
     right = "\n".join("\t".join((pair.source, *pair.targets)) for pair in others).encode()
-    data = Data(
-        train=lambda seed, step: _prepare(draw(seed, step)),
-        splits={
-            name: in_order(arrays[name], options.batch_size, prepare=_prepare)
-            for name in ("validation", "test")
-            if rows[name]
-        },
-        batch_size=options.batch_size,
-        steps_per_epoch=len(rows["train"]) // options.batch_size,
-        fingerprint=fingerprint(
-            {f"{part}/{name}": a for part, found in arrays.items() for name, a in found.items()},
-            {**vocabularies, "right": right},
-        ),
+    data = data_of(
+        arrays,
+        options.batch_size,
+        prepare=_prepare,
+        deciding={**vocabularies, "right": right},
         assets={**vocabularies, "pairs.json": json.dumps(counts, indent=2).encode()},
     )
     return Pairs(data, source, target, pairs, options.max_target, _units(options))

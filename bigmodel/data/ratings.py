@@ -10,14 +10,14 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from bigmodel.data.batches import Arrays, epochs, in_order
+from bigmodel.data.batches import Arrays
 from bigmodel.data.columns import Column, Frame
 from bigmodel.data.csv_table import read_csv
-from bigmodel.data.fingerprint import fingerprint
 from bigmodel.data.folds import Folds, hold_out_fold
 from bigmodel.data.packaged import read_rdataset
+from bigmodel.data.parts import data_of
 from bigmodel.data.split import check_held_out, shuffled
-from bigmodel.experiment import Batch, Data, InputError
+from bigmodel.experiment import Data, InputError
 
 MOVIELENS_SHA256 = "f11eb406d322dbeff4445a4e4954b6a37b6c210af3f2142310e895d2ee15f3c5"
 MOVIELENS = "--data.name movielens"
@@ -114,28 +114,11 @@ def load_ratings(options: RatingData) -> Ratings:
     parts = {
         name: {key: array[rows] for key, array in arrays.items()} for name, rows in split.items()
     }
-    rows = epochs(parts["train"], options.batch_size)
 
     def with_tags(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return batch | {"tags": tagged[batch["item"]]}
 
-    def batch(seed: int, step: int) -> Batch:
-        return with_tags(rows(seed, step))
-
-    data = Data(
-        train=batch,
-        splits={
-            name: in_order(part, options.batch_size, prepare=with_tags)
-            for name, part in parts.items()
-            if name != "train" and len(part["target"])
-        },
-        batch_size=options.batch_size,
-        steps_per_epoch=len(split["train"]) // options.batch_size,
-        fingerprint=fingerprint(
-            {f"{part}/{name}": a for part, named in parts.items() for name, a in named.items()}
-            | {"tagged": tagged}
-        ),
-    )
+    data = data_of(parts, options.batch_size, prepare=with_tags, beside={"tagged": tagged})
     mean = float(parts["train"]["target"].mean(dtype=np.float64))
     return Ratings(
         data,

@@ -10,11 +10,11 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from bigmodel.data.batches import Arrays, Batches, epochs, in_order
-from bigmodel.data.fingerprint import fingerprint
+from bigmodel.data.batches import Arrays, Batches
 from bigmodel.data.folds import Folds, hold_out_test
 from bigmodel.data.images import Images
 from bigmodel.data.packaged import packaged
+from bigmodel.data.parts import data_of
 from bigmodel.data.split import Split, check_held_out, stratified
 from bigmodel.data.ts_file import Case, read_ts
 from bigmodel.experiment import Batch, Data, InputError
@@ -71,20 +71,7 @@ def load_sequences(options: SequenceData) -> Sequences:
     labels, seed = _numbers(train, names), options.split_seed + 1
     train, validation = _take(train, stratified(labels, options.validation, names=names, seed=seed))
     parts = {"train": train, "validation": validation, "test": test}
-    arrays = _arrays(parts, names)
-    data = Data(
-        train=epochs(arrays["train"], options.batch_size),
-        splits={
-            name: in_order(arrays[name], options.batch_size)
-            for name in ("validation", "test")
-            if parts[name]
-        },
-        batch_size=options.batch_size,
-        steps_per_epoch=len(train) // options.batch_size,
-        fingerprint=fingerprint(
-            {f"{part}/{name}": a for part, found in arrays.items() for name, a in found.items()}
-        ),
-    )
+    data = data_of(_arrays(parts, names), options.batch_size)
     return Sequences(data, names)
 
 

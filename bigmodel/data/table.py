@@ -10,13 +10,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from bigmodel.data.batches import Arrays, epochs, in_order
+from bigmodel.data.batches import Arrays
 from bigmodel.data.bundled_tables import read_bundled
 from bigmodel.data.columns import Frame
 from bigmodel.data.csv_table import read_csv
 from bigmodel.data.encoding import Missing, fit_encoder
-from bigmodel.data.fingerprint import fingerprint
 from bigmodel.data.folds import Folds, hold_out_fold
+from bigmodel.data.parts import data_of
 from bigmodel.data.split import Split, check_held_out, shuffled, stratified
 from bigmodel.data.target import Target, Task, class_names, is_class, label_classes, standardise
 from bigmodel.experiment import Data, InputError
@@ -102,26 +102,9 @@ def load_table(options: TableData) -> Table:
         InputError: If the table cannot be used as the options say.
     """
     table = encode_table(options)
-    train = table.parts["train"]
-    data = Data(
-        train=epochs(train, options.batch_size),
-        splits={
-            name: in_order(arrays, options.batch_size)
-            for name, arrays in table.parts.items()
-            if name != "train" and len(arrays["features"])
-        },
-        batch_size=options.batch_size,
-        steps_per_epoch=len(train["features"]) // options.batch_size,
-        fingerprint=fingerprint(
-            {
-                f"{part}/{name}": a
-                for part, arrays in table.parts.items()
-                for name, a in arrays.items()
-            }
-            # Errors are told in the units of the target.
-            | {"units": np.array([table.target.mean, table.target.scale])}
-        ),
-    )
+    # Errors are told in the units of the target.
+    units = {"units": np.array([table.target.mean, table.target.scale])}
+    data = data_of(table.parts, options.batch_size, beside=units)
     return Table(data, table.target)
 
 

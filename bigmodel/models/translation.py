@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, cast
+from typing import NamedTuple, Protocol, cast
 
 import flax.linen as nn
 from jaxtyping import Array, Float, Int
@@ -35,6 +35,13 @@ class Translator(NamedTuple):
 
     model: Model
     attention: Callable[[PyTree, Batch], Float[Array, "batch time source"]]
+
+
+class EncoderDecoder(Protocol):
+    """Options of a network that :func:`translator` wraps."""
+
+    def build(self, *, source_vocab: int, target_vocab: int, length: int, beam: Beam) -> Translator:
+        """The translator whose targets have at most ``length`` tokens."""
 
 
 def translator(module: nn.Module, *, partition: Rules, length: int, beam: Beam) -> Translator:

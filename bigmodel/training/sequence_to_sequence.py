@@ -8,8 +8,10 @@ import jax
 import numpy as np
 
 from bigmodel.data.pairs import Pairs
-from bigmodel.experiment import Array, Batch, Experiment, Model, PyTree, Shown
+from bigmodel.experiment import Array, Batch, Experiment, PyTree, Shown
 from bigmodel.figures.heatmap import draw_heatmap
+from bigmodel.models.beam import Beam
+from bigmodel.models.translation import EncoderDecoder
 from bigmodel.training.optimizers import Optimizer
 from bigmodel.training.supervised import TrainState, supervised
 from bigmodel.training.translation import GATHERED, Summary, bleu, error_rates, nats, smoothed
@@ -18,33 +20,38 @@ DRAWN = 10
 
 
 def sequence_to_sequence(
-    model: Model,
-    attention: Callable[[PyTree, Batch], Array],
+    network: EncoderDecoder,
     pairs: Pairs,
     optimizer: Optimizer,
     *,
+    beam: Beam,
     smoothing: float,
     steps: int,
 ) -> Experiment:
     """An experiment that learns the targets, and is judged by its own translations.
 
     Args:
-        model: gives a translation with ``logits``, and in evaluation what it ``predicted``.
-        attention: from parameters and a batch to ``[batch, target, source]``, how much the
-            decoder looks at each token of the source.
+        network: options of an encoder-decoder.
         pairs: batches, and what reads them.
         optimizer: options of the Optax chain.
+        beam: how translations are searched for.
         smoothing: the share of the training targets that all tokens have alike.
         steps: length of the run.
     """
+    translator = network.build(
+        source_vocab=pairs.source.size,
+        target_vocab=pairs.target.size,
+        length=pairs.length,
+        beam=beam,
+    )
     return supervised(
-        model,
+        translator.model,
         smoothed(smoothing),
         {"nats": nats},
         optimizer,
         pairs.data,
         steps=steps,
-        show=_attention_map(attention, pairs),
+        show=_attention_map(translator.attention, pairs),
         gathered=GATHERED,
         summarize=_summary(pairs),
     )

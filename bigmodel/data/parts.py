@@ -1,0 +1,55 @@
+"""Arrays that are divided into parts as the data of an experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+
+from bigmodel.data.batches import Arrays, epochs, in_order, rows
+from bigmodel.data.fingerprint import fingerprint
+from bigmodel.experiment import Batch, Data
+
+Prepare = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
+NOTHING: Mapping[str, bytes] = MappingProxyType({})
+
+
+def data_of(
+    parts: Mapping[str, Arrays],
+    batch_size: int,
+    *,
+    prepare: Prepare = dict,
+    train: Callable[[int, int], Batch] | None = None,
+    beside: Mapping[str, np.ndarray] = MappingProxyType({}),
+    deciding: Mapping[str, bytes] = NOTHING,
+    assets: Mapping[str, bytes] = NOTHING,
+) -> Data:
+    """Shuffled epochs of the part ``train``, and the other parts in order where they have rows.
+
+    Args:
+        parts: arrays of ``train``, ``validation`` and ``test``, in the order of the splits.
+        batch_size: rows in a batch.
+        prepare: turns stored arrays into what the model reads.
+        train: batches to train on, in the place of those.
+        beside: other arrays that the fingerprint has to cover.
+        deciding: files that decide what numbers in the arrays mean, which it covers too.
+        assets: files that belong beside the results.
+
+    Raises:
+        InputError: If not even one batch can be filled.
+    """
+    drawn = epochs(parts["train"], batch_size)
+    arrays = {f"{part}/{name}": a for part, named in parts.items() for name, a in named.items()}
+    return Data(
+        train=train or (lambda seed, step: prepare(drawn(seed, step))),
+        splits={
+            name: in_order(part, batch_size, prepare=prepare)
+            for name, part in parts.items()
+            if name != "train" and rows(part)
+        },
+        batch_size=batch_size,
+        steps_per_epoch=rows(parts["train"]) // batch_size,
+        fingerprint=fingerprint({**arrays, **beside}, deciding),
+        assets=assets,
+    )

@@ -39,7 +39,7 @@ KINDS = ("cnn", "gpt", "gan")
 OTHER_LAYOUTS = [MeshShape(d, f) for d, f in ((2, 1), (1, 4), (8, 1))]
 LAST_LAYOUTS = [MeshShape(d, f) for d, f in ((4, 1), (1, 2), (1, 8))]
 # Those and others of which each has layers of its own.
-LAYERS = (*KINDS, "rnn", "transformer", "recommender")
+LAYERS = (*KINDS, "transformer")
 
 
 def scripts(kept: Sequence[str] | None = None) -> Any:
@@ -63,8 +63,8 @@ def layouts(shapes: Sequence[MeshShape]) -> Any:
 
 
 def scripts_on_other_layouts() -> Any:
-    """Each script on each; one of each kind outside the matrix, and all layouts among them."""
-    kept = set(zip(KINDS, OTHER_LAYOUTS, strict=True))
+    """Each script on each; outside the matrix one."""
+    kept = {("cnn", OTHER_LAYOUTS[0])}
     cases = []
     for path, layout in itertools.product(SCRIPTS, OTHER_LAYOUTS):
         marks = [pytest.mark.xdist_group(path.stem)]
@@ -194,7 +194,7 @@ def test_resume_gives_the_bits_and_the_metrics_of_an_undisturbed_run(
     assert [line["step"] for line in logged(tmp_path / "cut")] == [1, 2, 4, 4, 6, 8, 8, 9, 9]
 
 
-@scripts(KINDS)
+@scripts(["gan"])
 def test_same_seed_same_digest_other_seed_another(script: Path, tmp_path: Path) -> None:
     built = build(script)
     other = built._replace(config=dataclasses.replace(built.config, seed=1))
@@ -244,7 +244,7 @@ def single_device_losses(script: Path) -> list[float]:
     return losses(build(script), MeshShape(1), 60)[0]
 
 
-@scripts(["cnn", "gpt"])
+@scripts(["gpt"])
 def test_checkpoint_of_one_mesh_goes_on_under_another(
     script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

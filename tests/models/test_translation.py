@@ -25,7 +25,14 @@ OPTIONS = (
     Seq2Seq("gru", layers=1, width=16, heads=2, dropout=0.5),
 )
 
-each = pytest.mark.parametrize("options", OPTIONS, ids=["transformer", "lstm", "gru"])
+each = pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(OPTIONS[0], id="transformer"),
+        pytest.param(OPTIONS[1], id="lstm"),
+        pytest.param(OPTIONS[2], id="gru", marks=pytest.mark.matrix),
+    ],
+)
 
 
 def random_batch(seed):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import signal
 from types import FrameType, TracebackType
 from typing import Self
@@ -15,7 +16,7 @@ class Interrupted(BaseException):
         self.number = number
 
 
-class Handlers:
+class Handlers(abc.ABC):
     """While entered, SIGINT and SIGTERM are for :meth:`receive`; then for whoever had them."""
 
     def __init__(self) -> None:
@@ -35,9 +36,9 @@ class Handlers:
         for number, handler in self._previous.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
+    @abc.abstractmethod
     def receive(self, number: int, frame: FrameType | None) -> None:
         """Takes a signal."""
-        raise NotImplementedError
 
 
 class StopRequest(Handlers):

@@ -60,7 +60,7 @@ def describe(
     # Imported here, for it takes a second that training need not spend.
     from sklearn import config_context, metrics
 
-    with config_context(skip_parameter_validation=True):  # it takes as long as the metrics
+    with config_context(skip_parameter_validation=True):  # all that is passed is made here
         return _describe(metrics, probability, label, names)
 
 

@@ -119,7 +119,7 @@ def compile_experiment(experiment: Experiment, mesh: Mesh) -> Compiled:
             **{f"parameter {path}": leaf for path, leaf in named_leaves(state.params).items()},
         }
         names[:] = watched
-        # NaN and infinity times 0 are NaN. Compilers for CPUs make sums of numbers quicker than of truths.
+        # NaN and infinity times 0 are NaN, and on CPU a sum is quicker than a conjunction.
         finite = jnp.stack([jnp.sum(leaf * 0) == 0 for leaf in watched.values()])
         return state, index + 1, Record(metrics, jnp.all(finite), finite)
 

@@ -37,8 +37,8 @@ class Config(Settings):
     """An ensemble of perceptrons and how it is trained."""
 
     data: TableData = TableData()
-    model: Mlp = Mlp(widths=(256, 256), members=8, dropout=0.3)
-    optimizer: Optimizer = Optimizer("adamw", learning_rate=1e-2, weight_decay=0.01, eps=1e-6)
+    model: Mlp = Mlp(widths=(256, 256), members=4, dropout=0.0)
+    optimizer: Optimizer = Optimizer("adamw", learning_rate=1e-2, weight_decay=0.1, eps=1e-6)
     run: Run = Run(steps=1000, eval_every=200)
 
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from bigmodel.experiment import Array, Batch, Experiment, Key, Measured, Metrics, PyTree
-from bigmodel.runtime.processes import must_wait_for_steps, place_batch, place_scalar
+from bigmodel.runtime.processes import must_wait_for_steps, place_scalar, placing
 from bigmodel.sharding.mesh import batch_shardings, check_batch, replicated
 from bigmodel.sharding.rules import gathered_shardings, state_shardings
 from bigmodel.tree import named_leaves
@@ -90,14 +90,14 @@ def compile_experiment(experiment: Experiment, mesh: Mesh) -> Compiled:
     gathered = gathered_shardings(mesh, experiment.partition, shapes.params)
     names: list[str] = []
 
-    layouts: dict[Any, PyTree] = {}
+    placed: dict[Any, Callable[[Batch], Batch]] = {}
 
     def place(batch: Batch) -> Batch:
         leaves, structure = jax.tree.flatten(batch)
         shape = (structure, *(leaf.shape for leaf in leaves))
-        if shape not in layouts:
-            layouts[shape] = batch_shardings(mesh, experiment.partition, batch)
-        return place_batch(batch, layouts[shape])
+        if shape not in placed:
+            placed[shape] = placing(batch, batch_shardings(mesh, experiment.partition, batch))
+        return placed[shape](batch)
 
     def on_mesh(function: Callable[..., Any]) -> Callable[..., Any]:
         # What is inside may ask which axes there are. Entered before, the mesh would place
@@ -119,8 +119,7 @@ def compile_experiment(experiment: Experiment, mesh: Mesh) -> Compiled:
             **{f"parameter {path}": leaf for path, leaf in named_leaves(state.params).items()},
         }
         names[:] = watched
-        # NaN and infinity times 0 are NaN, and on CPU a sum is quicker than a conjunction.
-        finite = jnp.stack([jnp.sum(leaf * 0) == 0 for leaf in watched.values()])
+        finite = jnp.stack([_is_finite(leaf) for leaf in watched.values()])
         return state, index + 1, Record(metrics, jnp.all(finite), finite)
 
     targets = jax.tree.map(
@@ -156,6 +155,15 @@ def compile_experiment(experiment: Experiment, mesh: Mesh) -> Compiled:
         names=names,
         pure=on_mesh(step),
     )
+
+
+def _is_finite(leaf: Array) -> Array:
+    """Whether an array has neither NaN nor infinity.
+
+    On CPU its sum is the quickest way to see it. A sum that overflows, of entries beyond some
+    1e30, counts as infinity too.
+    """
+    return jnp.isfinite(jnp.sum(leaf, dtype=jnp.promote_types(leaf.dtype, jnp.float32)))
 
 
 def run_once(mesh: Mesh) -> dict[str, int]:

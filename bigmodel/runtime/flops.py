@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections import Counter
@@ -34,6 +35,7 @@ class Work(NamedTuple):
 NOTHING = Work(0, 0, 0, 0)
 
 
+@functools.lru_cache(maxsize=4)
 def count_work(jaxpr: ClosedJaxpr) -> Work:
     """The work of a program.
 

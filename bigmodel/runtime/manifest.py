@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import os
@@ -79,6 +80,7 @@ def identity(script: Path) -> dict[str, str | None]:
     return {"code": code.hexdigest()[:16], "python": platform.python_version(), **versions}
 
 
+@functools.cache
 def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)

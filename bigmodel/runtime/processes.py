@@ -6,7 +6,7 @@ A run of one process pays nothing for it.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -24,6 +24,8 @@ RESUMES = "BIGMODEL_RESUMES"
 """Set by a job scheduler's script that starts a process of status 75 again."""
 JOIN_SECONDS = "BIGMODEL_JOIN_SECONDS"
 HEARTBEAT_SECONDS = 60
+SMALL = 1 << 18
+"""Bytes of a batch that is handed over in a call rather than by a transfer."""
 
 
 class Place(NamedTuple):
@@ -146,6 +148,19 @@ def place_batch(batch: PyTree, shardings: PyTree) -> PyTree:
         batch,
         shardings,
     )
+
+
+def placing(batch: PyTree, shardings: PyTree) -> Callable[[PyTree], PyTree]:
+    """What places batches that are like this one, as :func:`place_batch` does.
+
+    For a small one a compiled identity takes a fifth of the time of ``jax.device_put``, which is
+    quicker for a large one.
+    """
+    sizes = [np.asarray(leaf).nbytes for leaf in jax.tree.leaves(batch)]
+    one = all(sharding.num_devices == 1 for sharding in jax.tree.leaves(shardings))
+    if one and sum(sizes) <= SMALL:
+        return jax.jit(lambda same: same, in_shardings=(shardings,), out_shardings=shardings)
+    return lambda batch: place_batch(batch, shardings)
 
 
 def place_scalar(value: Any, sharding: NamedSharding) -> jax.Array:

@@ -37,6 +37,7 @@ from bigmodel.studies.ablation.array import add_array_options, check_array_optio
 from bigmodel.studies.ablation.definition import AT, WAYS, Definition, read_seeds
 from bigmodel.studies.ablation.grid import read_axes
 from bigmodel.studies.ablation.joining import check_joins, held
+from bigmodel.studies.ablation.nursery import Nursery
 from bigmodel.studies.ablation.study_file import is_study_file, read_study_file
 from bigmodel.studies.study import Cell, Study, write_study
 
@@ -83,7 +84,21 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
             "underscores, for it is a folder in studies/"
         )
     check_script(definition.script)
-    choices, baseline = definition.cells()
+    cells = definition.cells()
+    with Nursery(definition.script) as nursery:
+        if not (parsed.dry_run or parsed.slurm):
+            # It imports while the study is still being checked.
+            nursery.prepare()
+        return _execute(parsed, definition, *cells, nursery)
+
+
+def _execute(
+    parsed: argparse.Namespace,
+    definition: Definition,
+    choices: Sequence[dict[str, str]],
+    baseline: dict[str, str] | None,
+    nursery: Nursery,
+) -> int:
     path = Path("studies") / definition.name
     # These bring JAX with them.
     from bigmodel.studies.ablation.runner import Runner, StoppedError
@@ -92,7 +107,7 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     from bigmodel.studies.results import read_results
 
     idle = parsed.dry_run or parsed.slurm
-    with Runner(definition.script, jobs=parsed.jobs, drawing=parsed.figures, idle=idle) as runner:
+    with Runner(nursery, jobs=parsed.jobs, drawing=parsed.figures, idle=idle) as runner:
         from bigmodel.studies.ablation.cells import resolve
 
         default = load_script(definition.script).Config()

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 from bigmodel.experiment import InputError
@@ -55,10 +56,13 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
 
 def load() -> None:
     """Imports what a report takes long to import; for a thread, while runs are made."""
-    import matplotlib.backends.backend_agg
-    import matplotlib.figure  # noqa: F401
-
-    import bigmodel.studies.reporting.files  # noqa: F401
+    for name in (
+        "matplotlib.backends.backend_agg",
+        "matplotlib.backends.backend_svg",
+        "scipy.special",
+        "bigmodel.studies.reporting.files",
+    ):
+        import_module(name)
 
 
 def make_report(

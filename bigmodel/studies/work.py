@@ -21,6 +21,7 @@ from bigmodel.experiment import InputError
 from bigmodel.runtime import errors
 from bigmodel.runtime.files import locked
 from bigmodel.script import check_script, load_script
+from bigmodel.studies.ablation.nursery import Nursery
 from bigmodel.studies.study import Cell, Study, directory_of, read_study
 
 
@@ -43,6 +44,12 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     cell = _cell(study, parsed.study, parsed.cell)
     script = Path(study.script)
     check_script(script)
+    with Nursery(script) as nursery:
+        nursery.prepare()
+        return _work(parsed, study, cell, nursery)
+
+
+def _work(parsed: argparse.Namespace, study: Study, cell: Cell, nursery: Nursery) -> int:
     # These bring JAX with them.
     from bigmodel.studies.ablation.cells import resolve
     from bigmodel.studies.ablation.runner import Runner, StoppedError
@@ -53,9 +60,11 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
             home.mkdir(parents=True, exist_ok=True)
         with (
             locked(home, otherwise="wait for it"),
-            Runner(script, jobs=1, drawing=parsed.figures) as runner,
+            Runner(nursery, jobs=1, drawing=parsed.figures) as runner,
         ):
-            configs = resolve(load_script(script).Config(), study.options, [dict(cell.options)])
+            configs = resolve(
+                load_script(Path(study.script)).Config(), study.options, [dict(cell.options)]
+            )
             part = dataclasses.replace(study, cells=(cell,))
             try:
                 return runner.run(parsed.study, part, configs, home=home)

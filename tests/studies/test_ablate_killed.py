@@ -10,16 +10,17 @@ from pathlib import Path
 
 import pytest
 from made_study import ENVIRONMENT, Made, command, made, results
+from seen import processes, workers
 
 SEED = random.SystemRandom().randrange(10**6)
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ablate")]
 
 
-def begin(study: Made, folder: Path) -> subprocess.Popen[str]:
+def begin(study: Made, folder: Path, *words: str) -> subprocess.Popen[str]:
     """Begins a study in a process group of its own."""
     return subprocess.Popen(
-        command(study.script, *study.words),
+        command(study.script, *words, *study.words),
         cwd=folder,
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,
@@ -27,21 +28,6 @@ def begin(study: Made, folder: Path) -> subprocess.Popen[str]:
         text=True,
         start_new_session=True,
     )
-
-
-def workers(script: Path) -> list[int]:
-    """The processes that make runs of a script now."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (path / "cmdline").read_bytes().split(b"\0")
-            state = (path / "stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            continue
-        ours = b"bigmodel.studies.ablation.worker" in words and str(script).encode() in words
-        if ours and state != "Z":
-            found.append(int(path.name))
-    return found
 
 
 def wait_for(done: Callable[[], bool], seconds: float = 60.0) -> None:
@@ -58,7 +44,7 @@ def test_killed_at_random_moments(either_way: Made, tmp_path: Path) -> None:
         time.sleep(chance.uniform(0.2, 1.0) * either_way.seconds)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        wait_for(lambda: not workers(either_way.script), 10.0)
+        wait_for(lambda: not processes(either_way.script), 10.0)
     either_way.again(tmp_path)
     assert results(tmp_path) == results(either_way.folder), f"seed {SEED}"
 
@@ -74,7 +60,7 @@ def test_stopped_by_a_signal_saves_and_goes_on(
     output, _ = process.communicate(timeout=100)
     assert process.returncode == status, output
     assert f"stopped by {number.name}, saved" in output
-    assert not workers(either_way.script)
+    assert not processes(either_way.script)
     assert not any((tmp_path / "studies").rglob("failed.json"))
     either_way.again(tmp_path)
     assert results(tmp_path) == results(either_way.folder)
@@ -82,7 +68,7 @@ def test_stopped_by_a_signal_saves_and_goes_on(
 
 def begun_and_robbed(study: Made, folder: Path) -> tuple[int, str]:
     """The status and the output of a study whose process for runs is killed in the first run."""
-    process = begin(study, folder)
+    process = begin(study, folder, "--jobs=1")
     wait_for(lambda: any((folder / "studies").rglob("metrics.jsonl")))
     (worker,) = workers(study.script)
     os.kill(worker, signal.SIGKILL)

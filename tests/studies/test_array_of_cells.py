@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from seen import processes
 from written_study import write_runs
 
 from bigmodel.runtime.files import locked
@@ -149,16 +150,11 @@ def test_a_cell_keeps_what_it_chose_and_a_whole_study_goes_by_its_cells(study: P
     assert shared(study, jobs(study, 0), home=homes[0], trial=vmap) == in_turns
 
 
-def worker_of(parent: int) -> int | None:
-    """The process that makes runs for another one, once it is a program of its own."""
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            its_parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
-            if its_parent == parent and b"ablation.worker" in (path / "cmdline").read_bytes():
-                return int(path.name)
-        except OSError:
-            continue
-    return None
+def below(parent: int, script: str) -> list[int]:
+    """The processes that make runs for another one, or the one that still imports for them."""
+    there = processes(script)
+    first = [process.number for process in there if process.parent == parent]
+    return [process.number for process in there if process.parent in first] or first
 
 
 def wait_for(found: Callable[[], object], seconds: float = 120.0) -> None:
@@ -180,10 +176,12 @@ def test_a_signal_that_reaches_the_worker_first_saves_and_marks_no_run_as_failed
         env={**os.environ, "PYTHONPATH": str(ROOT), "BIGMODEL_RESUMES": "1"},
     )
     try:
-        wait_for(lambda: worker_of(work.pid))
+        script = read_study(study).script
+        wait_for(lambda: below(work.pid, script))
         if moment == "training":
             wait_for(lambda: last_step(directory))
-        os.kill(worker_of(work.pid) or 0, signal.SIGTERM)
+        for number in below(work.pid, script):
+            os.kill(number, signal.SIGTERM)
         assert work.wait(120) == 75
     finally:
         work.kill()

@@ -88,26 +88,58 @@ def test_nothing_is_decided_where_nothing_is_missing(tmp_path: Path) -> None:
     assert not (tmp_path / SHARING).exists()
 
 
-def test_the_next_group_is_of_a_program_that_is_not_in_use(tmp_path: Path) -> None:
+def chosen(
+    found: Sharing, last: Job | None = None, *, busy: Any = (), compiling: Any = (), crew: int = 2
+) -> list[Job] | None:
+    """What a worker is to make that made ``last`` before, while others make others."""
+    programs = [job.program for job in busy]
+    return found.next(
+        last.program if last else None, programs, [job.program for job in compiling], crew=crew
+    )
+
+
+def test_a_worker_begins_with_a_program_that_is_not_in_use(tmp_path: Path) -> None:
     found = decided(tmp_path, "turns")
-    assert found.next([JOBS[0].program], []) == [JOBS[4]]
-    assert found.next([JOBS[0].program, JOBS[4].program], []) == [JOBS[0]]
-    assert found.next([], []) == [JOBS[1]]
+    assert chosen(found) == [JOBS[0]]
+    assert chosen(found, busy=[JOBS[0]], compiling=[JOBS[0]]) == [JOBS[4]]
+
+
+def test_a_worker_stays_with_its_program(tmp_path: Path) -> None:
+    found = decided(tmp_path, "turns")
+    assert [chosen(found), chosen(found)] == [[JOBS[0]], [JOBS[4]]]
+    assert chosen(found, JOBS[4], busy=[JOBS[0], JOBS[4]]) == [JOBS[5]]
+    assert chosen(found, JOBS[0], busy=[JOBS[5]]) == [JOBS[1]]
 
 
 def test_nobody_compiles_what_another_process_is_compiling(tmp_path: Path) -> None:
     found = decided(tmp_path, "turns")
-    first, second = JOBS[0].program, JOBS[4].program
-    assert found.next([first], [first]) == [JOBS[4]]
-    waiting = list(found.waiting)
-    assert found.next([first, second], [first, second]) is None
+    assert [chosen(found), chosen(found)] == [[JOBS[0]], [JOBS[4]]]
+    first, second, waiting = JOBS[0], JOBS[4], list(found.waiting)
+    assert chosen(found, busy=[first, second], compiling=[first, second]) is None
     assert found.waiting == waiting
-    assert found.next([first, second], [second]) == [JOBS[0]]
+    assert chosen(found, busy=[first, second], compiling=[second]) == [JOBS[1]]
+
+
+def test_a_program_that_is_left_over_is_compiled_while_others_have_work(tmp_path: Path) -> None:
+    jobs = [job(program, "1", seed) for program in "abc" for seed in (0, 1)]
+    found = decided(tmp_path, "turns", jobs=jobs)
+    assert chosen(found) == [jobs[0]]
+    assert chosen(found, busy=[jobs[0]], compiling=[jobs[0]]) == [jobs[2]]
+    assert chosen(found, jobs[0], busy=[jobs[2]]) == [jobs[4]]
+    assert chosen(found, jobs[2], busy=[jobs[4]], compiling=[jobs[4]]) == [jobs[3]]
+
+
+def test_one_worker_goes_through_the_programs_one_after_another(tmp_path: Path) -> None:
+    found = decided(tmp_path, "turns")
+    made: list[Job] = []
+    while found.waiting:
+        made += chosen(found, made[-1] if made else None, crew=1) or ()
+    assert made == JOBS
 
 
 def test_runs_that_cannot_be_side_by_side_are_made_in_turns(tmp_path: Path) -> None:
     found = decided(tmp_path)
-    group = found.next([], [])
+    group = chosen(found)
     assert group is not None
     found.separate(group)
     assert found.waiting == [JOBS[4:], *([job] for job in JOBS[:4])]

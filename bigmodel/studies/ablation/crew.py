@@ -7,14 +7,15 @@ import json
 import os
 import queue
 import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from bigmodel.launching.child import die_with_parent
 from bigmodel.runtime import errors
+from bigmodel.studies.ablation.nursery import Nursery
+
+KILLED = 10.0
+"""Seconds after which one that was killed is waited for no longer."""
 
 
 class Died(NamedTuple):
@@ -27,21 +28,17 @@ class Died(NamedTuple):
 class Worker:
     """A process of :mod:`bigmodel.studies.ablation.worker`, which dies with this one."""
 
-    def __init__(self, script: Path) -> None:
+    def __init__(self, nursery: Nursery) -> None:
         self.busy = False
         self.used = False
         self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "bigmodel.studies.ablation.worker", str(script)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            # Ctrl-C is for the one that watches, which then asks this one to stop.
-            start_new_session=True,
-            preexec_fn=die_with_parent,
-        )
-        assert self._process.stdout is not None
-        stream = self._process.stdout
+        their_input, our_output = os.pipe()
+        our_input, their_output = os.pipe()
+        self._process = nursery.start(their_input, their_output)
+        os.close(their_input)
+        os.close(their_output)
+        self._tasks = os.fdopen(our_output, "w")
+        stream = os.fdopen(our_input)
         self._reader = threading.Thread(target=self._read, args=(stream,), daemon=True)
         self._reader.start()
 
@@ -85,30 +82,24 @@ class Worker:
 
     def stop(self) -> None:
         """Asks it to save and end."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGTERM)
+        self._process.terminate()
         self.release()
 
     def release(self) -> None:
         """Says that there is nothing more to do."""
-        assert self._process.stdin is not None
         with contextlib.suppress(OSError):
-            self._process.stdin.close()
+            self._tasks.close()
 
     def end(self, seconds: float) -> None:
         """Waits until it has ended, and kills it after so many seconds."""
         self.release()
-        try:
-            self._process.wait(max(seconds, 0.0))
-        except subprocess.TimeoutExpired:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        if self._process.wait(seconds) is None:
+            self._process.kill()
+            self._process.wait(KILLED)
         self._reader.join(1.0)
 
     def _send(self, line: dict[str, Any]) -> None:
-        assert self._process.stdin is not None
         # One that is gone is seen by look().
-        with contextlib.suppress(OSError):
-            self._process.stdin.write(json.dumps(line) + "\n")
-            self._process.stdin.flush()
+        with contextlib.suppress(OSError, ValueError):
+            self._tasks.write(json.dumps(line) + "\n")
+            self._tasks.flush()

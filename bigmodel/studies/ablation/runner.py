@@ -17,6 +17,7 @@ from bigmodel.runtime.processes import is_started_again
 from bigmodel.runtime.signals import Interrupted
 from bigmodel.studies.ablation.board import Board
 from bigmodel.studies.ablation.crew import Died, Worker
+from bigmodel.studies.ablation.nursery import Nursery
 from bigmodel.studies.ablation.sharing import Job, Sharing, jobs_of
 from bigmodel.studies.results import ENDED, FAILED, forget_failures, read_result
 from bigmodel.studies.study import Study
@@ -35,24 +36,23 @@ class StoppedError(RuntimeError):
 class Runner:
     """Processes for a study's runs, which start as soon as this is entered.
 
-    They import what takes long while the study is still being checked.
-
     Args:
-        script: the experiment's.
+        nursery: starts them.
         jobs: how many; None for one, or two where the devices are a CPU of several cores.
         drawing: whether the runs draw figures.
         idle: whether there is nothing to make, so that no process is started.
     """
 
     def __init__(
-        self, script: Path, *, jobs: int | None, drawing: bool = False, idle: bool = False
+        self, nursery: Nursery, *, jobs: int | None, drawing: bool = False, idle: bool = False
     ) -> None:
-        self._script = script
+        self._nursery = nursery
         self._drawing = drawing
         self._jobs = jobs
         self._idle = idle
         self._workers: list[Worker] = []
         self._doing: dict[Worker, list[Job]] = {}
+        self._last: dict[Worker, str] = {}
         self._compiling: dict[Worker, str] = {}
         self._compiled: set[str] = set()
         self._relay = Relay()
@@ -62,7 +62,7 @@ class Runner:
         self._relay.__enter__()
         if not self._idle:
             count = self._jobs or min(CPU_JOBS, os.cpu_count() or 1)
-            self._workers = [Worker(self._script) for _ in range(count)]
+            self._workers = [Worker(self._nursery) for _ in range(count)]
         return self
 
     def __exit__(
@@ -72,9 +72,10 @@ class Runner:
         trace: TracebackType | None,
     ) -> None:
         for worker in self._workers:
-            worker.release()
-        for worker in self._workers:
-            worker.end(5.0 if kind is None and worker.used else 0.0)
+            if kind is None and worker.used:
+                worker.release()
+            else:
+                worker.end(0.0)
         self._relay.__exit__(kind, error, trace)
 
     def run(
@@ -191,11 +192,12 @@ class Runner:
                 worn = sharing.alone and worker.used and not worker.busy
                 if (answer is not None or worn) and sharing.waiting:
                     worker.end(GRACE)
-                    worker = self._workers[at] = Worker(self._script)
+                    worker = self._workers[at] = Worker(self._nursery)
                     worker.prepare(self._log(at), drawing=self._drawing)
-                jobs = None if worker.busy else self._choose(sharing)
+                jobs = None if worker.busy else self._choose(worker, sharing)
                 if jobs is not None:
                     self._doing[worker] = jobs
+                    self._last[worker] = jobs[0].program
                     if len(jobs) == 1 and jobs[0].program not in self._compiled:
                         self._compiling[worker] = jobs[0].program
                     worker.give({"runs": [job.line for job in jobs]})
@@ -206,9 +208,10 @@ class Runner:
             board.refresh()
             time.sleep(POLL)
 
-    def _choose(self, sharing: Sharing) -> list[Job] | None:
+    def _choose(self, worker: Worker, sharing: Sharing) -> list[Job] | None:
         busy = {job.program for doing in self._doing.values() for job in doing}
-        return sharing.next(busy, set(self._compiling.values()))
+        compiling = self._compiling.values()
+        return sharing.next(self._last.get(worker), busy, compiling, crew=len(self._workers))
 
     def _take(self, path: Path, worker: Worker, answer: dict[str, Any], board: Board) -> None:
         """Takes note of a run that has ended."""

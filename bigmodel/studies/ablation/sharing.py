@@ -74,6 +74,7 @@ class Sharing:
         self.alone = asked == "processes"
         self.said = ""
         self.waiting: list[list[Job]] = []
+        self._begun: set[str] = set()
 
     def decide(self, jobs: Sequence[Job], missing: Collection[Path], try_out: TryOut) -> None:
         """Groups the missing runs.
@@ -133,18 +134,28 @@ class Sharing:
         # What was begun side by side may go on in turns, for its manifest says how it was begun.
         return next((way for way in ("turns", "vmap") if way in of_cells), None)
 
-    def next(self, busy: Collection[str], compiling: Collection[str]) -> list[Job] | None:
-        """The group that a worker is to make next: of a program not in use, if there is one.
+    def next(
+        self, last: str | None, busy: Collection[str], compiling: Collection[str], *, crew: int
+    ) -> list[Job] | None:
+        """The group that a worker is to make next.
 
-        None where it is better to wait for another worker, which compiles what all of them need.
+        A program that is left over is begun before there is nothing else to do while it is
+        compiled. Otherwise a worker stays with its program, or takes one that is not in use. None
+        where it is better to wait for another worker, which compiles what all of them need.
 
         Args:
+            last: the program that the worker has run before, if any.
             busy: programs that other workers run.
             compiling: those of them that have not made a step yet.
+            crew: how many workers there are.
         """
-        for unwanted in (busy, compiling):
+        programs = {group[0].program for group in self.waiting}
+        new = programs - self._begun
+        left_over = new if len(new) < crew else set()
+        for wanted in (left_over, programs & {last}, programs - {*busy}, programs - {*compiling}):
             for at, group in enumerate(self.waiting):
-                if group[0].program not in unwanted:
+                if group[0].program in wanted:
+                    self._begun.add(group[0].program)
                     return self.waiting.pop(at)
         return None
 

@@ -1,4 +1,4 @@
-"""Starts experiments: on many devices now, on many machines and as studies in time.
+"""Starts experiments: on many devices and machines, and as studies that are reported and replayed.
 
 python launch.py run experiments/cnn.py --devices 8 -- --mesh.fsdp 4 --run.steps 500
 """

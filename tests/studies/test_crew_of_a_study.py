@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from bigmodel.studies.ablation import runner
+from bigmodel.studies.ablation.nursery import Nursery
 
 
 class Process:
@@ -13,8 +14,8 @@ class Process:
 
     platform = "cpu"
 
-    def __init__(self, script: Path) -> None:
-        del script
+    def __init__(self, nursery: Nursery) -> None:
+        del nursery
         self.busy = self.used = self.ended = False
         self.asked: list[dict[str, Any]] = []
 
@@ -54,7 +55,7 @@ def test_two_share_a_cpu_and_none_an_accelerator_unless_that_is_asked_for(
     monkeypatch.setattr(runner, "Worker", Process)
     monkeypatch.setattr(runner.os, "cpu_count", lambda: cores)
     monkeypatch.setattr(Process, "platform", platform)
-    with runner.Runner(Path("experiment.py"), jobs=jobs) as crew:
+    with runner.Runner(Nursery(Path("experiment.py")), jobs=jobs) as crew:
         begun = list(crew._workers)
         crew._keep(runs)
         assert len(crew._workers) == kept

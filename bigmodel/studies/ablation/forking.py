@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 from bigmodel.launching.child import die_with_parent
@@ -26,58 +27,83 @@ STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 def serve(control: socket.socket) -> bool:
     """Does as it is told until the other end is closed; True in a process that it has started."""
-    own = os.getpid()
-    forks: dict[int, int] = {}  # their process ids by number
-    ended, wake = os.pipe()
-    os.set_blocking(wake, False)
-    os.set_blocking(ended, False)
-    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    for stop in STOPS:
-        signal.signal(stop, signal.SIG_IGN)
+    own, forks = os.getpid(), _Forks()
+    for number in STOPS:
+        signal.signal(number, signal.SIG_IGN)
     while True:
-        ready, _, _ = select.select([control.fileno(), ended], [], [])
-        if ended in ready:
-            with contextlib.suppress(BlockingIOError):
-                os.read(ended, MESSAGE)
-            for number, pid in list(forks.items()):
-                done, status = os.waitpid(pid, os.WNOHANG)
-                if done:
-                    del forks[number]
-                    code = os.waitstatus_to_exitcode(status)
-                    control.send(json.dumps({"number": number, "status": code}).encode())
-        if control.fileno() in ready:
-            message, descriptors, _, _ = socket.recv_fds(control, MESSAGE, 2)
-            if not message:
-                return False
-            task = json.loads(message)
-            if "start" in task:
-                pid = _fork()
-                if pid == 0:
-                    die_with_parent()
-                    if os.getppid() != own:
-                        os._exit(1)
-                    signal.set_wakeup_fd(-1)
-                    os.close(ended)
-                    os.close(wake)
-                    _become(*descriptors)
-                    return True
-                forks[task["start"]] = pid
-                for descriptor in descriptors:
-                    os.close(descriptor)
-            elif task["number"] in forks:
-                _signal(forks[task["number"]], task["signal"])
+        ready, _, _ = select.select([control.fileno(), forks.news], [], [])
+        if forks.news in ready:
+            for number, status in forks.ended():
+                control.send(json.dumps({"number": number, "status": status}).encode())
+        if control.fileno() not in ready:
+            continue
+        message, descriptors, _, _ = socket.recv_fds(control, MESSAGE, 2)
+        if not message:
+            return False
+        task = json.loads(message)
+        if "signal" in task:
+            forks.signal(task["number"], task["signal"])
+            continue
+        if not forks.start(task["start"]):
+            forks.forget()
+            _become(own, *descriptors)
+            return True
+        for descriptor in descriptors:
+            os.close(descriptor)
 
 
-def _fork() -> int:
-    with warnings.catch_warnings():
-        # Of the threads of NumPy's BLAS, which is prepared for it.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return os.fork()
+class _Forks:
+    """The forks of this process by number; ``news`` can be read when one has ended."""
+
+    def __init__(self) -> None:
+        self._running: dict[int, int] = {}
+        self.news, self._wake = os.pipe()
+        for end in (self.news, self._wake):
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def start(self, number: int) -> bool:
+        """Forks; false in the fork."""
+        with warnings.catch_warnings():
+            # Of the threads of NumPy's BLAS, which is prepared for it.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            process = os.fork()
+        self._running[number] = process
+        return process != 0
+
+    def forget(self) -> None:
+        """Leaves the others alone, as a fork has to."""
+        signal.set_wakeup_fd(-1)
+        os.close(self.news)
+        os.close(self._wake)
+
+    def ended(self) -> Iterator[tuple[int, int]]:
+        """Those that have ended since, and their exit statuses, negative for a signal."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self.news, MESSAGE)
+        for number, process in list(self._running.items()):
+            done, status = os.waitpid(process, os.WNOHANG)
+            if done:
+                del self._running[number]
+                yield number, os.waitstatus_to_exitcode(status)
+
+    def signal(self, number: int, sent: int) -> None:
+        """Sends a signal; the one that cannot be refused to what the fork has started, too."""
+        process = self._running.get(number)
+        if process is None:
+            return
+        if sent == signal.SIGKILL:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process, sent)
+        os.kill(process, sent)
 
 
-def _become(stdin: int, stdout: int) -> None:
+def _become(parent: int, stdin: int, stdout: int) -> None:
     """Makes a fork a process like one that was started afresh, on two file descriptors."""
+    die_with_parent()
+    if os.getppid() != parent:
+        os._exit(1)
     os.setsid()
     for number in (*STOPS, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
@@ -87,14 +113,6 @@ def _become(stdin: int, stdout: int) -> None:
     os.close(stdin)
     os.close(stdout)
     sys.stdin = os.fdopen(0)
-
-
-def _signal(pid: int, number: int) -> None:
-    """Sends a signal; the one that cannot be refused to the whole group."""
-    with contextlib.suppress(ProcessLookupError):
-        if number == signal.SIGKILL:
-            os.killpg(pid, number)
-        os.kill(pid, number)
 
 
 def main(script: Path) -> None:

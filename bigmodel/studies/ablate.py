@@ -128,6 +128,9 @@ def _execute(
             return submit_array(parsed, path, study)
         if parsed.dry_run:
             return 0
+        stopped = runner.check_metric(path, study, configs)
+        if stopped is not None:
+            return stopped
         with held(path):
             check_joins(path, study)
             write_study(path, study)

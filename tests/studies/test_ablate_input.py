@@ -158,3 +158,11 @@ def test_bad_input_leaves_no_process_behind(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_metric_that_no_run_will_have_is_refused_before_any_is_made(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    error = refused(capsys, str(MLP), *RATES, "--metric", "test/acuracy")
+    assert "no metric test/acuracy; did you mean test/accuracy" in error

@@ -28,8 +28,8 @@ STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 def serve(control: socket.socket) -> bool:
     """Does as it is told until the other end is closed; True in a process that it has started."""
     own, forks = os.getpid(), _Forks()
-    for number in STOPS:
-        signal.signal(number, signal.SIG_IGN)
+    for stop in STOPS:
+        signal.signal(stop, signal.SIG_IGN)
     while True:
         ready, _, _ = select.select([control.fileno(), forks.news], [], [])
         if forks.news in ready:

@@ -19,6 +19,7 @@ from bigmodel.studies.ablation.board import Board
 from bigmodel.studies.ablation.crew import Died, Worker
 from bigmodel.studies.ablation.nursery import Nursery
 from bigmodel.studies.ablation.sharing import Job, Sharing, jobs_of
+from bigmodel.studies.metric import choose_metric
 from bigmodel.studies.results import ENDED, FAILED, forget_failures, read_result
 from bigmodel.studies.study import Study
 
@@ -128,6 +129,33 @@ class Runner:
             if sharing.said:
                 board.say(sharing.said)
             return self._watch(path, sharing, board)
+
+    def check_metric(self, path: Path, study: Study, configs: Sequence[Any]) -> int | None:
+        """Asks a process whether the first or the last cell will have the metric of the study.
+
+        Metrics of training are taken on trust.
+
+        Returns:
+            The exit status where a signal stopped it.
+
+        Raises:
+            InputError: where neither will have it.
+        """
+        if study.metric is None or study.metric.startswith("train/"):
+            return None
+        jobs = list(jobs_of(path, study, configs))
+        names: dict[str, None] = {}
+        try:
+            for options in dict.fromkeys((jobs[0].options, jobs[-1].options)):
+                self._workers[0].ask({"metrics": options})
+                answer = self._hear()
+                if answer is None or not answer["metrics"]:
+                    return None
+                names.update(dict.fromkeys(answer["metrics"]))
+        except Interrupted as interruption:
+            return self._stop(interruption.number)
+        choose_metric(study.metric, list(names))
+        return None
 
     def _log(self, at: int) -> Path:
         return self._logs / f"worker-{at}.log"

@@ -2,7 +2,7 @@
 
 It reads a task a line from its standard input, as JSON: where to print, the runs of a trial, or
 the runs to make. It answers with a line for each run that has ended or, of one in turns, has made
-its first step, for the trial, and for the question which devices it has.
+its first step, for the trial, and for the questions which devices it has and what is measured.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from bigmodel.runtime.compilation import Compiled, use_compilation_cache
 from bigmodel.runtime.config import with_values
 from bigmodel.runtime.directory import RunDirectory
 from bigmodel.runtime.entry import begin
+from bigmodel.runtime.evaluation import metric_names
 from bigmodel.runtime.files import write_json
 from bigmodel.runtime.loop import Step, Training, drive
 from bigmodel.runtime.programs import Programs
@@ -124,6 +125,14 @@ class Maker:
         width = len(tasks)
         return measure(run.experiment, run.compiled, run.config, width=width, runs=count, crew=crew)
 
+    def metrics(self, options: Sequence[str]) -> list[str] | None:
+        """What a run with these options evaluates; None where it cannot be made."""
+        try:
+            run = self._prepare(Task(tuple(options), 0, "unused"))
+            return metric_names(run.experiment, run.compiled)
+        except Exception:  # which is for its runs to tell
+            return None
+
     def _prepare(self, task: Task) -> Prepared:
         if self._cell is None or self._cell[0] != task.options:
             config = parse(self.module.Config(), task.options, description="")
@@ -220,6 +229,9 @@ def main(script: Path) -> None:
                     continue
                 if "platform" in message:
                     answer({"platform": jax.default_backend()})
+                    continue
+                if "metrics" in message:
+                    answer({"metrics": maker.metrics(message["metrics"])})
                     continue
                 if stop.requested:
                     break

@@ -83,6 +83,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("tables", nargs="*", default=["digits", "breast_cancer", "diabetes"])
     parser.add_argument("--seeds", type=int, default=1, help="ways to divide each table")
+    names = ("bigmodel", *THEIRS)
+    parser.add_argument("--models", nargs="+", choices=names, default=names, help="which to fit")
     end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     arguments = parser.parse_args(sys.argv[1:end])
     default = parse(Config(), sys.argv[end + 1 :], description="")
@@ -98,11 +100,11 @@ def main() -> None:
             )
             table = encode_table(options)
             config = dataclasses.replace(default, data=options)
-            models = {"bigmodel": predictions(config)} | {
-                model: scikit_learn(kinds[not table.target.names], table)
-                for model, kinds in THEIRS.items()
-            }
-            for model, predicted in models.items():
+            for model in arguments.models:
+                if model == "bigmodel":
+                    predicted = predictions(config)
+                else:
+                    predicted = scikit_learn(THEIRS[model][not table.target.names], table)
                 for metric, value in score(table, predicted).items():
                     empty = np.zeros((arguments.seeds, FOLDS))
                     scores.setdefault((metric, model), empty)[seed, fold] = value

@@ -145,6 +145,18 @@ def test_runs_that_cannot_be_side_by_side_are_made_in_turns(tmp_path: Path) -> N
     assert found.waiting == [JOBS[4:], *([job] for job in JOBS[:4])]
 
 
+def test_runs_that_could_not_be_side_by_side_stay_in_turns_when_the_study_goes_on(
+    tmp_path: Path,
+) -> None:
+    found = decided(tmp_path)
+    group = chosen(found)
+    assert group == JOBS[:4]
+    found.separate(group[1:])  # one of them had ended
+    missing = ALL - {JOBS[0].directory, JOBS[1].directory}
+    assert decided(tmp_path, missing=missing).waiting == [JOBS[4:], [JOBS[2]], [JOBS[3]]]
+    assert decided(tmp_path, missing=missing).waiting == [JOBS[4:], [JOBS[2]], [JOBS[3]]]
+
+
 def test_configs_share_a_program_where_they_differ_in_numbers_that_stay_on_one_side_of_0() -> None:
     def program(**values: Any) -> str:
         return json.dumps(sharing._without_numbers({"a": values}), sort_keys=True)

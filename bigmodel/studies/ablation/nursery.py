@@ -1,8 +1,8 @@
 """Starts the processes of a study, which share the imports that take a process seconds.
 
-On Linux they are forks of a process that has imported, and has not asked JAX for its devices:
-from then on it has threads, and must not fork. On other systems, whose libraries are not made for
-forks, each process is started afresh.
+On Linux they are forks of a process that has imported but has not asked JAX for its devices, for
+that starts threads, which no fork has. On other systems, whose libraries are not made for forks,
+each process is started afresh.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ class Nursery:
     def __init__(self, script: Path) -> None:
         self._script = script
         self._forks: _Forks | None = None
+        self._started: list[_Started] = []
 
     def __enter__(self) -> Nursery:
         return self
@@ -66,9 +67,10 @@ class Nursery:
     def start(self, stdin: int, stdout: int) -> Process:
         """A process that reads and writes these file descriptors."""
         self.prepare()
-        if self._forks is None:
-            return _Started(self._script, stdin, stdout)
-        return self._forks.start(stdin, stdout)
+        if self._forks is not None:
+            return self._forks.start(stdin, stdout)
+        self._started.append(_Started(self._script, stdin, stdout))
+        return self._started[-1]
 
     def __exit__(
         self,
@@ -76,8 +78,13 @@ class Nursery:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        seconds = GRACE if kind is None else 0.0
+        for process in self._started:
+            if process.wait(seconds) is None:
+                process.kill()
+                process.wait(GRACE)
         if self._forks is not None:
-            self._forks.close(GRACE if kind is None else 0.0)
+            self._forks.close(seconds)
 
 
 class _Started:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
@@ -110,7 +111,8 @@ class Sharing:
             [by_name[name] for name in group if name in by_name]
             for group in decided.get("groups", [])
         ]
-        known = {job.directory for group in before for job in group}
+        apart = [by_name[name] for name in decided.get("apart", []) if name in by_name]
+        known = {job.directory for group in (*before, apart) for job in group}
         alike: dict[str, list[Job]] = {}
         for job in wanted:
             if job.directory not in known:
@@ -118,11 +120,13 @@ class Sharing:
         added = [g[at : at + WIDTH] for g in alike.values() for at in range(0, len(g), WIDTH)]
         groups = [*before, *added]
         self.waiting = [group for group in groups if any(j.directory in missing for j in group)]
-        named = [[_name(job) for job in group] for group in groups]
-        write_json(
-            self._path,
-            {"seeds_by": seeds_by, "why": self.said or decided.get("why", ""), "groups": named},
-        )
+        self.waiting += [[job] for job in apart if job.directory in missing]
+        kept = {
+            "groups": [[_name(job) for job in group] for group in groups],
+            "apart": [_name(job) for job in apart],
+        }
+        why = self.said or decided.get("why", "")
+        write_json(self._path, {"seeds_by": seeds_by, "why": why, **kept})
 
     def _decided(self, jobs: Sequence[Job]) -> str | None:
         """What was decided for the study before, else for its cells; None where nothing was."""
@@ -160,8 +164,14 @@ class Sharing:
         return None
 
     def separate(self, jobs: Sequence[Job]) -> None:
-        """Lets runs that cannot be made side by side be made in turns."""
+        """Lets runs of a group that cannot be made side by side be made in turns, now and later."""
         self.waiting += [[job] for job in jobs]
+        names = {_name(job) for job in jobs}
+        decided = _read(self._path)
+        broken = [group for group in decided["groups"] if names & {*group}]
+        decided["groups"] = [group for group in decided["groups"] if group not in broken]
+        decided["apart"] += itertools.chain.from_iterable(broken)
+        write_json(self._path, decided)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -163,7 +163,8 @@ def _is_finite(leaf: Array) -> Array:
     On CPU its sum is the quickest way to see it. A sum that overflows, of entries beyond some
     1e30, counts as infinity too.
     """
-    return jnp.isfinite(jnp.sum(leaf, dtype=jnp.promote_types(leaf.dtype, jnp.float32)))
+    wide = leaf.dtype if leaf.dtype.itemsize >= 4 else jnp.float32
+    return jnp.isfinite(jnp.sum(leaf, dtype=wide))
 
 
 def run_once(mesh: Mesh) -> dict[str, int]:

@@ -153,10 +153,10 @@ def place_batch(batch: PyTree, shardings: PyTree) -> PyTree:
 def placing(batch: PyTree, shardings: PyTree) -> Callable[[PyTree], PyTree]:
     """What places batches that are like this one, as :func:`place_batch` does.
 
-    For a small one a compiled identity takes a fifth of the time of ``jax.device_put``, which is
-    quicker for a large one.
+    A small one passes through a compiled identity quicker than through ``jax.device_put``, a large
+    one does not.
     """
-    sizes = [np.asarray(leaf).nbytes for leaf in jax.tree.leaves(batch)]
+    sizes = [leaf.nbytes for leaf in jax.tree.leaves(batch)]
     one = all(sharding.num_devices == 1 for sharding in jax.tree.leaves(shardings))
     if one and sum(sizes) <= SMALL:
         return jax.jit(lambda same: same, in_shardings=(shardings,), out_shardings=shardings)

@@ -26,6 +26,7 @@ import re
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
         )
     check_script(definition.script)
     cells = definition.cells()
-    with Nursery(definition.script) as nursery:
+    with closing(Nursery(definition.script)) as nursery:
         if not (parsed.dry_run or parsed.slurm):
             # It imports while the study is still being checked.
             nursery.prepare()

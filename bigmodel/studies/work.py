@@ -14,6 +14,7 @@ import argparse
 import dataclasses
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     cell = _cell(study, parsed.study, parsed.cell)
     script = Path(study.script)
     check_script(script)
-    with Nursery(script) as nursery:
+    with closing(Nursery(script)) as nursery:
         nursery.prepare()
         return _work(parsed, study, cell, nursery)
 

@@ -97,7 +97,7 @@ def _roc_auc(probability: np.ndarray, label: np.ndarray) -> float:
     """The mean over classes of the area under the curve: the share of pairs in the right order.
 
     It is the statistic of Mann and Whitney, from the ranks of all examples at once, where
-    scikit-learn draws a curve for each class and takes twenty times as long.
+    scikit-learn makes a curve for each class.
     """
     from scipy.stats import rankdata
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def script(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def nursery(script: Path) -> Iterator[Nursery]:
-    with Nursery(script) as nursery:
+    with closing(Nursery(script)) as nursery:
         nursery.prepare()
         yield nursery
 
@@ -52,7 +53,7 @@ def platform(worker: Worker) -> dict[str, Any] | Died:
 
 
 def test_forks_end_one_by_one_and_none_is_left(script: Path) -> None:
-    with Nursery(script) as nursery:
+    with closing(Nursery(script)) as nursery:
         first, second = Worker(nursery), Worker(nursery)
         assert [platform(first), platform(second)] == [{"platform": "cpu"}] * 2
         if LINUX:
@@ -72,7 +73,7 @@ def test_where_nothing_forks_processes_are_started(
     script: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(nurseries, "FORKS", False)
-    with Nursery(script) as nursery:
+    with closing(Nursery(script)) as nursery:
         nursery.prepare()
         worker = Worker(nursery)
         assert platform(worker) == {"platform": "cpu"}

@@ -117,7 +117,7 @@ def _become(parent: int, stdin: int, stdout: int) -> None:
 
 def main(script: Path) -> None:
     """Imports, serves, and in a fork makes runs of a script."""
-    # Collections of what is never freed cost a second in all, and undo the sharing of memory.
+    # Collections of what is never freed take time, and undo the sharing of memory.
     gc.disable()
     # What loading small data and measuring predictions import when they are needed.
     import sklearn.datasets

@@ -17,14 +17,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol
 
 from bigmodel.launching.child import die_with_parent
 
 FORKS = sys.platform == "linux"
 GRACE = 5.0
-"""Seconds that forks have to end when there is nothing more to do."""
+"""Seconds that processes have to end when there is nothing more to do."""
 MESSAGE = 4096
 """Bytes of a message, at most."""
 
@@ -46,15 +45,12 @@ class Process(Protocol):
 
 
 class Nursery:
-    """Starts processes for an experiment's script, which are to end before it is left."""
+    """Starts processes for an experiment's script, which are to end before it is closed."""
 
     def __init__(self, script: Path) -> None:
         self._script = script
         self._forks: _Forks | None = None
         self._started: list[_Started] = []
-
-    def __enter__(self) -> Nursery:
-        return self
 
     def prepare(self) -> None:
         """Begins to import what a process needs, before one is asked for."""
@@ -72,19 +68,14 @@ class Nursery:
         self._started.append(_Started(self._script, stdin, stdout))
         return self._started[-1]
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        seconds = GRACE if kind is None else 0.0
+    def close(self) -> None:
+        """Waits a while for processes that have nothing to do, and kills those that are left."""
         for process in self._started:
-            if process.wait(seconds) is None:
+            if process.wait(GRACE) is None:
                 process.kill()
                 process.wait(GRACE)
         if self._forks is not None:
-            self._forks.close(seconds)
+            self._forks.close(GRACE)
 
 
 class _Started:

@@ -10,11 +10,11 @@ import sys
 from collections.abc import Sequence
 from typing import cast
 
+from bigmodel.errors import StorageError
 from bigmodel.experiment import InputError
 from bigmodel.launching import run, submit
 from bigmodel.launching.commands import Command, Parser
 from bigmodel.planning import plan
-from bigmodel.runtime.errors import StorageError
 from bigmodel.studies import ablate, compare, listing, replay, report, work
 
 COMMANDS = {

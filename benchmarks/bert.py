@@ -28,9 +28,9 @@ from typing import Any
 
 import numpy as np
 
-from bigmodel.data.masking import Masking, masked
-from bigmodel.data.ngrams import likeliest_between, likeliest_followers, most_frequent
-from bigmodel.data.text import TextData, load_text
+from bigmodel.data.texts.masking import Masking, masked
+from bigmodel.data.texts.ngrams import likeliest_between, likeliest_followers, most_frequent
+from bigmodel.data.texts.text import TextData, load_text
 
 CLASSIFY = Path(__file__).parent.parent / "experiments" / "bert_classify.py"
 

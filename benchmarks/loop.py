@@ -24,19 +24,19 @@ import numpy as np
 from jax.sharding import PartitionSpec as P
 
 from bigmodel.data.batches import epochs
-from bigmodel.data.text import TextData, load_text
+from bigmodel.data.texts.text import TextData, load_text
 from bigmodel.experiment import Data, Experiment, Model
-from bigmodel.models.gpt import Gpt
-from bigmodel.runtime.agreement import Agreement
-from bigmodel.runtime.checkpoints import Checkpoints
+from bigmodel.models.texts.gpt import Gpt
+from bigmodel.processes.agreement import Agreement
+from bigmodel.processes.pulse import Pulse
+from bigmodel.processes.signals import StopRequest
+from bigmodel.run_directory.checkpoints import Checkpoints
+from bigmodel.run_directory.directory import RunDirectory
 from bigmodel.runtime.compilation import Compiled, compile_experiment
-from bigmodel.runtime.directory import RunDirectory
 from bigmodel.runtime.loop import Trainer, drive, init_key, step_key
-from bigmodel.runtime.progress import Reporter
-from bigmodel.runtime.pulse import Pulse
 from bigmodel.runtime.settings import Run
-from bigmodel.runtime.signals import StopRequest
 from bigmodel.sharding.mesh import MeshShape, make_mesh
+from bigmodel.tracking.progress import Reporter
 from bigmodel.training.losses import cross_entropy, next_token
 from bigmodel.training.optimizers import Optimizer
 from bigmodel.training.supervised import supervised

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from sklearn.linear_model import Ridge
 from sklearn.metrics import root_mean_squared_error
 
-from bigmodel.data.series import Series, SeriesData, load_series
+from bigmodel.data.sequences.series import Series, SeriesData, load_series
 
 PENALTIES = 10.0 ** np.arange(-3, 4.5, 0.5)
 

@@ -32,8 +32,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, r2_score, root_mean_squared_error
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from bigmodel.data.bundled_tables import Bundled
-from bigmodel.data.table import EncodedTable, encode_table
+from bigmodel.data.tables.bundled_tables import Bundled
+from bigmodel.data.tables.table import EncodedTable, encode_table
 from bigmodel.runtime.command_line import parse
 from bigmodel.training.classifier import fit
 

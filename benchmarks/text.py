@@ -13,7 +13,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
 
-from bigmodel.data.labelled_text import LabelledTextData, divide_texts
+from bigmodel.data.texts.labelled_text import LabelledTextData, divide_texts
 
 STRENGTHS = (1.0, 10.0, 100.0)
 

@@ -20,10 +20,10 @@ import numpy as np
 from jaxtyping import Float, Int
 from sklearn.utils.extmath import randomized_svd
 
-from bigmodel.data.words import load_words
+from bigmodel.data.texts.words import load_words
 from bigmodel.runtime.command_line import parse
 from bigmodel.training.classifier import fit
-from bigmodel.training.vectors import cosines
+from bigmodel.training.texts.vectors import cosines
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from experiments.word2vec import Config, build

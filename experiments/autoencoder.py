@@ -27,18 +27,18 @@ from typing import Any
 import jax
 import numpy as np
 
-from bigmodel.data.images import ImageData, load_images
+from bigmodel.data.images.images import ImageData, load_images
 from bigmodel.experiment import Array, Batch, Experiment, Shown
 from bigmodel.figures.grid import tile
-from bigmodel.models.autoencoder import Autoencoder
+from bigmodel.models.images.autoencoder import Autoencoder
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training.autoencoding import autoencoding
-from bigmodel.training.coding import Kind, coding
-from bigmodel.training.frechet import with_distance
-from bigmodel.training.latents import latents, with_latents
+from bigmodel.training.generative.autoencoding import autoencoding
+from bigmodel.training.generative.coding import Kind, coding
+from bigmodel.training.generative.frechet import with_distance
+from bigmodel.training.generative.latents import latents, with_latents
+from bigmodel.training.generative.pca import pca_squared_error
+from bigmodel.training.generative.quality import Quality
 from bigmodel.training.optimizers import Optimizer
-from bigmodel.training.pca import pca_squared_error
-from bigmodel.training.quality import Quality
 from bigmodel.training.supervised import TrainState
 
 

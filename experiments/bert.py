@@ -23,11 +23,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bigmodel.data.masking import Masking, masked
-from bigmodel.data.ngrams import likeliest_followers, most_frequent
-from bigmodel.data.text import Text, TextData, load_text
+from bigmodel.data.texts.masking import Masking, masked
+from bigmodel.data.texts.ngrams import likeliest_followers, most_frequent
+from bigmodel.data.texts.text import Text, TextData, load_text
 from bigmodel.experiment import Array, Batch, Data, Experiment, Mean, Model, Shown
-from bigmodel.models.bert import Bert
+from bigmodel.models.texts.bert import Bert
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training.losses import next_token, weighted
 from bigmodel.training.metrics import Metric, token_accuracy

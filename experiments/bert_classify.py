@@ -21,12 +21,12 @@ from typing import Literal
 import numpy as np
 
 from bigmodel.data.fingerprint import fingerprint
-from bigmodel.data.labelled_text import LabelledTextData, load_labelled_text
-from bigmodel.data.tokenizers import load
+from bigmodel.data.texts.labelled_text import LabelledTextData, load_labelled_text
+from bigmodel.data.texts.tokenizers import load
 from bigmodel.experiment import Experiment, InputError
-from bigmodel.models.bert import Bert
+from bigmodel.models.texts.bert import Bert
+from bigmodel.run_directory.trained import read_trained
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.runtime.trained import read_trained
 from bigmodel.training.losses import cross_entropy
 from bigmodel.training.metrics import accuracy
 from bigmodel.training.optimizers import Optimizer

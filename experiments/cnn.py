@@ -33,9 +33,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bigmodel.data.images import ImageData, load_images
+from bigmodel.data.images.images import ImageData, load_images
 from bigmodel.experiment import Experiment
-from bigmodel.models.named_cnn import NamedCnn
+from bigmodel.models.images.named_cnn import NamedCnn
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training.losses import cross_entropy
 from bigmodel.training.metrics import accuracy

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bigmodel.data.sequences import SequenceData, load_sequences
+from bigmodel.data.sequences.sequences import SequenceData, load_sequences
 from bigmodel.experiment import Experiment
-from bigmodel.models.cnn1d import ConvNet1d
+from bigmodel.models.images.cnn1d import ConvNet1d
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training.losses import cross_entropy
 from bigmodel.training.metrics import accuracy

@@ -15,12 +15,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from bigmodel.data.images import ImageData, load_images
+from bigmodel.data.images.images import ImageData, load_images
 from bigmodel.experiment import Array, Batch, Experiment, InputError, Shown
 from bigmodel.figures.grid import tile
-from bigmodel.models.unet import Unet
+from bigmodel.models.images.unet import Unet
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training.diffusion import (
+from bigmodel.training.generative.diffusion import (
     Prediction,
     Sampling,
     noising,
@@ -28,10 +28,10 @@ from bigmodel.training.diffusion import (
     squared_error,
     with_noise,
 )
-from bigmodel.training.frechet import with_distance
-from bigmodel.training.latents import latents
+from bigmodel.training.generative.frechet import with_distance
+from bigmodel.training.generative.latents import latents
+from bigmodel.training.generative.quality import Quality
 from bigmodel.training.optimizers import Optimizer
-from bigmodel.training.quality import Quality
 from bigmodel.training.supervised import TrainState, supervised
 
 

@@ -20,16 +20,16 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from bigmodel.data.images import ImageData, load_images
+from bigmodel.data.images.images import ImageData, load_images
 from bigmodel.experiment import Experiment, Model, Shown
 from bigmodel.figures.grid import tile
-from bigmodel.models.dcgan import Dcgan
+from bigmodel.models.images.dcgan import Dcgan
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training.adversarial import AdversarialState, adversarial
-from bigmodel.training.gan_losses import LossName
-from bigmodel.training.latents import latents
+from bigmodel.training.generative.adversarial import AdversarialState, adversarial
+from bigmodel.training.generative.gan_losses import LossName
+from bigmodel.training.generative.latents import latents
+from bigmodel.training.generative.quality import Quality
 from bigmodel.training.optimizers import Optimizer
-from bigmodel.training.quality import Quality
 
 
 @dataclass(frozen=True)

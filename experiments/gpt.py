@@ -34,11 +34,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bigmodel.data.text import Text, TextData, load_text
+from bigmodel.data.texts.text import Text, TextData, load_text
 from bigmodel.experiment import Experiment, Shown
-from bigmodel.models.generation import Sampling, check_length, generate
-from bigmodel.models.gpt import Gpt
-from bigmodel.models.gpt_flops import train_flops
+from bigmodel.models.texts.generation import Sampling, check_length, generate
+from bigmodel.models.texts.gpt import Gpt
+from bigmodel.models.texts.gpt_flops import train_flops
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training.losses import next_token
 from bigmodel.training.metrics import Metric, bits_per_char

@@ -19,9 +19,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bigmodel.data.images import ImageData, load_images
+from bigmodel.data.images.images import ImageData, load_images
 from bigmodel.experiment import Experiment
-from bigmodel.models.resnet import ResNet
+from bigmodel.models.images.resnet import ResNet
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training.losses import cross_entropy
 from bigmodel.training.metrics import accuracy

@@ -24,10 +24,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from bigmodel.data.images import ImageData, load_images
-from bigmodel.data.labelled_text import LabelledTextData, load_labelled_text
-from bigmodel.data.sequences import SequenceData, load_sequences, rows
-from bigmodel.data.series import SeriesData, load_series
+from bigmodel.data.images.images import ImageData, load_images
+from bigmodel.data.sequences.sequences import SequenceData, load_sequences, rows
+from bigmodel.data.sequences.series import SeriesData, load_series
+from bigmodel.data.texts.labelled_text import LabelledTextData, load_labelled_text
 from bigmodel.experiment import Experiment, InputError
 from bigmodel.models.rnn import Rnn
 from bigmodel.runtime import Run, Settings, main

@@ -19,13 +19,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bigmodel.data.pairs import PairData, load_pairs
+from bigmodel.data.texts.pairs import PairData, load_pairs
 from bigmodel.experiment import Experiment
-from bigmodel.models.beam import Beam
-from bigmodel.models.seq2seq import Seq2Seq
+from bigmodel.models.texts.beam import Beam
+from bigmodel.models.texts.seq2seq import Seq2Seq
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training.optimizers import Optimizer
-from bigmodel.training.sequence_to_sequence import sequence_to_sequence
+from bigmodel.training.texts.sequence_to_sequence import sequence_to_sequence
 
 
 @dataclass(frozen=True)

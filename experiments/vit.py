@@ -22,11 +22,11 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from bigmodel.data.images import ImageData, Images, load_images
+from bigmodel.data.images.images import ImageData, Images, load_images
 from bigmodel.experiment import Experiment, Shown
 from bigmodel.figures.grid import tile
 from bigmodel.figures.heatmap import draw_heatmap
-from bigmodel.models.vit import Vit
+from bigmodel.models.images.vit import Vit
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training.losses import cross_entropy
 from bigmodel.training.metrics import accuracy

@@ -19,15 +19,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bigmodel.data.words import WordData, Words, load_words
+from bigmodel.data.texts.words import WordData, Words, load_words
 from bigmodel.experiment import Experiment, Shown
 from bigmodel.figures.scatter import draw_scatter
-from bigmodel.models.word2vec import SkipGram
+from bigmodel.models.texts.word2vec import SkipGram
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training.negative_sampling import negative_sampling, ranked
 from bigmodel.training.optimizers import Optimizer
 from bigmodel.training.supervised import TrainState, supervised
-from bigmodel.training.vectors import neighbours, principal_plane
+from bigmodel.training.texts.negative_sampling import negative_sampling, ranked
+from bigmodel.training.texts.vectors import neighbours, principal_plane
 
 
 @dataclass(frozen=True)

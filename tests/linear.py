@@ -10,9 +10,9 @@ from jax.sharding import PartitionSpec as P
 
 from bigmodel.data.batches import epochs, in_order
 from bigmodel.experiment import Data, Experiment, Model
+from bigmodel.processes.signals import StopRequest
 from bigmodel.runtime.entry import start
 from bigmodel.runtime.settings import Run, Settings
-from bigmodel.runtime.signals import StopRequest
 from bigmodel.sharding.mesh import MeshShape
 from bigmodel.training.losses import cross_entropy
 from bigmodel.training.metrics import accuracy

@@ -19,15 +19,15 @@ import jax
 import numpy as np
 import pytest
 
+from bigmodel.config import to_json
 from bigmodel.experiment import Experiment
+from bigmodel.processes.signals import StopRequest
+from bigmodel.run_directory.history import read_metrics
 from bigmodel.runtime.command_line import option_names, parse
 from bigmodel.runtime.compilation import RetraceError, compile_experiment
-from bigmodel.runtime.config import to_json
 from bigmodel.runtime.entry import main, start
-from bigmodel.runtime.history import read_metrics
 from bigmodel.runtime.loop import Trainer, init_key, step_key
 from bigmodel.runtime.settings import Settings
-from bigmodel.runtime.signals import StopRequest
 from bigmodel.sharding.mesh import MeshShape, make_mesh
 from bigmodel.tree import named_leaves
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from test_contract import ROOT, build
 
-from bigmodel.runtime.checkpoints import Checkpoints
+from bigmodel.run_directory.checkpoints import Checkpoints
 from bigmodel.runtime.compilation import Compiled, compile_experiment
 from bigmodel.runtime.loop import init_key, step_key
 from bigmodel.sharding.collectives import collectives

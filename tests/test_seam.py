@@ -9,7 +9,7 @@ from flax import nnx
 from jax.sharding import PartitionSpec as P
 
 from bigmodel.experiment import Model
-from bigmodel.runtime.history import read_metrics
+from bigmodel.run_directory.history import read_metrics
 
 
 def falls(directory: Path) -> bool:

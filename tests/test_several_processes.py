@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from test_contract import KINDS, SCRIPTS, load
 
-from bigmodel.runtime.history import read_metrics
+from bigmodel.run_directory.history import read_metrics
 
 ROOT = Path(__file__).parent.parent
 KIND_SCRIPTS = [path for path in SCRIPTS if path.stem in KINDS]

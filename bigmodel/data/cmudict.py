@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from bigmodel.data.packaged import packaged
-from bigmodel.data.text_file import read_lines
+from bigmodel.data.texts.text_file import read_lines
 
 SPELLING = re.compile(r"([a-z']+)(?:\(\d+\))?")
 

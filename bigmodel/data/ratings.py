@@ -11,12 +11,12 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bigmodel.data.batches import Arrays
-from bigmodel.data.columns import Column, Frame
-from bigmodel.data.csv_table import read_csv
 from bigmodel.data.folds import Folds, hold_out_fold
 from bigmodel.data.packaged import read_rdataset
 from bigmodel.data.parts import data_of
 from bigmodel.data.split import check_held_out, shuffled
+from bigmodel.data.tables.columns import Column, Frame
+from bigmodel.data.tables.csv_table import read_csv
 from bigmodel.experiment import Data, InputError
 
 MOVIELENS_SHA256 = "f11eb406d322dbeff4445a4e4954b6a37b6c210af3f2142310e895d2ee15f3c5"

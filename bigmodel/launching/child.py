@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from bigmodel.runtime.pulse import CONTROL, LAYOUT
+from bigmodel.processes.pulse import CONTROL, LAYOUT
 
 LINES = 3
 """Last lines of a log that are shown."""

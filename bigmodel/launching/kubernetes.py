@@ -15,9 +15,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from bigmodel import errors
 from bigmodel.experiment import InputError
 from bigmodel.launching.job import Job
-from bigmodel.runtime import errors
 
 PORT = 8476
 """Of the coordinator. Each pod has its own address, so that no other one can be there."""
@@ -162,7 +162,12 @@ def _pod(job: Job, cluster: Cluster, pods: int) -> dict[str, Any]:
 
 def _environment(job: Job, cluster: Cluster, pods: int) -> list[dict[str, Any]]:
     """What a process is to know. On TPUs JAX finds the others by what the node says."""
-    from bigmodel.runtime.processes import COORDINATOR, COUNT, RANK, RESUMES  # brings JAX with it
+    from bigmodel.processes.distributed import (  # brings JAX with it
+        COORDINATOR,
+        COUNT,
+        RANK,
+        RESUMES,
+    )
 
     variables = {RESUMES: "1"}
     if cluster.tpu is None:

@@ -14,10 +14,10 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from bigmodel import errors
 from bigmodel.experiment import InputError
 from bigmodel.launching.job import Job
 from bigmodel.launching.supervisor import FINAL
-from bigmodel.runtime import errors
 
 FORMATS = (
     r"(?P<m>\d+)(:(?P<s>\d+))?",
@@ -134,7 +134,7 @@ def check_processes(job: Job) -> None:
 
 def _environment(job: Job) -> list[str]:
     """What the processes are to know."""
-    from bigmodel.runtime.processes import RESUMES  # brings JAX with it
+    from bigmodel.processes.distributed import RESUMES  # brings JAX with it
 
     lines = [f"export {RESUMES}=1"]
     if job.gpus_per_node > job.processes_per_node:

@@ -15,10 +15,10 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
+from bigmodel import errors
 from bigmodel.launching.child import Child
 from bigmodel.launching.layout import Layout, coordinator, rank_environment
-from bigmodel.runtime import errors
-from bigmodel.runtime.signals import Handlers
+from bigmodel.processes.signals import Handlers
 
 POLL = 0.1
 SETTLE = 3.0

@@ -7,7 +7,7 @@ from typing import Any
 import flax.linen as nn
 
 from bigmodel.experiment import Batch, Key, Model, PyTree, Rules, Variables
-from bigmodel.models.dropout import NUMBERS
+from bigmodel.models.layers.dropout import NUMBERS
 
 
 def model(

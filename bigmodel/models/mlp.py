@@ -12,9 +12,9 @@ from jaxtyping import Array, Float
 
 from bigmodel.experiment import InputError, Model, Rules
 from bigmodel.models import linen
-from bigmodel.models.activation import ACTIVATIONS, Activation
-from bigmodel.models.dropout import NUMBERS, Dropout
-from bigmodel.models.norm import LayerNorm
+from bigmodel.models.layers.activation import ACTIVATIONS, Activation
+from bigmodel.models.layers.dropout import NUMBERS, Dropout
+from bigmodel.models.layers.norm import LayerNorm
 from bigmodel.models.options import check_dropout, check_sizes
 
 PARTITION: Rules = (

@@ -15,7 +15,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
 from bigmodel.experiment import InputError, Model, Rules
-from bigmodel.models.dropout import Dropout
+from bigmodel.models.layers.dropout import Dropout
 from bigmodel.models.linen import model
 from bigmodel.models.options import check_dropout, check_sizes
 

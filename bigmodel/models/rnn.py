@@ -11,11 +11,11 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Bool, Float, Int
 
 from bigmodel.experiment import Model, Rules
-from bigmodel.models.dropout import Dropout
-from bigmodel.models.lengths import masked_mean, present
+from bigmodel.models.attention.lengths import masked_mean, present
+from bigmodel.models.layers.dropout import Dropout
+from bigmodel.models.layers.recurrent import RECURRENT_PARTITION, CellName, Recurrent
 from bigmodel.models.linen import model
 from bigmodel.models.options import check_dropout, check_sizes
-from bigmodel.models.recurrent import RECURRENT_PARTITION, CellName, Recurrent
 
 PARTITION: Rules = (
     *RECURRENT_PARTITION,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bigmodel.config import with_values
 from bigmodel.experiment import Experiment, InputError
 from bigmodel.planning.apart import DiedError, apart
 from bigmodel.planning.choice import Choice, as_options
@@ -15,11 +16,10 @@ from bigmodel.planning.step_program import Program, compile_step
 from bigmodel.planning.table import table
 from bigmodel.planning.target import Target, devices_of
 from bigmodel.runtime.command_line import parse
-from bigmodel.runtime.config import with_values
 from bigmodel.runtime.cross_validation import has_folds
-from bigmodel.runtime.progress import say
 from bigmodel.script import load_script
 from bigmodel.sharding.mesh import make_mesh
+from bigmodel.tracking.progress import say
 
 QUICK = {"exec_time_optimization_effort": -1.0}
 

@@ -13,8 +13,8 @@ from bigmodel.planning.step_program import Program
 from bigmodel.planning.step_time import step_time
 from bigmodel.planning.table import table
 from bigmodel.planning.target import Target
-from bigmodel.runtime.progress import say
 from bigmodel.sharding.chips import Chip
+from bigmodel.tracking.progress import say
 
 Score: TypeAlias = float
 """Examples or tokens a second where it fits; else how many bytes it lacks, negative."""

@@ -12,10 +12,10 @@ from jax.sharding import Mesh
 
 from bigmodel.experiment import Experiment, InputError, PyTree
 from bigmodel.runtime.compilation import compile_experiment
-from bigmodel.runtime.flops import Work, count_work
-from bigmodel.runtime.throughput import batch_size
 from bigmodel.sharding.collectives import Collective, collectives
 from bigmodel.sharding.mesh import batch_shardings, replicated
+from bigmodel.tracking.flops import Work, count_work
+from bigmodel.tracking.throughput import batch_size
 from bigmodel.tree import named_leaves
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}

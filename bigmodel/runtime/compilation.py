@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from bigmodel.experiment import Array, Batch, Experiment, Key, Measured, Metrics, PyTree
-from bigmodel.runtime.processes import must_wait_for_steps, place_scalar, placing
+from bigmodel.processes.distributed import must_wait_for_steps, place_scalar, placing
 from bigmodel.sharding.mesh import batch_shardings, check_batch, replicated
 from bigmodel.sharding.rules import gathered_shardings, state_shardings
 from bigmodel.tree import named_leaves

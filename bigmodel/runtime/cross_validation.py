@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from bigmodel.experiment import InputError
-from bigmodel.runtime.directory import SUMMARY, RunDirectory
-from bigmodel.runtime.files import write_json
-from bigmodel.runtime.processes import is_first
-from bigmodel.runtime.progress import say
+from bigmodel.files import write_json
+from bigmodel.processes.distributed import is_first
+from bigmodel.run_directory.directory import SUMMARY, RunDirectory
 from bigmodel.runtime.settings import Settings
+from bigmodel.tracking.progress import say
 
 FOLDS = "folds.json"
 

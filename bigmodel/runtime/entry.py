@@ -17,23 +17,12 @@ from typing import Any, NoReturn, TypeVar
 
 import jax
 
+from bigmodel import errors
+from bigmodel.config import to_json
 from bigmodel.experiment import Experiment, InputError
 from bigmodel.figures.curves import draw_curves
-from bigmodel.runtime import errors
-from bigmodel.runtime.agreement import Agreement
-from bigmodel.runtime.changes import changes
-from bigmodel.runtime.checkpoints import Checkpoints
-from bigmodel.runtime.command_line import parse
-from bigmodel.runtime.compilation import Compiled, compile_experiment, use_compilation_cache
-from bigmodel.runtime.config import to_json
-from bigmodel.runtime.cross_validation import cross_validate, has_folds
-from bigmodel.runtime.digest import params_digest
-from bigmodel.runtime.directory import MANIFEST, SUMMARY, RunDirectory
-from bigmodel.runtime.evaluation import metric_names
-from bigmodel.runtime.loop import Trainer, Training, check_best, drive, init_key
-from bigmodel.runtime.manifest import identity, manifest
-from bigmodel.runtime.memory import TooLargeError, check_fits, plan_command
-from bigmodel.runtime.processes import (
+from bigmodel.processes.agreement import Agreement
+from bigmodel.processes.distributed import (
     agree_on,
     check_all_work,
     find_place,
@@ -43,12 +32,23 @@ from bigmodel.runtime.processes import (
     join,
     wait_for_all,
 )
-from bigmodel.runtime.progress import Reporter, clock, redirect_output, say
-from bigmodel.runtime.pulse import Pulse
+from bigmodel.processes.pulse import Pulse
+from bigmodel.processes.signals import Interrupted, StopRequest
+from bigmodel.run_directory.changes import changes
+from bigmodel.run_directory.checkpoints import Checkpoints
+from bigmodel.run_directory.digest import params_digest
+from bigmodel.run_directory.directory import MANIFEST, SUMMARY, RunDirectory
+from bigmodel.run_directory.manifest import identity, manifest
+from bigmodel.runtime.command_line import parse
+from bigmodel.runtime.compilation import Compiled, compile_experiment, use_compilation_cache
+from bigmodel.runtime.cross_validation import cross_validate, has_folds
+from bigmodel.runtime.evaluation import metric_names
+from bigmodel.runtime.loop import Trainer, Training, check_best, drive, init_key
+from bigmodel.runtime.memory import TooLargeError, check_fits, plan_command
 from bigmodel.runtime.settings import Settings
-from bigmodel.runtime.signals import Interrupted, StopRequest
-from bigmodel.runtime.sinks import Sinks, check_sinks
 from bigmodel.sharding.mesh import make_mesh
+from bigmodel.tracking.progress import Reporter, clock, redirect_output, say
+from bigmodel.tracking.sinks import Sinks, check_sinks
 from bigmodel.tree import named_leaves
 
 Config = TypeVar("Config", bound=Settings)

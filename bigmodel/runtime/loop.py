@@ -11,20 +11,20 @@ import grain
 import jax
 import numpy as np
 
+from bigmodel.errors import NotFiniteError
 from bigmodel.experiment import Array, Batch, Experiment, InputError, Key, Shown
-from bigmodel.runtime.agreement import Agreement
-from bigmodel.runtime.checkpoints import Checkpoints
+from bigmodel.processes.agreement import Agreement
+from bigmodel.processes.distributed import fetch, is_first
+from bigmodel.processes.pulse import Pulse
+from bigmodel.run_directory.checkpoints import Checkpoints
+from bigmodel.run_directory.directory import RunDirectory
+from bigmodel.run_directory.history import best_step, has_evaluation
 from bigmodel.runtime.compilation import Compiled, Reported
-from bigmodel.runtime.directory import RunDirectory
-from bigmodel.runtime.errors import NotFiniteError
 from bigmodel.runtime.evaluation import evaluate
-from bigmodel.runtime.history import best_step, has_evaluation
-from bigmodel.runtime.processes import fetch, is_first
-from bigmodel.runtime.profile import Profile
-from bigmodel.runtime.progress import Reporter
-from bigmodel.runtime.pulse import Pulse
 from bigmodel.runtime.settings import Run
-from bigmodel.runtime.throughput import StepSize, peak_flops, rates, step_size
+from bigmodel.tracking.profile import Profile
+from bigmodel.tracking.progress import Reporter
+from bigmodel.tracking.throughput import StepSize, peak_flops, rates, step_size
 
 Result = TypeVar("Result")
 Step: TypeAlias = Callable[[Any, Batch, Key, Array], tuple[Any, Array, Reported]]

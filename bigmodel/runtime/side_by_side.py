@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bigmodel.experiment import Batch, Metrics, PyTree
-from bigmodel.runtime.checkpoints import Checkpoints
+from bigmodel.run_directory.checkpoints import Checkpoints
 from bigmodel.runtime.compilation import Compiled, Record
 from bigmodel.runtime.loop import Training
 

@@ -30,16 +30,16 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from bigmodel import errors
 from bigmodel.experiment import InputError
 from bigmodel.launching.job import check_positive
-from bigmodel.runtime import errors
 from bigmodel.script import check_script, load_script
 from bigmodel.studies.ablation.array import add_array_options, check_array_options, submit_array
-from bigmodel.studies.ablation.definition import AT, WAYS, Definition, read_seeds
-from bigmodel.studies.ablation.grid import read_axes
 from bigmodel.studies.ablation.joining import check_joins, held
 from bigmodel.studies.ablation.nursery import Nursery
-from bigmodel.studies.ablation.study_file import is_study_file, read_study_file
+from bigmodel.studies.definition.definition import AT, WAYS, Definition, read_seeds
+from bigmodel.studies.definition.grid import read_axes
+from bigmodel.studies.definition.study_file import is_study_file, read_study_file
 from bigmodel.studies.study import Cell, Study, write_study
 
 
@@ -109,7 +109,7 @@ def _execute(
 
     idle = parsed.dry_run or parsed.slurm
     with Runner(nursery, jobs=parsed.jobs, drawing=parsed.figures, idle=idle) as runner:
-        from bigmodel.studies.ablation.cells import resolve
+        from bigmodel.studies.definition.cells import resolve
 
         default = load_script(definition.script).Config()
         configs = resolve(default, definition.options, choices)

@@ -14,14 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bigmodel.config import differences, flat
 from bigmodel.experiment import InputError
-from bigmodel.runtime.changes import flags
-from bigmodel.runtime.differences import differences, flat
-from bigmodel.runtime.directory import LAYOUT_FIELDS
-from bigmodel.runtime.progress import say
+from bigmodel.run_directory.changes import flags
+from bigmodel.run_directory.directory import LAYOUT_FIELDS
 from bigmodel.studies.runs import SomeRun, read_run
 from bigmodel.studies.tables import show_table
 from bigmodel.studies.values import ABSENT, number_text, option_text
+from bigmodel.tracking.progress import say
 
 PLACES = tuple(name for name in LAYOUT_FIELDS if name.startswith("run."))
 """Options that say only where a run is, or what else it writes."""

@@ -19,12 +19,12 @@ from typing import Any
 
 from bigmodel.experiment import InputError
 from bigmodel.nearest import nearest_option
-from bigmodel.runtime.progress import say
 from bigmodel.studies.metric import main_metric
 from bigmodel.studies.results import ENDED
 from bigmodel.studies.runs import UNREADABLE, SomeRun, find_runs, read_run
 from bigmodel.studies.tables import show_table
 from bigmodel.studies.values import ABSENT, number_text, option_text, same_value
+from bigmodel.tracking.progress import say
 
 STATES = ("begun", *ENDED, UNREADABLE)
 COLUMNS: dict[str, Callable[[SomeRun], Any]] = {

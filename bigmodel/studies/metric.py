@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from bigmodel.experiment import InputError
 from bigmodel.nearest import nearest_option
-from bigmodel.runtime.directory import CONFIG, RunDirectory
-from bigmodel.runtime.history import best_step
+from bigmodel.run_directory.directory import CONFIG, RunDirectory
+from bigmodel.run_directory.history import best_step
 from bigmodel.studies.results import Result
 
 FINISHED = ("completed", "stopped early")

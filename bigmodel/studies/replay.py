@@ -27,11 +27,10 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from bigmodel import errors
 from bigmodel.experiment import InputError
-from bigmodel.runtime import errors
-from bigmodel.runtime.changes import SEVERITY, Change, Effect, changes, changes_on_the_way
-from bigmodel.runtime.progress import say
-from bigmodel.runtime.signals import Interrupted, StopRequest
+from bigmodel.processes.signals import Interrupted, StopRequest
+from bigmodel.run_directory.changes import SEVERITY, Change, Effect, changes, changes_on_the_way
 from bigmodel.studies.replaying.checkout import checkout
 from bigmodel.studies.replaying.rebuild import Facts
 from bigmodel.studies.replaying.recorded import Recorded, read_recorded
@@ -39,6 +38,7 @@ from bigmodel.studies.replaying.repeat import present_code, read_facts, train
 from bigmodel.studies.replaying.verdict import judge
 from bigmodel.studies.results import read_results
 from bigmodel.studies.study import read_study
+from bigmodel.tracking.progress import say
 
 SIDE_BY_SIDE = 1e-5
 EQUAL, DIFFERENT, NOT_REPLAYED = 0, 1, 2

@@ -81,11 +81,11 @@ def make_report(
         InputError: as ``execute``.
     """
     # Imported here, for they bring JAX and matplotlib with them.
-    from bigmodel.runtime.errors import StorageError
-    from bigmodel.runtime.progress import say
+    from bigmodel.errors import StorageError
     from bigmodel.studies.reporting.content import read_report
     from bigmodel.studies.reporting.files import write_report
     from bigmodel.studies.reporting.shown import show_report
+    from bigmodel.tracking.progress import say
 
     try:
         report = read_report(study, metric=metric, at=at, baseline=baseline, maximize=maximize)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from bigmodel.runtime.directory import METRICS, SUMMARY, RunDirectory
-from bigmodel.runtime.history import History, read_metrics
+from bigmodel.run_directory.directory import METRICS, SUMMARY, RunDirectory
+from bigmodel.run_directory.history import History, read_metrics
 from bigmodel.studies.study import Cell, Study, directory_of
 
 FAILED = "failed.json"

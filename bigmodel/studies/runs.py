@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bigmodel.config import flat
+from bigmodel.errors import StorageError
 from bigmodel.experiment import InputError
-from bigmodel.runtime.differences import flat
-from bigmodel.runtime.directory import CONFIG, MANIFEST, METRICS, SUMMARY, RunDirectory
-from bigmodel.runtime.errors import StorageError
-from bigmodel.runtime.history import read_metrics
+from bigmodel.run_directory.directory import CONFIG, MANIFEST, METRICS, SUMMARY, RunDirectory
+from bigmodel.run_directory.history import read_metrics
 from bigmodel.studies.results import FAILED
 
 UNREADABLE = "unreadable"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bigmodel.experiment import InputError
-from bigmodel.runtime.files import write_json
+from bigmodel.files import write_json
 
 STUDY = "study.json"
 VERSION = 1

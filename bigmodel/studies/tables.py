@@ -6,7 +6,7 @@ import sys
 from collections.abc import Collection, Sequence
 from typing import Literal
 
-from bigmodel.runtime.progress import say
+from bigmodel.tracking.progress import say
 
 GAP = "  "
 

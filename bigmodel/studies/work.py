@@ -18,9 +18,9 @@ from contextlib import closing
 from difflib import get_close_matches
 from pathlib import Path
 
+from bigmodel import errors
 from bigmodel.experiment import InputError
-from bigmodel.runtime import errors
-from bigmodel.runtime.files import locked
+from bigmodel.files import locked
 from bigmodel.script import check_script, load_script
 from bigmodel.studies.ablation.nursery import Nursery
 from bigmodel.studies.study import Cell, Study, directory_of, read_study
@@ -52,8 +52,8 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
 
 def _work(parsed: argparse.Namespace, study: Study, cell: Cell, nursery: Nursery) -> int:
     # These bring JAX with them.
-    from bigmodel.studies.ablation.cells import resolve
     from bigmodel.studies.ablation.runner import Runner, StoppedError
+    from bigmodel.studies.definition.cells import resolve
 
     home = directory_of(parsed.study, cell, study.seeds[0]).parent
     with locked(parsed.study, shared=True, otherwise="wait for it"):

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from bigmodel.data.fingerprint import fingerprint
-from bigmodel.data.images import ImageData, load_images
-from bigmodel.data.labelled_text import LabelledTextData, load_labelled_text
-from bigmodel.data.pairs import PairData, load_pairs
+from bigmodel.data.images.images import ImageData, load_images
 from bigmodel.data.ratings import RatingData, load_ratings
-from bigmodel.data.sequences import SequenceData, load_sequences
-from bigmodel.data.series import SeriesData, load_series
-from bigmodel.data.table import TableData, load_table
-from bigmodel.data.text import TextData, load_text
-from bigmodel.data.words import WordData, load_words
+from bigmodel.data.sequences.sequences import SequenceData, load_sequences
+from bigmodel.data.sequences.series import SeriesData, load_series
+from bigmodel.data.tables.table import TableData, load_table
+from bigmodel.data.texts.labelled_text import LabelledTextData, load_labelled_text
+from bigmodel.data.texts.pairs import PairData, load_pairs
+from bigmodel.data.texts.text import TextData, load_text
+from bigmodel.data.texts.words import WordData, load_words
 from bigmodel.experiment import Data
 
 RNG = np.random.default_rng(0)

@@ -17,7 +17,7 @@ from small_gpt import (
 )
 
 from bigmodel.experiment import InputError
-from bigmodel.models.gpt import Gpt
+from bigmodel.models.texts.gpt import Gpt
 
 
 @pytest.mark.parametrize("changes", [{}, GPT2, {"experts": 2, "kv_heads": 1}], ids=str)

@@ -8,8 +8,8 @@ import pytest
 from jax.test_util import check_grads
 
 from bigmodel.experiment import InputError
-from bigmodel.models.lengths import present
-from bigmodel.models.recurrent import Recurrent
+from bigmodel.models.attention.lengths import present
+from bigmodel.models.layers.recurrent import Recurrent
 from bigmodel.models.rnn import PARTITION, Rnn
 from bigmodel.tree import named_leaves
 

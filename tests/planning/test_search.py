@@ -2,10 +2,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from bigmodel.models.gpt import Gpt
+from bigmodel.config import with_values
+from bigmodel.models.texts.gpt import Gpt
 from bigmodel.planning.choice import as_options, first_choice
 from bigmodel.planning.search import climb
-from bigmodel.runtime.config import with_values
 from bigmodel.runtime.settings import Settings
 from bigmodel.sharding.mesh import MeshShape
 

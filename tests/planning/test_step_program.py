@@ -2,8 +2,8 @@ import linear
 import pytest
 
 from bigmodel.planning.step_program import Memory, Program, _wanted, compile_step
-from bigmodel.runtime.flops import Work
 from bigmodel.sharding.mesh import MeshShape, make_mesh
+from bigmodel.tracking.flops import Work
 
 KERNEL = 4 * 8 * 3
 EXAMPLES = 16

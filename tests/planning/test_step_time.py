@@ -1,8 +1,8 @@
 from bigmodel.planning.step_program import Memory, Program
 from bigmodel.planning.step_time import StepTime, step_time, utilization
-from bigmodel.runtime.flops import Work
 from bigmodel.sharding.chips import Chip
 from bigmodel.sharding.collectives import Collective
+from bigmodel.tracking.flops import Work
 
 CHIP = Chip(
     bfloat16=100.0,

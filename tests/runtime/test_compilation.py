@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from bigmodel.processes.distributed import SMALL, place_batch, placing
 from bigmodel.runtime.compilation import _is_finite
-from bigmodel.runtime.processes import SMALL, place_batch, placing
 from bigmodel.sharding.mesh import MeshShape, make_mesh
 
 

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from bigmodel.errors import StorageError
 from bigmodel.experiment import Experiment, InputError
-from bigmodel.runtime.changes import changes
+from bigmodel.run_directory.changes import changes
+from bigmodel.run_directory.manifest import manifest
 from bigmodel.runtime.entry import directory_of, main
-from bigmodel.runtime.errors import StorageError
-from bigmodel.runtime.manifest import manifest
 from bigmodel.runtime.settings import Settings
 from bigmodel.sharding.mesh import MeshShape
 from bigmodel.training.optimizers import Optimizer

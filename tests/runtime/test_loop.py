@@ -10,12 +10,12 @@ import linear
 import numpy as np
 import pytest
 
+from bigmodel.errors import NotFiniteError
 from bigmodel.experiment import InputError, Mean, Rows
-from bigmodel.runtime.checkpoints import Checkpoints
+from bigmodel.run_directory.checkpoints import Checkpoints
+from bigmodel.run_directory.history import best_step, read_metrics
 from bigmodel.runtime.compilation import compile_experiment
-from bigmodel.runtime.errors import NotFiniteError
 from bigmodel.runtime.evaluation import evaluate
-from bigmodel.runtime.history import best_step, read_metrics
 from bigmodel.runtime.loop import Trainer, drive
 from bigmodel.runtime.settings import Run
 from bigmodel.sharding.mesh import MeshShape, make_mesh

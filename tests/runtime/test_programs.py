@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from test_contract import ROOT, load, scripts
 
+from bigmodel.config import value_at, with_values
 from bigmodel.experiment import Experiment
 from bigmodel.runtime.command_line import parse
 from bigmodel.runtime.compilation import compile_experiment
-from bigmodel.runtime.config import value_at, with_values
 from bigmodel.runtime.loop import init_key, step_key
 from bigmodel.runtime.programs import Programs
 from bigmodel.runtime.settings import Settings

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import linear
 import pytest
 
+from bigmodel.errors import NotFiniteError, StorageError
 from bigmodel.experiment import Experiment
-from bigmodel.runtime.directory import RunDirectory
+from bigmodel.processes.signals import StopRequest
+from bigmodel.run_directory.directory import RunDirectory
+from bigmodel.run_directory.history import read_metrics
 from bigmodel.runtime.entry import begin
-from bigmodel.runtime.errors import NotFiniteError, StorageError
-from bigmodel.runtime.history import read_metrics
 from bigmodel.runtime.loop import drive
 from bigmodel.runtime.programs import Programs
 from bigmodel.runtime.settings import Run, Settings
@@ -24,7 +25,6 @@ from bigmodel.runtime.side_by_side import (
     in_lane,
     stacked_step,
 )
-from bigmodel.runtime.signals import StopRequest
 from bigmodel.sharding.mesh import MeshShape, make_mesh
 from bigmodel.training.optimizers import Optimizer
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.random import Generator, default_rng
 
-from bigmodel.studies.reporting.statistics import LEVEL, choose_test, holm, interval, p_value
+from bigmodel.studies.statistics.statistics import LEVEL, choose_test, holm, interval, p_value
 
 COUNTS = (5, 10, 20)
 FAMILIES = (3, 8)

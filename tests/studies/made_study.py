@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import linear
 
-from bigmodel.runtime.history import read_metrics
+from bigmodel.run_directory.history import read_metrics
 from bigmodel.studies.results import Result, read_results
 from bigmodel.studies.study import read_study
 

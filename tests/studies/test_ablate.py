@@ -19,7 +19,7 @@ from made_study import (
     write_script,
 )
 
-from bigmodel.runtime.files import write_json
+from bigmodel.files import write_json
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ablate")]
 WHATS = ("--vary", "what=broken,killed,large,diverging,nothing", "--seeds-by", "turns")

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import launch
-from bigmodel.runtime.files import locked, write_json
+from bigmodel.files import locked, write_json
 from bigmodel.script import load_script
-from bigmodel.studies.ablation.cells import resolve
+from bigmodel.studies.definition.cells import resolve
 from bigmodel.studies.study import Cell, Study, read_study, write_study
 
 MLP = Path(__file__).parent.parent.parent / "experiments" / "mlp.py"

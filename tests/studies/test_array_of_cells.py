@@ -13,7 +13,7 @@ import pytest
 from seen import processes
 from written_study import write_runs
 
-from bigmodel.runtime.files import locked
+from bigmodel.files import locked
 from bigmodel.studies.ablation.board import last_step
 from bigmodel.studies.ablation.sharing import Job, Sharing
 from bigmodel.studies.results import FAILED

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bigmodel.runtime.directory import METRICS
+from bigmodel.run_directory.directory import METRICS
 from bigmodel.studies.ablation.board import ROWS, Board, last_step
 from bigmodel.studies.results import Result
 from bigmodel.studies.study import Cell, Study

@@ -4,7 +4,7 @@ import math
 import pytest
 
 from bigmodel.experiment import InputError
-from bigmodel.studies.ablation.grid import (
+from bigmodel.studies.definition.grid import (
     baseline_of,
     full_grid,
     one_at_a_time,

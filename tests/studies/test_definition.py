@@ -6,8 +6,8 @@ import pytest
 import launch
 from bigmodel.experiment import InputError
 from bigmodel.studies import ablate
-from bigmodel.studies.ablation.definition import Definition, read_seeds
-from bigmodel.studies.ablation.study_file import read_study_file
+from bigmodel.studies.definition.definition import Definition, read_seeds
+from bigmodel.studies.definition.study_file import read_study_file
 
 TOML = """
 script = "../cnn.py"

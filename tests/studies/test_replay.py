@@ -18,7 +18,7 @@ from written_run import SUMMARY, write_run
 import bigmodel
 import launch
 from bigmodel.experiment import InputError
-from bigmodel.runtime.signals import Interrupted
+from bigmodel.processes.signals import Interrupted
 from bigmodel.studies.replaying.checkout import checkout, without_binary
 from bigmodel.studies.replaying.recorded import read_recorded
 from bigmodel.studies.replaying.repeat import Code

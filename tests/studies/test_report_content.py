@@ -12,9 +12,9 @@ from written_study import write_runs
 from bigmodel.experiment import InputError
 from bigmodel.studies.reporting.content import read_report, warnings
 from bigmodel.studies.reporting.drawings import Points, over_seconds, over_steps
-from bigmodel.studies.reporting.scores import best_rows, find_baseline
 from bigmodel.studies.reporting.shown import show_report
-from bigmodel.studies.reporting.statistics import compare, holm
+from bigmodel.studies.statistics.scores import best_rows, find_baseline
+from bigmodel.studies.statistics.statistics import compare, holm
 from bigmodel.studies.study import Cell, Study
 
 SEEDS = tuple(range(6))

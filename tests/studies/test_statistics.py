@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bigmodel.studies.reporting.sign_flip import DRAWS, EXACT, least_p, sign_flip
-from bigmodel.studies.reporting.statistics import compare, holm, p_value, spread, too_few
+from bigmodel.studies.statistics.sign_flip import DRAWS, EXACT, least_p, sign_flip
+from bigmodel.studies.statistics.statistics import compare, holm, p_value, spread, too_few
 
 CHANCE = np.random.default_rng(7)
 

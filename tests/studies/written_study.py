@@ -6,7 +6,7 @@ from typing import Any
 
 from written_run import SUMMARY, write_run
 
-from bigmodel.runtime.files import write_json
+from bigmodel.files import write_json
 from bigmodel.studies.results import FAILED
 from bigmodel.studies.study import Cell, Study, directory_of, write_study
 

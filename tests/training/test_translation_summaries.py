@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 import sacrebleu
 
-from bigmodel.data.pair_file import Pair
+from bigmodel.data.texts.pair_file import Pair
 from bigmodel.experiment import InputError, Mean, Rows
-from bigmodel.models.translation import Translation
-from bigmodel.training.translation import bleu, error_rates, nats, smoothed, token_weights
+from bigmodel.models.texts.translation import Translation
+from bigmodel.training.texts.translation import bleu, error_rates, nats, smoothed, token_weights
 
 BATCH = {
     "target_out": np.array([[2, 1, 0, 0], [3, 0, 0, 0], [0, 0, 0, 0]], np.int32),

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from bigmodel import errors
 from bigmodel.experiment import InputError
 from bigmodel.launching.asking import (
     OF_SLURM,
@@ -19,7 +20,6 @@ from bigmodel.launching.asking import (
 from bigmodel.launching.job import check_positive
 from bigmodel.launching.slurm import Array, sbatch_script
 from bigmodel.launching.submit import hand_over
-from bigmodel.runtime import errors
 from bigmodel.studies.ablation.joining import check_joins, held
 from bigmodel.studies.results import ENDED, forget_failures, read_result
 from bigmodel.studies.study import STUDY, Cell, Study, write_study

@@ -15,10 +15,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from bigmodel.runtime.directory import METRICS
-from bigmodel.runtime.progress import clock, say
+from bigmodel.run_directory.directory import METRICS
 from bigmodel.studies.results import Result
 from bigmodel.studies.study import Cell, Study
+from bigmodel.tracking.progress import clock, say
 
 ROWS = 30
 """Cells that are shown at once; of more, those that are being made."""

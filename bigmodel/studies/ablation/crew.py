@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from bigmodel.runtime import errors
+from bigmodel import errors
 from bigmodel.studies.ablation.nursery import Nursery
 
 KILLED = 10.0

@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from bigmodel import errors
 from bigmodel.experiment import InputError
-from bigmodel.runtime import errors
-from bigmodel.runtime.files import PARTIAL, locked
+from bigmodel.files import PARTIAL, locked
 from bigmodel.studies.study import Study, read_study
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from bigmodel import errors
+from bigmodel.files import write_json
 from bigmodel.launching.supervisor import Relay
-from bigmodel.runtime import errors
-from bigmodel.runtime.files import write_json
-from bigmodel.runtime.processes import is_started_again
-from bigmodel.runtime.signals import Interrupted
+from bigmodel.processes.distributed import is_started_again
+from bigmodel.processes.signals import Interrupted
 from bigmodel.studies.ablation.board import Board
 from bigmodel.studies.ablation.crew import Died, Worker
 from bigmodel.studies.ablation.nursery import Nursery

@@ -8,9 +8,9 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-from bigmodel.runtime.config import to_json
-from bigmodel.runtime.files import write_json
-from bigmodel.studies.ablation.cells import as_options
+from bigmodel.config import to_json
+from bigmodel.files import write_json
+from bigmodel.studies.definition.cells import as_options
 from bigmodel.studies.study import Cell, Study, directory_of
 
 SHARING = "sharing.json"

@@ -18,18 +18,18 @@ from typing import Any, NamedTuple
 
 import jax
 
+from bigmodel import errors
+from bigmodel.config import with_values
 from bigmodel.experiment import Experiment, InputError
-from bigmodel.runtime import errors
+from bigmodel.files import write_json
+from bigmodel.processes.signals import Interrupted, StopRequest
+from bigmodel.run_directory.directory import RunDirectory
 from bigmodel.runtime.command_line import parse
 from bigmodel.runtime.compilation import Compiled, use_compilation_cache
-from bigmodel.runtime.config import with_values
-from bigmodel.runtime.directory import RunDirectory
 from bigmodel.runtime.entry import begin
 from bigmodel.runtime.evaluation import metric_names
-from bigmodel.runtime.files import write_json
 from bigmodel.runtime.loop import Step, Training, drive
 from bigmodel.runtime.programs import Programs
-from bigmodel.runtime.progress import redirect_output, say
 from bigmodel.runtime.side_by_side import (
     Ended,
     common_checkpoint,
@@ -37,11 +37,11 @@ from bigmodel.runtime.side_by_side import (
     in_lane,
     stacked_step,
 )
-from bigmodel.runtime.signals import Interrupted, StopRequest
 from bigmodel.script import load_script
 from bigmodel.sharding.mesh import make_mesh
 from bigmodel.studies.ablation.trial import Trial, measure
 from bigmodel.studies.results import ENDED, FAILED, read_state
+from bigmodel.tracking.progress import redirect_output, say
 
 
 class Task(NamedTuple):

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import bigmodel
 from bigmodel.experiment import InputError
-from bigmodel.runtime.progress import say
 from bigmodel.studies.replaying.recorded import Recorded
 from bigmodel.studies.replaying.repeat import Code
+from bigmodel.tracking.progress import say
 
 
 @contextlib.contextmanager

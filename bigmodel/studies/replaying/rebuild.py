@@ -131,7 +131,7 @@ def rebuild(job: Job, facts: Path | None) -> None:
         default = module.Config()
         config = config_from_json(default, job["config"])
         if facts is not None:
-            from bigmodel.runtime.manifest import manifest
+            from bigmodel.run_directory.manifest import manifest
 
             data = module.build(config).data
             made = manifest(script=script, seed=config.seed, fingerprint=data.fingerprint)

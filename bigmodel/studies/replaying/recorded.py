@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bigmodel.experiment import InputError
-from bigmodel.runtime.directory import CONFIG, MANIFEST, METRICS, SUMMARY, RunDirectory
-from bigmodel.runtime.history import History, read_metrics
+from bigmodel.run_directory.directory import CONFIG, MANIFEST, METRICS, SUMMARY, RunDirectory
+from bigmodel.run_directory.history import History, read_metrics
 from bigmodel.studies.results import FAILED
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import bigmodel
+from bigmodel import errors
 from bigmodel.experiment import InputError
 from bigmodel.launching.layout import Layout, find_gpus
 from bigmodel.launching.supervisor import Policy, supervise
-from bigmodel.runtime import errors
-from bigmodel.runtime.changes import flags
+from bigmodel.run_directory.changes import flags
 from bigmodel.studies.replaying import rebuild
 from bigmodel.studies.replaying.rebuild import Facts, Job
 from bigmodel.studies.replaying.recorded import Recorded

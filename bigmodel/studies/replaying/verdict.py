@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
 
-from bigmodel.runtime.history import History
+from bigmodel.run_directory.history import History
 from bigmodel.studies.replaying.recorded import Recorded
 
 Values: TypeAlias = dict[tuple[int, str], float | None]

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from bigmodel.studies.reporting.content import Report
-from bigmodel.studies.reporting.effects import Effect
-from bigmodel.studies.reporting.scores import Row
-from bigmodel.studies.reporting.statistics import Comparison, Spread
 from bigmodel.studies.results import ENDED
+from bigmodel.studies.statistics.effects import Effect
+from bigmodel.studies.statistics.scores import Row
+from bigmodel.studies.statistics.statistics import Comparison, Spread
 
 NOTHING = "\N{EN DASH}"
 

@@ -16,10 +16,11 @@ from bigmodel.studies.metric import (
     metrics_of,
     more_is_better,
 )
-from bigmodel.studies.reporting.effects import Effect, main_effects
 from bigmodel.studies.reporting.provenance import Fact, facts
-from bigmodel.studies.reporting.scores import Row, Score, find_baseline, score_cells
-from bigmodel.studies.reporting.statistics import (
+from bigmodel.studies.results import ENDED, Result, read_results
+from bigmodel.studies.statistics.effects import Effect, main_effects
+from bigmodel.studies.statistics.scores import Row, Score, find_baseline, score_cells
+from bigmodel.studies.statistics.statistics import (
     EFFECT,
     FEWEST,
     IMPROVEMENT,
@@ -27,7 +28,6 @@ from bigmodel.studies.reporting.statistics import (
     TEST,
     too_few,
 )
-from bigmodel.studies.results import ENDED, Result, read_results
 from bigmodel.studies.study import Cell, Study, read_study
 
 

@@ -11,11 +11,11 @@ import numpy as np
 from bigmodel.figures.bands import Band, draw_bands
 from bigmodel.figures.canvas import picture, png
 from bigmodel.figures.intervals import Interval, draw_intervals
-from bigmodel.runtime.history import History
+from bigmodel.run_directory.history import History
 from bigmodel.studies.metric import FINISHED
 from bigmodel.studies.reporting.cell_tables import NOTHING
 from bigmodel.studies.reporting.content import Report
-from bigmodel.studies.reporting.scores import Row, best_rows
+from bigmodel.studies.statistics.scores import Row, best_rows
 
 CURVES = 11
 MEANS = 40

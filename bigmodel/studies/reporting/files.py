@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bigmodel.runtime.files import write_atomically
+from bigmodel.files import write_atomically
 from bigmodel.studies.reporting.content import Report
 from bigmodel.studies.reporting.drawings import draw_all_curves, draw_effects, draw_means
 from bigmodel.studies.reporting.page import page

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from bigmodel.runtime.changes import describe_code, flags
-from bigmodel.runtime.directory import MANIFEST, RunDirectory
+from bigmodel.run_directory.changes import describe_code, flags
+from bigmodel.run_directory.directory import MANIFEST, RunDirectory
 from bigmodel.studies.results import ENDED, Result
 
 NAMES = {

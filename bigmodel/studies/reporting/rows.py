@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bigmodel.studies.reporting.content import Report
-from bigmodel.studies.reporting.scores import Score
+from bigmodel.studies.statistics.scores import Score
 
 LAST = ("seconds", "first_step_seconds", "parameters", "params_digest")
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from bigmodel.runtime.progress import say
 from bigmodel.studies.reporting.cell_tables import short_table
 from bigmodel.studies.reporting.content import Report, step_rule, warnings
-from bigmodel.studies.reporting.scores import best_rows
 from bigmodel.studies.reporting.text import one_line
+from bigmodel.studies.statistics.scores import best_rows
 from bigmodel.studies.tables import show_table
+from bigmodel.tracking.progress import say
 
 MOST = 20
 """Cells that are shown; of more, the baseline and the best."""

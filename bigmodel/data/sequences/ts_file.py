@@ -1,0 +1,90 @@
+"""Sequences with labels from ``.ts`` files, the text format of the UEA and UCR archives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from bigmodel.data.texts.text_file import read_lines
+from bigmodel.experiment import InputError
+
+
+class Case(NamedTuple):
+    """A sequence, its label, and the line of the file that it is from."""
+
+    label: str
+    values: Float[np.ndarray, "time channel"]
+    line: int
+
+
+def read_ts(path: Path) -> list[Case]:
+    """The sequences of a file, which may be gzipped.
+
+    A line is one sequence: its channels, then its label, with ``:`` between them, and the
+    values of a channel with commas between them.
+
+    Raises:
+        InputError: The file cannot be read, or a line, which is named, cannot be used: values
+            are missing or no numbers, or channels differ in length or number.
+    """
+    cases: list[Case] = []
+    declared: list[str] = []
+    in_data = False
+    for number, line in enumerate(read_lines(path), start=1):
+        line = line.strip()
+        if not line or line.startswith("#"):
+            continue
+        if in_data:
+            cases.append(_case(path, number, line, declared))
+            channels, first = cases[-1].values.shape[1], cases[0]
+            if channels != first.values.shape[1]:
+                raise InputError(
+                    f"{path}, line {number} has {channels} channels, and line {first.line} has "
+                    f"{first.values.shape[1]}; all sequences need the same ones"
+                )
+            continue
+        key, *values = line.split()
+        match key.lower(), [value.lower() for value in values[:1]]:
+            case "@classlabel", ["true"]:
+                declared = values[1:]
+            case "@timestamps", ["true"]:
+                raise InputError(f"{path}, line {number}: time stamps are not supported")
+            case "@data", _:
+                in_data = True
+    if not declared:
+        raise InputError(f"{path} declares no classes; it needs a line @classLabel true A B ...")
+    if not cases:
+        raise InputError(f"{path} has no sequences; they go on the lines after @data")
+    return cases
+
+
+def _case(path: Path, number: int, line: str, declared: list[str]) -> Case:
+    *channels, label = line.split(":")
+    where = f"{path}, line {number}"
+    if label not in declared:
+        raise InputError(f"{where} ends with {label[:40]!r}, which is no label of @classLabel")
+    if not channels:
+        raise InputError(f"{where} has a label and no values")
+    values = [[_number(cell, where) for cell in channel.split(",")] for channel in channels]
+    lengths = sorted({len(channel) for channel in values})
+    if len(lengths) > 1:
+        raise InputError(
+            f"{where} has channels of {lengths[0]} and of {lengths[-1]} values; "
+            "all channels of a sequence need the same number"
+        )
+    return Case(label, np.array(values, np.float32).T, number)
+
+
+def _number(cell: str, where: str) -> float:
+    try:
+        number = float(cell)
+    except ValueError:
+        raise InputError(
+            f"{where}: {cell.strip()[:40]!r} is no number; fill missing values in first"
+        ) from None
+    if not np.isfinite(number):
+        raise InputError(f"{where}: {cell.strip()} is no finite number; fill such values in first")
+    return number

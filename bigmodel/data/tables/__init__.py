@@ -1,0 +1,1 @@
+"""Tables: from a file or a package to columns, features and a target."""

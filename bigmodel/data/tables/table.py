@@ -1,0 +1,202 @@
+"""Tables by name, or a CSV file of one's own, as batches of features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+
+from bigmodel.data.batches import Arrays
+from bigmodel.data.folds import Folds, hold_out_fold
+from bigmodel.data.parts import data_of
+from bigmodel.data.split import Split, check_held_out, shuffled, stratified
+from bigmodel.data.tables.bundled_tables import read_bundled
+from bigmodel.data.tables.columns import Frame
+from bigmodel.data.tables.csv_table import read_csv
+from bigmodel.data.tables.encoding import Missing, fit_encoder
+from bigmodel.data.tables.target import (
+    Target,
+    Task,
+    class_names,
+    is_class,
+    label_classes,
+    standardise,
+)
+from bigmodel.experiment import Data, InputError
+
+
+@dataclass(frozen=True)
+class TableData(Folds):
+    """Which table, what of it to predict, and how it is divided and made into numbers."""
+
+    name: Literal["digits", "diabetes", "breast_cancer", "penguins", "titanic", "csv"] = "digits"
+    """penguins and titanic have gaps, and come with the extra `data`; csv: your own"""
+    path: str = ""
+    """csv: the file, with a header line; it may be gzipped (.gz)"""
+    test_path: str = ""
+    """csv: another file with the same columns to test on, in the place of a held out part"""
+    delimiter: Literal["auto", "comma", "semicolon", "tab"] = "auto"
+    """csv: what divides the cells; auto: what the header has most of"""
+    target: str = ""
+    """column to predict; by default the last one"""
+    task: Task = "auto"
+    """auto: text and whole numbers of at most 20 different values are classes"""
+    categorical: tuple[str, ...] = ()
+    """csv: columns whose numbers are names of categories"""
+    ignore: tuple[str, ...] = ()
+    """columns to leave out"""
+    missing: Missing = "mean"
+    """what of the training rows fills a gap (empty, NA, NaN, ?) in a column of numbers; a column of
+    text gets its most frequent value. drop: rows with a gap are left out"""
+    indicator: bool = False
+    """whether each column with gaps gets another one that says where they are"""
+    batch_size: int = 32
+    """rows in a batch"""
+    validation: float = 0.1
+    """fraction of the training rows, or of each class, that is held out to choose by"""
+    test: float = 0.2
+    """fraction of the rows, or of each class, held out as test set, unless there are folds"""
+    split_seed: int = 0
+    """decides which rows are held out, apart from the seed of the run"""
+
+    def __post_init__(self) -> None:
+        """Raises InputError for options that are out of range or do not fit each other."""
+        check_held_out(self)
+        if self.batch_size < 1:
+            raise InputError(f"--data.batch-size {self.batch_size} must be at least 1")
+        if self.name == "csv" and not self.path:
+            raise InputError("--data.name csv needs --data.path, a CSV file with a header line")
+        if self.folds and self.test_path:
+            raise InputError("--data.folds and --data.test-path both say what to test on; use one")
+        for option in ("path", "test_path", "categorical"):
+            if getattr(self, option) and self.name != "csv":
+                raise InputError(
+                    f"--data.{option.replace('_', '-')} is for --data.name csv, "
+                    f"and it is {self.name}"
+                )
+
+
+class EncodedTable(NamedTuple):
+    """A table as arrays by part: ``train``, ``validation``, ``test``.
+
+    Arrays are ``features`` float32 ``[rows, features]``, and ``label`` int32 ``[rows]`` for
+    classes or ``target`` float32 ``[rows]`` for numbers, which is standardised.
+    """
+
+    parts: Mapping[str, Arrays]
+    features: tuple[str, ...]
+    target: Target
+
+
+class Table(NamedTuple):
+    """Batches of a table, with what a model must know about it."""
+
+    data: Data
+    target: Target
+
+
+def load_table(options: TableData) -> Table:
+    """Read a table, divide it, and make it into batches.
+
+    Batches have the arrays of :class:`EncodedTable` and ``weight`` float32 ``[batch]``. The
+    splits are ``validation`` and ``test``, each absent where its fraction is 0.
+
+    Raises:
+        InputError: If the table cannot be used as the options say.
+    """
+    table = encode_table(options)
+    # Errors are told in the units of the target.
+    units = {"units": np.array([table.target.mean, table.target.scale])}
+    data = data_of(table.parts, options.batch_size, beside=units)
+    return Table(data, table.target)
+
+
+def encode_table(options: TableData) -> EncodedTable:
+    """Read a table, divide it, and encode it by rules that the training rows alone decide.
+
+    Raises:
+        InputError: If the table cannot be used as the options say.
+    """
+    whole, held = _read(options)
+    number = whole.find(options.target or whole.names[-1], option="--data.target")
+    name = whole.names[number]
+    target = whole.columns[number]
+    classes = is_class(whole, target, options.task)
+    division = divide(target.values if classes else None, rows=len(whole.lines), options=options)
+    frames = {part: whole.take(rows) for part, rows in division._asdict().items()}
+    if held is not None:
+        frames["test"] = held
+    targets = {
+        part: (frame, frame.columns[frame.names.index(name)]) for part, frame in frames.items()
+    }
+    described, values = label_classes(targets) if classes else standardise(targets)
+    inputs = {
+        part: frame.without((name,), option="--data.target") for part, frame in frames.items()
+    }
+    encoder = fit_encoder(inputs["train"], missing=options.missing, indicator=options.indicator)
+    parts = {
+        part: {"features": encoder.encode(frame), "label" if classes else "target": values[part]}
+        for part, frame in inputs.items()
+    }
+    return EncodedTable(parts, encoder.features, described)
+
+
+class Division(NamedTuple):
+    """Row numbers by part; together they are all rows, and none is in two."""
+
+    train: Int[np.ndarray, " train"]
+    validation: Int[np.ndarray, " validation"]
+    test: Int[np.ndarray, " test"]
+
+
+def divide(classes: np.ndarray | None, *, rows: int, options: TableData) -> Division:
+    """Divide rows, class by class where there are classes."""
+    names: tuple[str, ...] = ()
+    labels = None
+    if classes is not None:
+        values, labels = np.unique(classes, return_inverse=True)
+        names = class_names(values)
+
+    def hold_out(rows: int, fraction: float, seed: int, labels: np.ndarray | None) -> Split:
+        if labels is None:
+            return shuffled(rows, fraction, seed=seed)
+        return stratified(labels, fraction, names=names, seed=seed)
+
+    seed = options.split_seed
+    if options.folds:
+        rest, test = hold_out_fold(options, rows, seed=seed, labels=labels, names=names)
+    else:
+        fraction = 0.0 if options.test_path else options.test
+        rest, test = hold_out(rows, fraction, seed, labels)
+    kept = None if labels is None else labels[rest]
+    train, validation = hold_out(len(rest), options.validation, seed + 1, kept)
+    return Division(rest[train], rest[validation], test)
+
+
+def _read(options: TableData) -> tuple[Frame, Frame | None]:
+    """The table, and the one to test on where it is another file."""
+
+    def prepared(frame: Frame) -> Frame:
+        frame = frame.without(options.ignore, option="--data.ignore")
+        return frame.complete() if options.missing == "drop" else frame
+
+    if options.name != "csv":
+        return prepared(read_bundled(options.name)), None
+    path, categories = Path(options.path), dict.fromkeys(options.categorical, False)
+    whole = read_csv(path, delimiter=options.delimiter, numeric=categories)
+    for name in options.categorical:
+        whole.find(name, option="--data.categorical")
+    if not options.test_path:
+        return prepared(whole), None
+    held = read_csv(
+        Path(options.test_path),
+        delimiter=options.delimiter,
+        numeric={column.name: column.numeric for column in whole.columns},
+    )
+    for name in whole.names:
+        held.find(name, option="--data.test-path")
+    return prepared(whole), prepared(held)

@@ -1,0 +1,1 @@
+"""Texts: from files or packages to tokens, labels and pairs."""

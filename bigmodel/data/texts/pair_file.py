@@ -1,0 +1,74 @@
+"""Pairs of texts from a file with tabs between columns."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+
+from bigmodel.data.texts.text_file import read_lines
+from bigmodel.experiment import InputError
+
+
+class Pair(NamedTuple):
+    """A source, all targets that are right for it, and the group that it belongs to."""
+
+    source: str
+    targets: tuple[str, ...]
+    group: str
+
+
+def read_pairs(path: str, *, source: int, target: int, group: int | None) -> list[Pair]:
+    """The pairs of a file in the order of their first lines.
+
+    Lines of one group with the same source are one pair with several targets.
+
+    Args:
+        path: a UTF-8 file, perhaps gzipped.
+        source: column of the sources, counted from 1.
+        target: column of the targets.
+        group: column of the groups; None where there are none.
+
+    Raises:
+        InputError: the file cannot be read, or a line has too few columns or an empty text.
+    """
+    columns = {"source": source, "target": target} | ({} if group is None else {"group": group})
+    needed = max(columns.values())
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    for number, line in enumerate(read_lines(Path(path)), start=1):
+        fields = line.split("\t")
+        if len(fields) < needed:
+            raise InputError(
+                f"{path}, line {number} has {len(fields)} column(s), and {needed} are needed: "
+                "put a tab between columns, or choose others by --data.source and --data.target"
+            )
+        texts = {name: fields[column - 1].strip() for name, column in columns.items()}
+        for name, text in texts.items():
+            if not text:
+                raise InputError(f"{path}, line {number} has no text in column {columns[name]}")
+        key = (texts.get("group", ""), texts["source"])
+        known = found.get(key, ())
+        if texts["target"] not in known:
+            found[key] = (*known, texts["target"])
+    return [Pair(text, targets, name) for (name, text), targets in found.items()]
+
+
+def held_out_groups(pairs: Sequence[Pair], names: Sequence[str]) -> Int[np.ndarray, "rows"]:
+    """The numbers of the pairs that belong to these groups.
+
+    Raises:
+        InputError: a group has no pair.
+    """
+    groups = sorted({pair.group for pair in pairs})
+    for name in names:
+        if name not in groups:
+            nearest = difflib.get_close_matches(name, groups, n=1, cutoff=0.0)[0]
+            raise InputError(
+                f"--data.held-out {name!r} is none of the {len(groups)} groups; "
+                f"perhaps you meant {nearest!r}"
+            )
+    return np.array([row for row, pair in enumerate(pairs) if pair.group in set(names)])

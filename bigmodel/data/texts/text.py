@@ -1,0 +1,154 @@
+"""A text as batches of token windows, for language models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+
+from bigmodel.data.batches import Batches
+from bigmodel.data.fingerprint import fingerprint
+from bigmodel.data.texts.corpus import check_fractions, corpus_name, read_corpus, split_corpus
+from bigmodel.data.texts.tokenizers import Tokenizer, bpe_tokenizer, byte_tokenizer, char_tokenizer
+from bigmodel.experiment import Batch, Data, InputError
+
+Tokens = Int[np.ndarray, "tokens"]
+
+# Numbers the independent random streams of one seed.
+CROP_STREAM = 0
+
+OPENING = 8
+
+
+@dataclass(frozen=True)
+class TextData:
+    """A text, split by characters: training first, then validation, then test."""
+
+    name: Literal["topics", "text"] = "topics"
+    """topics: the help texts that every Python brings (0.5 MB); text: the file in path"""
+    path: str = ""
+    """a UTF-8 text file, which may be gzipped (.gz); used whenever it is given"""
+    tokenizer: Literal["char", "byte", "bpe"] = "bpe"
+    """what a token is: a character, a byte, or a byte-level BPE learned from the training part"""
+    vocab_size: int = 1024
+    """size of the BPE's vocabulary; characters and bytes have their own"""
+    context: int = 128
+    """tokens in a window"""
+    batch_size: int = 16
+    """windows in a batch"""
+    validation: float = 0.1
+    """fraction of the text for validation; 0 for none"""
+    test: float = 0.1
+    """fraction of the text, at its end, for the test; 0 for none"""
+
+    def __post_init__(self) -> None:
+        """Raises InputError for sizes and fractions that leave nothing to train on."""
+        for name, value in (("batch-size", self.batch_size), ("context", self.context)):
+            if value < 1:
+                raise InputError(f"--data.{name} {value} is too small; use 1 or more")
+        check_fractions(validation=self.validation, test=self.test)
+
+
+class Text(NamedTuple):
+    """A text's batches, their tokenizer, the text's first word, and the part to train on."""
+
+    data: Data
+    tokenizer: Tokenizer
+    opening: str
+    train: Tokens
+
+
+def load_text(options: TextData) -> Text:
+    """Reads, splits and tokenizes a text.
+
+    A training batch is ``batch_size`` windows that begin anywhere, a pure function of the
+    seed and the step. An evaluation split is consecutive windows in which every token but
+    the first is a target exactly once. Batches have ``tokens`` and ``targets`` int32
+    ``[batch, context]``, targets being the next tokens, and ``weight`` float32 of the same
+    shape, 0 where a window is padding.
+
+    Raises:
+        InputError: the file cannot be read as UTF-8 text, a part of it is shorter than a
+            window, or an option is out of range.
+    """
+    source = corpus_name(options.name, options.path)
+    text = read_corpus(options.name, options.path)
+    parts = split_corpus(text, validation=options.validation, test=options.test)
+    tokenizer = _tokenizer(options, text, parts["train"])
+    tokens = {name: tokenizer.encode(part) for name, part in parts.items()}
+    for name, part in tokens.items():
+        if len(part) <= options.context:
+            raise InputError(
+                f"the {name} part of {source} has {len(part)} tokens, and a window needs "
+                f"{options.context + 1}; use a longer text or a smaller --data.context"
+            )
+    train = tokens.pop("train")
+    steps_per_epoch = len(train) // (options.batch_size * options.context)
+    if steps_per_epoch < 1:
+        raise InputError(
+            f"a batch of {options.batch_size} windows of {options.context} tokens is larger than "
+            f"the {len(train)} training tokens of {source}; use a smaller "
+            "--data.batch-size or --data.context"
+        )
+
+    def batch(seed: int, step: int) -> Batch:
+        return _crops(train, seed, step, size=options.batch_size, context=options.context)
+
+    splits = {
+        name: windows(part, size=options.batch_size, context=options.context)
+        for name, part in tokens.items()
+    }
+    assets = {"tokenizer.json": tokenizer.dump()}
+    data = Data(
+        train=batch,
+        splits=splits,
+        batch_size=options.batch_size,
+        steps_per_epoch=steps_per_epoch,
+        fingerprint=fingerprint({"train": train} | tokens, assets),
+        assets=assets,
+    )
+    return Text(data, tokenizer, _opening(text), train)
+
+
+def windows(tokens: Tokens, *, size: int, context: int) -> Batches:
+    """All of a text in consecutive windows, ``size`` of them in a batch."""
+    area = size * context
+    last = len(tokens) - 1
+
+    def make(index: int) -> Batch:
+        at = index * area + np.arange(area).reshape(size, context)
+        return {
+            "tokens": tokens[np.minimum(at, last)],
+            "targets": tokens[np.minimum(at + 1, last)],
+            "weight": (at < last).astype(np.float32),
+        }
+
+    return Batches(-(-last // area), make)
+
+
+def _crops(tokens: Tokens, seed: int, step: int, *, size: int, context: int) -> Batch:
+    random = np.random.default_rng([seed, CROP_STREAM, step])
+    starts = random.integers(len(tokens) - context, size=(size, 1))
+    crops = tokens[starts + np.arange(context + 1)]
+    return {
+        "tokens": crops[:, :-1],
+        "targets": crops[:, 1:],
+        "weight": np.ones((size, context), np.float32),
+    }
+
+
+def _opening(text: str) -> str:
+    first, *_ = text.split(maxsplit=1) or [text]
+    return first[:OPENING]
+
+
+def _tokenizer(options: TextData, text: str, train: str) -> Tokenizer:
+    match options.tokenizer:
+        case "char":
+            return char_tokenizer(text)
+        case "byte":
+            return byte_tokenizer()
+        case "bpe":
+            return bpe_tokenizer(train, vocab_size=options.vocab_size)

@@ -1,0 +1,87 @@
+"""Text as token ids that end with a boundary, for models from sequence to sequence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from jaxtyping import Int
+
+from bigmodel.data.texts.tokenizers import Tokenizer, bpe_tokenizer, byte_tokenizer, char_tokenizer
+
+BOUNDARY = 0
+"""The id that begins and ends every sequence, and fills it up."""
+
+Unit: TypeAlias = Literal["char", "byte", "bpe", "symbol"]
+
+
+class Vocabulary(NamedTuple):
+    """A map between text and ids from 1 on; 0 is BOUNDARY.
+
+    ``encode`` gives no BOUNDARY. ``decode`` reads up to the first one. ``dump()`` is the content
+    of a file that says what the ids are.
+    """
+
+    encode: Callable[[str], Int[np.ndarray, "tokens"]]
+    decode: Callable[[Int[np.ndarray, "tokens"]], str]
+    dump: Callable[[], bytes]
+    size: int
+
+    def names(self, ids: Int[np.ndarray, "tokens"]) -> list[str]:
+        """Each id as text, the BOUNDARY as a mark."""
+        return ["■" if each == BOUNDARY else self.decode(np.array([each])) for each in ids.tolist()]
+
+
+def learn_vocabulary(
+    unit: Unit, *, train: Sequence[str], others: Sequence[str], size: int
+) -> Vocabulary:
+    """The vocabulary of texts.
+
+    Args:
+        unit: what a token is. A BPE is learned from ``train``; the characters and the symbols,
+            which spaces separate, are those of all texts.
+        train: texts to train on.
+        others: texts to evaluate on.
+        size: of a BPE.
+
+    Raises:
+        InputError: ``size`` leaves no room for a merge.
+    """
+    match unit:
+        case "char":
+            return _of(char_tokenizer("".join([*train, *others])))
+        case "byte":
+            return _of(byte_tokenizer())
+        case "bpe":
+            return _of(bpe_tokenizer("\n".join(train), vocab_size=size))
+        case "symbol":
+            return _symbols(
+                sorted({symbol for text in (*train, *others) for symbol in text.split()})
+            )
+
+
+def until_boundary(ids: Int[np.ndarray, "tokens"]) -> Int[np.ndarray, "tokens"]:
+    """The ids before the first BOUNDARY."""
+    (ends,) = np.nonzero(ids == BOUNDARY)
+    return ids[: ends[0]] if len(ends) else ids
+
+
+def _of(tokenizer: Tokenizer) -> Vocabulary:
+    return Vocabulary(
+        lambda text: tokenizer.encode(text) + 1,
+        lambda ids: tokenizer.decode(until_boundary(ids) - 1),
+        tokenizer.dump,
+        tokenizer.vocab_size + 1,
+    )
+
+
+def _symbols(symbols: list[str]) -> Vocabulary:
+    number = {symbol: index for index, symbol in enumerate(symbols, start=1)}
+    return Vocabulary(
+        lambda text: np.array([number[symbol] for symbol in text.split()], np.int32),
+        lambda ids: " ".join(symbols[each - 1] for each in until_boundary(ids).tolist()),
+        lambda: json.dumps({"type": "symbol", "symbols": symbols}).encode(),
+        len(symbols) + 1,
+    )

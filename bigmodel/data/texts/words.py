@@ -1,0 +1,197 @@
+"""A text as pairs of words that stand near each other (Mikolov et al., 2013)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from bigmodel.data.batches import in_order
+from bigmodel.data.fingerprint import fingerprint
+from bigmodel.data.texts.corpus import check_fractions, corpus_name, read_corpus, split_corpus
+from bigmodel.data.texts.tokenizers import split_words
+from bigmodel.experiment import Batch, Data, InputError
+
+# Numbers the independent random streams of one seed.
+PAIR_STREAM = 0
+SUBSAMPLING_STREAM = 1
+# The pairs of evaluation are the same in every run.
+EVALUATION_SEED = 0
+# Entries of the table from which negatives are drawn.
+TABLE = 1 << 20
+
+
+@dataclass(frozen=True)
+class WordData:
+    """A text, split by characters (training first), and how its words become pairs."""
+
+    name: Literal["topics", "text"] = "topics"
+    """topics: the help texts that every Python brings (0.5 MB); text: the file in path"""
+    path: str = ""
+    """a UTF-8 text file, which may be gzipped (.gz); used whenever it is given"""
+    minimum_count: int = 5
+    """words that the training part has less often are left out"""
+    window: int = 5
+    """largest distance between the words of a pair; near ones make more pairs"""
+    subsample: float = 1e-3
+    """a word of share f is kept with probability sqrt(subsample / f); 0 keeps all"""
+    negatives: int = 5
+    """random words for each pair, drawn by count to the power of 0.75"""
+    batch_size: int = 1024
+    """pairs in a batch"""
+    validation: float = 0.1
+    """fraction of the text for validation; 0 for none"""
+    test: float = 0.1
+    """fraction of the text, at its end, for the test; 0 for none"""
+
+    def __post_init__(self) -> None:
+        """Raises InputError for sizes and fractions that make no pairs."""
+        for name in ("minimum_count", "window", "negatives", "batch_size"):
+            value = getattr(self, name)
+            if value < 1:
+                raise InputError(
+                    f"--data.{name.replace('_', '-')} {value} is too small; use 1 or more"
+                )
+        if not 0 <= self.subsample <= 1:
+            raise InputError(f"--data.subsample {self.subsample} must be from 0 to 1")
+        check_fractions(validation=self.validation, test=self.test)
+
+
+class Words(NamedTuple):
+    """Batches of pairs, and the vocabulary, the most frequent words first.
+
+    ``train`` are the numbers of the training text's words in order, without the rare ones.
+    """
+
+    data: Data
+    vocabulary: tuple[str, ...]
+    counts: Int[np.ndarray, "word"]
+    train: Int[np.ndarray, "tokens"]
+
+
+def load_words(options: WordData) -> Words:
+    """Reads and splits a text, and makes its words into batches of pairs.
+
+    Rare words are taken out, then frequent ones at random, anew in each epoch; a pair is a
+    word and another within the window of what is left. Batches have ``centre`` and
+    ``context`` int32 ``[batch]``, ``negatives`` int32 ``[batch, negatives]``, and ``weight``
+    float32 ``[batch]``. A training batch is a pure function of the seed and the step. An
+    evaluation split has as many pairs as words, always the same.
+
+    Raises:
+        InputError: The file cannot be read as UTF-8 text, or it has too few words.
+    """
+    source = corpus_name(options.name, options.path)
+    text = read_corpus(options.name, options.path)
+    parts = split_corpus(text, validation=options.validation, test=options.test)
+    split = {name: [w for w in split_words(part) if w.isalpha()] for name, part in parts.items()}
+    vocabulary, counts = _vocabulary(split["train"], options.minimum_count, source)
+    number = {word: n for n, word in enumerate(vocabulary)}
+    tokens = {
+        name: np.array([number[word] for word in words if word in number], np.int32)
+        for name, words in split.items()
+    }
+    for name, part in tokens.items():
+        if len(part) <= 2 * options.window:
+            raise InputError(
+                f"the {name} part of {source} has {len(part)} words that are frequent enough, and "
+                f"a window needs {2 * options.window + 1}; use a longer text or a smaller "
+                "--data.window or --data.minimum-count"
+            )
+    train = tokens.pop("train")
+    sampler = _Sampler(options, counts)
+
+    @lru_cache(maxsize=3)
+    def kept(seed: int, epoch: int) -> Int[np.ndarray, "kept"]:
+        return sampler.thin(train, np.random.default_rng([seed, SUBSAMPLING_STREAM, epoch]))
+
+    expected = float(sampler.keep[train].sum()) * (options.window + 1)
+    steps_per_epoch = max(1, round(expected / options.batch_size))
+
+    def batch(seed: int, step: int) -> Batch:
+        random = np.random.default_rng([seed, PAIR_STREAM, step])
+        pairs = sampler.pairs(kept(seed, step // steps_per_epoch), options.batch_size, random)
+        return pairs | {"weight": np.ones(options.batch_size, np.float32)}
+
+    def fixed(part: Int[np.ndarray, "tokens"]) -> dict[str, np.ndarray]:
+        random = np.random.default_rng([EVALUATION_SEED, PAIR_STREAM])
+        thinned = sampler.thin(part, random)
+        return sampler.pairs(thinned, len(thinned), random)
+
+    pairs = {name: fixed(part) for name, part in tokens.items()}
+    assets = {"words.txt": "\n".join(vocabulary).encode()}
+    data = Data(
+        train=batch,
+        splits={name: in_order(arrays, options.batch_size) for name, arrays in pairs.items()},
+        batch_size=options.batch_size,
+        steps_per_epoch=steps_per_epoch,
+        fingerprint=fingerprint({"train": train} | tokens, assets),
+        assets=assets,
+    )
+    return Words(data, vocabulary, counts, train)
+
+
+def _vocabulary(
+    words: list[str], minimum: int, source: str
+) -> tuple[tuple[str, ...], Int[np.ndarray, "word"]]:
+    """The words that are frequent enough by falling count, ties in the order of Unicode."""
+    counted = Counter(words)
+    if not counted:
+        raise InputError(f"the train part of {source} has no word; give a text with words")
+    kept = sorted(
+        (word for word, count in counted.items() if count >= minimum),
+        key=lambda word: (-counted[word], word),
+    )
+    if len(kept) < 2:
+        word, count = counted.most_common(1)[0]
+        raise InputError(
+            f"the train part of {source} has {len(kept)} words that occur {minimum} times or more, "
+            f"and needs two ({word!r}, its most frequent, occurs {count} times); use a longer "
+            "text or a smaller --data.minimum-count"
+        )
+    return tuple(kept), np.array([counted[word] for word in kept], np.int64)
+
+
+class _Sampler:
+    """Draws words to keep, pairs, and negatives."""
+
+    def __init__(self, options: WordData, counts: Int[np.ndarray, "word"]) -> None:
+        share = counts / counts.sum()
+        threshold = options.subsample or np.inf
+        self.keep: Float[np.ndarray, "word"] = np.minimum(1, np.sqrt(threshold / share))
+        # A word fills its part of a table, as in the original: drawing is a look-up then.
+        cumulative = np.cumsum(counts**0.75)
+        middles = (np.arange(TABLE) + 0.5) / TABLE
+        table = np.searchsorted(cumulative / cumulative[-1], middles, side="right")
+        self.table: Int[np.ndarray, "table"] = table.astype(np.int32)
+        self.negatives = options.negatives
+        self.window = options.window
+        # Each centre draws its own reach from 1 to the window; a distance is within it the more
+        # often the smaller it is.
+        reach = np.arange(1, options.window + 1)
+        distances = np.repeat(reach, reach[::-1])
+        self.offsets = np.concatenate([-distances, distances])
+
+    def thin(
+        self, tokens: Int[np.ndarray, "tokens"], random: np.random.Generator
+    ) -> Int[np.ndarray, "kept"]:
+        """The words without some of the frequent ones; all where a window would be left empty."""
+        kept = tokens[random.random(len(tokens)) < self.keep[tokens]]
+        return kept if len(kept) > 2 * self.window else tokens
+
+    def pairs(
+        self, tokens: Int[np.ndarray, "kept"], count: int, random: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        """So many pairs with their negatives, whose centres have a whole window around them."""
+        centre = random.integers(self.window, len(tokens) - self.window, size=count)
+        context = centre + self.offsets[random.integers(len(self.offsets), size=count)]
+        negatives = self.table[random.integers(TABLE, size=(count, self.negatives))]
+        return {
+            "centre": tokens[centre],
+            "context": tokens[context],
+            "negatives": negatives,
+        }

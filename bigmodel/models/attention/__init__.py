@@ -1,0 +1,1 @@
+"""Attention, and what stacks of its layers are made of."""

@@ -1,0 +1,54 @@
+"""The block of a transformer encoder, which BERT, ViT and translation share."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Bool, Float
+
+from bigmodel.experiment import Rules
+from bigmodel.models.attention.attention import Attention
+from bigmodel.models.layers.dropout import Dropout
+from bigmodel.models.layers.feed_forward import Activation, FeedForward, residual_init
+from bigmodel.models.layers.norm import LayerNorm
+from bigmodel.models.placement import EXAMPLES, placed
+
+BLOCK_PARTITION: Rules = (
+    (r"(query|key|value|gate|up)/kernel$", P("fsdp", "tensor")),
+    (r"(query|value|gate|up)/bias$", P("tensor")),
+    (r"(output|down)/kernel$", P("tensor", "fsdp")),
+    (r"norm\w*/(scale|bias)$", P()),
+)
+"""Rules for the parameters of attention, feed-forward networks and norms."""
+
+
+class EncoderBlock(nn.Module):
+    """``x + attention(norm(x))``, then ``x + feed_forward(norm(x))`` (Xiong et al., 2020).
+
+    ``layers`` is the number of such blocks in the network, which scales the initial weights.
+    """
+
+    heads: int
+    hidden: int
+    layers: int
+    activation: Activation
+    dropout: float
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "batch time width"],
+        mask: Bool[Array, "#batch #time time"],
+        train: bool,
+    ) -> Float[Array, "batch time width"]:
+        """The block's output; a position sees those where its row of the mask is true."""
+        dropout = Dropout(self.dropout, deterministic=not train)
+        init = residual_init(self.layers)
+        normed = LayerNorm(self.dtype, name="norm_attention")(x)
+        attention = Attention(self.heads, x.shape[-1], self.dtype, init, name="attention")
+        x = placed(x + dropout(attention(normed, normed, mask)), EXAMPLES, None, None)
+        normed = LayerNorm(self.dtype, name="norm_feed_forward")(x)
+        network = FeedForward(self.hidden, self.activation, self.dtype, init, name="feed_forward")
+        return placed(x + dropout(network(normed)), EXAMPLES, None, None)

@@ -1,0 +1,116 @@
+"""Attention whose positions are split over the mesh axis ``sequence``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Float, Int
+
+from bigmodel.models.attention.attend import (
+    Heads,
+    Part,
+    attend_partly,
+    divided,
+    grouped,
+    together,
+    ungrouped,
+    window_mask,
+)
+from bigmodel.models.placement import parts
+
+AXIS = "sequence"
+
+
+def ring_attend(
+    query: Heads,
+    key: Float[Array, "batch time shared size"],
+    value: Float[Array, "batch time shared size"],
+    *,
+    window: int,
+) -> Heads:
+    """Causal attention within a window, of positions that are split (Liu et al., 2023).
+
+    Each device keeps its queries. Keys and values go round, a device at a time, so that a
+    query meets those of its own device first and then those further and further behind, as
+    far as the window reaches. The backward pass computes the scores again.
+
+    Args:
+        query: Of consecutive positions.
+        key: Of the same; as many heads or fewer, as for
+            :func:`~bigmodel.models.attention.attend.attend`.
+        value: Like the keys.
+        window: How many positions a position sees, itself included.
+    """
+    devices = parts(AXIS)
+    behind = min(devices - 1, -(-(window - 1) // (query.shape[1] // devices)))
+    ring = partial(_ring, devices=devices, behind=behind, window=window)
+
+    # Differentiated inside, so that nothing which the forward pass leaves for the backward
+    # pass has to cross the border between what is split by hand and what is not.
+    @jax.custom_vjp
+    def whole(query: Array, key: Array, value: Array) -> Array:
+        return _by_block(ring, inputs=3, outputs=1)(query, key, value)[0]
+
+    def forward(*inputs: Array) -> tuple[Array, tuple[Array, ...]]:
+        return whole(*inputs), inputs
+
+    def backward(inputs: tuple[Array, ...], cotangent: Array) -> tuple[Array, ...]:
+        def pull(*blocks: Array) -> tuple[Array, ...]:
+            *heads, of_output = blocks
+            return jax.vjp(ring, *heads)[1]((of_output,))
+
+        return _by_block(pull, inputs=4, outputs=3)(*inputs, cotangent)
+
+    whole.defvjp(forward, backward)
+    return whole(query, key, value)
+
+
+def _by_block(
+    function: Callable[..., tuple[Array, ...]], *, inputs: int, outputs: int
+) -> Callable[..., tuple[Array, ...]]:
+    """The function of arrays ``[batch, time, ...]``, done on each device's own positions."""
+    heads = P(None, AXIS)
+    # With the check, JAX 0.10.2 splits what is kept for the backward pass over the stages of a
+    # pipeline again, inside of which this is.
+    return jax.shard_map(
+        function,
+        in_specs=(heads,) * inputs,
+        out_specs=(heads,) * outputs,
+        axis_names={AXIS},
+        check_vma=False,
+    )
+
+
+def _ring(
+    query: Heads, key: Array, value: Array, *, devices: int, behind: int, window: int
+) -> tuple[Heads]:
+    """What one device does, which has a block of the positions."""
+    groups = query.shape[2] // key.shape[2]
+    stacked = grouped(query, groups)
+    onward = [(device, (device + 1) % devices) for device in range(devices)]
+    own = lax.axis_index(AXIS)
+
+    def positions(block: Int[Array, ""]) -> Int[Array, "time"]:
+        length = query.shape[1]
+        return block * length + jnp.arange(length, dtype=jnp.int32)
+
+    def meet(keys: Array, values: Array, block: Int[Array, ""]) -> Part:
+        mask = window_mask(positions(own), positions(block), window=window)
+        return attend_partly(stacked, keys, values, jnp.tile(mask, (groups, 1))[None])
+
+    @partial(jax.checkpoint, prevent_cse=False)
+    def step(carry: tuple[Part, Array, Array], back: Int[Array, ""]) -> tuple[Any, None]:
+        found, *others = carry
+        keys, values = (lax.ppermute(one, AXIS, onward) for one in others)
+        new = meet(keys, values, (own - back) % devices)
+        return (together(found, new), keys, values), None
+
+    start = (meet(key, value, own), key, value)
+    (found, *_), _ = lax.scan(step, start, jnp.arange(1, behind + 1, dtype=jnp.int32))
+    return (ungrouped(divided(found).astype(value.dtype), groups),)

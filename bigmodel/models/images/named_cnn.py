@@ -1,0 +1,69 @@
+"""Convolutional networks by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Literal
+
+from bigmodel.experiment import InputError, Model
+from bigmodel.models.images.cnn import ConvNet
+from bigmodel.models.images.lenet import LENET
+from bigmodel.models.images.vgg import VGG
+from bigmodel.models.images.xception import Xception
+from bigmodel.models.layers.activation import Activation
+
+NETWORKS: Mapping[str, ConvNet | Xception] = {
+    # No kinks and no ties: or else rounding grows until runs on different numbers of devices part.
+    "convnet": ConvNet(dropout=0.3, activation="silu", pooling="mean"),
+    "lenet": LENET,
+    "vgg": VGG,
+    "xception": Xception(),
+}
+
+
+@dataclass(frozen=True)
+class NamedCnn:
+    """A network by name. An option that is None is as that network has it."""
+
+    name: Literal["convnet", "lenet", "vgg", "xception"] = "convnet"
+    """convnet: small; lenet: LeNet-5; vgg: deeper; xception: depthwise separable, residual"""
+    widths: tuple[int, ...] | None = None
+    """channels of each block"""
+    convolutions: tuple[int, ...] | None = None
+    """convolutions in each block; one number is for all blocks"""
+    dense: tuple[int, ...] | None = None
+    """widths of the dense layers before the last one"""
+    dropout: float | None = None
+    """probability with which a unit is dropped before each dense layer, in training"""
+    activation: Activation | None = None
+    """after each convolution and dense layer"""
+    pooling: Literal["max", "mean"] | None = None
+    """what becomes of each 2x2 pixels after a block"""
+    resolution: int | None = None
+    """height and width to which images are enlarged first"""
+    batch_norm: bool = False
+    """whether batch normalization (Ioffe and Szegedy, 2015) follows each convolution"""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """type of the computation; parameters and logits are float32"""
+
+    def build(self, classes: int) -> Model:
+        """The network: images to logits, float32 ``[batch, class]``.
+
+        Raises:
+            InputError: For an option that the network does not have, or a value that it refuses.
+        """
+        network = NETWORKS[self.name]
+        known = {field.name for field in fields(network)}
+        given = {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if field.name != "name" and getattr(self, field.name) is not None
+        }
+        for name, value in given.items():
+            if name not in known:
+                raise InputError(
+                    f"--model.{name.replace('_', '-')} {value} is no option of --model.name "
+                    f"{self.name}; leave it out"
+                )
+        return replace(network, **given).build(classes)

@@ -1,0 +1,221 @@
+"""A U-Net that looks at noisy images and at how noisy they are (Ronneberger et al., 2015).
+
+Residual blocks with group norm (Ho et al., 2020), whose scales and shifts come from the time
+and the class (Dhariwal and Nichol, 2021).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import gcd
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Float, Int
+
+from bigmodel.experiment import InputError, Model, Rules
+from bigmodel.models.attention.attention import Attention
+from bigmodel.models.attention.positions import sinusoidal
+from bigmodel.models.layers.convolution import Conv
+from bigmodel.models.layers.dropout import Dropout
+from bigmodel.models.linen import model
+from bigmodel.models.options import check_dropout
+
+PARTITION: Rules = (
+    (r"(first|inner|outer|across|halve_\d+|double_\d+)/kernel$", P(None, None, None, "fsdp")),
+    (r"(time|class|scale_shift|query|key|value)/kernel$", P(None, "fsdp")),
+    (r"output/kernel$", P("fsdp", None)),
+    # As many outputs as an image has channels.
+    (r"last/kernel$", P(None, None, "fsdp", None)),
+    (r"(bias|scale)$", P()),
+)
+GROUPS = 8
+
+Images = Float[Array, "batch height width channel"]
+Condition = Float[Array, "batch feature"]
+
+
+class Norm(nn.Module):
+    """Group norm (Wu and He, 2018) of at most eight groups, computed in float32.
+
+    A group has two channels or more: of a single one it would take away its bias.
+    """
+
+    affine: bool = True
+
+    @nn.compact
+    def __call__(self, x: Images) -> Images:
+        """Normalise each image by itself."""
+        norm = nn.GroupNorm(
+            num_groups=gcd(GROUPS, max(1, x.shape[-1] // 2)),
+            use_bias=self.affine,
+            use_scale=self.affine,
+            use_fast_variance=False,
+            name="group",
+        )
+        return norm(x.astype(jnp.float32)).astype(x.dtype)
+
+
+class Block(nn.Module):
+    """Two convolutions beside a shortcut; the condition scales and shifts between them."""
+
+    features: int
+    dropout: float
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Images, condition: Condition, *, train: bool) -> Images:
+        """Images to images of the same size."""
+        inner = Conv(self.features, use_bias=False, dtype=self.dtype, name="inner")
+        y = Norm(affine=False, name="inner_norm")(inner(nn.silu(Norm(name="norm")(x))))
+        scale_shift = nn.Dense(2 * self.features, dtype=self.dtype, name="scale_shift")
+        scale, shift = jnp.split(scale_shift(nn.silu(condition))[:, None, None], 2, axis=-1)
+        y = nn.silu(y * (1 + scale) + shift)
+        y = Dropout(self.dropout)(y, deterministic=not train)
+        outer = Conv(
+            self.features, kernel_init=nn.initializers.zeros, dtype=self.dtype, name="outer"
+        )
+        if x.shape[-1] != self.features:
+            x = Conv(self.features, size=1, use_bias=False, dtype=self.dtype, name="across")(x)
+        return x + outer(y)
+
+
+class PixelAttention(nn.Module):
+    """Attention of each pixel to all pixels, added to what was there."""
+
+    heads: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Images) -> Images:
+        """Images to images of the same size."""
+        batch, height, width, features = x.shape
+        pixels = Norm(name="norm")(x).reshape(batch, height * width, features)
+        attention = Attention(
+            self.heads, features, self.dtype, nn.initializers.zeros, name="attention"
+        )
+        everywhere = jnp.ones((1, 1, height * width), bool)
+        return x + attention(pixels, pixels, everywhere).reshape(x.shape)
+
+
+class UNet(nn.Module):
+    """The network that :class:`Unet` describes."""
+
+    classes: int
+    widths: tuple[int, ...]
+    blocks: int
+    attention: bool
+    dropout: float
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(
+        self,
+        images: Images,
+        time: Float[Array, " batch"],
+        label: Int[Array, " batch"] | None = None,
+        *,
+        train: bool,
+    ) -> Images:
+        """What the images are thought to hide, of their shape, in float32.
+
+        Args:
+            images: with values around [-1, 1] and noise.
+            time: how much noise, from 0 to 1.
+            label: the class of each image; -1 where it is not told.
+            train: whether dropout acts.
+        """
+        condition = self._condition(time, label)
+
+        def blocks(x: Images, width: int, name: str) -> Images:
+            for i in range(self.blocks):
+                block = Block(width, self.dropout, self.dtype, name=f"{name}_{i}")
+                x = block(x, condition, train=train)
+            return x
+
+        x = Conv(self.widths[0], dtype=self.dtype, name="first")(images)
+        beside = []
+        for level, width in enumerate(self.widths):
+            if level:
+                x = Conv(width, stride=2, dtype=self.dtype, name=f"halve_{level}")(x)
+            x = blocks(x, width, f"down_{level}")
+            beside.append(x)
+        if self.attention:
+            x = PixelAttention(max(1, self.widths[-1] // 32), self.dtype, name="attention")(x)
+        x = blocks(x, self.widths[-1], "middle")
+        for level, width in reversed(list(enumerate(self.widths))):
+            same = beside[level]
+            if level < len(self.widths) - 1:
+                x = Conv(width, dtype=self.dtype, name=f"double_{level}")(_twice(x, like=same))
+            x = blocks(jnp.concatenate([x, same], axis=-1), width, f"up_{level}")
+        last = Conv(
+            images.shape[-1], kernel_init=nn.initializers.zeros, dtype=self.dtype, name="last"
+        )
+        return last(nn.silu(Norm(name="norm")(x))).astype(jnp.float32)
+
+    def _condition(
+        self, time: Float[Array, " batch"], label: Int[Array, " batch"] | None
+    ) -> Condition:
+        """The time, and the class where it is told, as one vector for each image."""
+        width = 4 * self.widths[0]
+        waves = sinusoidal(1000 * time, width=width)
+        condition = nn.Dense(width, dtype=self.dtype, name="time")(waves)
+        if label is None:
+            return condition
+        known = jax.nn.one_hot(label, self.classes, dtype=self.dtype)
+        return condition + nn.Dense(width, use_bias=False, dtype=self.dtype, name="class")(known)
+
+
+def _twice(x: Images, *, like: Images) -> Images:
+    """Each pixel as 2x2, cut to the size of another image."""
+    x = x.repeat(2, axis=1).repeat(2, axis=2)
+    return x[:, : like.shape[1], : like.shape[2]]
+
+
+@dataclass(frozen=True)
+class Unet:
+    """Residual blocks down to a coarse grid and up again, with shortcuts between equal grids."""
+
+    widths: tuple[int, ...] = (32, 64)
+    """channels from the finest grid to the coarsest, each of half the height and width"""
+    blocks: int = 1
+    """residual blocks at each grid, down, up and in the middle"""
+    attention: bool = False
+    """whether the pixels of the coarsest grid attend to each other"""
+    dropout: float = 0.0
+    """rate of dropout in the blocks"""
+    conditional: bool = False
+    """whether the network is told the class of an image"""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """type of the activations; parameters and outputs are float32"""
+
+    def build(self, classes: int) -> Model:
+        """The network, which reads ``image`` and ``time``, and ``label`` if it is conditional.
+
+        Raises:
+            InputError: If a size is not positive or the dropout is not a rate.
+        """
+        if not self.widths or min(self.widths) < 1 or self.blocks < 1:
+            raise InputError(
+                f"--model.widths {self.widths} --model.blocks {self.blocks}: "
+                "sizes must be positive, and at least one width is needed"
+            )
+        if self.attention and self.widths[-1] > 32 and self.widths[-1] % 32:
+            raise InputError(
+                f"--model.widths {self.widths}: attention has heads of 32, "
+                "so the last width must be a multiple"
+            )
+        check_dropout(self.dropout)
+        network = UNet(
+            classes=classes,
+            widths=self.widths,
+            blocks=self.blocks,
+            attention=self.attention,
+            dropout=self.dropout,
+            dtype=jnp.dtype(self.dtype),
+        )
+        also = ("label",) if self.conditional else ()
+        return model(network, inputs=("image", "time", *also), partition=PARTITION)

@@ -1,0 +1,166 @@
+"""Vision Transformer: an image as a sequence of patches (Dosovitskiy et al., 2021)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Float
+
+from bigmodel.experiment import InputError, Model, Rules, Variables
+from bigmodel.models import linen
+from bigmodel.models.attention.attention import Attention
+from bigmodel.models.attention.encoder import BLOCK_PARTITION, EncoderBlock
+from bigmodel.models.layers.dropout import Dropout
+from bigmodel.models.layers.feed_forward import Activation, residual_init
+from bigmodel.models.layers.norm import LayerNorm
+from bigmodel.models.options import check_dropout, check_sizes
+
+PARTITION: Rules = (
+    *BLOCK_PARTITION,
+    (r"embed/kernel$", P(None, "fsdp")),
+    (r"head/kernel$", P("fsdp", None)),
+    (r"(position|token|bias)$", P()),
+)
+
+Images = Float[Array, "batch height width channel"]
+Maps = Float[Array, "batch row column"]
+
+
+@dataclass(frozen=True)
+class Vit:
+    """A transformer encoder over the patches of an image."""
+
+    patch: int = 2
+    """height and width of a patch, in pixels"""
+    layers: int = 4
+    """blocks of attention and feed-forward network"""
+    width: int = 64
+    """features of a patch"""
+    heads: int = 4
+    """heads of attention in a block"""
+    expansion: int = 4
+    """width of the feed-forward network, in widths"""
+    activation: Activation = "gelu"
+    """of the feed-forward network"""
+    pooling: Literal["mean", "token"] = "mean"
+    """what is classified: the mean over the patches, or a token that stands before them"""
+    dropout: float = 0.1
+    """probability with which a feature of the embedding and of each branch is dropped"""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """type of the computation; parameters, norms, softmax and logits are float32"""
+    remat: bool = False
+    """compute each block again in the backward pass: less memory, a third more work"""
+
+    def __post_init__(self) -> None:
+        """Raises InputError for sizes that do not fit each other."""
+        check_sizes(self, "patch", "layers", "width", "heads", "expansion")
+        if self.width % self.heads:
+            raise InputError(
+                f"--model.heads {self.heads} does not divide --model.width {self.width}; "
+                "use another of either"
+            )
+        check_dropout(self.dropout)
+
+    def build(self, classes: int) -> Model:
+        """The network: images to logits, float32 ``[batch, class]``."""
+        return linen.model(VitNetwork(self, classes), partition=PARTITION)
+
+    def attention(self, classes: int) -> Callable[[Variables, Images], Maps]:
+        """What the last block looks at, by patch: weights that add up to 1 over an image.
+
+        They are the mean over the heads, and over the patches or, with ``pooling`` token, those
+        of the token, of which what it keeps for itself is left out first.
+        """
+        network = VitNetwork(self, classes)
+        last = f"block_{self.layers - 1}"
+        attention = Attention(
+            self.heads, self.width, jnp.dtype(self.dtype), residual_init(self.layers)
+        )
+
+        def maps(variables: Variables, image: Images) -> Maps:
+            _, kept = network.apply(
+                variables,
+                image,
+                train=False,
+                capture_intermediates=lambda module, _: module.name == "norm_attention",
+                mutable=["intermediates"],
+            )
+            read = kept["intermediates"][last]["norm_attention"]["__call__"][0]
+            weights: Any = attention.apply(
+                {"params": variables["params"][last]["attention"]},
+                read,
+                read,
+                everywhere(read.shape[1]),
+                method="weights",
+            )
+            weights = weights.mean(axis=2).astype(jnp.float32)
+            seen = weights[:, 0, 1:] if self.pooling == "token" else weights.mean(axis=1)
+            seen = seen / seen.sum(axis=-1, keepdims=True)
+            rows, columns = image.shape[1] // self.patch, image.shape[2] // self.patch
+            return seen.reshape(len(image), rows, columns)
+
+        return maps
+
+
+def everywhere(time: int) -> Array:
+    """The mask with which every position sees all."""
+    return jnp.ones((1, time, time), jnp.bool_)
+
+
+def patches(x: Images, size: int) -> Float[Array, "batch patch pixel"]:
+    """Squares of ``size`` pixels, row by row, each as one vector.
+
+    Raises:
+        InputError: If they do not divide the image.
+    """
+    batch, height, width, channels = x.shape
+    if height % size or width % size:
+        fitting = [n for n in range(1, height + 1) if height % n == 0 == width % n]
+        raise InputError(
+            f"--model.patch {size} does not divide the images of {height}x{width}; use one of "
+            f"{', '.join(map(str, fitting))}"
+        )
+    x = x.reshape(batch, height // size, size, width // size, size, channels)
+    return x.swapaxes(2, 3).reshape(batch, -1, size * size * channels)
+
+
+class VitNetwork(nn.Module):
+    """The network that :class:`Vit` describes."""
+
+    options: Vit
+    classes: int
+
+    @nn.compact
+    def __call__(self, x: Images, *, train: bool) -> Float[Array, "batch class"]:
+        """Images to logits."""
+        options = self.options
+        dtype = jnp.dtype(options.dtype)
+        small = nn.initializers.normal(0.02)
+        x = nn.Dense(options.width, dtype=dtype, name="embed")(patches(x, options.patch))
+        if options.pooling == "token":
+            token = self.param("token", small, (options.width,), jnp.float32).astype(dtype)
+            token = jnp.broadcast_to(token[None, None], (len(x), 1, options.width))
+            x = jnp.concatenate([token, x], axis=1)
+        position = self.param("position", small, x.shape[1:], jnp.float32)
+        x = x + position.astype(dtype)[None]
+        x = Dropout(options.dropout, deterministic=not train)(x)
+        mask = everywhere(x.shape[1])
+        block = nn.remat(EncoderBlock, static_argnums=(3,)) if options.remat else EncoderBlock
+        for i in range(options.layers):
+            x = block(
+                options.heads,
+                options.expansion * options.width,
+                options.layers,
+                options.activation,
+                options.dropout,
+                dtype,
+                name=f"block_{i}",
+            )(x, mask, train)
+        x = LayerNorm(dtype, name="norm")(x)
+        x = x[:, 0] if options.pooling == "token" else x.mean(axis=1)
+        return nn.Dense(self.classes, dtype=dtype, name="head")(x).astype(jnp.float32)

@@ -1,0 +1,1 @@
+"""Layers that networks of all kinds are made of."""

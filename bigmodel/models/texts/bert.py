@@ -1,0 +1,211 @@
+"""BERT: a transformer encoder that fills in masked tokens (Devlin et al., 2019), pre-norm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Float, Int
+
+from bigmodel.experiment import InputError, Key, Model, Rules
+from bigmodel.models.attention.encoder import BLOCK_PARTITION, EncoderBlock
+from bigmodel.models.attention.positions import sinusoidal
+from bigmodel.models.layers.dropout import Dropout
+from bigmodel.models.layers.feed_forward import Activation
+from bigmodel.models.layers.norm import LayerNorm
+from bigmodel.models.linen import model
+from bigmodel.models.options import check_dropout, check_sizes
+
+PARTITION: Rules = (
+    (r"(embedding|positions)/embedding$", P(None, "fsdp")),
+    (r"(transform|head)/kernel$", P("fsdp", None)),
+    (r"bias$", P()),
+    *BLOCK_PARTITION,
+)
+
+EMBEDDING_INIT = nn.initializers.normal(0.02)
+
+
+def _sinusoidal_init(key: Key, shape: tuple[int, int], dtype: jnp.dtype) -> Array:
+    """Positions begin as the sines of :func:`sinusoidal`, at the scale of the embedding.
+
+    Neighbours are then alike from the start.
+    """
+    del key
+    length, width = shape
+    table = sinusoidal(jnp.arange(length, dtype=jnp.int32), width=width)
+    return (0.02 * 2**0.5 * table).astype(dtype)
+
+
+Tokens = Int[Array, "batch time"]
+Lengths = Int[Array, "batch"]
+Hidden = Float[Array, "batch time width"]
+
+
+@dataclass(frozen=True)
+class Bert:
+    """A transformer encoder that reads a text from both sides.
+
+    A vector of its own stands before the text, for what the text says as a whole. One more
+    token than the vocabulary has is the mask.
+    """
+
+    layers: int = 4
+    """blocks of attention and feed-forward network"""
+    width: int = 128
+    """features of a position"""
+    heads: int = 4
+    """attention heads; they share the width"""
+    expansion: int = 4
+    """width of the feed-forward network, as a multiple of the width"""
+    activation: Activation = "gelu"
+    """of the feed-forward network"""
+    dropout: float = 0.0
+    """probability of dropping a feature of the embedding and of each block's output"""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """what to compute in; parameters, softmax and logits are float32"""
+
+    def __post_init__(self) -> None:
+        """Raises InputError for sizes that do not fit each other."""
+        check_sizes(self, "layers", "width", "heads", "expansion")
+        if self.width % self.heads:
+            raise InputError(
+                f"--model.heads {self.heads} does not divide --model.width {self.width}"
+            )
+        check_dropout(self.dropout)
+
+    def masked(self, *, vocab_size: int, context: int) -> Model:
+        """The model that fills in: it reads ``tokens``, ``length`` and ``chosen``.
+
+        ``chosen`` int32 ``[batch, masks]`` are the positions to fill in; the outputs are the
+        logits of what stands there, float32 ``[batch, masks, vocabulary]``.
+        """
+        network = MaskedBert(options=self, vocab_size=vocab_size, context=context)
+        return model(network, inputs=("tokens", "length", "chosen"), partition=PARTITION)
+
+    def classifier(
+        self,
+        classes: int,
+        *,
+        vocab_size: int,
+        context: int,
+        pooling: Literal["first", "mean"] = "mean",
+    ) -> Model:
+        """The model that labels: ``tokens`` and ``length`` to logits, float32 ``[batch, class]``.
+
+        Its ``encoder`` has the parameters that the ``encoder`` of the other model has.
+        """
+        network = BertClassifier(
+            options=self, vocab_size=vocab_size, context=context, classes=classes, pooling=pooling
+        )
+        return model(network, inputs=("tokens", "length"), partition=PARTITION)
+
+
+class BertEncoder(nn.Module):
+    """Embedding with learned positions, norm, blocks, norm."""
+
+    options: Bert
+    vocab_size: int
+    context: int
+
+    def setup(self) -> None:
+        """Make the parts; the heads use the embedding too."""
+        options = self.options
+        dtype = jnp.dtype(options.dtype)
+        embed: Mapping[str, Any] = {"embedding_init": EMBEDDING_INIT, "dtype": dtype}
+        # After the vocabulary come the mask and what stands before each text.
+        self.embedding = nn.Embed(self.vocab_size + 2, options.width, **embed)
+        self.positions = nn.Embed(
+            self.context + 1, options.width, embedding_init=_sinusoidal_init, dtype=dtype
+        )
+        self.blocks = [
+            EncoderBlock(
+                options.heads,
+                options.expansion * options.width,
+                options.layers,
+                options.activation,
+                options.dropout,
+                dtype,
+            )
+            for _ in range(options.layers)
+        ]
+        # What the first blocks add at random would outweigh the embedding, which begins at 0.02.
+        self.norm_embedding = LayerNorm(dtype)
+        self.norm = LayerNorm(dtype)
+        self.dropout = Dropout(options.dropout)
+
+    def __call__(
+        self, tokens: Tokens, length: Lengths, *, train: bool
+    ) -> Float[Array, "batch time+1 width"]:
+        """Features of what stands before the text, and of each of its positions.
+
+        Positions from the ``length`` of their text on are padding, which no position sees.
+        """
+        first = jnp.full((tokens.shape[0], 1), self.vocab_size + 1, tokens.dtype)
+        tokens = jnp.concatenate([first, tokens], axis=1)
+        positions = jnp.arange(tokens.shape[1], dtype=jnp.int32)
+        x = self.embedding(tokens) + self.positions(positions)[None]
+        x = self.dropout(self.norm_embedding(x), deterministic=not train)
+        mask = (positions[None] <= length[:, None])[:, None]
+        for block in self.blocks:
+            x = block(x, mask, train)
+        return self.norm(x)
+
+    def logits(self, x: Hidden) -> Float[Array, "batch time vocabulary"]:
+        """The products with the vectors of the vocabulary, in float32."""
+        table = self.embedding.embedding[: self.vocab_size].astype(x.dtype)
+        return jnp.einsum("btd,vd->btv", x, table, preferred_element_type=jnp.float32)
+
+
+class MaskedBert(nn.Module):
+    """The encoder, and ``norm(gelu(transform(x)))`` against the embedding at chosen positions."""
+
+    options: Bert
+    vocab_size: int
+    context: int
+
+    @nn.compact
+    def __call__(
+        self, tokens: Tokens, length: Lengths, chosen: Int[Array, "batch masks"], *, train: bool
+    ) -> Float[Array, "batch masks vocabulary"]:
+        """The logits of the tokens at the chosen positions."""
+        dtype = jnp.dtype(self.options.dtype)
+        encoder = BertEncoder(self.options, self.vocab_size, self.context, name="encoder")
+        x = encoder(tokens, length, train=train)
+        x = jnp.take_along_axis(x, chosen[..., None] + 1, axis=1)
+        x = nn.gelu(nn.Dense(self.options.width, dtype=dtype, name="transform")(x))
+        logits = encoder.logits(LayerNorm(dtype, name="norm")(x))
+        bias = self.param("bias", nn.initializers.zeros, (self.vocab_size,), jnp.float32)
+        return logits + bias[None, None]
+
+
+class BertClassifier(nn.Module):
+    """The encoder, and one dense layer on its first position or on the mean of the text's."""
+
+    options: Bert
+    vocab_size: int
+    context: int
+    classes: int
+    pooling: Literal["first", "mean"]
+
+    @nn.compact
+    def __call__(
+        self, tokens: Tokens, length: Lengths, *, train: bool
+    ) -> Float[Array, "batch class"]:
+        """The logits of the classes."""
+        dtype = jnp.dtype(self.options.dtype)
+        encoder = BertEncoder(self.options, self.vocab_size, self.context, name="encoder")
+        x = encoder(tokens, length, train=train).astype(jnp.float32)
+        pooled = x[:, 0]
+        if self.pooling == "mean":
+            at = jnp.arange(tokens.shape[1], dtype=jnp.int32)
+            real = (at[None] < length[:, None]).astype(jnp.float32)
+            count = jnp.maximum(real.sum(axis=1), 1.0)
+            pooled = jnp.einsum("btd,bt->bd", x[:, 1:], real) / count[:, None]
+        pooled = Dropout(self.options.dropout, deterministic=not train)(pooled)
+        head = nn.Dense(self.classes, dtype=dtype, kernel_init=EMBEDDING_INIT, name="head")
+        return head(pooled.astype(dtype)).astype(jnp.float32)

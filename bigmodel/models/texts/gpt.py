@@ -1,0 +1,287 @@
+"""GPT: a causal transformer over tokens (Radford et al., 2019), from GPT-2 to Llama by option."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Float, Int
+
+from bigmodel.experiment import InputError, Model, PyTree, Rules
+from bigmodel.models.attention.attention import Cache, Rotation, empty_cache, rotation
+from bigmodel.models.attention.moe import Routed, Routing
+from bigmodel.models.attention.stack import Stack, stacked_partition
+from bigmodel.models.layers.dropout import Dropout
+from bigmodel.models.layers.feed_forward import Activation
+from bigmodel.models.linen import model
+from bigmodel.models.options import check_dropout, check_sizes
+from bigmodel.models.placement import EXAMPLES, placed
+from bigmodel.models.texts.generation import Decoder
+from bigmodel.models.texts.gpt_block import NORMS, RESIDUAL, Block, block_rules
+
+PARTITION: Rules = (
+    (r"^batch/(tokens|targets|weight)$", P(None, "sequence")),
+    (r"embedding/embedding$", P("tensor", "fsdp")),
+    (r"positions/embedding$", P(None, "fsdp")),
+    (r"head/kernel$", P("fsdp", "tensor")),
+)
+
+EMBEDDING_INIT = nn.initializers.normal(0.02)
+
+
+@dataclass(frozen=True)
+class Gpt:
+    """A pre-norm transformer decoder."""
+
+    layers: int = 4
+    """blocks of attention and feed-forward network"""
+    width: int = 128
+    """features of a position"""
+    heads: int = 4
+    """attention heads; they share the width"""
+    kv_heads: int | None = None
+    """heads of keys and values, which groups of heads share; by default as many as heads"""
+    window: int | None = None
+    """how many positions a position sees, itself included; by default the whole context"""
+    expansion: float = 4.0
+    """width of the feed-forward network, as a multiple of the width"""
+    activation: Activation = "gelu"
+    """of the feed-forward network; squared_relu (So et al., 2021) is a fifth faster on CPU"""
+    norm: Literal["rms", "layer"] = "rms"
+    """before each attention and feed-forward network, and at the end"""
+    biases: bool = False
+    """biases in attention (but for the keys, where they do nothing) and feed-forward network"""
+    positions: Literal["rotary", "learned"] = "rotary"
+    """rotary: turned into queries and keys, goes on past the context; learned: a table"""
+    tied: bool = True
+    """use the embedding as the output layer too"""
+    experts: int = 0
+    """feed-forward networks to choose from in each block; 0 for a single one without a router"""
+    experts_per_token: int = 2
+    """how many of the experts a token uses"""
+    capacity: float | None = None
+    """tokens of a sequence that an expert takes in training, as a multiple of its even share,
+    the rest being dropped; by default each expert reads all tokens, and none is dropped"""
+    balance: float = 0.01
+    """weight of the loss that spreads tokens evenly over the experts"""
+    dropout: float = 0.0
+    """probability of dropping a feature of the embedding and of each block's output"""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """what to compute in; parameters, softmax and logits are float32"""
+    remat: bool = False
+    """compute each block again in the backward pass: less memory, a third more work"""
+    scan: bool = False
+    """keep the blocks' parameters as a stack and loop over it: many layers compile as quickly as
+    few, and --mesh.pipeline can split them"""
+    microbatches: int = 1
+    """with scan: parts of a batch that follow each other through the stages of --mesh.pipeline; 4
+    for each stage leave it idle for a fifth of the time"""
+
+    def __post_init__(self) -> None:
+        """Raises InputError for sizes that do not fit each other."""
+        check_sizes(self, "layers", "width", "heads", "kv_heads", "window", "experts_per_token")
+        check_sizes(self, "microbatches")
+        if not 1 <= self.expansion * self.width < float("inf"):
+            raise InputError(
+                f"--model.expansion {self.expansion} leaves the feed-forward network no width; "
+                "use 1 or more"
+            )
+        _check_divides("heads", self.heads, "width", self.width)
+        _check_divides("kv-heads", self.kv_heads or self.heads, "heads", self.heads)
+        if self.positions == "rotary" and (self.width // self.heads) % 2:
+            raise InputError(
+                f"rotary positions turn pairs, and {self.heads} heads of --model.width "
+                f"{self.width} have {self.width // self.heads} features each; make them even"
+            )
+        if self.experts < 0:
+            raise InputError(f"--model.experts {self.experts} is too small; use 0 or more")
+        if 0 < self.experts < self.experts_per_token:
+            raise InputError(
+                f"--model.experts-per-token {self.experts_per_token} is more than "
+                f"--model.experts {self.experts}; use {self.experts} or fewer"
+            )
+        if self.capacity is not None and not 0 < self.capacity < float("inf"):
+            raise InputError(f"--model.capacity {self.capacity} must be above 0; 1.25 is usual")
+        if not 0 <= self.balance < float("inf"):
+            raise InputError(f"--model.balance {self.balance} must be 0 or more; 0.01 is usual")
+        check_dropout(self.dropout)
+
+    def build(self, *, vocab_size: int, context: int) -> Model:
+        """The model, which reads the batch's ``tokens`` and gives logits over the vocabulary.
+
+        With experts it gives :class:`~bigmodel.models.attention.moe.Routed`.
+        """
+        network = self._network(vocab_size=vocab_size, context=context)
+        rules = (*block_rules(self), *PARTITION)
+        if self.scan:
+            rules = (*stacked_partition(block_rules(self)), *rules)
+        return model(network, inputs="tokens", partition=rules)
+
+    def decoder(self, *, vocab_size: int, context: int) -> Decoder:
+        """The same network with a key-value cache, for generation."""
+        network = self._network(vocab_size=vocab_size, context=context)
+
+        def empty(batch: int) -> Memory:
+            cache = empty_cache(
+                batch=batch,
+                window=network.window,
+                heads=self.kv_heads or self.heads,
+                size=self.width // self.heads,
+                dtype=jnp.dtype(self.dtype),
+            )
+            caches: Any = (cache,) * self.layers
+            if self.scan:
+                caches = jax.tree.map(lambda *leaves: jnp.stack(leaves), *caches)
+            return Memory(jnp.zeros((), jnp.int32), caches)
+
+        def extend(
+            params: PyTree, tokens: Int[Array, "batch time"], memory: Memory
+        ) -> tuple[Float[Array, "batch time vocabulary"], Memory]:
+            return cast(
+                "tuple[Float[Array, 'batch time vocabulary'], Memory]",
+                network.apply({"params": params}, tokens, memory, method="extend"),
+            )
+
+        return Decoder(empty, extend, limit=context if self.positions == "learned" else None)
+
+    def _network(self, *, vocab_size: int, context: int) -> GptNetwork:
+        window = context if self.window is None else self.window
+        if window > context:
+            raise InputError(
+                f"--model.window {window} is longer than --data.context {context}, so that no "
+                f"position would ever see that far; use {context} or fewer"
+            )
+        return GptNetwork(options=self, vocab_size=vocab_size, context=context, window=window)
+
+
+def _check_divides(part: str, value: int, whole: str, size: int) -> None:
+    if size % value:
+        fitting = [count for count in range(1, size + 1) if size % count == 0]
+        nearest = min(fitting, key=lambda count: abs(count - value))
+        raise InputError(
+            f"--model.{part} {value} does not divide --model.{whole} {size}; "
+            f"use {nearest}, or another {whole}"
+        )
+
+
+Caches: TypeAlias = tuple[Cache, ...] | Cache | None
+
+
+class Memory(NamedTuple):
+    """What generation carries: how many positions were seen, and each block's cache.
+
+    The caches of a stack of blocks have a leading axis of layers.
+    """
+
+    seen: Int[Array, ""]
+    caches: Caches
+
+
+class GptNetwork(nn.Module):
+    """Embedding, blocks, norm, logits."""
+
+    options: Gpt
+    vocab_size: int
+    context: int
+    window: int
+
+    def setup(self) -> None:
+        """Make the parts that ``__call__`` and ``extend`` share."""
+        options = self.options
+        dtype = jnp.dtype(options.dtype)
+        embed: Mapping[str, Any] = {"embedding_init": EMBEDDING_INIT, "dtype": dtype}
+        self.embedding = nn.Embed(self.vocab_size, options.width, **embed)
+        if options.positions == "learned":
+            self.positions = nn.Embed(self.context, options.width, **embed)
+        if options.scan:
+            self.blocks: Any = Stack(
+                partial(Block, options, self.window, parent=None),
+                options.layers,
+                options.microbatches,
+                options.remat,
+                block_rules(options),
+            )
+        else:
+            block = nn.remat(Block, static_argnums=(5,)) if options.remat else Block
+            self.blocks = [block(options, self.window) for _ in range(options.layers)]
+        self.norm = NORMS[options.norm](dtype)
+        if not options.tied:
+            self.head = nn.Dense(
+                self.vocab_size,
+                use_bias=False,
+                dtype=dtype,
+                kernel_init=EMBEDDING_INIT,
+                dot_general=partial(lax.dot_general, preferred_element_type=jnp.float32),
+            )
+        self.dropout = Dropout(options.dropout)
+
+    def __call__(
+        self, tokens: Int[Array, "batch time"], *, train: bool
+    ) -> Float[Array, "batch time vocabulary"] | Routed:
+        """The logits of what follows each token, in float32; with experts, the routing too."""
+        start = jnp.zeros((), jnp.int32)
+        logits, _, routing = self._run(tokens, start, None, train=train)
+        return logits if routing is None else Routed(logits, *routing)
+
+    def extend(
+        self, tokens: Int[Array, "batch time"], memory: Memory
+    ) -> tuple[Float[Array, "batch time vocabulary"], Memory]:
+        """The logits of tokens that follow those in the memory, and the memory with them."""
+        logits, caches, _ = self._run(tokens, memory.seen, memory.caches, train=False)
+        return logits, Memory(memory.seen + tokens.shape[1], caches)
+
+    def _run(
+        self,
+        tokens: Int[Array, "batch time"],
+        seen: Int[Array, ""],
+        caches: Caches,
+        *,
+        train: bool,
+    ) -> tuple[Float[Array, "batch time vocabulary"], Caches, Routing | None]:
+        options = self.options
+        positions = seen + jnp.arange(tokens.shape[1], dtype=jnp.int32)
+        x = self.embedding(tokens)
+        by = None
+        if options.positions == "learned":
+            x = x + self.positions(positions)[None]
+        else:
+            by = rotation(positions, size=options.width // options.heads)
+        x = placed(self.dropout(x, deterministic=not train), *RESIDUAL)
+        x, after, routing = self._blocks(x, positions, by, caches, train)
+        return self._logits(self.norm(x)), after, routing
+
+    def _blocks(
+        self,
+        x: Float[Array, "batch time width"],
+        positions: Int[Array, "time"],
+        by: Rotation | None,
+        caches: Caches,
+        train: bool,
+    ) -> tuple[Float[Array, "batch time width"], Caches, Routing | None]:
+        """All blocks; the axis of layers in the routing is the third."""
+        if self.options.scan:
+            x, (after, routing) = self.blocks(x, positions, by, carried=caches, train=train)
+            return x, after, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 2), routing)
+        each = (None,) * self.options.layers if caches is None else caches
+        found, routings = [], []
+        for block, cache in zip(self.blocks, each, strict=True):
+            x, cache, routing = block(x, positions, by, cache, train)
+            found.append(cache)
+            routings.append(routing)
+        routed = jax.tree.map(lambda *leaves: jnp.stack(leaves, axis=2), *routings)
+        return x, None if caches is None else tuple(found), routed
+
+    def _logits(self, x: Float[Array, "batch time width"]) -> Float[Array, "batch time vocabulary"]:
+        if not self.options.tied:
+            logits = self.head(x)
+        else:
+            table = self.embedding.embedding.astype(x.dtype)
+            logits = jnp.einsum("btd,vd->btv", x, table, preferred_element_type=jnp.float32)
+        return placed(logits, EXAMPLES, "sequence", "tensor")

@@ -1,0 +1,205 @@
+"""Recurrent encoder-decoder with attention (Bahdanau et al., 2015; Luong et al., 2015)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Bool, Float, Int
+
+from bigmodel.experiment import InputError, Rules
+from bigmodel.models.attention.attention import Attention, Cache
+from bigmodel.models.attention.encoder import BLOCK_PARTITION
+from bigmodel.models.attention.lengths import present
+from bigmodel.models.layers.dropout import Dropout
+from bigmodel.models.layers.recurrent import (
+    CELLS,
+    RECURRENT_PARTITION,
+    CellName,
+    Recurrent,
+    State,
+)
+from bigmodel.models.options import check_dropout, check_sizes
+from bigmodel.models.texts.beam import Beam
+from bigmodel.models.texts.translation import Translator, translator
+
+PARTITION: Rules = (
+    (r"embedding$", P(None, "fsdp")),
+    *RECURRENT_PARTITION,
+    *BLOCK_PARTITION,
+    (r"(bridge|mix|head)/kernel$", P("fsdp", None)),
+    (r"(bridge|mix|head)/bias$", P()),
+)
+
+
+@dataclass(frozen=True)
+class Seq2Seq:
+    """A bidirectional encoder, and a decoder that attends to it, of equally many layers."""
+
+    cell: CellName = "lstm"
+    """of the recurrent layers"""
+    layers: int = 1
+    """recurrent layers of the encoder, and of the decoder"""
+    width: int = 128
+    """features of the embeddings and of the decoder; each direction of the encoder has half"""
+    heads: int = 1
+    """of the attention; the paper has one"""
+    dropout: float = 0.1
+    """probability of dropping an input feature of a layer"""
+
+    def __post_init__(self) -> None:
+        """Raises InputError for sizes that do not fit each other."""
+        check_sizes(self, "layers", "width", "heads")
+        if self.width % (2 * self.heads):
+            raise InputError(
+                f"--model.width {self.width} must be even and a multiple of --model.heads "
+                f"{self.heads}; use {-(-self.width // (2 * self.heads)) * 2 * self.heads}"
+            )
+        check_dropout(self.dropout)
+
+    def build(self, *, source_vocab: int, target_vocab: int, length: int, beam: Beam) -> Translator:
+        """The translator whose targets have at most ``length`` tokens."""
+        network = Seq2SeqNetwork(self, source_vocab, target_vocab)
+        return translator(network, partition=PARTITION, length=length, beam=beam)
+
+
+class Memory(NamedTuple):
+    """What the attention knows of the sources, and where they are not padding."""
+
+    read: Cache
+    mask: Bool[Array, "batch 1 source"]
+
+
+class Seq2SeqNetwork(nn.Module):
+    """The decoder's outputs ``h`` attend to the encoder's: ``tanh(attention(h) + W h)``.
+
+    So the attention of all positions is one product, as in Luong et al., and no part of the
+    recurrence, as in Bahdanau et al.
+    """
+
+    options: Seq2Seq
+    source_vocab: int
+    target_vocab: int
+
+    def setup(self) -> None:
+        """Make the parts that the methods share."""
+        options, dtype = self.options, jnp.dtype("float32")
+        embedding_init = nn.initializers.normal(1.0)
+
+        def layers(width: int, *, reverse: bool = False) -> list[Recurrent]:
+            return [
+                Recurrent(options.cell, width, dtype, reverse=reverse)
+                for _ in range(options.layers)
+            ]
+
+        self.source_embedding = nn.Embed(
+            self.source_vocab, options.width, embedding_init=embedding_init
+        )
+        self.target_embedding = nn.Embed(
+            self.target_vocab, options.width, embedding_init=embedding_init
+        )
+        self.forwards = layers(options.width // 2)
+        self.backwards = layers(options.width // 2, reverse=True)
+        self.decoder = layers(options.width)
+        self.bridge = nn.Dense(options.layers * CELLS[options.cell].arrays * options.width)
+        self.attend = Attention(options.heads, options.width, dtype, nn.initializers.lecun_normal())
+        self.mix = nn.Dense(options.width)
+        self.head = nn.Dense(self.target_vocab)
+        self.dropout = Dropout(options.dropout)
+
+    def __call__(
+        self,
+        source: Int[Array, "batch source"],
+        source_length: Int[Array, "batch"],
+        target_in: Int[Array, "batch time"],
+        *,
+        train: bool,
+    ) -> Float[Array, "batch time vocabulary"]:
+        """The logits of what follows each token of the target."""
+        memory, mask, states = self._encode(source, source_length, train=train)
+        h, _ = self._decode(target_in, states, train=train)
+        return self._logits(h, self.attend(h, memory, mask), train=train)
+
+    def begin(
+        self,
+        source: Int[Array, "batch source"],
+        source_length: Int[Array, "batch"],
+        *,
+        hypotheses: int,
+    ) -> tuple[Memory, tuple[State, ...]]:
+        """What stays while a source is decoded, and the first state of its hypotheses."""
+        memory, mask, states = self._encode(source, source_length, train=False)
+        repeated = tuple(
+            tuple(jnp.repeat(array, hypotheses, axis=0) for array in state) for state in states
+        )
+        return Memory(self.attend.read(memory), mask), repeated
+
+    def step(
+        self,
+        memory: Memory,
+        tokens: Int[Array, "rows"],
+        position: Int[Array, ""],
+        states: tuple[State, ...],
+    ) -> tuple[Float[Array, "rows vocabulary"], tuple[State, ...]]:
+        """The logits of what follows each row's token, and the next state."""
+        del position
+        h, states = self._decode(tokens[:, None], states, train=False)
+        # Hypotheses of one source are to its memory like positions of one row.
+        beside = h.reshape(memory.mask.shape[0], -1, self.options.width)
+        looked = self.attend(beside, memory.read, memory.mask).reshape(h.shape)
+        return self._logits(h, looked, train=False)[:, 0], states
+
+    def attention(
+        self,
+        source: Int[Array, "batch source"],
+        source_length: Int[Array, "batch"],
+        target_in: Int[Array, "batch time"],
+    ) -> Float[Array, "batch time source"]:
+        """How the decoder, on the mean of its heads, looks at the source."""
+        memory, mask, states = self._encode(source, source_length, train=False)
+        h, _ = self._decode(target_in, states, train=False)
+        return self.attend.weights(h, memory, mask).mean(axis=2)
+
+    def _encode(
+        self, source: Int[Array, "batch source"], length: Int[Array, "batch"], *, train: bool
+    ) -> tuple[
+        Float[Array, "batch source width"], Bool[Array, "batch 1 source"], tuple[State, ...]
+    ]:
+        """The encoder's outputs, where they are no padding, and the decoder's first states."""
+        mask = present(length, source.shape[1])
+        x = self.source_embedding(source)
+        for forwards, backwards in zip(self.forwards, self.backwards, strict=True):
+            x = self.dropout(x, deterministic=not train)
+            ahead, (last, *_) = forwards(x, mask)
+            behind, (first, *_) = backwards(x, mask)
+            x = jnp.concatenate([ahead, behind], axis=-1)
+        bridged = jnp.tanh(self.bridge(jnp.concatenate([last, first], axis=-1)))
+        arrays = jnp.split(bridged, bridged.shape[-1] // self.options.width, axis=-1)
+        each = CELLS[self.options.cell].arrays
+        states = tuple(tuple(arrays[at : at + each]) for at in range(0, len(arrays), each))
+        return x, mask[:, None], states
+
+    def _decode(
+        self, tokens: Int[Array, "rows time"], states: tuple[State, ...], *, train: bool
+    ) -> tuple[Float[Array, "rows time width"], tuple[State, ...]]:
+        x = self.target_embedding(tokens)
+        after = []
+        for layer, state in zip(self.decoder, states, strict=True):
+            x, state = layer(
+                self.dropout(x, deterministic=not train), jnp.ones(tokens.shape, bool), state
+            )
+            after.append(state)
+        return x, tuple(after)
+
+    def _logits(
+        self,
+        h: Float[Array, "rows time width"],
+        looked: Float[Array, "rows time width"],
+        *,
+        train: bool,
+    ) -> Float[Array, "rows time vocabulary"]:
+        mixed = jnp.tanh(looked + self.mix(h))
+        return self.head(self.dropout(mixed, deterministic=not train))

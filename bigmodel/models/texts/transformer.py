@@ -1,0 +1,259 @@
+"""Transformer from sequence to sequence (Vaswani et al., 2017), pre-norm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Bool, Float, Int
+
+from bigmodel.experiment import InputError, Rules
+from bigmodel.models.attention.attention import Attention, Cache, CausalAttention, empty_cache
+from bigmodel.models.attention.encoder import BLOCK_PARTITION, EncoderBlock
+from bigmodel.models.attention.lengths import present
+from bigmodel.models.attention.positions import sinusoidal
+from bigmodel.models.layers.dropout import Dropout
+from bigmodel.models.layers.feed_forward import Activation, FeedForward, residual_init
+from bigmodel.models.layers.norm import LayerNorm
+from bigmodel.models.options import check_dropout, check_sizes
+from bigmodel.models.texts.beam import Beam
+from bigmodel.models.texts.translation import Translator, translator
+
+PARTITION: Rules = (
+    (r"embedding$", P(None, "fsdp")),
+    (r"head/kernel$", P("fsdp", "tensor")),
+    *BLOCK_PARTITION,
+)
+
+
+@dataclass(frozen=True)
+class Transformer:
+    """An encoder, and a decoder that attends to it, of equally many layers."""
+
+    layers: int = 3
+    """blocks of the encoder, and blocks of the decoder"""
+    width: int = 128
+    """features of a position"""
+    heads: int = 4
+    """attention heads; they share the width"""
+    expansion: int = 4
+    """width of the feed-forward network, as a multiple of the width"""
+    activation: Activation = "squared_relu"
+    """of the feed-forward network; the paper has relu; squared_relu is faster on CPU than gelu"""
+    dropout: float = 0.1
+    """probability of dropping a feature of the embeddings and of each sublayer's output"""
+
+    def __post_init__(self) -> None:
+        """Raises InputError for sizes that do not fit each other."""
+        check_sizes(self, "layers", "width", "heads", "expansion")
+        if self.width % self.heads or self.width % 2:
+            raise InputError(
+                f"--model.width {self.width} must be even and a multiple of --model.heads "
+                f"{self.heads}; use {-(-self.width // (2 * self.heads)) * 2 * self.heads}"
+            )
+        check_dropout(self.dropout)
+
+    def build(self, *, source_vocab: int, target_vocab: int, length: int, beam: Beam) -> Translator:
+        """The translator whose targets have at most ``length`` tokens."""
+        network = TransformerNetwork(self, source_vocab, target_vocab, length)
+        return translator(network, partition=PARTITION, length=length, beam=beam)
+
+
+class Memory(NamedTuple):
+    """What every block of the decoder knows of the sources, and where they are not padding."""
+
+    read: tuple[Cache, ...]
+    mask: Bool[Array, "batch 1 source"]
+
+
+class DecoderBlock(nn.Module):
+    """Causal self-attention, attention to the encoder, and a feed-forward network.
+
+    Each reads the norm of the residual stream and adds to it.
+    """
+
+    options: Transformer
+    window: int
+
+    def setup(self) -> None:
+        """Make the parts that the methods share."""
+        options, dtype = self.options, jnp.dtype("float32")
+        init = residual_init(options.layers)
+        hidden = options.expansion * options.width
+        self.norm_self = LayerNorm(dtype)
+        self.self_attention = CausalAttention(options.heads, self.window, dtype, init)
+        self.norm_cross = LayerNorm(dtype)
+        self.cross_attention = Attention(options.heads, options.width, dtype, init)
+        self.norm_feed_forward = LayerNorm(dtype)
+        self.feed_forward = FeedForward(hidden, options.activation, dtype, init)
+        self.dropout = Dropout(options.dropout)
+
+    def read(self, memory: Float[Array, "batch source width"]) -> Cache:
+        """What ``__call__`` needs of the encoder's output."""
+        return self.cross_attention.read(memory)
+
+    def __call__(
+        self,
+        x: Float[Array, "rows time width"],
+        positions: Int[Array, "time"],
+        memory: Cache,
+        mask: Bool[Array, "batch 1 source"],
+        cache: Cache | None,
+        train: bool,
+    ) -> tuple[Float[Array, "rows time width"], Cache | None]:
+        """The block's output, and its cache with these positions in it (None without one).
+
+        Several hypotheses for one source, which have rows beside each other, are to the
+        encoder's output like positions of one row.
+        """
+        mixed, cache = self.self_attention(
+            self.norm_self(x), positions=positions, by=None, cache=cache
+        )
+        x = x + self.dropout(mixed, deterministic=not train)
+        normed = self.norm_cross(x).reshape(mask.shape[0], -1, x.shape[-1])
+        mixed = self.cross_attention(normed, memory, mask).reshape(x.shape)
+        x = x + self.dropout(mixed, deterministic=not train)
+        inner = self.feed_forward(self.norm_feed_forward(x))
+        return x + self.dropout(inner, deterministic=not train), cache
+
+    def weights(
+        self,
+        x: Float[Array, "batch time width"],
+        positions: Int[Array, "time"],
+        memory: Float[Array, "batch source width"],
+        mask: Bool[Array, "batch 1 source"],
+    ) -> Float[Array, "batch time heads source"]:
+        """How much each position of the block's input looks at each of the encoder's output."""
+        mixed, _ = self.self_attention(self.norm_self(x), positions=positions, by=None, cache=None)
+        return self.cross_attention.weights(self.norm_cross(x + mixed), memory, mask)
+
+
+class TransformerNetwork(nn.Module):
+    """Encoder, decoder, logits."""
+
+    options: Transformer
+    source_vocab: int
+    target_vocab: int
+    length: int
+
+    def setup(self) -> None:
+        """Make the parts that the methods share."""
+        options, dtype = self.options, jnp.dtype("float32")
+        self.source_embedding = nn.Embed(
+            self.source_vocab, options.width, embedding_init=nn.initializers.normal(1.0)
+        )
+        self.target_embedding = nn.Embed(
+            self.target_vocab, options.width, embedding_init=nn.initializers.normal(1.0)
+        )
+        self.head = nn.Dense(
+            self.target_vocab, use_bias=False, kernel_init=nn.initializers.normal(0.02)
+        )
+        self.encoder = [
+            EncoderBlock(
+                options.heads,
+                options.expansion * options.width,
+                options.layers,
+                options.activation,
+                options.dropout,
+                dtype,
+            )
+            for _ in range(options.layers)
+        ]
+        self.norm_encoder = LayerNorm(dtype)
+        self.decoder = [DecoderBlock(options, self.length) for _ in range(options.layers)]
+        self.norm_decoder = LayerNorm(dtype)
+        self.dropout = Dropout(options.dropout)
+
+    def __call__(
+        self,
+        source: Int[Array, "batch source"],
+        source_length: Int[Array, "batch"],
+        target_in: Int[Array, "batch time"],
+        *,
+        train: bool,
+    ) -> Float[Array, "batch time vocabulary"]:
+        """The logits of what follows each token of the target."""
+        memory, mask = self._encode(source, source_length, train=train)
+        positions = jnp.arange(target_in.shape[1], dtype=jnp.int32)
+        x = self._embed(self.target_embedding, target_in, positions, train=train)
+        for block in self.decoder:
+            x, _ = block(x, positions, block.read(memory), mask, None, train)
+        return self._logits(x)
+
+    def begin(
+        self,
+        source: Int[Array, "batch source"],
+        source_length: Int[Array, "batch"],
+        *,
+        hypotheses: int,
+    ) -> tuple[Memory, tuple[Cache, ...]]:
+        """What stays while a source is decoded, and the empty state of its hypotheses."""
+        memory, mask = self._encode(source, source_length, train=False)
+        empty = empty_cache(
+            batch=source.shape[0] * hypotheses,
+            window=self.length,
+            heads=self.options.heads,
+            size=self.options.width // self.options.heads,
+            dtype=jnp.dtype("float32"),
+        )
+        read = tuple(block.read(memory) for block in self.decoder)
+        return Memory(read, mask), (empty,) * self.options.layers
+
+    def step(
+        self,
+        memory: Memory,
+        tokens: Int[Array, "rows"],
+        position: Int[Array, ""],
+        caches: tuple[Cache, ...],
+    ) -> tuple[Float[Array, "rows vocabulary"], tuple[Cache | None, ...]]:
+        """The logits of what follows each row's token at this position, and the next state."""
+        positions = position[None]
+        x = self._embed(self.target_embedding, tokens[:, None], positions, train=False)
+        after = []
+        for block, read, before in zip(self.decoder, memory.read, caches, strict=True):
+            x, cache = block(x, positions, read, memory.mask, before, False)
+            after.append(cache)
+        return self._logits(x)[:, 0], tuple(after)
+
+    def attention(
+        self,
+        source: Int[Array, "batch source"],
+        source_length: Int[Array, "batch"],
+        target_in: Int[Array, "batch time"],
+    ) -> Float[Array, "batch time source"]:
+        """How the last block, on the mean of its heads, looks at the source."""
+        memory, mask = self._encode(source, source_length, train=False)
+        positions = jnp.arange(target_in.shape[1], dtype=jnp.int32)
+        x = self._embed(self.target_embedding, target_in, positions, train=False)
+        *before, last = self.decoder
+        for block in before:
+            x, _ = block(x, positions, block.read(memory), mask, None, False)
+        return last.weights(x, positions, memory, mask).mean(axis=2)
+
+    def _encode(
+        self, source: Int[Array, "batch source"], length: Int[Array, "batch"], *, train: bool
+    ) -> tuple[Float[Array, "batch source width"], Bool[Array, "batch 1 source"]]:
+        mask = present(length, source.shape[1])[:, None]
+        positions = jnp.arange(source.shape[1], dtype=jnp.int32)
+        x = self._embed(self.source_embedding, source, positions, train=train)
+        for block in self.encoder:
+            x = block(x, mask, train)
+        return self.norm_encoder(x), mask
+
+    def _embed(
+        self,
+        embedding: nn.Embed,
+        tokens: Int[Array, "batch time"],
+        positions: Int[Array, "time"],
+        *,
+        train: bool,
+    ) -> Float[Array, "batch time width"]:
+        width = self.options.width
+        x = embedding(tokens) + sinusoidal(positions, width=width)[None]
+        return self.dropout(x, deterministic=not train)
+
+    def _logits(self, x: Float[Array, "rows time width"]) -> Float[Array, "rows time vocabulary"]:
+        return self.head(self.norm_decoder(x))

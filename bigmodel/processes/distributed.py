@@ -1,0 +1,194 @@
+"""The processes of one run: which one this is, and what only several of them need.
+
+A run of one process pays nothing for it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding
+
+from bigmodel.experiment import InputError, PyTree
+from bigmodel.processes.pulse import is_watched
+from bigmodel.processes.rendezvous import meet
+
+COORDINATOR, COUNT, RANK = "BIGMODEL_COORDINATOR", "BIGMODEL_PROCESSES", "BIGMODEL_PROCESS"
+"""What the launcher says by the environment: ``host:port``, number of processes, rank."""
+RESUMES = "BIGMODEL_RESUMES"
+"""Set by a job scheduler's script that starts a process of status 75 again."""
+JOIN_SECONDS = "BIGMODEL_JOIN_SECONDS"
+HEARTBEAT_SECONDS = 60
+SMALL = 1 << 18
+"""Bytes of a batch that is handed over in a call rather than by a transfer."""
+
+
+class Place(NamedTuple):
+    """The place of a process among those of its run."""
+
+    coordinator: str
+    processes: int
+    rank: int
+
+
+def find_place() -> Place | None:
+    """The place that the launcher or the cluster gives this process; None if it is alone.
+
+    Clusters are found by JAX's own detection: SLURM, Open MPI, TPU pods, Kubernetes.
+
+    Raises:
+        InputError: for variables that make no sense.
+    """
+    if COUNT in os.environ:
+        try:
+            place: Place | None = Place(
+                os.environ[COORDINATOR], int(os.environ[COUNT]), int(os.environ[RANK])
+            )
+        except (KeyError, ValueError):
+            raise InputError(
+                f"{COUNT} is set, so {COORDINATOR} must be host:port and {RANK} a number"
+            ) from None
+    else:
+        place = _detect()
+    if place is None or place.processes <= 1:
+        return None
+    if not 0 <= place.rank < place.processes:
+        raise InputError(f"this is rank {place.rank} of {place.processes}; ranks count from 0")
+    return place
+
+
+def _detect() -> Place | None:
+    # The public call joins at once, and ends the process where another one is missing.
+    from jax._src.clusters import ClusterEnv
+
+    address, count, rank, _ = ClusterEnv.auto_detect_unset_distributed_params(
+        None, None, None, None, None, 300
+    )
+    if address is None or count is None or rank is None:
+        return None
+    return Place(address, count, rank)
+
+
+def join(place: Place, facts: Mapping[str, Any]) -> None:
+    """Joins the processes of a run, so that ``jax.devices()`` are those of all of them.
+
+    Args:
+        place: that of this process.
+        facts: what must be the same for all, as JSON values.
+
+    Raises:
+        InputError: where the processes differ or the port is in use.
+        JoinError: where one is missing.
+    """
+    text = os.environ.get(JOIN_SECONDS, "120")
+    try:
+        seconds = float(text)
+    except ValueError:
+        raise InputError(f"{JOIN_SECONDS} is {text}; it must be a number of seconds") from None
+    meet(place.coordinator, rank=place.rank, count=place.processes, facts=facts, seconds=seconds)
+    # JAX would take SIGTERM for itself; the loop's own request to stop is the one that counts.
+    jax.config.update("jax_enable_preemption_service", False)
+    jax.distributed.initialize(
+        place.coordinator,
+        place.processes,
+        place.rank,
+        initialization_timeout=round(seconds),
+        heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+    )
+
+
+def is_peer_lost(reason: str) -> bool:
+    """Whether JAX's message says that a collective lost another process."""
+    words = ("Gloo", "NCCL", "UNAVAILABLE", "ABORTED", "DEADLINE_EXCEEDED")
+    return jax.process_count() > 1 and any(word in reason for word in words)
+
+
+def check_all_work(mesh: Mesh) -> None:
+    """Raises InputError where a mesh leaves a process without a device, naming it."""
+    working = {device.process_index for device in mesh.devices.flat}
+    idle = sorted({*range(jax.process_count())} - working)
+    if idle:
+        raise InputError(
+            f"the mesh has {mesh.size} of {jax.device_count()} devices, which leaves "
+            f"rank {idle[0]} without one; start fewer processes or make the mesh larger"
+        )
+
+
+def is_started_again() -> bool:
+    """Whether a launcher or a job scheduler starts this process again after status 75."""
+    return is_watched() or bool(os.environ.get(RESUMES))
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes and shows."""
+    return jax.process_index() == 0
+
+
+def must_wait_for_steps() -> bool:
+    """Whether each compiled call has to end before the next one begins.
+
+    On CPU the collectives of two calls under way at once can wait for each other for ever.
+    """
+    return jax.process_count() > 1 and jax.default_backend() == "cpu"
+
+
+def place_batch(batch: PyTree, shardings: PyTree) -> PyTree:
+    """Global arrays on the devices, of which each process holds its own part."""
+    if jax.process_count() == 1:
+        return jax.device_put(batch, shardings)
+    return jax.tree.map(
+        lambda array, sharding: jax.make_array_from_callback(
+            array.shape, sharding, lambda index: array[index]
+        ),
+        batch,
+        shardings,
+    )
+
+
+def placing(batch: PyTree, shardings: PyTree) -> Callable[[PyTree], PyTree]:
+    """What places batches that are like this one, as :func:`place_batch` does.
+
+    A small one passes through a compiled identity quicker than through ``jax.device_put``, a large
+    one does not.
+    """
+    sizes = [leaf.nbytes for leaf in jax.tree.leaves(batch)]
+    one = all(sharding.num_devices == 1 for sharding in jax.tree.leaves(shardings))
+    if one and sum(sizes) <= SMALL:
+        return jax.jit(lambda same: same, in_shardings=(shardings,), out_shardings=shardings)
+    return lambda batch: place_batch(batch, shardings)
+
+
+def place_scalar(value: Any, sharding: NamedSharding) -> jax.Array:
+    """A value that every process has, or a random key, on all devices."""
+    if jax.process_count() == 1:
+        return jax.device_put(value, sharding)
+    return jax.jit(lambda same: same, out_shardings=sharding)(value)
+
+
+def fetch(tree: PyTree) -> PyTree:
+    """The whole arrays of a tree as numpy arrays; every process has to call it."""
+
+    def whole(leaf: Any) -> np.ndarray:
+        if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+            return multihost_utils.process_allgather(leaf, tiled=True)
+        return np.asarray(leaf)
+
+    return jax.tree.map(whole, tree)
+
+
+def agree_on(number: int) -> int:
+    """The number that the first process gives."""
+    if jax.process_count() == 1:
+        return number
+    return int(multihost_utils.broadcast_one_to_all(np.int32(number)))
+
+
+def wait_for_all(name: str) -> None:
+    """Returns when every process has come here."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)

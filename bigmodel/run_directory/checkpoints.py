@@ -1,0 +1,270 @@
+"""Checkpoints: Orbax behind one small door, with a sha256 of every file.
+
+``checkpoints/<step>/`` holds what Orbax wrote, each leaf of the state under its path, and
+``SHA256SUMS`` in the format of ``sha256sum``. A save happens under another name and is
+renamed when all of it is on the disk, so a folder whose name is a number was finished.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import re
+import shutil
+import threading
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from bigmodel.errors import StorageError, naming
+from bigmodel.experiment import InputError, PyTree
+from bigmodel.files import PARTIAL, sha256_of, write_atomically
+from bigmodel.tree import named_leaves
+
+SUMS = "SHA256SUMS"
+FILES = 65536
+"""What Orbax's own files beside the arrays take, in bytes, rounded up."""
+
+
+class Checkpoints:
+    """The checkpoints of one run. Saves go on in the background; one at a time.
+
+    Of several processes each writes its own part of the arrays; the one that is ``writing``
+    does the rest. All have to call :meth:`save` and :meth:`restore` with the same step.
+    """
+
+    def __init__(
+        self, directory: Path, *, warn: Callable[[str], None], writing: bool = True
+    ) -> None:
+        self.directory = directory.absolute()
+        self._writing = writing
+        self._warn = warn
+        self._thread: threading.Thread | None = None
+        self._failure: Exception | None = None
+        # Orbax logs the traces of all its threads where a save fails; one line says it here.
+        logging.getLogger("absl").setLevel(logging.CRITICAL)
+
+    @functools.cached_property
+    def _orbax(self) -> ocp.StandardCheckpointer:
+        return ocp.StandardCheckpointer()
+
+    def steps(self) -> list[int]:
+        """The finished steps, in order."""
+        if not self.directory.is_dir():
+            return []
+        with naming(self.directory, "read"):
+            names = [path.name for path in self.directory.iterdir() if path.is_dir()]
+        return sorted(int(name) for name in names if re.fullmatch(r"\d+", name))
+
+    def newest_intact(self, newest: int | None = None) -> int | None:
+        """The newest step whose files all have the sha256 that they were written with.
+
+        Those after ``newest``, if it is told, do not count.
+
+        Warns of every newer step that is damaged, naming the file.
+
+        Raises:
+            StorageError: where there are finished checkpoints and all are damaged.
+        """
+        damages = []
+        if self.directory.is_dir():
+            for path in sorted(self.directory.glob(f"*{PARTIAL}*")):
+                self._warn(f"ignored {path}: its save was not finished")
+        for step in reversed(self.steps()):
+            if newest is not None and step > newest:
+                continue
+            damage = find_damage(self.directory / str(step))
+            if damage is None:
+                return step
+            damages.append(damage)
+            self._warn(f"checkpoint of step {step} is not used: {damage}")
+        if damages:
+            raise StorageError(
+                f"all checkpoints in {self.directory} are damaged, the newest in {damages[0]}; "
+                "nothing was changed: restore them from a copy, or choose another --run.dir"
+            )
+        return None
+
+    def save(self, step: int, state: PyTree, *, keep: Collection[int] = ()) -> None:
+        """Starts to save a state; returns when the state's arrays may be overwritten.
+
+        Args:
+            step: the number of updates done.
+            state: a pytree of arrays, sharded or not.
+            keep: the steps to keep beside this one; others are removed when it is finished.
+
+        Raises:
+            StorageError: where this save cannot start or the one before it failed.
+        """
+        self.wait()
+        final = self.directory / str(step)
+        partial = self.directory / f"{step}{PARTIAL}"
+        leaves = named_leaves(state)
+        if self._writing:
+            self._make_room(final, sum(leaf.nbytes for leaf in leaves.values()) + FILES)
+        try:
+            self._orbax.save(partial, leaves)
+        except Exception as error:
+            raise StorageError(_reason(final, error)) from error
+        self._thread = threading.Thread(
+            target=self._finish, args=(partial, final, {*keep, step}), name="checkpoint"
+        )
+        self._thread.start()
+
+    def _make_room(self, final: Path, needed: int) -> None:
+        with naming(final):
+            self.directory.mkdir(parents=True, exist_ok=True)
+            for left in self.directory.glob(f"*{PARTIAL}*"):
+                shutil.rmtree(left)
+            free = shutil.disk_usage(self.directory).free
+        if free < needed:
+            raise StorageError(
+                f"cannot write checkpoint {final}: it needs {needed / 1e6:.1f} MB "
+                f"and the disk has {free / 1e6:.1f} MB left"
+            )
+
+    def wait(self) -> None:
+        """Returns when the save in the background is finished.
+
+        Raises:
+            StorageError: where it failed.
+        """
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self.check()
+
+    def check(self) -> None:
+        """Raises StorageError where a save in the background has failed; never waits."""
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+
+    def _finish(self, partial: Path, final: Path, keep: set[int]) -> None:
+        try:
+            self._orbax.wait_until_finished()
+            if not self._writing:
+                return
+            write_sums(partial)
+            with naming(final):
+                if final.exists():
+                    shutil.rmtree(final)
+                partial.rename(final)
+                for step in set(self.steps()) - keep:
+                    shutil.rmtree(self.directory / str(step))
+        except Exception as error:
+            # Orbax and TensorStore have no common class for a disk that is full.
+            known = isinstance(error, StorageError)
+            self._failure = error if known else StorageError(_reason(final, error))
+            for left in self.directory.glob(f"{partial.name}*"):
+                shutil.rmtree(left, ignore_errors=True)
+
+    def restore(self, step: int, target: PyTree) -> PyTree:
+        """The state of a step.
+
+        Args:
+            step: one of :meth:`steps`.
+            target: the shapes, dtypes and shardings wanted, ``jax.ShapeDtypeStruct`` leaves.
+                Another number of devices than at the save is fine.
+
+        Raises:
+            InputError: where the checkpoint has other parameters, naming the first.
+            StorageError: where it cannot be read.
+        """
+        path = self.directory / str(step)
+        wanted = named_leaves(target)
+        try:
+            saved = self._orbax.metadata(path).item_metadata
+            _check_same_leaves(path, dict(saved), wanted)
+            leaves = self._orbax.restore(path, wanted)
+        except InputError:
+            raise
+        except Exception as error:
+            raise StorageError(_reason(path, error, doing="read")) from error
+        return jax.tree.unflatten(jax.tree.structure(target), [leaves[name] for name in wanted])
+
+    def read(self, step: int) -> dict[str, np.ndarray]:
+        """All arrays of a step by path, whatever they are.
+
+        Raises:
+            StorageError: where it cannot be read.
+        """
+        path = self.directory / str(step)
+        here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        try:
+            saved = dict(self._orbax.metadata(path).item_metadata)
+            wanted = {
+                name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here)
+                for name, leaf in saved.items()
+            }
+            return jax.device_get(self._orbax.restore(path, wanted))
+        except Exception as error:
+            raise StorageError(_reason(path, error, doing="read")) from error
+
+    def close(self) -> None:
+        """Waits for the background and frees what Orbax holds."""
+        try:
+            self.wait()
+        finally:
+            if "_orbax" in self.__dict__:
+                self._orbax.close()
+
+
+def write_sums(folder: Path) -> None:
+    """Writes the sha256 of every file of a folder into it."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SUMS)
+    lines = [f"{sha256_of(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
+    write_atomically(folder / SUMS, "".join(lines).encode())
+
+
+def find_damage(folder: Path) -> str | None:
+    """What is wrong with a finished checkpoint, naming the first such file; None if nothing."""
+    sums = folder / SUMS
+    if not sums.is_file():
+        return f"{sums} (missing)"
+    listed = {}
+    for line in sums.read_text(errors="replace").splitlines():
+        digest, _, name = line.partition("  ")
+        if not re.fullmatch(r"[0-9a-f]{64}", digest) or not name:
+            return f"{sums} (not a list of sha256)"
+        listed[name] = digest
+    if not listed:
+        return f"{sums} (empty)"
+    for name, digest in listed.items():
+        path = folder / name
+        if not path.is_file():
+            return f"{path} (missing)"
+        if sha256_of(path) != digest:
+            return f"{path} (its sha256 differs)"
+    return None
+
+
+def _check_same_leaves(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) -> None:
+    for name in [*wanted, *saved]:
+        if name not in saved:
+            difference = f"it has no {name}"
+        elif name not in wanted:
+            difference = f"it has {name}, which this experiment has not"
+        elif tuple(saved[name].shape) != tuple(wanted[name].shape):
+            difference = (
+                f"{name} has shape {list(saved[name].shape)} there "
+                f"and {list(wanted[name].shape)} here"
+            )
+        else:
+            continue
+        raise InputError(
+            f"checkpoint {path} is of another architecture: {difference}; "
+            "choose another --run.dir or the options that it was made with"
+        )
+
+
+def _reason(path: Path, error: Exception, *, doing: str = "write") -> str:
+    text = " ".join(str(error).split())
+    for known in ("No space left on device", "Read-only file system", "Permission denied"):
+        if known in text:
+            text = known
+    return f"cannot {doing} checkpoint {path}: {text[:300]}"

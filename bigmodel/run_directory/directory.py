@@ -1,0 +1,296 @@
+"""The run directory: plain files that other programs read.
+
+``metrics.jsonl`` is the history of the run; event files, the best step and what is left of
+the patience are functions of it, so a resume needs nothing else beside a checkpoint.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bigmodel.config import differences
+from bigmodel.errors import StorageError, naming
+from bigmodel.experiment import InputError, Shown
+from bigmodel.files import lock, write_atomically, write_json
+from bigmodel.run_directory.history import History, read_metrics
+from bigmodel.tracking.events import Events
+from bigmodel.tracking.sinks import Sinks
+
+CONFIG, MANIFEST, METRICS, SUMMARY = "config.json", "manifest.json", "metrics.jsonl", "summary.json"
+LAYOUT_FIELDS = ("mesh", "run.dir", "run.profile", "run.sinks")
+"""Parts of a config that say where a run happens and is shown, not what comes out."""
+OF_EACH_START = (
+    "command",
+    "started",
+    "code",
+    "python",
+    "packages",
+    "processor",
+    "device_kind",
+    "device_count",
+    "process_count",
+    "cores",
+)
+"""What of its manifest a start leaves, where the run goes on from another one."""
+FLUSH_SECONDS = 5.0
+"""How far what TensorBoard shows may be behind ``metrics.jsonl``."""
+
+
+class RunDirectory:
+    """The files of one run, other than its checkpoints.
+
+    Of several processes one is ``writing``; the others only keep the history, which is the
+    same for all of them. Without ``drawing``, pictures that would have to be drawn are left out.
+    """
+
+    def __init__(self, path: Path, *, writing: bool = True, drawing: bool = True) -> None:
+        self.path = path
+        self.writing = writing
+        self.drawing = drawing
+        self.history: History = []
+        self._events: Events | None = None
+        self._sinks = Sinks()
+        self._lock: int | None = None
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the checkpoints are."""
+        return self.path / "checkpoints"
+
+    @property
+    def logs(self) -> Path:
+        """Where processes other than the first print to."""
+        return self.path / "logs"
+
+    @property
+    def profile(self) -> Path:
+        """Where a trace of some steps is recorded."""
+        return self.path / "profile"
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """The content of a JSON file of the run, None where there is none.
+
+        Raises:
+            StorageError: where it cannot be read or is no JSON.
+        """
+        path = self.path / name
+        with naming(path, "read"):
+            if not path.exists():
+                return None
+            try:
+                value = json.loads(path.read_text())
+            except ValueError as error:
+                raise StorageError(f"cannot read {path}: {error}") from None
+        if not isinstance(value, dict):
+            raise StorageError(f"cannot read {path}: it is not a JSON object")
+        return value
+
+    def check_same_run(self, config: Mapping[str, Any], fingerprint: str) -> None:
+        """Raises InputError where the directory holds another run, naming what differs."""
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"--run.dir {self.path} is a file; choose a directory")
+        there = self.read_json(CONFIG)
+        if there is None:
+            if (self.path / METRICS).exists() or self.checkpoints.exists():
+                raise InputError(
+                    f"{self.path} holds a run without its {CONFIG}; choose another --run.dir"
+                )
+            return
+        differing = [
+            words
+            for name, words in differences(there, config).items()
+            if not re.match("|".join(LAYOUT_FIELDS), name)
+        ]
+        if differing:
+            raise InputError(
+                f"{self.path} holds a run with another config: {'; '.join(differing)}; "
+                "choose another --run.dir"
+            )
+        manifest = self.read_json(MANIFEST)
+        if manifest is not None and manifest.get("data_fingerprint") != fingerprint:
+            raise InputError(
+                f"the data has changed since the run in {self.path} began "
+                "(its sha256 differs); choose another --run.dir"
+            )
+
+    def lock(self) -> None:
+        """Keeps other processes from running here until this one ends.
+
+        Raises:
+            InputError: where another process runs here.
+        """
+        if self._lock is not None or not self.writing or not self.path.is_dir():
+            return
+        self._lock = lock(self.path, otherwise="wait for it, or choose another --run.dir")
+
+    def create(
+        self,
+        config: Mapping[str, Any],
+        manifest: Mapping[str, Any],
+        assets: Mapping[str, bytes],
+        *,
+        step: int,
+    ) -> None:
+        """Writes what is known before the first step of this start.
+
+        The manifest is that of the start from which the run has come: where it goes on from
+        a step, what the earlier one wrote is kept, and this one is added to its ``starts``.
+
+        Raises:
+            StorageError: where the directory cannot be written.
+        """
+        if not self.writing:
+            return
+        with naming(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        self.lock()
+        there = self.read_json(MANIFEST) or {}
+        start = {"step": step, **{name: manifest[name] for name in OF_EACH_START}}
+        kept = there if there and step > 0 else manifest
+        starts = [*there.get("starts", []), start]
+        write_json(self.path / MANIFEST, {**kept, "starts": starts})
+        for name, content in assets.items():
+            write_atomically(self.path / name, content)
+        if not (self.path / CONFIG).exists():
+            write_json(self.path / CONFIG, config)
+
+    def resume(self, step: int, sinks: Callable[[], Sinks] = Sinks) -> None:
+        """Takes the history back to a step: later lines, and half a line, are dropped.
+
+        Args:
+            step: that of the checkpoint from which the run goes on; 0 for none.
+            sinks: opens what also gets all that is logged, and what it lacks of the history.
+
+        Raises:
+            StorageError: where the metrics cannot be read or written.
+        """
+        path = self.path / METRICS
+        self.history = [line for line in read_metrics(path) if line["step"] <= step]
+        if not self.writing:
+            return
+        lines = "".join(json.dumps(line) + "\n" for line in self.history)
+        write_atomically(path, lines.encode())
+        (self.path / SUMMARY).unlink(missing_ok=True)
+        self._events = Events(self.path)
+        self._sinks = sinks()
+        for line in self.history:
+            self._events.scalars(line["step"], line["time"], _numbers(line))
+            self._sinks.add(line["step"], line["time"], values=_numbers(line))
+        for path in sorted((self.path / "figures").glob("*-*.*")):
+            name, _, at = path.stem.rpartition("-")
+            if at.isdigit() and int(at) <= step:
+                self._show_event(int(at), path.stat().st_mtime, name, _read_figure(path))
+                self._sinks.add(int(at), path.stat().st_mtime, figures={name: path})
+        self._sinks.send(before=step)
+        self._events.flush()
+
+    def log(self, step: int, values: Mapping[str, float], *, seconds: float) -> None:
+        """Appends a line of metrics.
+
+        Args:
+            step: the number of updates done.
+            values: numbers by name; what is not finite is written as null.
+            seconds: how long the run has trained so far, over all its starts.
+
+        Raises:
+            StorageError: where it cannot be written.
+        """
+        line = {"step": step, "time": time.time(), "seconds": round(seconds, 3)}
+        line.update({k: v if math.isfinite(v) else None for k, v in values.items()})  # type: ignore[misc]
+        self.history.append(line)
+        if not self.writing:
+            return
+        assert self._events is not None
+        path = self.path / METRICS
+        with naming(path), path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        self._events.scalars(step, line["time"], values)
+        self._events.flush(after=FLUSH_SECONDS)
+        self._sinks.send(before=step)
+        self._sinks.add(step, line["time"], values=_numbers(line))
+
+    def show(self, step: int, shown: Shown) -> None:
+        """Writes pictures and texts into ``figures/``, with the step in their names."""
+        for name, figure in shown.items() if self.writing else ():
+            stem = self.path / "figures" / f"{name}-{step:08d}"
+            if callable(figure) and not self.drawing:
+                continue
+            value = figure() if callable(figure) else figure
+            path = stem.with_suffix(".txt" if isinstance(value, str) else ".png")
+            write_atomically(path, value.encode() if isinstance(value, str) else _png(value))
+            self._show_event(step, time.time(), name, value)
+            self._sinks.add(step, time.time(), figures={name: path})
+
+    def _show_event(self, step: int, at: float, name: str, value: str | np.ndarray) -> None:
+        assert self._events is not None
+        if isinstance(value, str):
+            self._events.text(step, at, name, value)
+        else:
+            self._events.picture(step, at, name, value)
+
+    def sync(self) -> None:
+        """Makes the metrics outlast a power cut; to be called before a checkpoint."""
+        path = self.path / METRICS
+        if not self.writing:
+            return
+        with naming(path), path.open("a") as file:
+            os.fsync(file.fileno())
+
+    def finish(self, summary: Mapping[str, Any], curves: Callable[[History], np.ndarray]) -> None:
+        """Draws the curves and writes the summary, which is the last thing that a run writes."""
+        if not self.writing:
+            return
+        if self.drawing:
+            path = self.path / "figures" / "curves.png"
+            write_atomically(path, _png(curves(self.history)))
+            self._sinks.add(summary["step"], time.time(), figures={"curves": path})
+        write_json(self.path / SUMMARY, summary)
+        self._sinks.finish(summary)
+
+    def close(self) -> None:
+        """Closes sinks and the event file, and lets others run here."""
+        self._sinks.close()
+        self._sinks = Sinks()
+        if self._events is not None:
+            self._events.close()
+            self._events = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def _numbers(line: Mapping[str, Any]) -> dict[str, float]:
+    skipped = ("step", "time", "seconds")
+    return {
+        name: math.nan if value is None else value
+        for name, value in line.items()
+        if name not in skipped
+    }
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _read_figure(path: Path) -> str | np.ndarray:
+    from PIL import Image
+
+    with naming(path, "read"):
+        if path.suffix == ".txt":
+            return path.read_text()
+        with Image.open(path) as image:
+            return np.asarray(image)

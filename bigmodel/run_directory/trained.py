@@ -1,0 +1,54 @@
+"""What a run has learned, for another experiment to go on with."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from bigmodel.errors import naming
+from bigmodel.experiment import InputError
+from bigmodel.run_directory.checkpoints import Checkpoints
+from bigmodel.run_directory.directory import RunDirectory
+
+
+class Trained(NamedTuple):
+    """The parameters of a run by path, averaged ones where there are any, and its tokenizer."""
+
+    params: dict[str, np.ndarray]
+    tokenizer: bytes
+
+
+def read_trained(path: Path, *, option: str) -> Trained:
+    """The last intact checkpoint of a run.
+
+    Args:
+        path: The run directory.
+        option: The option by which the user gave it, for messages.
+
+    Raises:
+        InputError: It is no run directory with a checkpoint and a tokenizer.
+        StorageError: Its files are damaged or cannot be read.
+    """
+    directory = RunDirectory(path)
+    checkpoints = Checkpoints(directory.checkpoints, warn=_warn)
+    step = checkpoints.newest_intact()
+    tokenizer = path / "tokenizer.json"
+    if step is None or not tokenizer.is_file():
+        lacking = "no checkpoint" if step is None else f"no {tokenizer.name}"
+        raise InputError(f"{option} {path} has {lacking}; give the directory of a finished run")
+    leaves = checkpoints.read(step)
+    checkpoints.close()
+    averaged = any(name.startswith("average/") for name in leaves)
+    prefix = "average/" if averaged else "params/"
+    params = {
+        name.removeprefix(prefix): leaf for name, leaf in leaves.items() if name.startswith(prefix)
+    }
+    with naming(tokenizer, "read"):
+        return Trained(params, tokenizer.read_bytes())
+
+
+def _warn(message: str) -> None:
+    print(f"warning: {message}", file=sys.stderr, flush=True)

@@ -1,0 +1,1 @@
+"""What a study is made of: its cells, from options or a file."""

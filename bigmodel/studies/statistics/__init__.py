@@ -1,0 +1,1 @@
+"""The statistics of a study: intervals, tests and their corrections."""

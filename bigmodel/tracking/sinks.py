@@ -1,0 +1,166 @@
+"""Sinks: where a run is logged beside its run directory, such as Weights & Biases.
+
+What a sink gets are rows: all that was logged at one step. A row goes out when a later step has
+one, or the run has ended, for a run that is stopped between the metrics of a step and their
+evaluation makes the rest of the row only when it goes on. The folder ``sinks/`` of the run
+directory has a file for each sink: the sink's name of the run and the last step that it has. So a
+run goes on in the same place, and rows that a sink has are not sent again.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, cast
+
+from bigmodel.experiment import InputError
+from bigmodel.tracking.sending import Sender
+
+
+@dataclass
+class Row:
+    """What was logged at one step: numbers by name, and the files of figures by name.
+
+    ``time`` is that of its first line, in seconds since 1970.
+    """
+
+    step: int
+    time: float
+    values: dict[str, float] = field(default_factory=dict)
+    figures: dict[str, Path] = field(default_factory=dict)
+
+
+class Start(NamedTuple):
+    """What a sink is opened with: the run directory, the config, and the sink's name of the run.
+
+    The latter is None for a run that the sink does not have yet.
+    """
+
+    path: Path
+    config: Mapping[str, Any]
+    id: str | None
+
+
+class Sink(Protocol):
+    """A run in some other place. One thread calls it, and whatever it raises ends only it."""
+
+    @property
+    def id(self) -> str:
+        """The sink's name of the run, with which it is opened when the run goes on."""
+
+    @property
+    def sent(self) -> int | None:
+        """The last step that the sink had when it was opened; None where it does not know."""
+
+    def send(self, row: Row) -> None:
+        """Logs what there is of a step; steps increase."""
+
+    def close(self, summary: Mapping[str, Any] | None) -> None:
+        """Ends it with the summary of the run, or without one where the run may go on."""
+
+
+class SinkModule(Protocol):
+    """The module of a sink, which is imported only where the sink is asked for."""
+
+    def check(self) -> None:
+        """Raises InputError where the sink cannot be used as it is set up."""
+
+    def open_sink(self, start: Start) -> Sink:
+        """Begins a run in the sink, or goes on with one."""
+
+
+def check_sinks(names: Sequence[str]) -> None:
+    """Raises InputError for a sink whose package is missing or that is not set up."""
+    for name in names:
+        spec = importlib.util.find_spec(name)
+        # A folder of this name, such as sinks leave behind, is found too but has no origin.
+        if spec is None or spec.origin is None:
+            raise InputError(
+                f"--run.sinks {name} needs a package that is not installed; "
+                f"pip install -e '.[{name}]'"
+            )
+        _module(name).check()
+
+
+def _module(name: str) -> SinkModule:
+    return cast(SinkModule, importlib.import_module(f"bigmodel.runtime.{name}_sink"))
+
+
+class Sinks:
+    """All sinks of a run; what is logged is gathered into rows for them."""
+
+    def __init__(
+        self,
+        names: Sequence[str] = (),
+        *,
+        path: Path = Path(),
+        config: Mapping[str, Any] | None = None,
+        warn: Callable[[str], None] = print,
+    ) -> None:
+        """Opens the sinks, without waiting for them.
+
+        Args:
+            names: of the sinks, as the option has them.
+            path: the run directory.
+            config: of the run, resolved.
+            warn: is told of a sink that has failed.
+        """
+
+        def connect(name: str, known: str | None) -> Sink:
+            return _module(name).open_sink(Start(path, config or {}, known))
+
+        self._rows: dict[int, Row] = {}
+        self._senders = [
+            Sender(
+                name,
+                functools.partial(connect, name),
+                note=path / "sinks" / f"{name}.json",
+                warn=warn,
+            )
+            for name in dict.fromkeys(names)
+        ]
+
+    def add(
+        self,
+        step: int,
+        at: float,
+        *,
+        values: Mapping[str, float] | None = None,
+        figures: Mapping[str, Path] | None = None,
+    ) -> None:
+        """Adds to the row of a step.
+
+        Args:
+            step: in any order, as long as its row has not gone out.
+            at: seconds since 1970.
+            values: numbers by name.
+            figures: files by name, which stay as they are.
+        """
+        if not self._senders:
+            return
+        row = self._rows.setdefault(step, Row(step, at))
+        row.values.update(values or {})
+        row.figures.update(figures or {})
+
+    def send(self, *, before: float = math.inf) -> None:
+        """Gives the rows of all steps before one to the sinks."""
+        for step in sorted(step for step in self._rows if step < before):
+            row = self._rows.pop(step)
+            for sender in self._senders:
+                sender.send(row)
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Gives them the last row and the summary."""
+        self.send()
+        for sender in self._senders:
+            sender.finish(summary)
+
+    def close(self) -> None:
+        """Waits, not for long, until the sinks have what they were given."""
+        for sender in self._senders:
+            sender.close()

@@ -1,0 +1,100 @@
+"""How fast a run is: what it trains on in a second, and the share of the devices' peak."""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from collections.abc import Collection
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from bigmodel.experiment import Batch, Experiment
+from bigmodel.sharding.chips import CHIPS, name_of_kind
+from bigmodel.tracking.flops import count_work
+
+SIDE = 1024
+TRIES = 3
+
+
+class StepSize(NamedTuple):
+    """What one step is, on all devices: so many ``units`` of a ``unit``, FLOPs of the model."""
+
+    unit: str
+    units: int
+    flops: float
+
+
+def step_size(experiment: Experiment, traced: jax.stages.Traced, batch: Batch) -> StepSize:
+    """The size of a step; its FLOPs are counted where the experiment does not tell them.
+
+    Args:
+        experiment: what is trained.
+        traced: the step, before it is compiled.
+        batch: the batch of a step on all devices, or its shapes.
+    """
+    flops = experiment.flops
+    if flops is None:
+        flops = count_work(traced.jaxpr).model_flops
+    return StepSize(*batch_size(batch), flops)
+
+
+def batch_size(batch: Batch) -> tuple[str, int]:
+    """The unit of a batch and how many there are: tokens, padding included, or examples."""
+    if "tokens" in batch:
+        return "tokens", math.prod(batch["tokens"].shape)
+    return "examples", next(iter(batch.values())).shape[0]
+
+
+def rates(step: StepSize, *, steps_per_second: float, peak: float | None) -> dict[str, float]:
+    """The figures of a run that makes so many steps in a second.
+
+    Args:
+        step: one step, on all devices.
+        steps_per_second: the speed.
+        peak: FLOP/s of all devices together, None where it is unknown.
+
+    Returns:
+        ``tokens_per_second`` or ``examples_per_second``, ``model_flops_per_second`` and, where
+        the peak is known, ``mfu``: the model's FLOPs as a share of it (Chowdhery et al., 2022).
+    """
+    found = {
+        f"{step.unit}_per_second": step.units * steps_per_second,
+        "model_flops_per_second": step.flops * steps_per_second,
+    }
+    if peak:
+        found["mfu"] = found["model_flops_per_second"] / peak
+    return {name: float(f"{value:.4g}") for name, value in found.items()}
+
+
+def peak_flops(devices: Collection[jax.Device]) -> float | None:
+    """FLOP/s of matrix products that devices of one kind reach together at their best.
+
+    For an accelerator what its maker states for bfloat16, None where it is not in the table.
+    Devices on a CPU share its cores, so there it is what one product of this process reaches,
+    for each process.
+    """
+    device = next(iter(devices))
+    if device.platform == "cpu":
+        return measured_product() * jax.process_count()
+    name = name_of_kind(device.device_kind)
+    return None if name is None else CHIPS[name].bfloat16 * len(devices)
+
+
+@functools.cache
+def measured_product() -> float:
+    """FLOP/s of a float32 matrix product of ``SIDE`` rows and columns, the best of a few.
+
+    It is measured once in a process.
+    """
+    matrix = jnp.ones((SIDE, SIDE), jnp.float32)
+    product = jax.jit(jnp.matmul)
+    product(matrix, matrix).block_until_ready()
+    times = []
+    for _ in range(TRIES):
+        start = time.perf_counter()
+        product(matrix, matrix).block_until_ready()
+        times.append(time.perf_counter() - start)
+    return 2 * SIDE**3 / min(times)

@@ -1,0 +1,1 @@
+"""Training of networks that draw images, and how their images are judged."""

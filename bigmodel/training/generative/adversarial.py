@@ -1,0 +1,312 @@
+"""A generator and a discriminator that train against each other (Goodfellow et al., 2014)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Float
+
+from bigmodel.experiment import (
+    Array,
+    Batch,
+    Data,
+    Experiment,
+    InputError,
+    Key,
+    Mean,
+    Metrics,
+    Model,
+    PyTree,
+    Rules,
+    Shown,
+    Variables,
+    nothing_to_show,
+)
+from bigmodel.training.generative.frechet import with_distance
+from bigmodel.training.generative.gan_losses import (
+    LOSSES,
+    LossName,
+    between,
+    scores_and_slopes,
+    unit_slope,
+)
+from bigmodel.training.generative.latents import with_latents
+from bigmodel.training.gradients import penalty, split_batch
+from bigmodel.training.losses import weighted
+from bigmodel.training.optimizers import Optimizer, moving_average, peak_rate
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class AdversarialState:
+    """What adversarial training changes, under ``generator`` and ``discriminator``.
+
+    ``average`` is the moving average of the generator's variables, its normalisation
+    statistics included, or None where there is none.
+    """
+
+    step: Array
+    params: Mapping[str, PyTree]
+    variables: Mapping[str, Variables]
+    opt_state: Mapping[str, PyTree]
+    average: Mapping[str, Variables] | None
+
+    @property
+    def evaluated(self) -> Variables:
+        """The generator's variables to evaluate and to show: averaged where there are any."""
+        if self.average is not None:
+            return self.average["generator"]
+        return {"params": self.params["generator"], **self.variables["generator"]}
+
+
+def adversarial(
+    generator: Model,
+    discriminator: Model,
+    generator_optimizer: Optimizer,
+    discriminator_optimizer: Optimizer,
+    data: Data,
+    *,
+    latent: int,
+    steps: int,
+    features: Callable[[Array], Array],
+    loss: LossName = "non_saturating",
+    r1: float = 0.0,
+    gradient_penalty: float = 0.0,
+    critic_steps: int = 1,
+    show: Callable[[AdversarialState], Shown] = nothing_to_show,
+) -> Experiment:
+    """An experiment that trains a generator of images against a discriminator.
+
+    A step updates the discriminator on real and generated images, ``critic_steps`` times, then
+    the generator on the last latents through the updated discriminator. With the
+    non-saturating logistic losses, for instance, they minimise::
+
+        discriminator: E[softplus(-D(x))] + E[softplus(D(G(z)))] + penalties
+        generator:     E[softplus(-D(G(z)))]
+
+    where the penalties on the slopes of the discriminator are::
+
+        r1 / 2 E[|dD(x) / dx|^2] + gradient_penalty E[(|dD(y) / dy| - 1)^2]
+
+    with y anywhere on the line between a real and a generated image. ``loss`` is the
+    discriminator's without its penalties, the negative value of the game. How good the images
+    are it does not say: evaluation gives ``frechet_distance`` for it.
+
+    Args:
+        generator: reads ``latent``, and ``label`` if it likes, gives images.
+        discriminator: reads ``image``, and ``label`` if it likes, gives a score per image,
+            large where it is real.
+        generator_optimizer: its moving average, if any, is what is evaluated and shown.
+        discriminator_optimizer: may not have a moving average.
+        data: batches with ``image`` and ``weight``; evaluation splits get fixed latents. A
+            generated image has the label of the real one in its place.
+        latent: length of the standard normal vector that an image is made from.
+        steps: length of the run, which the learning rates' schedules need.
+        features: images to centred vectors [batch, feature] for the Fréchet distance.
+        loss: name of the losses; see ``LOSSES``.
+        r1: weight of the gradient penalty on real images (Mescheder et al., 2018).
+        gradient_penalty: weight of the one between (Gulrajani et al., 2017; they take 10).
+        critic_steps: updates of the discriminator for each one of the generator, every one on
+            a batch of its own.
+        show: what a person looks at at each evaluation.
+
+    Raises:
+        InputError: for an option that has no meaning here.
+    """
+    models = {"generator": generator, "discriminator": discriminator}
+    optimizers = {"generator": generator_optimizer, "discriminator": discriminator_optimizer}
+    _check(optimizers, loss, r1, gradient_penalty, critic_steps)
+    transforms = {name: optimizer.transform(steps) for name, optimizer in optimizers.items()}
+    costs = LOSSES[loss]
+    example = data.train(0, 0)
+    example = {**example, "latent": np.zeros((len(example["weight"]), latent), np.float32)}
+
+    def init(key: Key) -> AdversarialState:
+        keys = dict(zip(models, jax.random.split(key), strict=True))
+        variables = {name: dict(model.init(keys[name], example)) for name, model in models.items()}
+        average = None
+        if generator_optimizer.ema is not None:
+            average = {"generator": jax.tree.map(jnp.copy, variables["generator"])}
+        params = {name: tree.pop("params") for name, tree in variables.items()}
+        opt_state = {name: transforms[name].init(tree) for name, tree in params.items()}
+        return AdversarialState(jnp.zeros((), jnp.int32), params, variables, opt_state, average)
+
+    def generate(
+        params: PyTree, variables: Variables, batch: Batch, key: Key
+    ) -> tuple[Array, Variables]:
+        """Images of random latents, and the generator's other variables after them."""
+        keys = jax.random.split(key)
+        latents = jax.random.normal(keys[0], (batch["weight"].shape[0], latent), jnp.float32)
+        images, updates = generator.apply(
+            {"params": params, **variables}, {**batch, "latent": latents}, train=True, key=keys[1]
+        )
+        return images, {**variables, **updates}
+
+    def judge(
+        variables: Variables, batch: Batch, images: Array, key: Key
+    ) -> tuple[Float[Array, " batch"], Variables]:
+        scores, updates = discriminator.apply(
+            variables, {**batch, "image": images}, train=True, key=key
+        )
+        return scores, {**variables, **updates}
+
+    def discriminator_objective(
+        params: PyTree, variables: Variables, batch: Batch, fake: Array, key: Key
+    ) -> tuple[Array, tuple[Metrics, Variables]]:
+        whole: Variables = {"params": params, **variables}
+        keys = jax.random.split(key, 4)
+        metrics, penalties = {}, jnp.zeros((), jnp.float32)
+
+        def judge_real(images: Array) -> tuple[Array, Variables]:
+            return judge(whole, batch, images, keys[0])
+
+        if r1:
+            real_scores, judged, squares = scores_and_slopes(judge_real, batch["image"])
+            metrics["steepness"] = weighted(squares, batch)
+            penalties = penalties + r1 / 2 * _value(metrics["steepness"])
+        else:
+            real_scores, judged = judge_real(batch["image"])
+        fake_scores, judged = judge(judged, batch, fake, keys[1])
+        if gradient_penalty:
+            middle = between(batch["image"], fake, key=keys[2])
+            squares = scores_and_slopes(lambda y: judge(whole, batch, y, keys[3]), middle)[2]
+            metrics["gradient_penalty"] = weighted(unit_slope(squares), batch)
+            penalties = penalties + gradient_penalty * _value(metrics["gradient_penalty"])
+        metrics["loss"] = weighted(costs.real(real_scores) + costs.fake(fake_scores), batch)
+        others = {name: tree for name, tree in judged.items() if name != "params"}
+        return _value(metrics["loss"]) + penalties, (metrics, others)
+
+    def improve(
+        name: str, state: AdversarialState, gradients: PyTree, variables: Variables
+    ) -> tuple[AdversarialState, PyTree]:
+        """The state with one network updated, and the gradients with those of its penalties."""
+        params, optimizer = state.params[name], optimizers[name]
+        if optimizer.l1 or optimizer.l2:
+            added = jax.grad(penalty)(params, optimizer)
+            gradients = jax.tree.map(jnp.add, gradients, added)
+        updates, opt_state = transforms[name].update(gradients, state.opt_state[name], params)
+        changed = replace(
+            state,
+            params={**state.params, name: optax.apply_updates(params, updates)},
+            variables={**state.variables, name: variables},
+            opt_state={**state.opt_state, name: opt_state},
+        )
+        return changed, gradients
+
+    def improve_discriminator(
+        state: AdversarialState, batch: Batch, fake: Array, key: Key
+    ) -> tuple[AdversarialState, Metrics, PyTree]:
+        slopes, (metrics, variables) = jax.grad(discriminator_objective, has_aux=True)(
+            state.params["discriminator"], state.variables["discriminator"], batch, fake, key
+        )
+        state, gradients = improve("discriminator", state, slopes, variables)
+        return state, metrics, gradients
+
+    def criticise(
+        state: AdversarialState, given: tuple[Batch, Key]
+    ) -> tuple[AdversarialState, None]:
+        """One update of the discriminator alone."""
+        batch, key = given
+        keys = jax.random.split(key)
+        old = state.params["generator"], state.variables["generator"]
+        fake, _ = generate(*old, batch, keys[0])
+        return improve_discriminator(state, batch, fake, keys[1])[0], None
+
+    def train_step(
+        state: AdversarialState, batch: Batch, key: Key
+    ) -> tuple[AdversarialState, Metrics, PyTree]:
+        keys = jax.random.split(key, 4)
+        if critic_steps > 1:
+            parts = jax.tree.map(lambda x: split_batch(x, critic_steps), batch)
+            before = jax.tree.map(lambda x: x[1:], parts)
+            batch = jax.tree.map(lambda x: x[0], parts)
+            state, _ = jax.lax.scan(
+                criticise, state, (before, jax.random.split(keys[3], critic_steps - 1))
+            )
+        fake, pull_back, variables = jax.vjp(
+            lambda params: generate(params, state.variables["generator"], batch, keys[0]),
+            state.params["generator"],
+            has_aux=True,
+        )
+        state, metrics, gradients = improve_discriminator(state, batch, fake, keys[1])
+
+        def generator_objective(images: Array) -> tuple[Array, Mean]:
+            improved = {
+                "params": state.params["discriminator"],
+                **state.variables["discriminator"],
+            }
+            mean = weighted(costs.generated(judge(improved, batch, images, keys[2])[0]), batch)
+            return _value(mean), mean
+
+        slopes, generator_loss = jax.grad(generator_objective, has_aux=True)(fake)
+        (slopes,) = pull_back(slopes)
+        state, generator_gradients = improve("generator", state, slopes, variables)
+        average = state.average
+        if generator_optimizer.ema is not None:
+            new = {"params": state.params["generator"], **state.variables["generator"]}
+            average = moving_average(
+                average, {"generator": new}, decay=generator_optimizer.ema, step=state.step
+            )
+        metrics = {**metrics, "generator_loss": generator_loss}
+        all_gradients = {"generator": generator_gradients, "discriminator": gradients}
+        one = jnp.ones((), jnp.float32)
+        for name, optimizer in optimizers.items():
+            rate = optimizer.rate(steps, peak_rate(state.opt_state[name]))
+            metrics[f"{name}_learning_rate"] = Mean(rate(state.step), one)
+            metrics[f"{name}_gradient_norm"] = Mean(optax.tree.norm(all_gradients[name]), one)
+        return replace(state, step=state.step + 1, average=average), metrics, all_gradients
+
+    def generate_evaluated(state: AdversarialState, batch: Batch) -> Array:
+        return generator.apply(state.evaluated, batch, train=False, key=None)[0]
+
+    partition = [rule for name in models for rule in _below(name, models[name].partition)]
+    data = with_latents(_grouped(data, critic_steps), (latent,))
+    experiment = Experiment(init, train_step, lambda *_: {}, data, partition, show)
+    return with_distance(experiment, generate_evaluated, features)
+
+
+def _value(mean: Mean) -> Array:
+    return mean.total / mean.count
+
+
+def _below(name: str, rules: Rules) -> Rules:
+    """The rules for paths that go through a part of this name."""
+    return tuple((rf"(^|/){name}/.*({pattern})", spec) for pattern, spec in rules)
+
+
+def _grouped(data: Data, count: int) -> Data:
+    """The data with so many training batches, one after the other, as the batch of a step."""
+
+    def train(seed: int, step: int) -> Batch:
+        batches = [data.train(seed, step * count + i) for i in range(count)]
+        return {name: np.concatenate([b[name] for b in batches]) for name in batches[0]}
+
+    if count == 1:
+        return data
+    epoch = max(1, data.steps_per_epoch // count)
+    return data._replace(train=train, batch_size=data.batch_size * count, steps_per_epoch=epoch)
+
+
+def _check(
+    optimizers: Mapping[str, Optimizer],
+    loss: LossName,
+    r1: float,
+    gradient_penalty: float,
+    critic_steps: int,
+) -> None:
+    if any(optimizer.accumulate > 1 for optimizer in optimizers.values()):
+        raise InputError("accumulate: adversarial training takes whole batches; leave it at 1")
+    if optimizers["discriminator"].ema is not None:
+        raise InputError("ema of the discriminator's optimizer: only the generator is averaged")
+    for name, weight in (("r1", r1), ("gradient-penalty", gradient_penalty)):
+        if not weight >= 0:
+            raise InputError(f"{name} is {weight}; it must be at least 0")
+    if loss == "wasserstein" and not (r1 or gradient_penalty):
+        raise InputError("the wasserstein loss needs bounded slopes: gradient-penalty 10, or r1")
+    if critic_steps < 1:
+        raise InputError(f"critic-steps is {critic_steps}; it must be at least 1")

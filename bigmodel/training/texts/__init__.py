@@ -1,0 +1,1 @@
+"""Training of networks that translate texts or place words, and their metrics."""

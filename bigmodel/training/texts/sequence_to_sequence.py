@@ -1,0 +1,96 @@
+"""An encoder-decoder and pairs to an experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+from bigmodel.data.texts.pairs import Pairs
+from bigmodel.experiment import Array, Batch, Experiment, PyTree, Shown
+from bigmodel.figures.heatmap import draw_heatmap
+from bigmodel.models.texts.beam import Beam
+from bigmodel.models.texts.translation import EncoderDecoder
+from bigmodel.training.optimizers import Optimizer
+from bigmodel.training.supervised import TrainState, supervised
+from bigmodel.training.texts.translation import GATHERED, Summary, bleu, error_rates, nats, smoothed
+
+DRAWN = 10
+
+
+def sequence_to_sequence(
+    network: EncoderDecoder,
+    pairs: Pairs,
+    optimizer: Optimizer,
+    *,
+    beam: Beam,
+    smoothing: float,
+    steps: int,
+) -> Experiment:
+    """An experiment that learns the targets, and is judged by its own translations.
+
+    Args:
+        network: options of an encoder-decoder.
+        pairs: batches, and what reads them.
+        optimizer: options of the Optax chain.
+        beam: how translations are searched for.
+        smoothing: the share of the training targets that all tokens have alike.
+        steps: length of the run.
+    """
+    translator = network.build(
+        source_vocab=pairs.source.size,
+        target_vocab=pairs.target.size,
+        length=pairs.length,
+        beam=beam,
+    )
+    return supervised(
+        translator.model,
+        smoothed(smoothing),
+        {"nats": nats},
+        optimizer,
+        pairs.data,
+        steps=steps,
+        show=_attention_map(translator.attention, pairs),
+        gathered=GATHERED,
+        summarize=_summary(pairs),
+    )
+
+
+def _summary(pairs: Pairs) -> Summary:
+    if pairs.units is None:
+        return bleu(pairs.examples, decode=pairs.target.decode)
+    return error_rates(
+        pairs.examples,
+        encode=pairs.target.encode,
+        decode=pairs.target.decode,
+        names=(f"{pairs.units[0]}_error_rate", f"{pairs.units[1]}_error_rate"),
+    )
+
+
+def _attention_map(
+    attention: Callable[[PyTree, Batch], Array], pairs: Pairs
+) -> Callable[[TrainState], Shown]:
+    """A picture of where the decoder looks while it reads the right target."""
+    splits = pairs.data.splits
+    batch = next(iter(splits.values()))[0] if splits else pairs.data.train(0, 0)
+    # The pair whose length suits a picture best; padding has none.
+    row = int(np.argmin(np.abs(batch["source_length"] - DRAWN)))
+    one = {name: array[row : row + 1] for name, array in batch.items()}
+    columns = pairs.source.names(one["source"][0, : one["source_length"][0]])
+    rows = pairs.target.names(one["target_out"][0, : one["target_length"][0]])
+    look = jax.jit(attention)
+
+    def show(state: TrainState) -> Shown:
+        weights = np.asarray(look(state.evaluated["params"], one))[0]
+        picture = draw_heatmap(
+            weights[: len(rows), : len(columns)],
+            x="source, read by the encoder",
+            y="target, next token",
+            value="weight of attention",
+            rows=rows,
+            columns=columns,
+        )
+        return {"attention": picture}
+
+    return show

@@ -1,0 +1,144 @@
+import numpy as np
+import pytest
+
+from bigmodel.data.images.images import ImageData, load_images
+from bigmodel.data.packaged import packaged
+from bigmodel.data.sequences.sequences import SequenceData, load_sequences, rows
+from bigmodel.data.sequences.ts_file import read_ts
+from bigmodel.experiment import InputError
+
+RNG = np.random.default_rng(0)
+
+
+def lines(count, channels=2, labels="ab"):
+    """Sequences of 1 to 4 steps, each label in turn."""
+    found = []
+    for n in range(count):
+        values = RNG.normal(3, 2, size=(channels, 1 + n % 4)).round(3)
+        cells = ":".join(",".join(map(str, channel)) for channel in values)
+        found.append(f"{cells}:{labels[n % len(labels)]}")
+    return found
+
+
+@pytest.fixture
+def options(tmp_path):
+    def write(content, name="train.ts", labels="a b", **chosen):
+        path = tmp_path / name
+        path.write_text("\n".join([f"@classLabel true {labels}", "@data", *content]))
+        return SequenceData("ts", path=str(path), **{"batch_size": 4} | chosen)
+
+    return write
+
+
+def all_of(data, split):
+    """The sequences without padding, and the labels, of a split."""
+    batches = data.splits[split]
+    return [
+        (batch["sequence"][row, : batch["length"][row]], batch["label"][row])
+        for batch in batches
+        for row in np.flatnonzero(batch["weight"])
+    ]
+
+
+def test_japanese_vowels_are_those_of_the_file_standardised_by_the_training_part():
+    data, names = load_sequences(SequenceData(validation=0.0))
+    train, test = (
+        read_ts(packaged("sktime", f"datasets/data/JapaneseVowels/JapaneseVowels_{part}.ts"))
+        for part in ("TRAIN", "TEST")
+    )
+    seen = np.concatenate([case.values for case in train])
+    found = all_of(data, "test")
+    assert (len(train), len(found), len(names)) == (270, 370, 9)
+    for (sequence, label), case in zip(found, test, strict=True):
+        expected = (case.values - seen.mean(axis=0)) / seen.std(axis=0)
+        np.testing.assert_allclose(sequence, expected, rtol=1e-3, atol=1e-4)
+        assert names[label] == case.label
+
+
+def test_batches_have_one_shape_and_zeros_after_the_end(options):
+    data, _ = load_sequences(options(lines(40), validation=0.1, test=0.2))
+    assert set(data.splits) == {"validation", "test"}
+    for batch in (data.train(0, 0), *data.splits["test"]):
+        found = {name: (array.shape, array.dtype) for name, array in batch.items()}
+        assert found == {
+            "sequence": ((4, 4, 2), np.float32),
+            "length": ((4,), np.int32),
+            "label": ((4,), np.int32),
+            "weight": ((4,), np.float32),
+        }
+        beyond = np.arange(4) >= batch["length"][:, None]
+        assert (batch["sequence"][beyond] == 0).all()
+
+
+def test_a_file_for_the_test_is_all_of_the_test(options):
+    test = options(lines(6), "test.ts").path
+    data, _ = load_sequences(options(lines(40), test_path=test))
+    assert [label for _, label in all_of(data, "test")] == [0, 1, 0, 1, 0, 1]
+
+
+def test_a_channel_that_never_changes_is_zero(options):
+    content = [f"{n},{n + 1}:7,7:{'ab'[n % 2]}" for n in range(20)]
+    data, _ = load_sequences(options(content))
+    sequence = data.train(0, 0)["sequence"]
+    assert np.isfinite(sequence).all()
+    assert (sequence[..., 1] == 0).all()
+
+
+def test_rows_are_those_of_the_image_from_the_top():
+    images = load_images(ImageData(batch_size=8))
+    sequences = rows(images)
+    image, batch = images.data.train(3, 5), sequences.data.train(3, 5)
+    assert set(batch) == {"sequence", "length", "label", "weight"}
+    np.testing.assert_array_equal(batch["sequence"], image["image"][..., 0])
+    np.testing.assert_array_equal(batch["length"], np.full(8, 8, np.int32))
+    np.testing.assert_array_equal(batch["label"], image["label"])
+    for name, batches in images.data.splits.items():
+        assert len(sequences.data.splits[name]) == len(batches)
+        np.testing.assert_array_equal(sequences.data.splits[name][-1]["weight"],
+                                      batches[-1]["weight"])  # fmt: skip
+
+
+def test_each_sequence_is_in_the_test_of_one_fold(options):
+    content = lines(40)
+    found = []
+    for fold in range(4):
+        data, _ = load_sequences(options(content, folds=4, fold=fold, validation=0.0))
+        held = all_of(data, "test")
+        assert len(held) == 10
+        found += [(len(sequence), label) for sequence, label in held]
+    assert sorted(found) == sorted((1 + n % 4, n % 2) for n in range(40))
+
+
+def test_a_sequence_that_is_too_long_is_refused_with_its_line(options):
+    with pytest.raises(InputError, match=r"train.ts, line 5 has 3 steps, more than --data.length"):
+        load_sequences(options(lines(40), length=2))
+
+
+def test_a_label_that_training_never_saw_is_refused_with_its_line(options):
+    test = options(["1:2:a", "1:2:c"], "test.ts", labels="a c").path
+    with pytest.raises(InputError, match=r"test.ts, line 4 has the label 'c', which .*train.ts"):
+        load_sequences(options(lines(40), test_path=test))
+
+
+def test_a_test_file_of_other_channels_is_refused(options):
+    test = options(lines(4, channels=3), "test.ts").path
+    with pytest.raises(InputError, match=r"test.ts has 3 channels, and .*train.ts has 2"):
+        load_sequences(options(lines(40), test_path=test))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        ({"name": "ts"}, "--data.name ts needs a file"),
+        ({"name": "ts", "path": "nowhere.ts"}, "nowhere.ts does not exist"),
+        ({"path": "x.ts"}, "--data.path is for --data.name ts"),
+        ({"length": 0}, "--data.length 0"),
+        ({"test": 1.0}, "--data.test 1.0"),
+        ({"validation": -0.1}, "--data.validation -0.1"),
+        ({"split_seed": -1}, "--data.split-seed -1"),
+        ({"batch_size": 999}, "--data.batch-size 999 is larger"),
+    ],
+)
+def test_an_option_that_cannot_be_is_refused(chosen, message):
+    with pytest.raises(InputError, match=message):
+        load_sequences(SequenceData(**chosen))

@@ -1,0 +1,56 @@
+import gzip
+
+import numpy as np
+import pytest
+
+from bigmodel.data.sequences.ts_file import read_ts
+from bigmodel.experiment import InputError
+
+HEAD = "#about\n@problemName Small\n@timeStamps false\n@classLabel true a b\n@data\n"
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(content, name="small.ts"):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+def test_channels_become_columns_and_lengths_may_differ(written):
+    cases = read_ts(written(HEAD + "1,2,3:4,5,-6e-1:b\n7:8:a\n"))
+    assert [case.label for case in cases] == ["b", "a"]
+    assert [case.line for case in cases] == [6, 7]
+    np.testing.assert_array_equal(cases[0].values, np.float32([[1, 4], [2, 5], [3, -0.6]]))
+    np.testing.assert_array_equal(cases[1].values, np.float32([[7, 8]]))
+
+
+def test_a_gzipped_file_is_the_same(written):
+    content = HEAD + "1,2:a\n"
+    packed = read_ts(written(gzip.compress(content.encode()), "small.ts.gz"))
+    np.testing.assert_array_equal(packed[0].values, read_ts(written(content))[0].values)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (HEAD + "1,2:a\n1,x:b\n", "line 7: 'x' is no number"),
+        (HEAD + "1,?:a\n", "line 6: '[?]' is no number; fill missing values in"),
+        (HEAD + "1,nan:a\n", "line 6: nan is no finite number"),
+        (HEAD + "1,2:3:a\n", "line 6 has channels of 1 and of 2 values"),
+        (HEAD + "1:a\n1:2:b\n", "line 7 has 2 channels, and line 6 has 1"),
+        (HEAD + "1,2:c\n", "line 6 ends with 'c', which is no label"),
+        (HEAD + "a\n", "line 6 has a label and no values"),
+        (HEAD, "has no sequences"),
+        ("@data\n1:a\n", "line 2 ends with 'a', which is no label"),
+        ("@classLabel false\n", "declares no classes"),
+        ("@timeStamps true\n", "line 1: time stamps are not supported"),
+        ("", "is empty"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_with_its_line(written, content, message):
+    with pytest.raises(InputError, match=message) as error:
+        read_ts(written(content))
+    assert "\n" not in str(error.value)

@@ -1,0 +1,251 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn import datasets
+
+from bigmodel.data.tables.table import TableData, divide, encode_table, load_table
+from bigmodel.experiment import InputError
+
+ROWS = 60
+
+
+def write(path, header="size,city,grade", line="{n},{city},{grade}", rows=ROWS):
+    cities, grades = ("Rome", "Oslo", "Lima"), ("low", "high")
+    lines = [line.format(n=n, city=cities[n % 3], grade=grades[n % 2]) for n in range(rows)]
+    path.write_text("\n".join([header, *lines]) + "\n")
+    return path
+
+
+@pytest.fixture
+def table(tmp_path):
+    return TableData("csv", path=str(write(tmp_path / "table.csv")), batch_size=8)
+
+
+def change(options, line, text):
+    """The table with another text on one line, counted from 1."""
+    with open(options.path) as file:
+        lines = file.read().split("\n")
+    lines[line - 1] = text
+    with open(options.path, "w") as file:
+        file.write("\n".join(lines))
+    return options
+
+
+def whole(encoded, name):
+    return np.concatenate([encoded.parts[part][name] for part in ("train", "validation", "test")])
+
+
+@pytest.mark.parametrize("name", ["digits", "diabetes", "breast_cancer"])
+def test_bundled_tables_are_scikit_learns_standardised_by_the_training_rows(name):
+    features, target = getattr(datasets, f"load_{name}")(return_X_y=True)
+    encoded = encode_table(TableData(name))
+    train = encoded.parts["train"]["features"].astype(np.float64)
+    np.testing.assert_allclose(train.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(train.std(0)[train.std(0) > 0], 1, atol=1e-5)
+    # Standardising again by all rows undoes that it was by some.
+    ours = whole(encoded, "features").astype(np.float64)
+    scale = features.std(0)
+    kept = (scale > 0) & (train.std(0) > 0)
+    ours = ((ours - ours.mean(0)) / np.where(kept, ours.std(0), 1))[:, kept]
+    theirs = ((features - features.mean(0)) / np.where(kept, scale, 1))[:, kept]
+    np.testing.assert_allclose(np.sort(ours, axis=0), np.sort(theirs, axis=0), atol=1e-4)
+    if name == "diabetes":
+        ours = whole(encoded, "target") * encoded.target.scale + encoded.target.mean
+        np.testing.assert_allclose(np.sort(ours), np.sort(target), rtol=1e-5)
+        assert encoded.parts["train"]["target"].mean() == pytest.approx(0, abs=1e-6)
+        assert encoded.parts["train"]["target"].std() == pytest.approx(1, abs=1e-6)
+    else:
+        ours = np.bincount(whole(encoded, "label"))
+        assert sorted(ours) == sorted(np.bincount(target))
+
+
+@pytest.mark.parametrize(("name", "classes"), [("penguins", 3), ("titanic", 2)])
+def test_tables_with_gaps_keep_all_rows_unless_told_to_drop_them(name, classes):
+    filled = encode_table(TableData(name, indicator=True))
+    dropped = encode_table(TableData(name, missing="drop"))
+    rows = {"penguins": (344, 333), "titanic": (1309, 1046)}[name]
+    assert (len(whole(filled, "label")), len(whole(dropped, "label"))) == rows
+    assert np.isfinite(whole(filled, "features")).all()
+    assert len(filled.target.names) == classes
+    assert any(feature.endswith("is missing") for feature in filled.features)
+
+
+def test_a_csv_file_becomes_features_and_labels(table):
+    encoded = encode_table(table)
+    assert encoded.features == ("size", "city=Lima", "city=Oslo", "city=Rome")
+    assert (encoded.target.column, encoded.target.names) == ("grade", ("high", "low"))
+    size = whole(encoded, "features")[:, 0].argsort()
+    np.testing.assert_array_equal(whole(encoded, "label")[size], 1 - np.arange(ROWS) % 2)
+    np.testing.assert_array_equal(
+        whole(encoded, "features")[size, 1:].argmax(1), [[2, 1, 0][n % 3] for n in range(ROWS)]
+    )
+
+
+def test_all_batches_have_one_structure_and_padding_has_weight_zero(table):
+    data = load_table(table).data
+    shapes = [
+        {name: (array.shape, array.dtype.name) for name, array in batch.items()}
+        for batch in (data.train(0, 0), data.splits["validation"][0], data.splits["test"][-1])
+    ]
+    expected = {
+        "features": ((8, 4), "float32"),
+        "label": ((8,), "int32"),
+        "weight": ((8,), "float32"),
+    }
+    assert shapes == [expected] * 3
+    assert sum(batch["weight"].sum() for batch in data.splits["test"]) == 12
+
+
+def test_any_column_can_be_the_target_and_any_left_out(table):
+    number = encode_table(replace(table, target="size", ignore=("city",)))
+    assert number.features == ("grade=high", "grade=low")
+    assert number.target.names == ()
+    classes = encode_table(replace(table, target="size", task="classification", test=0.0,
+                                   validation=0.0))  # fmt: skip
+    assert classes.target.names == tuple(str(n) for n in range(ROWS))
+
+
+def test_few_whole_numbers_are_classes_unless_told(tmp_path):
+    path = write(tmp_path / "t.csv", "a,b", "{n},0", rows=2)
+    path.write_text("a,b\n" + "".join(f"{n},{n % 4}\n" for n in range(40)))
+    options = TableData("csv", path=str(path))
+    assert encode_table(options).target.names == ("0", "1", "2", "3")
+    assert encode_table(replace(options, task="regression")).target.names == ()
+
+
+def test_another_file_can_be_the_test_set_with_its_columns_in_any_order(table, tmp_path):
+    test = tmp_path / "test.csv"
+    test.write_text("grade,city,size\nlow,Paris,7\nhigh,,8\n")
+    encoded = encode_table(replace(table, test_path=str(test)))
+    train, held = encoded.parts["train"], encoded.parts["test"]
+    assert len(train["label"]) + len(encoded.parts["validation"]["label"]) == ROWS
+    assert held["label"].tolist() == [1, 0]
+    np.testing.assert_array_equal(held["features"][0, 1:], 0)  # a city that training has not
+    assert held["features"][1, 1:].sum() == 1
+
+
+def test_rows_held_out_do_not_decide_how_features_are_made(table):
+    plain = encode_table(table)
+    grades = np.asarray(["low", "high"] * (ROWS // 2))
+    division = divide(grades, rows=ROWS, options=table)
+    for row in (*division.validation, *division.test):
+        change(table, row + 2, f"{1e6 + row},Cairo,{grades[row]}")
+    other = encode_table(table)
+    np.testing.assert_array_equal(
+        other.parts["train"]["features"], plain.parts["train"]["features"]
+    )
+    assert other.parts["test"]["features"].max() > 1000
+    change(table, division.train[0] + 2, f"1000000,Rome,{grades[division.train[0]]}")
+    assert encode_table(table).parts["test"]["features"].max() < 1000
+
+
+@pytest.mark.parametrize("folds", [{}, {"folds": 5, "fold": 1}])
+def test_each_part_has_its_share_of_every_class(folds):
+    parts = encode_table(TableData("digits", **folds)).parts
+    for part, share in (("train", 0.72), ("validation", 0.08), ("test", 0.2)):
+        counts = np.bincount(parts[part]["label"])
+        assert np.abs(counts - share * np.bincount(datasets.load_digits().target)).max() <= 1.5
+
+
+def test_folds_test_every_row_once_and_do_not_depend_on_the_seed_of_the_run(table):
+    folds = [encode_table(replace(table, target="size", folds=5, fold=f)) for f in range(5)]
+    held = [f.parts["test"]["target"] * f.target.scale + f.target.mean for f in folds]
+    np.testing.assert_allclose(np.sort(np.concatenate(held)), np.arange(ROWS), atol=1e-4)
+    assert {len(h) for h in held} == {12}
+
+
+@pytest.mark.parametrize(
+    ("line", "text", "message"),
+    [
+        (5, "2,Rome", r"line 5 has 2 cells"),
+        (5, "two,Rome,low", r"line 5, column 'size': 'two' is no finite number"),
+        (5, "2,Rome,", r"line 5 has no value in the target 'grade'"),
+        (5, "2,Rome,best", r"class 'best' has 1 example"),
+    ],
+)
+def test_a_bad_line_is_named(table, line, text, message):
+    with pytest.raises(InputError, match=message) as error:
+        load_table(change(table, line, text))
+    assert "\n" not in str(error.value)
+
+
+def test_rows_with_gaps_can_be_dropped_the_targets_too(table):
+    change(table, 5, "3,Rome,")
+    change(table, 7, ",Oslo,high")
+    assert len(whole(encode_table(replace(table, missing="drop")), "label")) == ROWS - 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"target": "grad"}, r"--data\.target: .* no column 'grad'; did you mean 'grade'"),
+        ({"ignore": ("town", "size")}, r"--data\.ignore: .* no column 'town'"),
+        ({"categorical": ("cit",)}, r"--data\.categorical: .*did you mean 'city'"),
+        ({"target": "city", "task": "regression"}, r"line 2, column 'city': 'Rome' is no number"),
+        ({"path": "/absent.csv"}, r"/absent\.csv does not exist"),
+        ({"batch_size": 61}, r"--data\.batch-size 61 is larger"),
+        ({"folds": 5, "fold": 5}, r"--data\.fold 5"),
+    ],
+)
+def test_what_the_table_has_not_is_named(table, options, message):
+    with pytest.raises(InputError, match=message) as error:
+        load_table(replace(table, **options))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("target", "value"), [("size", "1"), ("grade", "low")])
+def test_a_constant_target_is_refused(tmp_path, target, value):
+    line = {"size": "1,{city},{grade}", "grade": "{n},{city},low"}[target]
+    path = write(tmp_path / "t.csv", line=line)
+    options = TableData("csv", path=str(path), target=target, task="auto")
+    with pytest.raises(InputError, match=rf"the target '{target}' is '{value}(\.0)?' in every"):
+        load_table(options)
+    if target == "size":
+        with pytest.raises(InputError, match="in every training row"):
+            load_table(replace(options, task="regression"))
+
+
+def test_a_column_that_is_all_missing_is_named(tmp_path):
+    path = write(tmp_path / "t.csv", line="NA,{city},{grade}")
+    with pytest.raises(InputError, match="column 'size' has no value"):
+        load_table(TableData("csv", path=str(path)))
+    with pytest.raises(InputError, match="every row has a missing value"):
+        load_table(TableData("csv", path=str(path), missing="drop"))
+
+
+def test_a_class_of_the_test_file_that_training_never_saw_is_named(table, tmp_path):
+    test = tmp_path / "test.csv"
+    test.write_text("size,city,grade\n1,Rome,low\n2,Rome,best\n")
+    with pytest.raises(InputError, match=r"test\.csv, line 3 of the test part has .*'best'"):
+        load_table(replace(table, test_path=str(test)))
+
+
+def test_a_test_file_of_other_columns_or_kinds_is_refused(table, tmp_path):
+    test = tmp_path / "test.csv"
+    test.write_text("size,town,grade\n1,Rome,low\n")
+    with pytest.raises(InputError, match=r"test\.csv has no column 'city'"):
+        load_table(replace(table, test_path=str(test)))
+    test.write_text("size,city,grade\nbig,Rome,low\n")
+    with pytest.raises(InputError, match=r"test\.csv, line 2, column 'size': 'big'"):
+        load_table(replace(table, test_path=str(test)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"validation": 1.0}, "--data.validation 1.0"),
+        ({"test": float("nan")}, "--data.test nan"),
+        ({"batch_size": 0}, "--data.batch-size 0"),
+        ({"split_seed": -1}, "--data.split-seed -1"),
+        ({"name": "csv"}, "needs --data.path"),
+        ({"path": "a.csv"}, "--data.path is for --data.name csv"),
+        ({"test_path": "a.csv"}, "--data.test-path is for"),
+        ({"categorical": ("a",)}, "--data.categorical is for"),
+        ({"name": "csv", "path": "a", "test_path": "b", "folds": 5}, "use one"),
+    ],
+)
+def test_an_option_that_cannot_be_is_refused_in_one_line(options, message):
+    with pytest.raises(InputError, match=message) as error:
+        TableData(**options)
+    assert "\n" not in str(error.value)

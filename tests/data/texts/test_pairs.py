@@ -1,0 +1,192 @@
+import gzip
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bigmodel.data.cmudict import read_cmudict
+from bigmodel.data.texts.pair_file import Pair, read_pairs
+from bigmodel.data.texts.pairs import PairData, load_pairs
+from bigmodel.data.texts.vocabulary import BOUNDARY, learn_vocabulary
+from bigmodel.experiment import InputError
+
+LINES = [f"{book}\t{word}\t{' '.join(word.upper())}" for book, words in (
+    ("Ruth", ("corn", "field", "kin", "foot")),
+    ("Jonah", ("fish", "ship", "sea", "gourd")),
+    ("Amos", ("fig", "plumb", "fruit")),
+) for word in words]  # fmt: skip
+
+
+@pytest.fixture
+def options(tmp_path):
+    path = tmp_path / "pairs.tsv"
+    path.write_text("\n".join(LINES) + "\n")
+    return PairData(
+        path=str(path), source=2, target=3, batch_size=2, max_source=8, max_target=8, test=0.3
+    )
+
+
+def rows(batches):
+    """The rows of evaluation batches that are no padding, by name."""
+    kept = [{name: a[b["weight"] > 0] for name, a in b.items()} for b in batches]
+    return {name: np.concatenate([batch[name] for batch in kept]) for name in kept[0]}
+
+
+def test_batches_are_the_pairs_and_the_decoder_reads_them_one_step_late(options):
+    pairs = load_pairs(options)
+    batch = pairs.data.train(0, 0)
+    for i in range(2):
+        pair = pairs.examples[batch["example"][i]]
+        assert pairs.source.decode(batch["source"][i]) == pair.source
+        assert pairs.target.decode(batch["target_out"][i]) == pair.targets[0]
+        assert batch["source_length"][i] == len(pair.source) + 1
+        assert batch["target_length"][i] == len(pair.source) + 1
+        assert batch["target_in"][i, 0] == BOUNDARY
+        np.testing.assert_array_equal(batch["target_in"][i, 1:], batch["target_out"][i, :-1])
+    assert {a.dtype for name, a in batch.items() if name != "weight"} == {np.dtype(np.int32)}
+
+
+def test_train_is_a_pure_function_of_seed_and_step(options):
+    one, other = load_pairs(options).data, load_pairs(options).data
+    for name, array in one.train(3, 5).items():
+        np.testing.assert_array_equal(array, other.train(3, 5)[name])
+    assert one.fingerprint == other.fingerprint
+    assert one.fingerprint != load_pairs(replace(options, split_seed=1)).data.fingerprint
+
+
+def test_every_source_is_in_one_part_and_padding_is_not_counted(options):
+    pairs = load_pairs(replace(options, validation=0.2, batch_size=4))
+    seen = {
+        *(int(i) for step in range(2) for i in pairs.data.train(0, step)["example"]),
+    }
+    held = [rows(pairs.data.splits[name])["example"] for name in ("validation", "test")]
+    assert not seen & {*held[0].tolist(), *held[1].tolist()}
+    assert len({*held[0].tolist(), *held[1].tolist()}) == len(held[0]) + len(held[1]) == 2 + 3
+
+
+def test_whole_groups_are_held_out(options):
+    pairs = load_pairs(replace(options, group=1, held_out=("Ruth", "Amos"), validation=0.1))
+    tested = {pairs.examples[i].group for i in rows(pairs.data.splits["test"])["example"]}
+    assert tested == {"Ruth", "Amos"}
+    others = [*rows(pairs.data.splits["validation"])["example"], *pairs.data.train(0, 0)["example"]]
+    assert {pairs.examples[i].group for i in others} == {"Jonah"}
+
+
+def test_lines_with_one_source_are_one_pair_with_several_targets(tmp_path):
+    path = tmp_path / "pairs.tsv.gz"
+    path.write_bytes(gzip.compress(b"a\tA\r\nb\tB\r\na\tEY\r\na\tA\r\n"))
+    found = read_pairs(str(path), source=1, target=2, group=None)
+    assert found == [Pair("a", ("A", "EY"), ""), Pair("b", ("B",), "")]
+
+
+def test_training_sees_every_target_and_evaluation_each_source_once(tmp_path):
+    path = tmp_path / "pairs.tsv"
+    path.write_text("".join(f"w{i}\tA {i}\nw{i}\tB {i}\n" for i in range(20)))
+    pairs = load_pairs(PairData(path=str(path), test=0.25, batch_size=1))
+    assert pairs.data.steps_per_epoch == 2 * 15 - 2 * 1  # one source is for the validation
+    assert len(rows(pairs.data.splits["test"])["example"]) == 5
+    assert all(len(pair.targets) == 2 for pair in pairs.examples)
+
+
+def test_pairs_that_are_too_long_are_refused_dropped_or_cut(options):
+    long = replace(options, max_target=5)
+    with pytest.raises(
+        InputError, match=r"4 of 11 pairs are longer than .*--data.long drop or cut"
+    ):
+        load_pairs(long)
+    whole = load_pairs(options).data.steps_per_epoch
+    dropped = load_pairs(replace(long, long="drop", batch_size=1))
+    train = [dropped.data.train(0, step) for step in range(dropped.data.steps_per_epoch)]
+    assert all(batch["target_length"][0] <= 5 for batch in train)
+    assert len(train) < 2 * whole
+    counts = json.loads(dropped.data.assets["pairs.json"])
+    assert sum(n for name, n in counts.items() if "too long" in name) == 4
+    cut = load_pairs(replace(long, long="cut"))
+    for pairs in (dropped, cut):
+        test = rows(pairs.data.splits["test"])
+        assert len(test["example"]) == 3
+        assert test["target_out"].shape[1] == 5
+        assert (test["target_out"][:, -1] == BOUNDARY).all()
+        # The references stay whole, so what is cut is judged as wrong.
+        assert {len(pairs.examples[i].targets[0].split()) for i in test["example"]} - {1, 2, 3, 4}
+
+
+@pytest.mark.parametrize("unit", ["char", "byte", "bpe", "symbol"])
+def test_vocabularies_give_the_text_back(unit):
+    texts = ["la casa más alta", "el río y la casa"]
+    vocabulary = learn_vocabulary(unit, train=texts, others=["una casa"], size=260)
+    for text in (*texts, "una casa"):
+        ids = vocabulary.encode(text)
+        assert ids.min() > BOUNDARY
+        assert ids.max() < vocabulary.size
+        ended = np.concatenate([ids, [BOUNDARY, ids[0]]])
+        assert vocabulary.decode(ended) == text
+        assert "".join(vocabulary.names(ended)).count("■") == 1
+
+
+def refusal(options, **changes):
+    with pytest.raises(InputError) as error:
+        load_pairs(replace(options, **changes))
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_line_without_enough_tabs_is_named(options, tmp_path):
+    (tmp_path / "pairs.tsv").write_text("a\tb\tB\nno tabs here\n")
+    assert "pairs.tsv, line 2 has 1 column(s), and 3 are needed" in refusal(options)
+    (tmp_path / "pairs.tsv").write_text("a\tb\tB\nc\t \tC\n")
+    assert "pairs.tsv, line 2 has no text in column 2" in refusal(options)
+
+
+def test_unknown_group_is_refused_with_the_nearest(options):
+    assert "'Jona' is none of the 3 groups; perhaps you meant 'Jonah'" in refusal(
+        options, group=1, held_out=("Jona",)
+    )
+    message = refusal(options, group=1, held_out=("Jonah", "Ruth", "Amos"))
+    assert "leaves nothing to train on" in message
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"path": "", "name": "tsv"},
+        {"path": "none.tsv"},
+        {"group": 1},
+        {"held_out": ("Ruth",)},
+        {"source": 0},
+        {"batch_size": 0},
+        {"batch_size": 100},
+        {"max_source": 1},
+        {"validation": -0.1},
+        {"validation": 0.6, "test": 0.5},
+        {"split_seed": -1},
+        {"path": "", "group": 1, "held_out": ("Ruth",)},
+    ],
+    ids=str,
+)
+def test_options_out_of_range_are_one_line(options, changes):
+    assert "--data." in refusal(options, **changes)
+
+
+def test_dictionary_has_words_of_letters_and_39_phonemes():
+    words = read_cmudict()
+    assert len(words) > 120_000
+    assert words["read"] == ("R EH D", "R IY D")
+    assert words["can't"] == ("K AE N T",)
+    assert {letter for word in words for letter in word} == {*"abcdefghijklmnopqrstuvwxyz'"}
+    phonemes = {p for spoken in words.values() for each in spoken for p in each.split()}
+    assert len(phonemes) == 39
+
+
+def test_held_out_words_share_no_word_with_training():
+    pairs = load_pairs(PairData(batch_size=1000, test=0.02, validation=0.01))
+    train = {
+        int(i)
+        for step in range(pairs.data.steps_per_epoch)
+        for i in pairs.data.train(0, step)["example"]
+    }
+    held = {int(i) for name in pairs.data.splits for i in rows(pairs.data.splits[name])["example"]}
+    assert not train & held
+    words = [pair.source for pair in pairs.examples]
+    assert len(words) == len(set(words))

@@ -1,0 +1,240 @@
+import gzip
+import hashlib
+import pydoc_data.topics
+import re
+
+import numpy as np
+import pytest
+
+from bigmodel.data.texts import tokenizers
+from bigmodel.data.texts.text import TextData, load_text
+from bigmodel.experiment import InputError
+
+AWKWARD = (
+    "Größe 12 €, naïve café\r\nsecond line\r\n\r\n\ttabs  and   spaces \n"
+    "日本語のテキスト 👩‍👩‍👧 🏳️‍🌈 e\u0301 \u2028 \x00 \ufeff<|endoftext|> [UNK]\n\n\nend"
+)
+KINDS = ["char", "byte", "bpe"]
+
+
+def tokenizer_of(kind, text):
+    if kind == "char":
+        return tokenizers.char_tokenizer(text)
+    if kind == "byte":
+        return tokenizers.byte_tokenizer()
+    return tokenizers.bpe_tokenizer(text, vocab_size=300)
+
+
+@pytest.fixture
+def written(tmp_path):
+    """A file with a text, and the options to read it in small windows."""
+
+    def write(text, **options):
+        path = tmp_path / "text.txt"
+        path.write_bytes(text.encode())
+        return TextData(
+            path=str(path), **{"tokenizer": "char", "context": 7, "batch_size": 3, **options}
+        )
+
+    return write
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_decoded_tokens_are_the_text(kind):
+    tokenizer = tokenizer_of(kind, 3 * AWKWARD)
+    for text in (AWKWARD, 40_000 * "no line ends ", 30_000 * "lines 👧\r\n", "\n", ""):
+        if kind == "char":
+            tokenizer = tokenizers.char_tokenizer(text or "a")
+        ids = tokenizer.encode(text)
+        assert ids.dtype == np.int32
+        assert tokenizer.decode(ids) == text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_characters_of_the_tokens_add_up_to_those_of_the_text(kind):
+    tokenizer = tokenizer_of(kind, AWKWARD)
+    assert tokenizer.characters.shape == (tokenizer.vocab_size,)
+    assert tokenizer.characters[tokenizer.encode(AWKWARD)].sum() == len(AWKWARD)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_saved_tokenizer_is_the_same_after_loading(kind):
+    tokenizer = tokenizer_of(kind, AWKWARD)
+    loaded = tokenizers.load(tokenizer.dump())
+    np.testing.assert_array_equal(loaded.encode(AWKWARD), tokenizer.encode(AWKWARD))
+    np.testing.assert_array_equal(loaded.characters, tokenizer.characters)
+    assert loaded.dump() == tokenizer.dump()
+
+
+def test_bytes_and_characters_are_numbered_in_their_order():
+    assert tokenizers.byte_tokenizer().encode("aé").tolist() == [97, 0xC3, 0xA9]
+    assert tokenizers.char_tokenizer("āéba").encode("abéā").tolist() == [0, 1, 2, 3]
+
+
+def test_bpe_begins_with_the_most_frequent_pair():
+    tokenizer = tokenizers.bpe_tokenizer("xyxyxy xyz", vocab_size=257)
+    assert tokenizer.vocab_size == 257
+    assert tokenizer.decode([256]) == "xy"
+    assert len(tokenizer.encode("xyxyz")) == 3
+
+
+def test_bpe_sees_the_training_part_alone(written):
+    def saved(end):
+        options = written("the cat sat on the mat. " * 40 + end * 40, tokenizer="bpe")
+        return load_text(options).data.assets["tokenizer.json"]
+
+    assert saved("qv qv ") == saved("zj zj ")
+
+
+def test_a_character_that_the_text_lacks_is_refused():
+    with pytest.raises(InputError, match="'z' is not among the 2"):
+        tokenizers.char_tokenizer("ab").encode("az")
+
+
+def test_the_default_text_is_what_python_brings():
+    text = load_text(TextData(tokenizer="byte", context=256, batch_size=32))
+    whole = "\n\n".join(text for _, text in sorted(pydoc_data.topics.topics.items()))
+    train = len(whole) - 2 * round(len(whole) / 10)
+    tokens = len(whole[:train].encode())
+    assert text.data.steps_per_epoch == tokens // (32 * 256)
+    assert whole.startswith(text.opening)
+
+
+def joined(batches):
+    weight = np.concatenate([batch["weight"].ravel() for batch in batches]) > 0
+    targets = np.concatenate([batch["targets"].ravel() for batch in batches])
+    tokens = np.concatenate([batch["tokens"].ravel() for batch in batches])
+    return tokens[weight], targets[weight]
+
+
+@pytest.mark.parametrize("length", [210, 211, 212, 219, 220, 430, 990, 1000])
+def test_every_token_but_the_first_is_a_target_once(written, length):
+    text = "".join(chr(0x4E00 + i) for i in range(length))
+    data, tokenizer, *_ = load_text(written(text))
+    part = round(length / 10)
+    for name, expected in (
+        ("validation", text[-2 * part : -part]),
+        ("test", text[-part:]),
+    ):
+        tokens, targets = joined(data.splits[name])
+        assert tokenizer.decode(targets) == expected[1:]
+        assert tokenizer.decode(tokens) == expected[:-1]
+
+
+def test_all_batches_have_one_structure_and_none_is_only_padding(written):
+    data = load_text(written(AWKWARD * 20)).data
+    train = data.train(0, 0)
+    structure = {name: (array.shape, array.dtype) for name, array in train.items()}
+    assert structure == {
+        "tokens": ((3, 7), np.int32),
+        "targets": ((3, 7), np.int32),
+        "weight": ((3, 7), np.float32),
+    }
+    for batches in data.splits.values():
+        assert len(list(batches)) == len(batches)
+        for batch in batches:
+            assert {name: (a.shape, a.dtype) for name, a in batch.items()} == structure
+            assert batch["weight"].sum() > 0
+        with pytest.raises(IndexError):
+            batches[len(batches)]
+        np.testing.assert_array_equal(batches[-1]["tokens"], list(batches[-2:])[1]["tokens"])
+
+
+def test_a_training_batch_depends_on_seed_and_step_alone(written):
+    first, second = (load_text(written(AWKWARD * 20)).data for _ in range(2))
+    later = first.train(3, 9)
+    again = second.train(3, 9)
+    for name in later:
+        np.testing.assert_array_equal(later[name], again[name])
+    assert (first.train(3, 10)["tokens"] != later["tokens"]).any()
+    assert (first.train(4, 9)["tokens"] != later["tokens"]).any()
+
+
+def test_training_windows_come_from_the_training_part_and_begin_anywhere(written):
+    text = "".join(chr(0x4E00 + i) for i in range(100))
+    data, tokenizer, *_ = load_text(written(text))
+    starts = set()
+    for step in range(400):
+        batch = data.train(0, step)
+        for tokens, targets in zip(batch["tokens"], batch["targets"], strict=True):
+            start = text.index(tokenizer.decode(tokens[:1]))
+            assert tokenizer.decode(tokens) == text[start : start + 7]
+            assert tokenizer.decode(targets) == text[start + 1 : start + 8]
+            starts.add(start)
+    assert starts == set(range(80 - 7))
+
+
+def test_the_fingerprint_tells_texts_and_splits_apart(written):
+    prints = {
+        load_text(written(text, **options)).data.fingerprint
+        for text, options in [
+            (AWKWARD * 20, {}),
+            (AWKWARD * 20 + "x", {}),
+            (AWKWARD * 19 + AWKWARD[:-1] + "e", {}),
+            (AWKWARD * 20, {"test": 0.2}),
+            (AWKWARD * 20, {"tokenizer": "byte"}),
+        ]
+    }
+    assert len(prints) == 5
+    assert all(len(each) == len(hashlib.sha256().hexdigest()) for each in prints)
+
+
+def test_a_gzipped_text_is_the_same_text(written, tmp_path):
+    plain = load_text(written(AWKWARD * 20)).data
+    path = tmp_path / "text.txt.gz"
+    path.write_bytes(gzip.compress((AWKWARD * 20).encode()))
+    packed = load_text(TextData(path=str(path), tokenizer="char", context=7, batch_size=3)).data
+    assert packed.fingerprint == plain.fingerprint
+
+
+def test_a_split_of_fraction_zero_is_left_out(written):
+    data = load_text(written(AWKWARD * 20, validation=0.0)).data
+    assert set(data.splits) == {"test"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"missing.txt does not exist"),
+        (b"", r"missing.txt is empty"),
+        (b"abc \xff\xfe", r"missing.txt is not UTF-8 text: byte 4 is 0xff"),
+        (b"short", r"the train part of .*missing.txt has 5 tokens, and a window needs 257"),
+        (b"0123456789" * 100, r"the validation part of .* has 100 tokens"),
+        (b"0123456789" * 900, r"a batch of 32 windows of 256 tokens is larger than the 7200"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused(tmp_path, content, message):
+    path = tmp_path / "missing.txt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=message) as refused:
+        load_text(TextData(path=str(path), tokenizer="char", context=256, batch_size=32))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_directory_and_a_damaged_archive_are_refused(tmp_path):
+    with pytest.raises(InputError, match="is a directory"):
+        load_text(TextData(path=str(tmp_path)))
+    damaged = tmp_path / "text.gz"
+    for content in (b"no archive", gzip.compress(AWKWARD.encode())[:-9]):
+        damaged.write_bytes(content)
+        with pytest.raises(InputError, match=r"text.gz cannot be read"):
+            load_text(TextData(path=str(damaged)))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"batch_size": 0}, "--data.batch-size 0"),
+        ({"context": 0}, "--data.context 0"),
+        ({"validation": -0.1}, "--data.validation -0.1"),
+        ({"test": 1.0}, "--data.test 1.0"),
+        ({"test": float("nan")}, "--data.test nan"),
+        ({"validation": 0.5, "test": 0.5}, "their sum must be less than 1"),
+        ({"name": "text"}, "--data.name text needs a file"),
+        ({"tokenizer": "bpe", "vocab_size": 256}, "--data.vocab-size 256"),
+    ],
+)
+def test_options_out_of_range_are_refused(wrong, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        load_text(TextData(**wrong))

@@ -1,0 +1,148 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from bigmodel.models.attention.moe import MixtureOfExperts, choose, places
+from bigmodel.models.layers.feed_forward import residual_init
+
+EXPERTS, WIDTH, HIDDEN = 4, 6, 5
+
+
+def mixture(**options):
+    options = {"per_token": 2, "capacity": None, "activation": "gelu"} | options
+    return MixtureOfExperts(
+        EXPERTS,
+        options.pop("per_token"),
+        options.pop("capacity"),
+        HIDDEN,
+        options.pop("activation"),
+        jnp.dtype("float32"),
+        residual_init(1),
+        **options,
+    )
+
+
+def inputs(time=8):
+    return jax.random.normal(jax.random.key(0), (2, time, WIDTH), jnp.float32)
+
+
+def variables_of(module):
+    variables = module.init(jax.random.key(1), inputs(), train=False)
+    return jax.tree.map(lambda x: 2 * x + 0.1, variables)
+
+
+def gelu(x):
+    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+def plain_mixture(params, x, *, per_token, activation="gelu", capacity=None):
+    """One token and one expert at a time, in float64."""
+    p = jax.tree.map(lambda a: np.asarray(a, np.float64), params)
+    x = np.asarray(x, np.float64)
+    mixed, chosen = np.zeros_like(x), np.zeros((*x.shape[:2], EXPERTS))
+    for b in range(len(x)):
+        taken = np.zeros(EXPERTS)
+        for t in range(x.shape[1]):
+            scores = np.exp(x[b, t] @ p["router"]["kernel"])
+            probabilities = scores / scores.sum()
+            likeliest = np.argsort(-probabilities)[:per_token]
+            total = probabilities[likeliest].sum() if per_token > 1 else 1.0
+            for e in likeliest:
+                chosen[b, t, e] = 1
+                taken[e] += 1
+                if capacity is not None and taken[e] > capacity:
+                    continue
+                up = x[b, t] @ p["experts"]["up"]["kernel"][e]
+                if "bias" in p["experts"]["up"]:
+                    up = up + p["experts"]["up"]["bias"][e]
+                if activation == "swiglu":
+                    gate = x[b, t] @ p["experts"]["gate"]["kernel"][e]
+                    inner = gate / (1 + np.exp(-gate)) * up
+                else:
+                    inner = gelu(up)
+                down = inner @ p["experts"]["down"]["kernel"][e]
+                if "bias" in p["experts"]["down"]:
+                    down = down + p["experts"]["down"]["bias"][e]
+                mixed[b, t] += probabilities[e] / total * down
+    return mixed, chosen
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"per_token": 1},
+        {"per_token": 2},
+        {"per_token": EXPERTS},
+        {"per_token": 2, "activation": "swiglu"},
+        {"per_token": 2, "biases": True},
+    ],
+)
+def test_mixture_is_the_formula(options):
+    module = mixture(**options)
+    variables = variables_of(module)
+    x = inputs()
+    options.pop("biases", None)
+    expected, chosen = plain_mixture(variables["params"], x, **options)
+    for train in (True, False):
+        mixed, routing = module.apply(variables, x, train=train)
+        np.testing.assert_allclose(mixed, expected, atol=2e-5)
+        np.testing.assert_array_equal(routing.chosen, chosen)
+        np.testing.assert_allclose(routing.probabilities.sum(axis=-1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize(("capacity", "most"), [(0.5, 2), (1.0, 4), (2.0, 8)])
+def test_tokens_beyond_an_experts_capacity_are_dropped_in_training_alone(capacity, most):
+    module = mixture(capacity=capacity)
+    variables = variables_of(module)
+    x = inputs()
+    dropping, _ = module.apply(variables, x, train=True)
+    whole, _ = module.apply(variables, x, train=False)
+    params = variables["params"]
+    expected, chosen = plain_mixture(params, x, per_token=2, capacity=most)
+    np.testing.assert_allclose(dropping, expected, atol=2e-5)
+    np.testing.assert_allclose(whole, plain_mixture(params, x, per_token=2)[0], atol=2e-5)
+    assert (chosen.sum(axis=1).max() > most) == (capacity < 2)
+
+
+def test_places_are_counted_within_each_sequence_and_expert():
+    chosen = jnp.array([[[1, 0], [1, 1], [1, 1]], [[0, 1], [1, 0], [0, 1]]], jnp.float32)
+    taken = np.asarray(places(chosen, capacity=2))
+    expected = np.zeros((2, 3, 2, 2))
+    for b, t, expert, place in [
+        (0, 0, 0, 0), (0, 1, 0, 1), (0, 1, 1, 0), (0, 2, 1, 1),
+        (1, 0, 1, 0), (1, 1, 0, 0), (1, 2, 1, 1),
+    ]:  # fmt: skip
+        expected[b, t, expert, place] = 1
+    np.testing.assert_array_equal(taken, expected)
+
+
+def test_gates_are_the_probabilities_over_their_sum_among_the_chosen():
+    probabilities = jnp.array([[[0.1, 0.4, 0.3, 0.2]]], jnp.float32)
+    chosen, gates = choose(probabilities, per_token=2)
+    np.testing.assert_array_equal(chosen[0, 0], [0, 1, 1, 0])
+    np.testing.assert_allclose(gates[0, 0], [0, 4 / 7, 3 / 7, 0], rtol=1e-6)
+    np.testing.assert_allclose(choose(probabilities, per_token=1)[1][0, 0], [0, 0.4, 0, 0])
+
+
+@pytest.mark.parametrize("capacity", [None, 0.5])
+@pytest.mark.parametrize("per_token", [1, 2])
+def test_gradient_of_the_mixture_is_that_of_finite_differences(per_token, capacity):
+    module = mixture(per_token=per_token, capacity=capacity)
+    variables = variables_of(module)
+
+    def mixed(variables):
+        return module.apply(variables, inputs(), train=True)[0]
+
+    check_grads(mixed, (variables,), order=1, modes=["rev"], rtol=2e-2, eps=1e-3)
+    router = jax.grad(lambda v: jnp.square(mixed(v)).sum())(variables)["params"]["router"]
+    assert jnp.abs(router["kernel"]).max() > 1e-3
+
+
+def test_each_expert_begins_as_a_network_of_its_own_at_the_usual_scale():
+    experts = mixture().init(jax.random.key(0), inputs(), train=False)["params"]["experts"]
+    up = np.asarray(experts["up"]["kernel"])
+    assert up.shape == (EXPERTS, WIDTH, HIDDEN)
+    assert len({kernel.tobytes() for kernel in up}) == EXPERTS
+    assert up.std() == pytest.approx(WIDTH**-0.5, rel=0.2)

@@ -1,0 +1,196 @@
+import functools
+import re
+from dataclasses import replace
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bigmodel.experiment import InputError
+from bigmodel.models.images.cnn import PARTITION, Block, ConvNet
+
+RNG = np.random.default_rng(0)
+SMALL = ConvNet(widths=(4, 6), convolutions=(1,), dense=(5,), dropout=0.5)
+KEY = jax.random.key(0)
+
+
+def images(*shape):
+    return {"image": RNG.random(shape, np.float32)}
+
+
+def make(options, batch):
+    model = options.build(3)
+    return model, model.init(KEY, batch)
+
+
+def paths(tree):
+    return [
+        "/".join(str(k.key) for k in path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)
+    ]
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 8, 1), (2, 64, 64, 3), (2, 5, 3, 2), (1, 1, 1, 1)])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_any_image_size_gives_float32_logits_and_parameters(shape, dtype):
+    options = replace(SMALL, batch_norm=True, dtype=dtype)
+    batch, model = images(*shape), options.build(3)
+    variables = jax.eval_shape(model.init, KEY, batch)
+    training = functools.partial(model.apply, train=True)
+    logits, _ = jax.eval_shape(training, variables, batch, key=KEY)
+    assert (logits.shape, logits.dtype) == ((shape[0], 3), jnp.float32)
+    assert {p.dtype for p in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
+
+
+def test_bfloat16_computes_roughly_the_same():
+    batch = images(4, 8, 8, 1)
+    model, variables = make(SMALL, batch)
+    half = replace(SMALL, dtype="bfloat16").build(3)
+    expected, got = (m.apply(variables, batch, train=False)[0] for m in (model, half))
+    assert not np.array_equal(got, expected)
+    np.testing.assert_allclose(got, expected, atol=0.02 * float(jnp.abs(expected).max()))
+
+
+def test_the_network_is_its_layers_written_out():
+    batch = images(3, 8, 8, 2)
+    model, variables = make(SMALL, batch)
+    params = variables["params"]
+    x = jnp.asarray(batch["image"])
+    for name in ("blocks_0", "blocks_1"):
+        conv = params[name]["conv_0"]
+        x = nn.Conv(conv["kernel"].shape[-1], (3, 3)).apply({"params": conv}, x)
+        x = nn.max_pool(nn.relu(x), (2, 2), (2, 2))
+    x = x.reshape(3, -1)
+    for name in ("dense", "head"):
+        x = nn.Dense(params[name]["kernel"].shape[1]).apply({"params": params[name]}, x)
+        x = nn.relu(x) if name == "dense" else x
+    np.testing.assert_allclose(
+        model.apply(variables, batch, train=False)[0], x, rtol=1e-5, atol=1e-6
+    )
+
+
+def test_the_last_layer_of_the_features_is_the_logits():
+    batch = images(3, 8, 8, 1)
+    model, variables = make(SMALL, batch)
+    features, _ = SMALL.features(3).apply(variables, batch, train=False)
+    head = variables["params"]["head"]
+    logits, _ = model.apply(variables, batch, train=False)
+    assert features.shape == (3, 5)
+    np.testing.assert_allclose(logits, features @ head["kernel"] + head["bias"][None], rtol=1e-5)
+
+
+def test_dropout_is_for_training_alone():
+    batch = images(3, 8, 8, 1)
+    model, variables = make(SMALL, batch)
+    without = replace(SMALL, dropout=0.0).build(3)
+    evaluated, trained, plain = (
+        model.apply(variables, batch, train=False)[0],
+        model.apply(variables, batch, train=True, key=KEY)[0],
+        without.apply(variables, batch, train=True, key=KEY)[0],
+    )
+    np.testing.assert_array_equal(evaluated, plain)
+    assert not np.allclose(evaluated, trained)
+
+
+def batch_norm_block():
+    """A block, its variables with random statistics, and what its normalization reads."""
+    x = images(8, 6, 6, 2)["image"]
+    block = Block(ConvNet(batch_norm=True), 4, 1)
+    variables = block.init(KEY, x, train=False)
+    variables = jax.tree.map(lambda v: v + RNG.random(v.shape, np.float32), variables)
+    kernel = variables["params"]["conv_0"]["kernel"]
+    before = nn.Conv(4, (3, 3), use_bias=False).apply({"params": {"kernel": kernel}}, x)
+    return block, variables, x, np.asarray(before, np.float64)
+
+
+def normalized(before, mean, variance, variables):
+    norm = variables["params"]["norm_0"]
+    x = (before - mean) / np.sqrt(variance + 1e-5) * np.asarray(norm["scale"]) + np.asarray(
+        norm["bias"]
+    )
+    return np.maximum(x, 0).reshape(8, 3, 2, 3, 2, 4).max(axis=(2, 4))
+
+
+def test_batch_norm_in_training_is_the_formula_over_the_batch():
+    block, variables, x, before = batch_norm_block()
+    mean, variance = before.mean(axis=(0, 1, 2)), before.var(axis=(0, 1, 2))
+    out, updates = block.apply(variables, x, train=True, mutable=["batch_stats"])
+    np.testing.assert_allclose(
+        out, normalized(before, mean, variance, variables), rtol=1e-3, atol=1e-4
+    )
+    old, new = (v["batch_stats"]["norm_0"] for v in (variables, updates))
+    np.testing.assert_allclose(new["mean"], 0.9 * np.asarray(old["mean"]) + 0.1 * mean, rtol=1e-4)
+    np.testing.assert_allclose(new["var"], 0.9 * np.asarray(old["var"]) + 0.1 * variance, rtol=1e-4)
+
+
+def test_batch_norm_in_evaluation_is_the_formula_with_the_running_statistics():
+    block, variables, x, before = batch_norm_block()
+    stats = variables["batch_stats"]["norm_0"]
+    expected = normalized(before, np.asarray(stats["mean"]), np.asarray(stats["var"]), variables)
+    np.testing.assert_allclose(
+        block.apply(variables, x, train=False), expected, rtol=1e-3, atol=1e-4
+    )
+
+
+def test_statistics_change_in_training_alone():
+    batch = images(4, 8, 8, 1)
+    model, variables = make(replace(SMALL, batch_norm=True), batch)
+    assert model.apply(variables, batch, train=False)[1] == {}
+    _, updates = model.apply(variables, batch, train=True, key=KEY)
+    assert set(updates) == {"batch_stats"}
+    old, new = (jax.tree.leaves(v["batch_stats"]) for v in (variables, updates))
+    assert all(not np.array_equal(a, b) for a, b in zip(old, new, strict=True))
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_every_parameter_has_a_rule_and_every_rule_a_parameter(batch_norm):
+    _, variables = make(
+        replace(SMALL, convolutions=(2,), batch_norm=batch_norm), images(1, 8, 8, 1)
+    )
+    matched = {
+        path: [pattern for pattern, _ in PARTITION if re.search(pattern, path)]
+        for path in paths(variables["params"])
+    }
+    assert all(matched.values())
+    assert {p for patterns in matched.values() for p in patterns} == {p for p, _ in PARTITION}
+
+
+def test_no_bias_comes_before_batch_norm():
+    _, variables = make(replace(SMALL, batch_norm=True), images(1, 8, 8, 1))
+    assert not [path for path in paths(variables["params"]) if "conv" in path and "bias" in path]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"widths": ()}, "--model.widths"),
+        ({"widths": (8, 0)}, "--model.widths"),
+        ({"convolutions": (0,)}, "--model.convolutions"),
+        ({"convolutions": (1, 2, 3)}, "--model.convolutions .* each of the 2 --model.widths"),
+        ({"dense": (0,)}, "--model.dense"),
+        ({"kernel": 0}, "--model.kernel 0"),
+        ({"dropout": 1.0}, "--model.dropout 1.0"),
+        ({"dropout": float("nan")}, "--model.dropout nan"),
+    ],
+)
+def test_an_option_that_cannot_be_is_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        replace(SMALL, **options).build(3)
+
+
+def test_blocks_have_their_own_counts_and_all_dense_layers_are_read_in_turn():
+    batch = images(2, 8, 8, 1)
+    options = replace(SMALL, convolutions=(1, 3), dense=(7, 5))
+    _, variables = make(options, batch)
+    params = variables["params"]
+    assert (len(params["blocks_0"]), len(params["blocks_1"])) == (1, 3)
+    kernels = [params[name]["kernel"] for name in ("dense", "dense_1", "head")]
+    assert [k.shape for k in kernels] == [(2 * 2 * 6, 7), (7, 5), (5, 3)]
+    features, _ = options.features(3).apply(variables, batch, train=False)
+    assert features.shape == (2, 5)
+
+
+def test_images_that_a_valid_convolution_uses_up_are_refused():
+    with pytest.raises(InputError, match=r"--model.padding valid leaves 2x2 pixels"):
+        make(replace(SMALL, padding="valid", kernel=3), images(1, 6, 6, 1))

@@ -1,0 +1,36 @@
+import jax
+import jax.numpy as jnp
+import pytest
+
+from bigmodel.experiment import InputError
+from bigmodel.models.images.named_cnn import NETWORKS, NamedCnn
+
+IMAGE = {"image": jax.ShapeDtypeStruct((1, 8, 8, 1), jnp.float32)}
+
+
+def shapes(options, classes=10):
+    variables = jax.eval_shape(options.build(classes).init, jax.random.key(0), IMAGE)
+    return jax.tree.map(lambda leaf: leaf.shape, variables)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_name_alone_is_the_network_of_that_name(name):
+    assert shapes(NamedCnn(name)) == shapes(NETWORKS[name])
+
+
+def test_what_is_given_is_in_the_place_of_what_the_network_has():
+    params = shapes(NamedCnn("vgg", widths=(4, 8), dense=()))["params"]
+    assert params["blocks_1"]["conv_0"]["kernel"] == (3, 3, 4, 8)
+    assert params["head"]["kernel"] == (2 * 2 * 8, 10)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (NamedCnn("xception", pooling="max"), "--model.pooling max is no option of .* xception"),
+        (NamedCnn("xception", dense=(8,)), r"--model.dense \(8,\) is no option of"),
+    ],
+)
+def test_an_option_that_the_network_does_not_have_is_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        options.build(10)

@@ -1,0 +1,127 @@
+import re
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from bigmodel.experiment import InputError
+from bigmodel.models.images.resnet import PARTITION, Block, ResNet
+from bigmodel.tree import named_leaves
+
+RNG = np.random.default_rng(0)
+KEY = jax.random.key(0)
+
+
+def images(*shape):
+    return {"image": RNG.random(shape, np.float32)}
+
+
+@pytest.mark.parametrize(
+    ("depth", "shape", "classes", "count"),
+    [
+        # What torchvision counts.
+        (18, (224, 224, 3), 1000, 11_689_512),
+        (34, (224, 224, 3), 1000, 21_797_672),
+        (50, (224, 224, 3), 1000, 25_557_032),
+        # The paper says 0.27 and 0.46 million; its shortcuts pad, and those here have weights.
+        (20, (32, 32, 3), 10, 272_474),
+        (32, (32, 32, 3), 10, 466_906),
+    ],
+)
+def test_depths_have_the_published_parameters(depth, shape, classes, count):
+    image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    made = jax.eval_shape(ResNet(depth).build(classes).init, KEY, {"image": image})
+    assert sum(leaf.size for leaf in jax.tree.leaves(made["params"])) == count
+
+
+def normalized(x, scale, bias):
+    mean, variance = x.mean(axis=(0, 1, 2)), x.var(axis=(0, 1, 2))
+    return (x - mean) / np.sqrt(variance + 1e-5) * np.asarray(scale) + np.asarray(bias)
+
+
+def test_the_network_in_training_is_its_layers_written_out():
+    batch = images(4, 8, 8, 1)
+    model = ResNet(8, width=4, zero_init=False).build(3)
+    variables = model.init(KEY, batch)
+    params = jax.tree.map(lambda p: p + 0.1 * RNG.random(p.shape, np.float32), variables["params"])
+
+    def layer(x, found, conv, norm, stride=1):
+        kernel = found[conv]["kernel"]
+        module = nn.Conv(kernel.shape[-1], kernel.shape[:2], (stride, stride), use_bias=False)
+        x = np.asarray(module.apply({"params": found[conv]}, x), np.float64)
+        return normalized(x, found[norm]["scale"], found[norm]["bias"]).astype(np.float32)
+
+    x = np.maximum(layer(batch["image"], params, "stem", "norm"), 0)
+    for stage in range(3):
+        block, stride = params[f"stage_{stage}_block_0"], 1 if stage == 0 else 2
+        y = np.maximum(layer(x, block, "conv_0", "norm_0", stride), 0)
+        y = layer(y, block, "conv_1", "norm_1")
+        shortcut = layer(x, block, "shortcut", "norm_shortcut", stride) if stage else x
+        x = np.maximum(shortcut + y, 0)
+    expected = x.mean(axis=(1, 2)) @ params["head"]["kernel"] + params["head"]["bias"][None]
+    got, _ = model.apply({**variables, "params": params}, batch, train=True)
+    np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("bottleneck", [True, False])
+def test_a_block_begins_as_the_identity(bottleneck):
+    x = images(2, 4, 4, 8)["image"]
+    block = Block(ResNet(8), 2 if bottleneck else 8, 1, bottleneck)
+    variables = block.init(KEY, x, True)
+    out, _ = block.apply(variables, x, True, mutable=["batch_stats"])
+    np.testing.assert_array_equal(out, x)
+
+
+def test_the_statistics_are_those_of_the_whole_batch_on_any_number_of_devices():
+    batch = images(16, 8, 8, 1)
+    model = ResNet(8, width=4).build(3)
+    variables = model.init(KEY, batch)
+    train = jax.jit(lambda v, b: model.apply(v, b, train=True)[1]["batch_stats"])
+    expected = train(variables, batch)
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
+    got = train(
+        jax.device_put(variables, NamedSharding(mesh, P())),
+        jax.device_put(batch, NamedSharding(mesh, P("data"))),
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), got, expected)
+    old = variables["batch_stats"]
+    moved = jax.tree.map(lambda a, b: not np.allclose(a, b), old["norm"], expected["norm"])
+    assert all(jax.tree.leaves(moved))
+
+
+@pytest.mark.parametrize("remat", [False, True])
+def test_blocks_are_computed_again_where_that_is_wanted_with_the_same_parameters(remat):
+    batch = {"image": jax.ShapeDtypeStruct((2, 8, 8, 1), jnp.float32)}
+    model, plain = (ResNet(8, width=4, remat=again).build(3) for again in (remat, False))
+    variables, expected = (jax.eval_shape(m.init, KEY, batch) for m in (model, plain))
+    assert variables == expected
+
+    def gradient(variables, batch):
+        def loss(params):
+            return jnp.sum(model.apply({**variables, "params": params}, batch, train=True)[0])
+
+        return jax.grad(loss)(variables["params"])
+
+    assert str(jax.make_jaxpr(gradient)(variables, batch)).count("remat") == (3 if remat else 0)
+
+
+@pytest.mark.parametrize("depth", [8, 18, 50])
+def test_every_parameter_has_a_rule(depth):
+    batch = {"image": jax.ShapeDtypeStruct((1, 32, 32, 1), jnp.float32)}
+    made = jax.eval_shape(ResNet(depth, width=4, dtype="bfloat16").build(3).init, KEY, batch)
+    for path, leaf in named_leaves(made["params"]).items():
+        assert any(re.search(p, path) and len(s) <= leaf.ndim for p, s in PARTITION), path
+        assert leaf.dtype == jnp.float32
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"width": 0}, "--model.width 0"), ({"dropout": 1.0}, "--model.dropout 1.0")],
+)
+def test_an_option_that_cannot_be_is_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        ResNet(**options)

@@ -1,0 +1,148 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from bigmodel.models.attention.lengths import present
+from bigmodel.models.layers.recurrent import CELLS, Recurrent
+
+RNG = np.random.default_rng(0)
+FLOAT = jnp.dtype(jnp.float32)
+BATCH, TIME, FEATURES, WIDTH = 3, 5, 2, 4
+LENGTHS = np.array([5, 3, 1], np.int32)
+X = RNG.normal(size=(BATCH, TIME, FEATURES)).astype(np.float32)
+
+cells = pytest.mark.parametrize("cell", ["plain", "lstm", "gru"])
+directions = pytest.mark.parametrize("reverse", [False, True])
+
+
+def make(cell, reverse=False, dtype=FLOAT):
+    layer = Recurrent(cell, WIDTH, dtype, reverse)
+    variables = layer.init(jax.random.key(1), X, present(LENGTHS, TIME))
+    # Biases that differ, so that no two gates could be taken for each other.
+    params = variables["params"]
+    bias = params["input"]["bias"]
+    bias = bias + RNG.normal(size=bias.shape).astype(np.float32)
+    return layer, {"params": params | {"input": params["input"] | {"bias": bias}}}
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def by_formula(cell, params, sequence):
+    """All outputs for one sequence, gate by gate in float64."""
+    W, b = (np.asarray(params["input"][name], np.float64) for name in ("kernel", "bias"))
+    U = np.asarray(params["recurrent"], np.float64)
+    gates = len(b) // WIDTH
+    W, U, b = np.split(W, gates, axis=1), np.split(U, gates, axis=1), np.split(b, gates)
+    h, c = np.zeros(WIDTH), np.zeros(WIDTH)
+    outputs = []
+    for x in sequence.astype(np.float64):
+        if cell == "plain":
+            h = np.tanh(x @ W[0] + h @ U[0] + b[0])
+        elif cell == "lstm":
+            i, f, g, o = (x @ W[k] + h @ U[k] + b[k] for k in range(4))
+            c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+            h = sigmoid(o) * np.tanh(c)
+        else:
+            r = sigmoid(x @ W[0] + h @ U[0] + b[0])
+            z = sigmoid(x @ W[1] + h @ U[1] + b[1])
+            n = np.tanh(x @ W[2] + b[2] + r * (h @ U[2]))
+            h = (1 - z) * n + z * h
+        outputs.append(h)
+    return np.array(outputs), (h, c) if cell == "lstm" else (h,)
+
+
+@cells
+@directions
+def test_outputs_and_last_states_are_those_of_the_formula(cell, reverse):
+    layer, variables = make(cell, reverse)
+    outputs, last = layer.apply(variables, X, present(LENGTHS, TIME))
+    for row, length in enumerate(LENGTHS):
+        sequence = X[row, :length][::-1] if reverse else X[row, :length]
+        expected, state = by_formula(cell, variables["params"], sequence)
+        expected = expected[::-1] if reverse else expected
+        np.testing.assert_allclose(outputs[row, :length], expected, rtol=1e-5, atol=1e-6)
+        for got, wanted in zip(last, state, strict=True):
+            np.testing.assert_allclose(got[row], wanted, rtol=1e-5, atol=1e-6)
+
+
+@cells
+@directions
+def test_what_is_in_the_padding_changes_nothing_that_counts(cell, reverse):
+    layer, variables = make(cell, reverse)
+    mask = np.asarray(present(LENGTHS, TIME))
+    other = np.where(mask[..., None], X, np.float32(9))
+    longer = np.concatenate([other, other], axis=1)
+    outputs, last = layer.apply(variables, X, mask)
+    for changed in (other, longer):
+        again, state = layer.apply(variables, changed, present(LENGTHS, changed.shape[1]))
+        counting = np.asarray(again)[:, :TIME][mask]
+        np.testing.assert_allclose(counting, np.asarray(outputs)[mask], rtol=1e-5, atol=1e-6)
+        for got, expected in zip(state, last, strict=True):
+            np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+
+
+@cells
+@directions
+def test_gradients_are_those_of_finite_differences(cell, reverse):
+    layer, variables = make(cell, reverse)
+    mask = present(LENGTHS, TIME)
+
+    def total(params, x):
+        outputs, last = layer.apply({"params": params}, x, mask)
+        return jnp.sum(jnp.square(outputs)) + sum(jnp.sum(jnp.sin(state)) for state in last)
+
+    check_grads(total, (variables["params"], X), order=1, modes=["rev"], rtol=2e-2, atol=2e-2)
+
+
+@cells
+def test_no_parameter_is_without_a_gradient_of_its_own(cell):
+    layer, variables = make(cell)
+
+    def total(params):
+        return jnp.sum(jnp.square(layer.apply({"params": params}, X, present(LENGTHS, TIME))[0]))
+
+    gradients = jax.grad(total)(variables["params"])
+    bias = np.asarray(gradients["input"]["bias"])
+    assert len(set(bias.tolist())) == len(bias)
+    assert all(np.abs(gradient).min() > 0 for gradient in jax.tree.leaves(gradients))
+
+
+@cells
+def test_going_on_from_a_state_is_going_over_the_whole(cell):
+    layer, variables = make(cell)
+    whole, end = layer.apply(variables, X, jnp.ones((BATCH, TIME), bool))
+    first, state = layer.apply(variables, X[:, :2], jnp.ones((BATCH, 2), bool))
+    second, last = layer.apply(variables, X[:, 2:], jnp.ones((BATCH, 3), bool), state)
+    joined = jnp.concatenate([first, second], axis=1)
+    np.testing.assert_allclose(joined, whole, rtol=1e-5, atol=1e-6)
+    for got, expected in zip(last, end, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+
+
+@cells
+def test_each_gate_begins_orthogonal_and_forgetting_begins_at_one(cell):
+    layer = Recurrent(cell, WIDTH, FLOAT)
+    params = layer.init(jax.random.key(0), X, present(LENGTHS, TIME))["params"]
+    gates = np.split(np.asarray(params["recurrent"]), len(CELLS[cell].biases), axis=1)
+    for gate in gates:
+        np.testing.assert_allclose(gate.T @ gate, np.eye(WIDTH), atol=1e-5)
+    assert len({gate.tobytes() for gate in gates}) == len(gates)
+    bias = np.asarray(params["input"]["bias"])
+    forget = bias[WIDTH : 2 * WIDTH] if cell == "lstm" else bias[:0]
+    assert (forget == 1).all()
+    assert bias.sum() == forget.sum()
+
+
+@cells
+def test_bfloat16_computes_roughly_the_same_and_carries_float32(cell):
+    layer, variables = make(cell)
+    half, _ = make(cell, dtype=jnp.dtype(jnp.bfloat16))
+    mask = present(LENGTHS, TIME)
+    exact, (rough, last) = layer.apply(variables, X, mask)[0], half.apply(variables, X, mask)
+    assert {rough.dtype, *(state.dtype for state in last)} == {FLOAT}
+    assert not np.array_equal(rough, exact)
+    np.testing.assert_allclose(rough, exact, atol=0.05)

@@ -1,0 +1,173 @@
+import functools
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from initial import initial
+
+from bigmodel.experiment import InputError
+from bigmodel.models.texts.generation import Sampling, generate, sample, truncate
+from bigmodel.models.texts.gpt import Gpt
+
+VOCAB, CONTEXT = 13, 8
+
+
+@functools.cache
+def network(positions="rotary", **options):
+    options = Gpt(layers=3, width=16, heads=4, positions=positions, **options)
+    model = options.build(vocab_size=VOCAB, context=CONTEXT)
+    tokens = jnp.zeros((1, CONTEXT), jnp.int32)
+    variables = initial(model.init, jax.random.key(0), {"tokens": tokens})
+    variables = jax.tree.map(lambda x: 1.5 * x, variables)
+
+    @jax.jit
+    def logits(tokens):
+        outputs, _ = model.apply(variables, {"tokens": tokens}, train=False, key=None)
+        return getattr(outputs, "logits", outputs)
+
+    decoder = options.decoder(vocab_size=VOCAB, context=CONTEXT)
+    return logits, decoder._replace(extend=jax.jit(decoder.extend)), variables["params"]
+
+
+def generated(decoder, params, prompt, key, **options):
+    apply = functools.partial(generate, decoder, **options)
+    return jax.jit(apply)(params, prompt, key=key)
+
+
+def tokens(length):
+    return jax.random.randint(jax.random.key(7), (2, length), 0, VOCAB, jnp.int32)
+
+
+@pytest.mark.parametrize(
+    ("positions", "pieces"),
+    [
+        ("rotary", [3, 1, 1, 3]),
+        ("learned", [3, 1, 1, 3]),
+        ("rotary", [1] * 20),  # past the context, one by one
+        ("rotary", [5, 7, 1, 1]),  # a piece that runs over the context's end
+        ("rotary", [19, 1, 2]),  # a prompt longer than the context
+    ],
+)
+def test_cached_logits_are_those_of_the_whole_text(positions, pieces):
+    logits, decoder, params = network(positions)
+    text = tokens(sum(pieces))
+    cache, cached = decoder.empty(2), []
+    for piece in np.split(text, np.cumsum(pieces)[:-1], axis=1):
+        piece_logits, cache = decoder.extend(params, piece, cache)
+        cached.append(piece_logits)
+    np.testing.assert_allclose(jnp.concatenate(cached, axis=1), logits(text), atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kv_heads": 1},
+        {"kv_heads": 2, "window": 3},
+        {"window": 5, "norm": "layer", "biases": True},
+        {"window": 1},
+        {"experts": 4, "capacity": 1.0},
+        {"positions": "learned", "window": 3},
+    ],
+    ids=str,
+)
+def test_cached_logits_are_those_of_the_whole_text_under_every_option(options):
+    logits, decoder, params = network(**options)
+    pieces = [3, 1, 1, 3]
+    text = tokens(sum(pieces))
+    cache, cached = decoder.empty(2), []
+    held = options.get("window", CONTEXT), options.get("kv_heads", 4)
+    assert cache.caches[0].keys.shape == (2, *held, 4)
+    for piece in np.split(text, np.cumsum(pieces)[:-1], axis=1):
+        piece_logits, cache = decoder.extend(params, piece, cache)
+        cached.append(piece_logits)
+    np.testing.assert_allclose(jnp.concatenate(cached, axis=1), logits(text), atol=2e-5)
+
+
+def test_logits_past_the_context_are_blind_to_what_no_layer_can_reach():
+    logits, _, _ = network()
+    reach = 3 * (CONTEXT - 1)
+    text = tokens(reach + 2)
+    outside, inside = text.at[:, 0].add(1) % VOCAB, text.at[:, 1].add(1) % VOCAB
+    last = [logits(x)[:, -1] for x in (text, outside, inside)]
+    np.testing.assert_array_equal(last[0], last[1])
+    assert jnp.abs(last[0] - last[2]).max() > 0
+
+
+@pytest.mark.parametrize("new", [1, 5, 20])
+def test_temperature_zero_takes_the_likeliest_token_at_each_step(new):
+    logits, decoder, params = network()
+    prompt = tokens(3)
+    key = jax.random.key(0)
+    found = generated(decoder, params, prompt, key, tokens=new, temperature=0.0)
+    text = jnp.concatenate([prompt, found], axis=1)
+    np.testing.assert_array_equal(found, logits(text)[:, 2:-1].argmax(axis=-1))
+
+
+def test_the_same_key_draws_the_same_text_and_another_key_another():
+    _, decoder, params = network()
+    draw = jax.jit(functools.partial(generate, decoder, tokens=12))
+    first, again, other = (draw(params, tokens(2), key=jax.random.key(seed)) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert jnp.any(first != other)
+
+
+def kept_by_formula(logits, temperature, top_k, top_p):
+    """Probabilities after truncation, one row at a time."""
+    rows = []
+    for row in np.asarray(logits, np.float64) / temperature:
+        order = np.argsort(-row)[: top_k or len(row)]
+        probabilities = np.exp(row[order]) / np.exp(row[order]).sum()
+        needed = 1 + np.searchsorted(np.cumsum(probabilities), top_p) if top_p < 1 else len(order)
+        order = order[:needed]
+        kept = np.zeros_like(row)
+        kept[order] = np.exp(row[order]) / np.exp(row[order]).sum()
+        rows.append(kept)
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("top_k", [0, 1, 5, 99])
+@pytest.mark.parametrize("top_p", [1.0, 0.9, 0.4, 1e-6])
+def test_truncated_logits_are_the_formula(temperature, top_k, top_p):
+    logits = 2 * jax.random.normal(jax.random.key(3), (4, 20), jnp.float32)
+    kept = truncate(logits, temperature=temperature, top_k=top_k, top_p=top_p)
+    expected = kept_by_formula(logits, temperature, top_k, top_p)
+    np.testing.assert_allclose(jax.nn.softmax(kept, axis=-1), expected, atol=1e-6)
+
+
+def test_draws_have_the_truncated_probabilities():
+    logits = jnp.array([[1.0, 0.5, 0.0, -0.5, 3.0]], jnp.float32)
+    options = {"temperature": 1.5, "top_k": 4, "top_p": 0.95}
+    keys = jax.random.split(jax.random.key(0), 20_000)
+    draws = jax.vmap(lambda key: sample(key, logits, **options)[0])(keys)
+    frequencies = np.bincount(draws, minlength=5) / len(draws)
+    expected = kept_by_formula(logits, *options.values())[0]
+    assert expected[3] == 0
+    np.testing.assert_allclose(frequencies, expected, atol=0.015)
+
+
+def test_text_longer_than_the_learned_positions_is_refused():
+    _, decoder, params = network("learned")
+    key = jax.random.key(0)
+    assert generated(decoder, params, tokens(3), key, tokens=CONTEXT - 2).shape == (2, 6)
+    with pytest.raises(InputError, match="do not fit into 8 learned positions"):
+        generate(decoder, params, tokens(3), key=key, tokens=CONTEXT - 1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"prompt": "\udcff"}, "--sampling.prompt is not UTF-8"),
+        ({"tokens": 0}, "--sampling.tokens 0"),
+        ({"temperature": -0.1}, "--sampling.temperature -0.1"),
+        ({"temperature": float("nan")}, "--sampling.temperature nan"),
+        ({"top_k": -1}, "--sampling.top-k -1"),
+        ({"top_p": 0.0}, "--sampling.top-p 0.0"),
+        ({"top_p": 1.5}, "--sampling.top-p 1.5"),
+    ],
+)
+def test_sampling_options_out_of_range_are_refused(wrong, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        Sampling(**wrong)

@@ -1,0 +1,54 @@
+import re
+
+import jax
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from bigmodel.experiment import InputError
+from bigmodel.models.texts.word2vec import SkipGram
+
+BATCH = {
+    "centre": np.array([1, 4, 1], np.int32),
+    "context": np.array([0, 2, 3], np.int32),
+    "negatives": np.array([[2, 2], [1, 0], [4, 3]], np.int32),
+}
+
+
+def built():
+    model = SkipGram(width=3, scale=1.0).build(5)
+    return model, model.init(jax.random.key(0), BATCH)
+
+
+def test_logits_are_products_of_the_vectors():
+    model, variables = built()
+    centre, context = (
+        np.asarray(variables["params"][name]["embedding"], np.float64)
+        for name in ("centre", "context")
+    )
+    found, _ = model.apply(variables, BATCH, train=False)
+    for row in range(3):
+        vector = centre[BATCH["centre"][row]]
+        np.testing.assert_allclose(
+            found["context"][row], vector @ context[BATCH["context"][row]], rtol=1e-5
+        )
+        np.testing.assert_allclose(
+            found["negatives"][row], context[BATCH["negatives"][row]] @ vector, rtol=1e-5
+        )
+
+
+def test_gradients_are_those_of_finite_differences():
+    model, variables = built()
+    check_grads(
+        lambda params: model.apply({"params": params}, BATCH, train=True)[0],
+        (variables["params"],),
+        order=1,
+        modes=["rev"],
+        rtol=1e-2,
+    )
+
+
+@pytest.mark.parametrize("wrong", [{"width": 0}, {"scale": 0.0}])
+def test_options_out_of_range_are_refused(wrong):
+    with pytest.raises(InputError, match=re.escape(f"--model.{next(iter(wrong))}")):
+        SkipGram(**wrong)

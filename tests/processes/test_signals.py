@@ -1,0 +1,38 @@
+import os
+import signal
+
+import pytest
+
+from bigmodel.processes.signals import Interrupted, StopRequest
+
+
+def test_before_there_is_anything_to_save_a_signal_stops_at_once() -> None:
+    with StopRequest() as stop:
+        with pytest.raises(Interrupted):
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.at_once
+
+
+def test_then_the_first_is_noted_and_a_second_ctrl_c_stops_at_once() -> None:
+    with StopRequest() as stop:
+        stop.defer()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.requested
+        assert not stop.at_once
+        with pytest.raises(Interrupted):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_second_sigterm_does_not_cut_the_save_short() -> None:
+    with StopRequest() as stop:
+        stop.defer()
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.number == signal.SIGTERM
+
+
+def test_the_handlers_that_were_there_come_back() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with StopRequest():
+        assert signal.getsignal(signal.SIGINT) != before
+    assert signal.getsignal(signal.SIGINT) == before

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 import jax
@@ -17,6 +18,38 @@ from bigmodel.tracking.flops import count_work
 
 SIDE = 1024
 TRIES = 3
+
+
+class Timer:
+    """Seconds of training: what evaluations and checkpoints take is not in the speed."""
+
+    def __init__(self, step: int, before: float = 0.0) -> None:
+        self._before = before
+        self._start = self._mark = time.perf_counter()
+        self._step = step
+        self.first_step: float | None = None
+
+    @property
+    def total(self) -> float:
+        """Seconds over all starts of the run."""
+        return self._before + time.perf_counter() - self._start
+
+    def steps_per_second(self, step: int) -> float | None:
+        """The speed since the last call; None at first, when it would be that of the compiler."""
+        now = time.perf_counter()
+        speed = (step - self._step) / max(now - self._mark, 1e-9)
+        self._mark, self._step = now, step
+        if self.first_step is None:
+            self.first_step = now - self._start
+            return None
+        return speed
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leaves what happens inside out of the speed."""
+        start = time.perf_counter()
+        yield
+        self._mark += time.perf_counter() - start
 
 
 class StepSize(NamedTuple):

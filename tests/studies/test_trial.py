@@ -16,7 +16,7 @@ ONE = linear.experiment()
 def measured(*, width: int = 4, steps: int = 10**6, devices: int = 1, crew: int = 1) -> trial.Trial:
     compiled = compile_experiment(ONE, make_mesh(MeshShape(devices)))
     config = Settings(mesh=MeshShape(devices), run=Run(steps=steps))
-    return trial.measure(ONE, compiled, config, width=width, runs=width, crew=crew)
+    return trial.measure(ONE, compiled, config, width=width, runs=width, workers=crew)
 
 
 def told(monkeypatch: pytest.MonkeyPatch, *times: tuple[float, float]) -> None:

@@ -11,11 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from bigmodel.experiment import Experiment, PyTree
-from bigmodel.runtime.compilation import Compiled
+from bigmodel.runtime.compilation import Compiled, compile_experiment
 from bigmodel.runtime.loop import init_key, step_key
 from bigmodel.runtime.memory import memory_of
 from bigmodel.runtime.settings import Settings
-from bigmodel.runtime.side_by_side import stack_arrays, stacked_step
+from bigmodel.runtime.side_by_side import side_by_side, stack
+from bigmodel.sharding.mesh import make_mesh
 
 STEPS = 5
 ROUNDS = 3
@@ -42,7 +43,7 @@ def measure(
     *,
     width: int,
     runs: int,
-    crew: int,
+    workers: int,
 ) -> Trial:
     """Times a few steps of one run, and of so many side by side if that may be worth it.
 
@@ -52,7 +53,7 @@ def measure(
         config: from which it was built.
         width: how many runs there would be side by side.
         runs: how many there are in all.
-        crew: how many processes would share those in turns, each as quick as if it were alone.
+        workers: how many processes would share those in turns, each as quick as if it were alone.
     """
     batch = compiled.place(experiment.data.train(config.seed, 0))
     key = compiled.place_scalar(step_key(config.seed))
@@ -72,15 +73,15 @@ def measure(
         return Trial("turns", f"in turns: {training:.0f} s of training are not worth a trial")
     if needed > SHARE * (memory_of(jax.devices()[0]) or float("inf")):
         return Trial("turns", f"in turns: {width} states do not fit side by side")
-    step = stacked_step(compiled)
-    batches = jax.tree.map(lambda leaf: jnp.stack([leaf] * width), batch)
-    keys = jnp.stack([key] * width)
     try:
-        states = stack_arrays([fresh() for _ in range(width)])
+        mesh = make_mesh(config.mesh)
+        step = compile_experiment(side_by_side(experiment), mesh, runs=(width,)).step
+        batches, keys = stack([batch] * width), jnp.stack([key] * width)
+        states = stack([fresh() for _ in range(width)])
         _, together = _time(lambda s, i: step(s, batches, keys, i)[:2], states, compiled)
     except jax.errors.JaxRuntimeError:
         return Trial("turns", f"in turns: {width} runs do not fit side by side")
-    in_turns = width * each / min(crew, width)
+    in_turns = width * each / min(workers, width)
     seeds_by = "vmap" if MARGIN * together < in_turns else "turns"
     what = "side by side" if seeds_by == "vmap" else "in turns"
     return Trial(

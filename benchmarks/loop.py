@@ -37,9 +37,9 @@ from bigmodel.runtime.loop import Trainer, drive, init_key, step_key
 from bigmodel.runtime.settings import Run
 from bigmodel.sharding.mesh import MeshShape, make_mesh
 from bigmodel.tracking.progress import Reporter
-from bigmodel.training.losses import cross_entropy, next_token
+from bigmodel.training.metrics import cross_entropy, next_token
 from bigmodel.training.optimizers import Optimizer
-from bigmodel.training.supervised import supervised
+from bigmodel.training.supervision import supervised
 
 
 def gpt() -> Experiment:

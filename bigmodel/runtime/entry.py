@@ -190,7 +190,12 @@ def begin(
     check_fits(compiled.state)
     check_best(config.run, lambda: metric_names(experiment, compiled))
     directory.check_same_run(as_json, experiment.data.fingerprint)
-    facts = manifest(script=script, seed=config.seed, fingerprint=experiment.data.fingerprint)
+    facts = manifest(
+        script=script,
+        seed=config.seed,
+        fingerprint=experiment.data.fingerprint,
+        maximize=experiment.maximize,
+    )
     facts = {**facts, **notes}
     check_sinks(config.run.sinks)
     finished = directory.read_json(SUMMARY)

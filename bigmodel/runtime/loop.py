@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from bigmodel.errors import NotFiniteError
-from bigmodel.experiment import Array, Batch, Experiment, InputError, Key, Shown
+from bigmodel.experiment import Array, Batch, Experiment, InputError, Key, Shown, is_maximized
 from bigmodel.processes.agreement import Agreement
 from bigmodel.processes.distributed import fetch, is_first
 from bigmodel.processes.pulse import Pulse
@@ -218,11 +218,12 @@ class Trainer:
 
     def _show(self, state: Any) -> Shown:
         """What a person looks at; of several processes the first makes it, from whole arrays."""
-        state = self.compiled.whole(state)
-        if jax.process_count() == 1:
-            return self.experiment.show(state)
-        whole = fetch(state)
-        return self.experiment.show(whole) if is_first() else {}
+        if self.experiment.show is None:
+            return {}
+        evaluated = self.compiled.whole(state).evaluated
+        if jax.process_count() > 1:
+            evaluated = fetch(evaluated)
+        return self.experiment.show(evaluated) if is_first() else {}
 
     def _save(self, state: Any, step: int) -> None:
         with self.timer.paused():
@@ -238,7 +239,8 @@ class Trainer:
 
     def best(self) -> tuple[int, float, int] | None:
         """Step and value of the best evaluation so far, and the evaluations since."""
-        return best_step(self.directory.history, self.run.best, maximize=self.run.maximize)
+        maximize = is_maximized(self.run.best, self.experiment.maximize)
+        return best_step(self.directory.history, self.run.best, maximize=maximize)
 
     def _is_best(self, step: int) -> bool:
         best = self.best()

@@ -38,9 +38,9 @@ from bigmodel.runtime.recorder import RunRecorder
 from bigmodel.runtime.settings import Run, Settings
 from bigmodel.sharding.mesh import MeshShape, make_mesh
 from bigmodel.tracking.profile import Profile
-from bigmodel.training.losses import cross_entropy, next_token
+from bigmodel.training.metrics import cross_entropy, next_token
 from bigmodel.training.optimizers import Optimizer
-from bigmodel.training.supervised import supervised
+from bigmodel.training.supervision import supervised
 
 
 def gpt() -> Experiment:

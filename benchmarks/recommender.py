@@ -21,7 +21,7 @@ from bigmodel.data.batches import Arrays
 from bigmodel.data.ratings import load_ratings
 from bigmodel.experiment import Experiment
 from bigmodel.runtime.command_line import parse
-from bigmodel.training.classifier import fit
+from bigmodel.training.fitting import fit
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from experiments.recommender import Config, build

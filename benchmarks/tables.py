@@ -35,7 +35,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from bigmodel.data.tables.bundled_tables import Bundled
 from bigmodel.data.tables.table import EncodedTable, encode_table
 from bigmodel.runtime.command_line import parse
-from bigmodel.training.classifier import fit
+from bigmodel.training.fitting import fit
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from experiments.mlp import Config, build

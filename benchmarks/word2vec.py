@@ -22,7 +22,7 @@ from sklearn.utils.extmath import randomized_svd
 
 from bigmodel.data.texts.words import load_words
 from bigmodel.runtime.command_line import parse
-from bigmodel.training.classifier import fit
+from bigmodel.training.fitting import fit
 from bigmodel.training.texts.vectors import cosines
 
 sys.path.insert(0, str(Path(__file__).parent.parent))

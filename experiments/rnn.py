@@ -31,12 +31,7 @@ from bigmodel.data.texts.labelled_text import LabelledTextData, load_labelled_te
 from bigmodel.experiment import Experiment, InputError
 from bigmodel.models.rnn import Rnn
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training.forecast import forecast_error, forecasts
-from bigmodel.training.losses import cross_entropy
-from bigmodel.training.metrics import accuracy
-from bigmodel.training.optimizers import Optimizer
-from bigmodel.training.reports import classification
-from bigmodel.training.supervised import supervised
+from bigmodel.training import Ensemble, Optimizer, classifier, forecaster
 
 Name: TypeAlias = Literal[
     "digits", "fashion_mnist", "japanese_vowels", "ts", "topics", "text", "sunspots", "series"
@@ -77,15 +72,17 @@ class Config(Settings):
     optimizer: Optimizer = Optimizer(
         "muon", learning_rate=5e-3, momentum=0.95, weight_decay=0.01, eps=1e-6, clip=1.0
     )
+    ensemble: Ensemble = Ensemble()
     run: Run = Run(steps=1500, eval_every=300)
 
 
 def build(config: Config) -> Experiment:
     """The experiment of a config."""
-    return (forecaster if config.data.name in ("sunspots", "series") else classifier)(config)
+    series = config.data.name in ("sunspots", "series")
+    return build_forecaster(config) if series else build_classifier(config)
 
 
-def classifier(config: Config) -> Experiment:
+def build_classifier(config: Config) -> Experiment:
     """A class for each sequence, by its rows, steps or tokens."""
     options, vocab_size = config.data, None
     if config.model.output == "every":
@@ -107,30 +104,30 @@ def classifier(config: Config) -> Experiment:
         data, names = rows(load_images(images))
     else:
         data, names = load_sequences(options)
-    return supervised(
+    return classifier(
         config.model.build(len(names), vocab_size=vocab_size),
-        cross_entropy,
-        {"accuracy": accuracy},
-        config.optimizer,
         data,
+        names,
+        config.optimizer,
+        ensemble=config.ensemble,
         steps=config.run.total_steps(data.steps_per_epoch),
-        **classification(names),
     )
 
 
-def forecaster(config: Config) -> Experiment:
+def build_forecaster(config: Config) -> Experiment:
     """A number for each window of a series: a value that comes after it."""
     if config.model.bidirectional and config.model.output == "every":
         raise InputError("--model.bidirectional would see what --model.output every forecasts")
     series = load_series(config.data)
-    return supervised(
+    return forecaster(
         config.model.build(None),
-        forecast_error,
-        {},
-        config.optimizer,
         series.data,
+        series.name,
+        config.optimizer,
+        ensemble=config.ensemble,
         steps=config.run.total_steps(series.data.steps_per_epoch),
-        **forecasts(series.name, mean=series.mean, scale=series.scale),
+        mean=series.mean,
+        scale=series.scale,
     )
 
 

@@ -24,8 +24,7 @@ from bigmodel.experiment import Experiment
 from bigmodel.models.texts.beam import Beam
 from bigmodel.models.texts.seq2seq import Seq2Seq
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training.optimizers import Optimizer
-from bigmodel.training.texts.sequence_to_sequence import sequence_to_sequence
+from bigmodel.training import Optimizer, sequence_to_sequence
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,9 @@ from bigmodel.processes.signals import StopRequest
 from bigmodel.runtime.entry import run_experiment
 from bigmodel.runtime.settings import Run, Settings
 from bigmodel.sharding.mesh import MeshShape
-from bigmodel.training.losses import cross_entropy
-from bigmodel.training.metrics import accuracy
+from bigmodel.training.metrics import accuracy, cross_entropy
 from bigmodel.training.optimizers import Optimizer
-from bigmodel.training.supervised import supervised
+from bigmodel.training.supervision import supervised
 
 
 def arrays(count: int, seed: int) -> dict[str, np.ndarray]:

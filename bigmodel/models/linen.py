@@ -7,7 +7,6 @@ from typing import Any
 import flax.linen as nn
 
 from bigmodel.experiment import Batch, Key, Model, PyTree, Rules, Variables
-from bigmodel.models.layers.dropout import NUMBERS
 
 
 def model(
@@ -28,7 +27,7 @@ def model(
             method alone share their parameters.
 
     Returns:
-        The model. Collections other than ``params`` and ``numbers`` change, in training only.
+        The model. Collections other than ``params`` change, in training only.
     """
     names = (inputs,) if isinstance(inputs, str) else inputs
 
@@ -42,8 +41,7 @@ def model(
         arrays = [batch[name] for name in names]
         if key is not None:
             options["rngs"] = {"dropout": key}
-        constant = ("params", NUMBERS)
-        mutable = [name for name in variables if name not in constant] if train else []
+        mutable = [name for name in variables if name != "params"] if train else []
         if not mutable:
             return module.apply(variables, *arrays, **options), {}
         return module.apply(variables, *arrays, mutable=mutable, **options)

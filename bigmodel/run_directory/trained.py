@@ -41,8 +41,9 @@ def read_trained(path: Path, *, option: str) -> Trained:
         raise InputError(f"{option} {path} has {lacking}; give the directory of a finished run")
     leaves = checkpoints.read(step)
     checkpoints.close()
-    averaged = any(name.startswith("average/") for name in leaves)
-    prefix = "average/" if averaged else "params/"
+    # Runs of 0.1.0 averaged the parameters alone, right below "average".
+    prefixes = ("average/params/", "average/", "params/")
+    prefix = next(p for p in prefixes if any(name.startswith(p) for name in leaves))
     params = {
         name.removeprefix(prefix): leaf for name, leaf in leaves.items() if name.startswith(prefix)
     }

@@ -15,7 +15,7 @@ import numpy as np
 
 from bigmodel.config import to_json
 from bigmodel.errors import NotFiniteError
-from bigmodel.experiment import Experiment, InputError, Shown
+from bigmodel.experiment import Experiment, InputError, Shown, is_maximized
 from bigmodel.figures.curves import draw_curves
 from bigmodel.processes.distributed import agree_on, fetch, is_first, wait_for_all
 from bigmodel.processes.signals import Interrupted
@@ -152,8 +152,9 @@ class RunRecorder:
 
     def best(self) -> tuple[int, float, int] | None:
         """Step and value of the best evaluation so far, and the number of evaluations since."""
-        run = self.config.run
-        return best_step(self.directory.history, run.best, maximize=run.maximize)
+        metric = self.config.run.best
+        maximize = is_maximized(metric, self.experiment.maximize)
+        return best_step(self.directory.history, metric, maximize=maximize)
 
     def finish(self, step: int, state: Any) -> dict[str, Any]:
         """Writes the summary of a run that has ended, and returns it."""
@@ -184,9 +185,12 @@ class RunRecorder:
 
     def _show(self, state: Any) -> Shown:
         """What a person looks at; of several processes the first makes it, from whole arrays."""
+        if self.experiment.show is None:
+            return {}
+        evaluated = state.evaluated
         if jax.process_count() > 1:
-            state = fetch(state)
-        return self.experiment.show(state) if is_first() else {}
+            evaluated = fetch(evaluated)
+        return self.experiment.show(evaluated) if is_first() else {}
 
     @functools.cached_property
     def _size(self) -> tuple[StepSize, float | None]:
@@ -266,7 +270,12 @@ def open_run(
     check_fits(compiled.state)
     check_best(config.run, lambda: metric_names(experiment, compiled))
     directory.check_same_run(as_json, experiment.data.fingerprint)
-    facts = manifest(script=script, seed=config.seed, fingerprint=experiment.data.fingerprint)
+    facts = manifest(
+        script=script,
+        seed=config.seed,
+        fingerprint=experiment.data.fingerprint,
+        maximize=experiment.maximize,
+    )
     facts = {**facts, **notes}
     check_sinks(config.run.sinks)
     finished = directory.read_json(SUMMARY)

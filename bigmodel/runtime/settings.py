@@ -34,9 +34,8 @@ class Run:
     keep: int = 2
     """how many of the last checkpoints to keep, beside the best one"""
     best: str = "validation/loss"
-    """metric that decides which checkpoint is the best and when to stop early"""
-    maximize: bool = False
-    """whether the best value of that metric is the largest one"""
+    """metric that decides which checkpoint is the best and when to stop early; whether more of it
+    is better, its experiment says"""
     patience: int | None = None
     """evaluations without a better value after which the run stops early"""
     profile: str = ""

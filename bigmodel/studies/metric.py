@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from bigmodel.experiment import InputError
+from bigmodel.experiment import InputError, is_maximized
 from bigmodel.nearest import nearest_option
-from bigmodel.run_directory.directory import CONFIG, RunDirectory
+from bigmodel.run_directory.directory import CONFIG, MANIFEST, RunDirectory
 from bigmodel.run_directory.history import best_step
 from bigmodel.studies.results import Result
 
@@ -26,14 +26,6 @@ PREFERRED = (
     "loss",
 )
 """What a report is about where nothing says it: the first of these on test, else on validation."""
-SMALLER = {
-    "negative", "loss", "error", "rmse", "mae", "mse", "perplexity", "bits", "nats", "distance",
-    "divergence", "reconstruction",
-}  # fmt: skip
-LARGER = {
-    "accuracy", "f1", "auc", "precision", "recall", "bleu", "r2", "likelihood", "ranked", "score",
-}  # fmt: skip
-"""Words in the names of metrics that tell which value is the better one."""
 
 
 class Value(NamedTuple):
@@ -79,18 +71,20 @@ def main_metric(names: Sequence[str]) -> str | None:
     return None
 
 
-def more_is_better(metric: str) -> bool:
-    """Whether the larger value is the better one, by the words of the metric's name.
+def more_is_better(metric: str, results: Iterable[Result]) -> bool:
+    """Whether the larger value of a metric is the better one, as the runs' experiment says.
 
     Raises:
-        InputError: where the name does not tell.
+        InputError: where no run says it, for all were made by an older version.
     """
-    words = set(metric.rpartition("/")[2].split("_"))
-    if words & SMALLER:
-        return False
-    if words & LARGER:
-        return True
-    raise InputError(f"whether more {metric} is better is not known; add --maximize or --minimize")
+    for result in results:
+        names = _json(result, MANIFEST).get("maximize")
+        if names is not None:
+            return is_maximized(metric, names)
+    raise InputError(
+        f"the runs are of a version that did not say whether more {metric} is better; add "
+        "--maximize or --minimize"
+    )
 
 
 def value_of(result: Result, metric: str, at: str) -> Value:
@@ -116,19 +110,27 @@ def value_of(result: Result, metric: str, at: str) -> Value:
 def best_rule(result: Result) -> tuple[str, bool]:
     """The metric by which a run chose its best step, and whether its largest value is.
 
+    Runs of older versions have an option ``run.maximize`` for it.
+
     Raises:
         InputError: where that metric is one of test.
     """
     from bigmodel.runtime.settings import Run  # brings JAX with it
 
-    run = (RunDirectory(result.directory).read_json(CONFIG) or {}).get("run", {})
+    run = _json(result, CONFIG).get("run", {})
     best = run.get("best", Run.best)
     if best.startswith("test/"):
         raise InputError(
             f"{result.directory} chose its best step by {best}, and a step is not chosen on test; "
             "use --at last"
         )
-    return best, run.get("maximize", Run.maximize)
+    if "maximize" in run:
+        return best, run["maximize"]
+    return best, is_maximized(best, _json(result, MANIFEST).get("maximize", ()))
+
+
+def _json(result: Result, name: str) -> dict[str, Any]:
+    return RunDirectory(result.directory).read_json(name) or {}
 
 
 def _number(value: float | None) -> float:

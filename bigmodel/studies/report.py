@@ -31,7 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     for name, better in (("--maximize", True), ("--minimize", False)):
         size = "larger" if better else "smaller"
         add_flag = direction.add_argument
-        text = f"a {size} value is better; default: by the metric's name"
+        text = f"a {size} value is better; default: as the experiment says"
         add_flag(name, dest="maximize", action="store_const", const=better, help=text)
 
 

@@ -12,7 +12,6 @@ from jaxtyping import Array, Float, Int
 
 from bigmodel.experiment import InputError, Model, Rules
 from bigmodel.models.attention.lengths import masked_mean, present
-from bigmodel.models.layers.dropout import Dropout
 from bigmodel.models.layers.norm import LayerNorm
 from bigmodel.models.linen import model
 from bigmodel.models.options import check_dropout, check_sizes
@@ -63,7 +62,7 @@ class Cnn1d(nn.Module):
         """Logits from sequences of these lengths; what comes after does not matter."""
         options, dtype = self.options, jnp.dtype(self.options.dtype)
         mask = present(lengths, x.shape[1])
-        dropout = Dropout(options.dropout, deterministic=not train)
+        dropout = nn.Dropout(options.dropout, deterministic=not train)
         for number, width in enumerate(options.widths):
             # Zeros after the end, as the convolution itself has them before the start.
             x = jnp.where(mask[..., None], x, 0)

@@ -16,7 +16,6 @@ from bigmodel.models.images.cnn import check_widths
 from bigmodel.models.layers.activation import ACTIVATIONS, Activation
 from bigmodel.models.layers.batch_norm import batch_norm
 from bigmodel.models.layers.convolution import Conv, DepthwiseConv
-from bigmodel.models.layers.dropout import Dropout
 from bigmodel.models.layers.pooling import mean_pool
 from bigmodel.models.options import check_dropout
 
@@ -83,7 +82,7 @@ class XceptionNetwork(nn.Module):
         for i, (width, count) in enumerate(zip(widths, counts, strict=True)):
             x = Block(options, width, count, name=f"blocks_{i}")(x, train=train)
         x = ACTIVATIONS[options.activation](x).astype(jnp.float32).mean(axis=(1, 2))
-        x = Dropout(options.dropout, deterministic=not train)(x)
+        x = nn.Dropout(options.dropout, deterministic=not train)(x)
         return nn.Dense(self.classes, dtype=dtype, name="head")(x).astype(jnp.float32)
 
 

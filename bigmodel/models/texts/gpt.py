@@ -18,7 +18,6 @@ from bigmodel.experiment import InputError, Model, PyTree, Rules
 from bigmodel.models.attention.attention import Cache, Rotation, empty_cache, rotation
 from bigmodel.models.attention.moe import Routed, Routing
 from bigmodel.models.attention.stack import Stack, stacked_partition
-from bigmodel.models.layers.dropout import Dropout
 from bigmodel.models.layers.feed_forward import Activation
 from bigmodel.models.linen import model
 from bigmodel.models.options import check_dropout, check_sizes
@@ -220,7 +219,7 @@ class GptNetwork(nn.Module):
                 kernel_init=EMBEDDING_INIT,
                 dot_general=partial(lax.dot_general, preferred_element_type=jnp.float32),
             )
-        self.dropout = Dropout(options.dropout)
+        self.dropout = nn.Dropout(options.dropout)
 
     def __call__(
         self, tokens: Int[Array, "batch time"], *, train: bool

@@ -13,7 +13,6 @@ from bigmodel.experiment import Rules
 from bigmodel.models.attention.attention import Cache, CausalAttention, Rotation
 from bigmodel.models.attention.encoder import BLOCK_PARTITION
 from bigmodel.models.attention.moe import MixtureOfExperts, Routing
-from bigmodel.models.layers.dropout import Dropout
 from bigmodel.models.layers.feed_forward import FeedForward, residual_init
 from bigmodel.models.layers.norm import LayerNorm, RmsNorm
 from bigmodel.models.placement import EXAMPLES, placed
@@ -65,7 +64,7 @@ class Block(nn.Module):
         dtype = jnp.dtype(options.dtype)
         norm = NORMS[options.norm]
         init = residual_init(options.layers)
-        dropout = Dropout(options.dropout, deterministic=not train)
+        dropout = nn.Dropout(options.dropout, deterministic=not train)
         attention = CausalAttention(
             options.heads,
             self.window,

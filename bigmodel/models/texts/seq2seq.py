@@ -14,7 +14,6 @@ from bigmodel.experiment import InputError, Rules
 from bigmodel.models.attention.attention import Attention, Cache
 from bigmodel.models.attention.encoder import BLOCK_PARTITION
 from bigmodel.models.attention.lengths import present
-from bigmodel.models.layers.dropout import Dropout
 from bigmodel.models.layers.recurrent import (
     CELLS,
     RECURRENT_PARTITION,
@@ -108,7 +107,7 @@ class Seq2SeqNetwork(nn.Module):
         self.attend = Attention(options.heads, options.width, dtype, nn.initializers.lecun_normal())
         self.mix = nn.Dense(options.width)
         self.head = nn.Dense(self.target_vocab)
-        self.dropout = Dropout(options.dropout)
+        self.dropout = nn.Dropout(options.dropout)
 
     def __call__(
         self,

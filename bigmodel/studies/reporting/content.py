@@ -85,7 +85,7 @@ def read_report(
     known = ", ".join(names)
     chosen = choose_metric(study.metric if metric is None else metric, names)
     cell = find_baseline(study, study.baseline if baseline is None else baseline)
-    better = more_is_better(chosen) if maximize is None else maximize
+    better = more_is_better(chosen, results) if maximize is None else maximize
     rule = at or study.at
     rows = score_cells(study, results, metric=chosen, at=rule, baseline=cell, maximize=better)
     if not any(row.spread.count for row in rows):

@@ -12,8 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from bigmodel.data.texts.pair_file import Pair
 from bigmodel.experiment import Batch, InputError, Mean, Measured, Results, Rows, scalars
-from bigmodel.training.losses import negative_log_likelihood, weighted
-from bigmodel.training.metrics import Metric
+from bigmodel.training.metrics import Metric, negative_log_likelihood, weighted
 from bigmodel.training.texts.edit_distance import edit_distances
 
 GATHERED: Mapping[str, Callable[[Any, Batch], Array]] = {

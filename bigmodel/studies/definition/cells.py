@@ -40,7 +40,7 @@ def resolve(default: Any, options: Sequence[str], choices: Sequence[Choice]) -> 
     if both := sorted(given & varied):
         raise InputError(f"--{both[0]} is varied and given after -- too; leave one of them out")
     seen: dict[str, str] = {}
-    configs = []
+    configs: list[Any] = []
     for choice in choices:
         name = " ".join(f"{option}={value}" for option, value in choice.items())
         try:

@@ -138,7 +138,7 @@ def test_a_dry_run_prints_the_cells_and_writes_nothing(capsys) -> None:
     [
         "--vary data.path=a.csv,b.csv -- --data.name csv --data.target y",
         "--vary data.name=csv,digits --with data.path=a.csv,None",
-        "--one-at-a-time --vary data.path=a.csv,b.csv --vary model.dropout=0,0.1 -- --data.name csv",
+        "--one-at-a-time --vary data.path=a.csv,b.csv --vary run.steps=1,2 -- --data.name csv",
         "--random 2 --vary data.path=a.csv,b.csv -- --data.name csv",
     ],
 )

@@ -90,11 +90,11 @@ class Worker:
         context: Any = multiprocessing.get_context("forkserver" if FORKS else "spawn")
         self.connection: Connection
         self.connection, theirs = context.Pipe()
-        self._process = context.Process(target=work, args=(theirs, script, drawing))
+        self.process = context.Process(target=work, args=(theirs, script, drawing))
         start_fork_server()
         try:
             with theirs, _blocked_signals():
-                self._process.start()
+                self.process.start()
         except (EOFError, OSError) as error:
             raise StoppedError(f"no process can be started for the runs: {error!r}") from None
 
@@ -109,8 +109,8 @@ class Worker:
             while self.connection.poll():
                 yield self.connection.recv()
         except (EOFError, OSError):
-            self._process.join(KILLED)
-            status = self._process.exitcode
+            self.process.join(KILLED)
+            status = self.process.exitcode
             how = f"ended with status {status}"
             if status is not None and status < 0:
                 how = f"was ended by {signal.Signals(-status).name}"
@@ -123,22 +123,22 @@ class Worker:
     @property
     def alive(self) -> bool:
         """Whether the process runs."""
-        return self._process.is_alive()
+        return self.process.is_alive()
 
     def stop(self) -> None:
         """Asks the worker to save its runs and end."""
-        self._process.terminate()
+        self.process.terminate()
         self.connection.close()
 
     def end(self, seconds: float) -> None:
         """Waits until the worker has ended, and kills it after so many seconds."""
         self.connection.close()
-        self._process.join(seconds)
-        if self._process.is_alive():
-            self._process.kill()
+        self.process.join(seconds)
+        if self.process.is_alive():
+            self.process.kill()
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)  # what it has started, too
-            self._process.join(KILLED)
+                os.killpg(self.process.pid, signal.SIGKILL)  # what it has started, too
+            self.process.join(KILLED)
 
 
 def work(connection: Connection, script: Path, drawing: bool) -> None:

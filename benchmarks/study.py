@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--jobs", help="of the study")
-    parser.add_argument("--seeds-by", default="turns", help="of the study")
+    parser.add_argument("--seeds-by", default="sequential", help="of the study")
     parsed = parser.parse_args()
     for name in parsed.experiments:
         with tempfile.TemporaryDirectory() as folder:

@@ -20,9 +20,8 @@ from bigmodel.launching.asking import (
 from bigmodel.launching.job import check_positive
 from bigmodel.launching.slurm import Array, sbatch_script
 from bigmodel.launching.submit import hand_over
-from bigmodel.studies.ablation.joining import check_joins, held
 from bigmodel.studies.results import ENDED, forget_failures, read_result
-from bigmodel.studies.study import STUDY, Cell, Study, write_study
+from bigmodel.studies.study import STUDY, Cell, Study, check_joins, held, write_study
 
 
 def add_array_options(parser: argparse.ArgumentParser) -> None:

@@ -54,7 +54,7 @@ class Cell(NamedTuple):
 class Maker:
     """Makes the runs of a script; those of one cell share its experiment and what is compiled."""
 
-    def __init__(self, script: Path, stop: StopRequest, *, drawing: bool = False) -> None:
+    def __init__(self, script: Path, stop: StopRequest, drawing: bool) -> None:
         self.script = script
         self.stop = stop
         self.drawing = drawing
@@ -87,7 +87,7 @@ class Maker:
                 stop=self.stop,
                 compiled=_telling(cell.compiled, began),
                 drawing=self.drawing,
-                notes=self._notes(task, "turns"),
+                notes=self._notes(task, "sequential"),
             )
             ended({"directory": task.directory, "status": status})
         except Exception as error:

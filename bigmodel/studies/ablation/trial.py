@@ -30,7 +30,7 @@ SHARE = 0.8
 
 
 class Trial(NamedTuple):
-    """What a trial came to: ``turns`` or ``vmap``, and why."""
+    """What a trial came to: ``sequential`` or ``vmap``, and why."""
 
     seeds_by: str
     why: str
@@ -60,7 +60,7 @@ def measure(
     mesh_devices = len(key.devices())
     if width < 2 or mesh_devices > 1:
         what = "there is one seed" if width < 2 else f"a run takes {mesh_devices} devices"
-        return Trial("turns", f"in turns: {what}")
+        return Trial("sequential", f"in turns: {what}")
 
     def fresh() -> Any:
         return compiled.init(init_key(config.seed))
@@ -70,9 +70,9 @@ def measure(
     first, each = _time(lambda s, i: compiled.step(s, batch, key, i)[:2], state, compiled)
     training = each * config.run.total_steps(experiment.data.steps_per_epoch) * runs
     if training < WORTH * max(first, 1.0):
-        return Trial("turns", f"in turns: {training:.0f} s of training are not worth a trial")
+        return Trial("sequential", f"in turns: {training:.0f} s of training are not worth a trial")
     if needed > SHARE * (memory_of(jax.devices()[0]) or float("inf")):
-        return Trial("turns", f"in turns: {width} states do not fit side by side")
+        return Trial("sequential", f"in turns: {width} states do not fit side by side")
     try:
         mesh = make_mesh(config.mesh)
         step = compile_experiment(side_by_side(experiment), mesh, runs=(width,)).step
@@ -80,9 +80,9 @@ def measure(
         states = stack([fresh() for _ in range(width)])
         _, together = _time(lambda s, i: step(s, batches, keys, i)[:2], states, compiled)
     except jax.errors.JaxRuntimeError:
-        return Trial("turns", f"in turns: {width} runs do not fit side by side")
+        return Trial("sequential", f"in turns: {width} runs do not fit side by side")
     in_turns = width * each / min(workers, width)
-    seeds_by = "vmap" if MARGIN * together < in_turns else "turns"
+    seeds_by = "vmap" if MARGIN * together < in_turns else "sequential"
     what = "side by side" if seeds_by == "vmap" else "in turns"
     return Trial(
         seeds_by,

@@ -1,64 +1,196 @@
-"""The process that makes runs of a study, whose compiled programs they share.
+"""The processes that make the runs of a study: how they are started, asked and ended.
 
-It reads a task a line from its standard input, as JSON: where to print, the runs of a trial, or
-the runs to make. It answers with a line for each run that has ended or, of one in turns, has made
-its first step, for the trial, and for the questions which devices it has and what is measured.
+On Linux they are forks of multiprocessing's fork server, which has imported what takes seconds but
+has not asked JAX for its devices, for that starts threads, which no fork has. On other systems,
+whose libraries are not made for forks, each process is started afresh.
+
+The two ends of a connection exchange tuples. The study sends ``("log", path)``, ``("platform",)``,
+``("metrics", options)``, ``("trial", tasks, count, workers)`` and ``("make", tasks)``. A worker
+sends ``("answer", value)`` and, while it makes runs, ``("began",)`` and ``("ended", answer)``.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
+import multiprocessing
 import os
+import signal
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Sequence
+from multiprocessing import forkserver, resource_tracker
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
-
-import jax
+from typing import Any, NamedTuple
 
 from bigmodel import errors
-from bigmodel.processes.signals import Interrupted, StopRequest
-from bigmodel.runtime.compilation import use_compilation_cache
-from bigmodel.studies.ablation.making import Maker, Task
-from bigmodel.tracking.progress import redirect_output
+
+FORKS = sys.platform == "linux"
+PRELOADED = ("bigmodel.studies.ablation.making", "sklearn.datasets", "sklearn.metrics")
+"""What a worker would import for each study; nothing of it starts a thread that a fork misses."""
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+KILLED = 10.0
+"""Seconds after which a process that was killed is waited for no longer."""
+SERVER_DIED = 255
+"""The exit status that multiprocessing gives where the fork server has died."""
 
 
-def main(script: Path) -> None:
-    """Works until its input ends or a signal stops it."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
+class StoppedError(RuntimeError):
+    """No run can be made any more; the message is one line."""
 
-    def answer(line: Mapping[str, Any]) -> None:
-        answers.write(json.dumps(line) + "\n")
-        answers.flush()
+
+class Died(NamedTuple):
+    """Why a worker has ended before it was told to; ``stopped`` where a signal asked it to stop."""
+
+    reason: str
+    stopped: bool
+
+
+def start_fork_server() -> None:
+    """Starts the fork server, which imports meanwhile, unless it is there.
+
+    It ends by itself when this process and all workers have ended.
+    """
+    if FORKS:
+        forkserver.set_forkserver_preload(list(PRELOADED))
+        resource_tracker.ensure_running()  # which unblocks signals
+        with _blocked_signals():
+            forkserver.ensure_running()
+
+
+@contextlib.contextmanager
+def _blocked_signals() -> Iterator[None]:
+    """Blocks what asks a process to stop, in those that are started inside as well.
+
+    So the fork server ignores such signals, and a worker gets them when it can save.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class Worker:
+    """A process that makes runs of an experiment's script, and dies with this one.
+
+    ``number`` tells it from the others. ``doing`` are the runs that it makes now, ``cell`` is the
+    name of the last one's cell; ``compiling`` says whether its program is still to be compiled,
+    ``used`` whether the worker has had a run.
+
+    Raises:
+        StoppedError: where the process cannot be started.
+    """
+
+    def __init__(self, script: Path, drawing: bool, number: int) -> None:
+        self.number = number
+        self.doing: list[Any] = []
+        self.cell: str | None = None
+        self.compiling = self.used = False
+        context: Any = multiprocessing.get_context("forkserver" if FORKS else "spawn")
+        self.connection: Connection
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=work, args=(theirs, script, drawing))
+        start_fork_server()
+        try:
+            with theirs, _blocked_signals():
+                self.process.start()
+        except (EOFError, OSError) as error:
+            raise StoppedError(f"no process can be started for the runs: {error!r}") from None
+
+    def send(self, *message: Any) -> None:
+        """Sends a message; that the process is gone is seen by :meth:`hear`."""
+        with contextlib.suppress(OSError):
+            self.connection.send(message)
+
+    def hear(self) -> Iterator[tuple[Any, ...] | Died]:
+        """Returns what the worker has sent since; the last thing may be how it died."""
+        try:
+            while self.connection.poll():
+                yield self.connection.recv()
+        except (EOFError, OSError):
+            self.process.join(KILLED)
+            status = self.process.exitcode
+            how = f"ended with status {status}"
+            if status is not None and status < 0:
+                how = f"was ended by {signal.Signals(-status).name}"
+                if status == -signal.SIGKILL:
+                    how += " (by hand, or because memory ran out)"
+            elif status == SERVER_DIED:
+                how = "was lost, and so was the fork server"
+            yield Died(f"its process {how}", status in (errors.RESUME, -signal.SIGTERM))
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self.process.is_alive()
+
+    def stop(self) -> None:
+        """Asks the worker to save its runs and end."""
+        self.process.terminate()
+        self.connection.close()
+
+    def end(self, seconds: float) -> None:
+        """Waits until the worker has ended, and kills it after so many seconds."""
+        self.connection.close()
+        self.process.join(seconds)
+        if self.process.is_alive():
+            self.process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)  # what it has started, too
+            self.process.join(KILLED)
+
+
+def work(connection: Connection, script: Path, drawing: bool) -> None:
+    """Does what a study asks for, until the connection is closed or a signal stops it."""
+    os.setsid()  # Ctrl-C is for the study, which then asks this process to stop
+    threading.Thread(target=_die_with_study, daemon=True).start()
+    from bigmodel.processes.signals import Interrupted, StopRequest
+    from bigmodel.runtime.compilation import use_compilation_cache
+    from bigmodel.studies.ablation.making import Maker
 
     with StopRequest() as stop:
         try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
             use_compilation_cache()
-            maker = Maker(script, stop)
-            for line in sys.stdin:
-                message = json.loads(line)
-                if "log" in message:
-                    redirect_output(Path(message["log"]))
-                    maker.drawing = message["drawing"]
-                    continue
-                if "platform" in message:
-                    answer({"platform": jax.default_backend()})
-                    continue
-                if "metrics" in message:
-                    answer({"metrics": maker.metrics(message["metrics"])})
-                    continue
-                if stop.requested:
-                    break
-                tasks = [Task(tuple(o), s, d) for o, s, d in message["runs"]]
-                if "trial" in message:
-                    count, crew = message["trial"], message["crew"]
-                    answer(maker.try_out(tasks, count=count, workers=crew)._asdict())
-                else:
-                    maker.make(tasks, lambda: answer({"begun": True}), answer)
+            maker = Maker(script, stop, drawing)
+            with contextlib.suppress(EOFError):
+                while not stop.requested:
+                    _respond(connection, maker, *connection.recv())
         except Interrupted:
             os._exit(errors.RESUME)
 
 
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+def _die_with_study() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os.killpg(0, signal.SIGKILL)
+
+
+def _respond(connection: Connection, maker: Any, kind: str, *values: Any) -> None:
+    import jax
+
+    from bigmodel.studies.ablation.making import Task
+    from bigmodel.tracking.progress import redirect_output
+
+    def send(*message: Any) -> None:
+        # A study that stops no longer listens, and its runs are to be saved all the same.
+        with contextlib.suppress(OSError):
+            connection.send(message)
+
+    def tasks(lines: Sequence[tuple[Any, ...]]) -> list[Task]:
+        return [Task(*line) for line in lines]
+
+    match kind, *values:
+        case "log", path:
+            redirect_output(path)
+        case ("platform",):
+            send("answer", jax.default_backend())
+        case "metrics", options:
+            send("answer", maker.metrics(options))
+        case "trial", lines, count, workers:
+            trial = maker.try_out(tasks(lines), count=count, workers=workers)
+            send("answer", (trial.seeds_by, trial.why))
+        case "make", lines:
+            maker.make(tasks(lines), lambda: send("began"), lambda answer: send("ended", answer))

@@ -30,10 +30,11 @@ COMMANDS = {
 }
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Runs a command and gives the exit status; for bad input that is one line and 2.
+def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Splits a command line into a command's own arguments and the options after ``--``.
 
-    Where a file cannot be read or written, it is one line and 1.
+    Raises:
+        InputError: for arguments that the command does not have.
     """
     own, options = list(arguments), []
     if "--" in own:
@@ -53,8 +54,17 @@ def main(arguments: Sequence[str]) -> int:
                 formatter_class=as_written,
             )
         )
+    return parser.parse_args(own), options
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs a command and returns its exit status.
+
+    Errors are one line on stderr: bad input has the status 2, a file that cannot be read or
+    written has the status 1.
+    """
     try:
-        parsed = parser.parse_args(own)
+        parsed, options = parse(arguments)
         return cast(Command, COMMANDS[parsed.command]).execute(parsed, options)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -23,6 +23,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,17 +36,23 @@ from bigmodel.data.texts.text import TextData, load_text
 CLASSIFY = Path(__file__).parent.parent / "experiments" / "bert_classify.py"
 
 
-def main() -> None:
-    """Prints the comparison."""
+def read_options(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The options of the benchmark, and those of ``bert_classify.py``."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("run", type=Path)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--rates", type=float, nargs="+", default=(3e-4, 1e-3, 3e-3))
-    options, rest = parser.parse_known_args()
+    options, rest = parser.parse_known_args(arguments)
     if options.seeds < 2:
         parser.error("--seeds must be at least 2: one seed has no spread")
+    return options, rest
+
+
+def main() -> None:
+    """Prints the comparison."""
+    options, rest = read_options(sys.argv[1:])
     compare_guesses(options.run)
     if rest:
         compare_labels(options.run, rest, seeds=options.seeds, rates=options.rates)

@@ -14,8 +14,10 @@ import argparse
 import contextlib
 import io
 import statistics
+import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,15 +123,20 @@ def looped(experiment: Experiment, compiled: Compiled, steps: int) -> float:
     return (last["time"] - first["time"]) / (last["step"] - first["step"])
 
 
-def main() -> None:
-    """Prints the cost of the loop."""
+def read_options(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of the benchmark."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("model", nargs="?", choices=("gpt", "mlp"), default="gpt")
     parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--steps", type=int, default=50)
-    options = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    """Prints the cost of the loop."""
+    options = read_options(sys.argv[1:])
     experiment = {"gpt": gpt, "mlp": mlp}[options.model]()
     experiment = experiment._replace(data=experiment.data._replace(splits={}))
     compiled = compile_experiment(experiment, make_mesh(MeshShape(1)))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -62,9 +63,14 @@ def measured_rmse(experiment: Experiment, state: object) -> float:
     return float(np.sqrt(total / count))
 
 
+def read_options(arguments: Sequence[str]) -> Config:
+    """The config that the options of the experiment make."""
+    return parse(Config(), arguments, description=__doc__ or "")
+
+
 def main() -> None:
     """Prints the test error of the model and of the baseline for each split."""
-    config = parse(Config(), sys.argv[1:], description=__doc__ or "")
+    config = read_options(sys.argv[1:])
     rows = []
     for split in range(SPLITS):
         data = dataclasses.replace(config.data, split_seed=split)

@@ -16,21 +16,27 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 OPTIMIZERS = ("sgd", "momentum", "adam")
 
 
-def main() -> None:
-    """Measures each experiment and prints a line for it."""
+def read_options(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("experiments", nargs="+", help="names of experiments")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--jobs", help="of the study")
     parser.add_argument("--seeds-by", default="sequential", help="of the study")
-    parsed = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    """Measures each experiment and prints a line for it."""
+    parsed = read_options(sys.argv[1:])
     for name in parsed.experiments:
         with tempfile.TemporaryDirectory() as folder:
             options = [f"--run.steps={parsed.steps}"]

@@ -3,7 +3,7 @@ r"""Deep convolutional GAN on small images (Radford et al., 2015), told their cl
     python experiments/gan.py   # digits: Fréchet distance 1.0 to 1.3 (3 seeds)
     python experiments/gan.py --loss wasserstein --gradient-penalty 10 --critic-steps 3 \
         --r1 0 --run.steps 500   # digits: 0.9, in twice the time
-    python experiments/gan.py --no-model.conditional   # 2.1
+    python experiments/gan.py --model.no-conditional   # 2.1
     python experiments/gan.py --data.name fashion_mnist --data.batch-size 64 --run.steps 4000
 
 `train/loss` is the discriminator's. It falls from 1.386 while the discriminator wins, and

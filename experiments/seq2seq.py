@@ -11,8 +11,8 @@ phonemes and 31.2 % of the words:
 
 Your own pairs, a file with tabs between its columns:
 
-    python experiments/seq2seq.py --data.path PAIRS.tsv --data.source-unit word \
-        --data.target-unit word
+    python experiments/seq2seq.py --data.path PAIRS.tsv --data.source-unit bpe \
+        --data.target-unit bpe
 """
 
 from __future__ import annotations

@@ -82,10 +82,11 @@ def check(command: str) -> None:
 @pytest.mark.parametrize("command", ALL)
 def test_is_parsed(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    try:
+    if command.endswith("--help"):
+        with pytest.raises(SystemExit, match="0"):
+            check(command)
+    else:
         check(command)
-    except SystemExit as stop:
-        assert stop.code == 0, command
 
 
 @pytest.mark.parametrize(
@@ -105,8 +106,8 @@ def test_what_no_parser_takes_is_found(command: str) -> None:
 
 def test_commands_are_found_wherever_they_stand() -> None:
     assert len(ALL) > 80
-    lines = "see ``python launch.py list\n  --sort step`` or\n\n    python experiments/a.py --b \\\n"
-    lines += "        1   # it's\n| `python benchmarks/c.py d`, e |"
+    lines = "see ``python launch.py list\n  --sort step`` or\n\n    python experiments/a.py --b"
+    lines += " \\\n        1   # it's\n| `python benchmarks/c.py d`, e |"
     expected = ["launch.py list --sort step", "experiments/a.py --b 1", "benchmarks/c.py d"]
     assert commands(lines) == expected
 

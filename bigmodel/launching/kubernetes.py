@@ -59,9 +59,17 @@ class Cluster:
 
 
 def manifest(job: Job, cluster: Cluster) -> str:
-    """The JobSet as YAML."""
-    import yaml
+    """The JobSet as YAML.
 
+    Raises:
+        InputError: where the package that writes YAML is not installed.
+    """
+    try:
+        import yaml
+    except ImportError:
+        raise InputError(
+            "--kubernetes needs the package pyyaml: pip install -e '.[kubernetes]'"
+        ) from None
     text = yaml.safe_dump(jobset(job, cluster), sort_keys=False, width=100)
     return f"# {job.written_by}\n{text}"
 

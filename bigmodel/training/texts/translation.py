@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -107,7 +108,12 @@ def bleu(
     """Summaries with the corpus BLEU, 0 to 100 (Papineni et al., 2002), by sacrebleu (Post, 2018).
 
     Its own tokenization (13a), case counts, against the first target of each example.
+
+    Raises:
+        InputError: sacrebleu is not installed; said here, before the first step.
     """
+    if importlib.util.find_spec("sacrebleu") is None:
+        raise InputError("BLEU needs the package sacrebleu: pip install -e '.[bleu]'")
 
     def summarize(measured: Measured) -> Results:
         # Imported here, for it takes a while that pairs of symbols need not spend.

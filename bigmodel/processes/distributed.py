@@ -5,13 +5,13 @@ A run of one process pays nothing for it.
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
 
 from bigmodel.experiment import InputError, PyTree
@@ -22,6 +22,8 @@ COORDINATOR, COUNT, RANK = "BIGMODEL_COORDINATOR", "BIGMODEL_PROCESSES", "BIGMOD
 """What the launcher says by the environment: ``host:port``, number of processes, rank."""
 RESUMES = "BIGMODEL_RESUMES"
 """Set by a job scheduler's script that starts a process of status 75 again."""
+TASKS = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
+"""Where schedulers say how many processes a run has."""
 JOIN_SECONDS = "BIGMODEL_JOIN_SECONDS"
 HEARTBEAT_SECONDS = 60
 SMALL = 1 << 18
@@ -64,11 +66,21 @@ def find_place() -> Place | None:
 
 def _detect() -> Place | None:
     # The public call joins at once, and ends the process where another one is missing.
-    from jax._src.clusters import ClusterEnv
+    try:
+        from jax._src.clusters import ClusterEnv
 
-    address, count, rank, _ = ClusterEnv.auto_detect_unset_distributed_params(
-        None, None, None, None, None, 300
-    )
+        detect: Any = ClusterEnv.auto_detect_unset_distributed_params
+        unset = dict.fromkeys(inspect.signature(detect).parameters)
+        address, count, rank, *_ = detect(**{**unset, "initialization_timeout": 300})
+    except (ImportError, AttributeError, TypeError):
+        # Of several processes that do not know of each other each would make the whole run.
+        several = [name for name in TASKS if os.environ.get(name, "1") not in ("", "1")]
+        if several:
+            raise InputError(
+                f"{several[0]} says that there are several processes, and JAX {jax.__version__} "
+                f"does not say which one this is; set {COORDINATOR}, {COUNT} and {RANK} in each"
+            ) from None
+        return None
     if address is None or count is None or rank is None:
         return None
     return Place(address, count, rank)
@@ -172,6 +184,7 @@ def place_scalar(value: Any, sharding: NamedSharding) -> jax.Array:
 
 def fetch(tree: PyTree) -> PyTree:
     """The whole arrays of a tree as numpy arrays; every process has to call it."""
+    from jax.experimental import multihost_utils
 
     def whole(leaf: Any) -> np.ndarray:
         if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
@@ -185,10 +198,14 @@ def agree_on(number: int) -> int:
     """The number that the first process gives."""
     if jax.process_count() == 1:
         return number
+    from jax.experimental import multihost_utils
+
     return int(multihost_utils.broadcast_one_to_all(np.int32(number)))
 
 
 def wait_for_all(name: str) -> None:
     """Returns when every process has come here."""
     if jax.process_count() > 1:
+        from jax.experimental import multihost_utils
+
         multihost_utils.sync_global_devices(name)

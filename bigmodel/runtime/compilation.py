@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -218,14 +219,25 @@ def _let_every_process_write() -> None:
     """Makes JAX keep what processes other than the first have compiled.
 
     It leaves that to the first one, whose programs the others find. On CPU the key contains the
-    rank, so they would compile anew at every start, and there is no public option.
+    rank, so they would compile anew at every start, and there is no public option. A version of
+    JAX that has no such private functions compiles anew.
     """
-    from jax._src import compilation_cache, compiler
+    try:
+        from jax._src import compilation_cache, compiler
 
-    def write(
-        key: str, seconds: float, name: str, backend: Any, program: Any, callbacks: Any
-    ) -> None:
-        if not callbacks:
-            compilation_cache.put_executable_and_time(key, name, program, backend, int(seconds))
+        arguments = inspect.signature(compiler._cache_write)
+        put = compilation_cache.put_executable_and_time
+    except (ImportError, AttributeError):
+        return
+    needed = ("cache_key", "module_name", "executable", "backend", "compile_time_secs")
+    if not arguments.parameters.keys() >= {*needed}:
+        return
 
-    compiler._cache_write = write  # type: ignore[assignment]
+    def write(*values: Any, **named: Any) -> None:
+        given = arguments.bind(*values, **named).arguments
+        # Callbacks of the host (an argument of JAX 0.10) are not found again.
+        if not given.get("host_callbacks"):
+            key, name, program, backend, seconds = (given[name] for name in needed)
+            put(key, name, program, backend, int(seconds))
+
+    compiler._cache_write = write

@@ -88,7 +88,7 @@ def check_sinks(names: Sequence[str]) -> None:
 
 
 def _module(name: str) -> SinkModule:
-    return cast(SinkModule, importlib.import_module(f"bigmodel.runtime.{name}_sink"))
+    return cast(SinkModule, importlib.import_module(f"bigmodel.tracking.{name}_sink"))
 
 
 class Sinks:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bigmodel.experiment import InputError, is_maximized
@@ -71,20 +71,20 @@ def main_metric(names: Sequence[str]) -> str | None:
     return None
 
 
-def more_is_better(metric: str, results: Iterable[Result]) -> bool:
-    """Whether the larger value of a metric is the better one, as the runs' experiment says.
+def larger_is_better(manifests: Iterable[Mapping[str, Any]], metric: str) -> bool:
+    """Whether the larger value of a metric is the better one, as the manifests of its runs say.
 
     Raises:
-        InputError: where no run says it, for all were made by an older version.
+        InputError: where a run was made by a version that did not record it, or the runs differ.
     """
-    for result in results:
-        names = _json(result, MANIFEST).get("maximize")
-        if names is not None:
-            return is_maximized(metric, names)
-    raise InputError(
-        f"the runs are of a version that did not say whether more {metric} is better; add "
-        "--maximize or --minimize"
-    )
+    recorded = [found.get("maximize") for found in manifests]
+    said = {None if names is None else is_maximized(metric, names) for names in recorded}
+    if len(said) == 1 and None not in said:
+        return said == {True}
+    reason = "some of these runs were made by an earlier version, which did not record"
+    if None not in said:
+        reason = "these runs do not agree on"
+    raise InputError(f"{reason} whether more {metric} is better; add --maximize or --minimize")
 
 
 def value_of(result: Result, metric: str, at: str) -> Value:
@@ -108,29 +108,29 @@ def value_of(result: Result, metric: str, at: str) -> Value:
 
 
 def best_rule(result: Result) -> tuple[str, bool]:
-    """The metric by which a run chose its best step, and whether its largest value is.
-
-    Runs of older versions have an option ``run.maximize`` for it.
+    """The metric by which a run chose its best step, and whether the largest value is the best.
 
     Raises:
-        InputError: where that metric is one of test.
+        InputError: where that metric is one of test, or its direction was not recorded.
     """
     from bigmodel.runtime.settings import Run  # brings JAX with it
 
-    run = _json(result, CONFIG).get("run", {})
+    directory = RunDirectory(result.directory)
+    run = (directory.read_json(CONFIG) or {}).get("run", {})
     best = run.get("best", Run.best)
     if best.startswith("test/"):
         raise InputError(
             f"{result.directory} chose its best step by {best}, and a step is not chosen on test; "
             "use --at last"
         )
-    if "maximize" in run:
+    names = (directory.read_json(MANIFEST) or {}).get("maximize")
+    if names is not None:
+        return best, is_maximized(best, names)
+    if "maximize" in run:  # an option of earlier versions
         return best, run["maximize"]
-    return best, is_maximized(best, _json(result, MANIFEST).get("maximize", ()))
-
-
-def _json(result: Result, name: str) -> dict[str, Any]:
-    return RunDirectory(result.directory).read_json(name) or {}
+    raise InputError(
+        f"{result.directory} does not record whether more {best} is better; use --at last"
+    )
 
 
 def _number(value: float | None) -> float:

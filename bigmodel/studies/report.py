@@ -17,7 +17,9 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
+from bigmodel.errors import StorageError
 from bigmodel.experiment import InputError
+from bigmodel.files import write_atomically
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -55,12 +57,12 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
 
 
 def load() -> None:
-    """Imports what a report takes long to import; for a thread, while runs are made."""
+    """Imports what takes long, in a thread while runs are made."""
     for name in (
         "matplotlib.backends.backend_agg",
         "matplotlib.backends.backend_svg",
         "scipy.special",
-        "bigmodel.studies.reporting.files",
+        "bigmodel.studies.reporting.drawings",
     ):
         import_module(name)
 
@@ -73,7 +75,7 @@ def make_report(
     baseline: str | None = None,
     maximize: bool | None = None,
 ) -> None:
-    """Writes the report of a study's folder and prints a short table.
+    """Writes the report into the folder of a study, over an earlier one, and prints a short table.
 
     What is None is as the study says, or else chosen.
 
@@ -81,16 +83,31 @@ def make_report(
         InputError: as ``execute``.
     """
     # Imported here, for they bring JAX and matplotlib with them.
-    from bigmodel.errors import StorageError
     from bigmodel.studies.reporting.content import read_report
-    from bigmodel.studies.reporting.files import write_report
-    from bigmodel.studies.reporting.shown import show_report
+    from bigmodel.studies.reporting.drawings import draw_all_curves, draw_effects, draw_means
+    from bigmodel.studies.reporting.page import page
+    from bigmodel.studies.reporting.text import latex, markdown, results_csv, show_report
     from bigmodel.tracking.progress import say
 
     try:
         report = read_report(study, metric=metric, at=at, baseline=baseline, maximize=maximize)
-        written = write_report(study, report)
+        means, effects = draw_means(report), draw_effects(report)
+        curves = list(draw_all_curves(report))
+        drawings = [means, *([effects] if effects else []), *curves]
+        texts = {
+            "report.html": page(report, means=means, effects=effects, curves=curves),
+            "results.csv": results_csv(report),
+            "results.md": markdown(report),
+            "results.tex": latex(report),
+        }
+        files = {name: text.encode() for name, text in texts.items()}
+        files |= {f"figures/{drawing.name}.png": drawing.png for drawing in drawings}
+        for earlier in (study / "figures").glob("*.png"):
+            if f"figures/{earlier.name}" not in files:
+                earlier.unlink()
+        for name, content in files.items():
+            write_atomically(study / name, content)
     except StorageError as error:
         raise InputError(str(error)) from None
     show_report(report)
-    say(f"written to {study}: {', '.join(written)}")
+    say(f"written to {study}: {', '.join(texts)}, figures/ ({len(drawings)} pictures)")

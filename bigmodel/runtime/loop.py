@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import grain
 import jax
@@ -14,9 +13,13 @@ from bigmodel.experiment import Batch, Data, Key
 from bigmodel.processes.agreement import Agreement
 from bigmodel.processes.pulse import Pulse
 from bigmodel.runtime.compilation import Compiled, Report
-from bigmodel.runtime.evaluation import Splits, measure
+from bigmodel.runtime.evaluation import measure
 from bigmodel.runtime.settings import Run
 from bigmodel.tracking.profile import Profile
+
+if TYPE_CHECKING:
+    from bigmodel.runtime.recorder import RunRecorder
+    from bigmodel.runtime.side_by_side import Recorders
 
 
 class Plan(NamedTuple):
@@ -47,35 +50,6 @@ class Plan(NamedTuple):
         return step in (1, self.total) or step % self.log == 0
 
 
-class Recorder(Protocol):
-    """What the loop tells of its way: :class:`~bigmodel.runtime.recorder.RunRecorder`."""
-
-    @property
-    def ended(self) -> str | None:
-        """Why there is nothing more to train, or None."""
-
-    def lacks_evaluation(self, step: int) -> bool:
-        """Whether the evaluation of this step has not been recorded yet."""
-
-    def trained(self, step: int, report: Report) -> None:
-        """Checks and records what a step reported; raises NotFiniteError."""
-
-    def evaluated(self, step: int, splits: Splits, state: Any) -> None:
-        """Records an evaluation, and decides whether the run has ended."""
-
-    def wants_checkpoint(self, step: int) -> bool:
-        """Whether the state is to be saved now."""
-
-    def save(self, step: int, state: Any) -> None:
-        """Starts to save the state."""
-
-    def stop(self, step: int, state: Any) -> None:
-        """Saves the last state if that has not been done, and waits for it."""
-
-    def paused(self) -> contextlib.AbstractContextManager[object]:
-        """Leaves what happens inside out of the measured speed."""
-
-
 def train(
     compiled: Compiled,
     state: Any,
@@ -85,7 +59,7 @@ def train(
     seed: Any,
     key: Key,
     plan: Plan,
-    recorder: Recorder,
+    recorder: RunRecorder | Recorders,
     agreement: Agreement,
     profile: Profile,
     pulse: Pulse,
@@ -103,7 +77,7 @@ def train(
         seed: that of the batches.
         key: from which the key of each step is folded.
         plan: when to evaluate, save and log.
-        recorder: told what happens.
+        recorder: told what happens, of one run or of several.
         agreement: whether to stop, the same on all processes.
         profile: the steps to trace.
         pulse: tells the launcher that this process lives.

@@ -137,7 +137,7 @@ def test_a_dry_run_prints_the_cells_and_writes_nothing(capsys) -> None:
     "words",
     [
         "--vary data.path=a.csv,b.csv -- --data.name csv --data.target y",
-        "--vary data.name=csv,digits --with data.path=a.csv,None",
+        "--vary data.target=x,y --with data.path=a.csv,b.csv -- --data.name csv",
         "--one-at-a-time --vary data.path=a.csv,b.csv --vary run.steps=1,2 -- --data.name csv",
         "--random 2 --vary data.path=a.csv,b.csv -- --data.name csv",
     ],

@@ -49,10 +49,10 @@ def platform(one: Worker) -> Any:
     return hear(one)
 
 
-def server() -> int | None:
+def server() -> int:
     """The fork server of this process."""
-    own = [one.number for one in fork_processes() if one.parent == os.getpid()]
-    return own[0] if own else None
+    (own,) = [one.number for one in fork_processes() if one.parent == os.getpid()]
+    return own
 
 
 @slow
@@ -60,9 +60,7 @@ def server() -> int | None:
 def test_workers_are_forks_of_one_thread_and_end_one_by_one(start: Callable[[], Worker]) -> None:
     first, second = start(), start()
     assert [platform(first), platform(second)] == [("answer", "cpu")] * 2
-    one = server()
-    assert one is not None
-    assert threads(one) == 1
+    assert threads(server()) == 1
     first.end(30.0)
     assert (first.alive, second.alive) == (False, True)
     assert platform(second) == ("answer", "cpu")
@@ -110,13 +108,10 @@ def test_workers_outlive_the_fork_server_and_others_can_be_started(
     first = start()
     platform(first)
     one = server()
-    assert one is not None
     os.kill(one, signal.SIGTERM)  # is for the workers, which can save
     assert platform(start()) == ("answer", "cpu")
     assert server() == one
     os.kill(one, signal.SIGKILL)
-    while server() is not None:
-        time.sleep(0.02)
     assert platform(first) == ("answer", "cpu")
     assert platform(start()) == ("answer", "cpu")
     os.kill(first.process.pid, signal.SIGKILL)

@@ -12,11 +12,13 @@ sends ``("answer", value)`` and, while it makes runs, ``("began",)`` and ``("end
 from __future__ import annotations
 
 import contextlib
+import itertools
 import multiprocessing
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -29,6 +31,8 @@ FORKS = sys.platform == "linux"
 PRELOADED = ("bigmodel.studies.ablation.making", "sklearn.datasets", "sklearn.metrics")
 """What a worker would import for each study; nothing of it starts a thread that a fork misses."""
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+TRIES = 3
+"""How often it is tried to start a process."""
 KILLED = 10.0
 """Seconds after which a process that was killed is waited for no longer."""
 SERVER_DIED = 255
@@ -91,12 +95,18 @@ class Worker:
         self.connection: Connection
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=work, args=(theirs, script, drawing))
-        start_fork_server()
-        try:
-            with theirs, _blocked_signals():
-                self.process.start()
-        except (EOFError, OSError) as error:
-            raise StoppedError(f"no process can be started for the runs: {error!r}") from None
+        with theirs:
+            for tries in itertools.count(1):
+                start_fork_server()
+                try:
+                    with _blocked_signals():
+                        self.process.start()
+                    break
+                except (EOFError, OSError) as error:
+                    # The fork server may be dying, and another one then takes its place.
+                    if tries == TRIES:
+                        raise StoppedError(f"no process can be started: {error!r}") from None
+                    time.sleep(0.1)
 
     def send(self, *message: Any) -> None:
         """Sends a message; that the process is gone is seen by :meth:`hear`."""

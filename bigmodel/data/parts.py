@@ -25,6 +25,7 @@ def data_of(
     beside: Mapping[str, np.ndarray] = MappingProxyType({}),
     deciding: Mapping[str, bytes] = NOTHING,
     assets: Mapping[str, bytes] = NOTHING,
+    digest: str | None = None,
 ) -> Data:
     """Shuffled epochs of the part ``train``, and the other parts in order where they have rows.
 
@@ -36,12 +37,15 @@ def data_of(
         beside: other arrays that the fingerprint has to cover.
         deciding: files that decide what numbers in the arrays mean, which it covers too.
         assets: files that belong beside the results.
+        digest: the fingerprint, where it is not to be that of all these.
 
     Raises:
         InputError: If not even one batch can be filled.
     """
     drawn = epochs(parts["train"], batch_size)
-    arrays = {f"{part}/{name}": a for part, named in parts.items() for name, a in named.items()}
+    if digest is None:
+        named = {f"{part}/{name}": a for part, of in parts.items() for name, a in of.items()}
+        digest = fingerprint({**named, **beside}, deciding)
 
     def train(seed: int, step: int) -> Batch:
         batch = drawn(seed, step)
@@ -56,6 +60,6 @@ def data_of(
         },
         batch_size=batch_size,
         steps_per_epoch=rows(parts["train"]) // batch_size,
-        fingerprint=fingerprint({**arrays, **beside}, deciding),
+        fingerprint=digest,
         assets=assets,
     )

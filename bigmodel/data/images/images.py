@@ -10,38 +10,30 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from bigmodel.data.batches import Arrays
-from bigmodel.data.folds import Folds, hold_out_test
+from bigmodel.data.folds import hold_out_test
 from bigmodel.data.images.augmentation import augment
 from bigmodel.data.images.fashion_mnist import NAMES as FASHION_NAMES
 from bigmodel.data.images.fashion_mnist import read_fashion_mnist
 from bigmodel.data.images.folder import read_folders
+from bigmodel.data.labelled import LabelledData
 from bigmodel.data.notes import note
 from bigmodel.data.parts import data_of
-from bigmodel.data.split import check_held_out, stratified
+from bigmodel.data.split import check_positive, stratified
 from bigmodel.experiment import Data, InputError
 
 
 @dataclass(frozen=True)
-class ImageData(Folds):
+class ImageData(LabelledData):
     """Which images, how they are divided, and how they are changed for training."""
 
     name: Literal["digits", "fashion_mnist", "folder"] = "digits"
-    """digits: 1,797 of 8x8, bundled; fashion_mnist: 70,000 of 28x28; folder: your own"""
+    """digits: 1,797 of 8x8, bundled; fashion_mnist: 70,000 of 28x28, with a test set, which folds
+    do without; folder: your own"""
     path: str = ""
     """fashion_mnist: folder of the idx files; folder: folder with one subfolder a class, or with
     train and perhaps val and test, which have them"""
-    test_path: str = ""
-    """folder: another such folder for the test, in the place of a fraction of the first"""
     batch_size: int = 128
     """images in a batch"""
-    validation: float = 0.1
-    """fraction of the training images of each class that is held out to choose by, where there
-    is no folder for it"""
-    test: float = 0.2
-    """fraction of each class held out as test set, where there is no folder for it; fashion_mnist
-    has its own test set, unless there are folds, which then divide its training images"""
-    split_seed: int = 0
-    """decides which images are held out, apart from the seed of the run"""
     shift: int = 0
     """training images move by up to this many pixels, down and across"""
     flip: bool = False
@@ -52,6 +44,19 @@ class ImageData(Folds):
     """folder: whether images are read as grey or as colour"""
     background: Literal["white", "black"] = "white"
     """folder: what stands behind transparent pixels"""
+
+    def __post_init__(self) -> None:
+        """Raises InputError for options that are out of range or do not go together."""
+        super().__post_init__()
+        if self.shift < 0:
+            raise InputError(f"--data.shift {self.shift} must not be negative")
+        check_positive(self, "size")
+        if self.name == "digits" and self.path:
+            raise InputError("--data.path is for fashion_mnist and folder; digits are bundled")
+        if self.name == "folder" and not self.path:
+            raise InputError("--data.name folder needs --data.path, a folder with a folder a class")
+        if self.name != "folder" and self.test_path:
+            raise InputError("--data.test-path is for --data.name folder; leave it out")
 
 
 class Images(NamedTuple):
@@ -75,7 +80,9 @@ def load_images(options: ImageData) -> Images:
         InputError: If an option is out of range, the data cannot be used, or all training images
             are equal.
     """
-    _check(options)
+    for name, path in (("path", options.path), ("test-path", options.test_path)):
+        if path and not os.path.isdir(path):
+            raise InputError(f"--data.{name} {path[:200]} is no folder")
     parts, names = _read(options)
     for part, fraction, seed in (
         ("test", options.test, options.split_seed),
@@ -108,25 +115,6 @@ def load_images(options: ImageData) -> Images:
 
     data = data_of(parts, options.batch_size, prepare=_in_unit_range, augment=augmented)
     return Images(data, len(names), shape, names)
-
-
-def _check(options: ImageData) -> None:
-    check_held_out(options)
-    if options.shift < 0:
-        raise InputError(f"--data.shift {options.shift} must not be negative")
-    if options.size < 1:
-        raise InputError(f"--data.size {options.size} must be at least 1")
-    if options.name == "digits" and options.path:
-        raise InputError("--data.path is for fashion_mnist and folder; digits are bundled")
-    if options.name == "folder" and not options.path:
-        raise InputError("--data.name folder needs --data.path, a folder with a subfolder a class")
-    if options.test_path and options.name != "folder":
-        raise InputError("--data.test-path is for --data.name folder; leave it out")
-    if options.test_path and options.folds:
-        raise InputError("--data.folds needs no test folder; leave --data.test-path out")
-    for name, path in (("path", options.path), ("test-path", options.test_path)):
-        if path and not os.path.isdir(path):
-            raise InputError(f"--data.{name} {path[:200]} is no folder")
 
 
 def _read(options: ImageData) -> tuple[dict[str, Arrays], tuple[str, ...]]:

@@ -335,7 +335,7 @@ def test_pixels_that_are_no_numbers_are_named(tmp_path):
 def test_the_first_frame_of_an_animation_is_read_and_that_is_said(tmp_path, capsys):
     frames = [Image.new("L", (8, 8), 255)]
     pictures(tmp_path, shades, suffix="gif", save_all=True, append_images=frames)
-    assert by_class(own(tmp_path))[1].max() == pytest.approx(109 / 255)
+    assert by_class(own(tmp_path))[1].max() < 0.5
     assert "20 images have several frames; the first is read" in capsys.readouterr().err
 
 

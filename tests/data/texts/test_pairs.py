@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bigmodel.data.cmudict import read_cmudict
+from bigmodel.data.texts.pair_file import read_cmudict
 from bigmodel.data.texts.pair_file import Pair, read_pairs
 from bigmodel.data.texts.pairs import PairData, load_pairs
 from bigmodel.data.texts.vocabulary import BOUNDARY, learn_vocabulary

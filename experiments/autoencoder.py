@@ -27,7 +27,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from bigmodel.data.images.images import ImageData, load_images
+from bigmodel.data import ImageData, load_images
 from bigmodel.experiment import Array, Batch, Experiment, Shown
 from bigmodel.figures.grid import tile
 from bigmodel.models.images.autoencoder import Autoencoder

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from bigmodel.data.images.images import ImageData, load_images
+from bigmodel.data import ImageData, load_images
 from bigmodel.experiment import Array, Batch, Experiment, InputError, Shown
 from bigmodel.figures.grid import tile
 from bigmodel.models.images.unet import Unet

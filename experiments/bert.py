@@ -23,9 +23,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bigmodel.data.texts.masking import Masking, masked
+from bigmodel.data import Masking, Text, TextData, load_text, masked
 from bigmodel.data.texts.ngrams import likeliest_followers, most_frequent
-from bigmodel.data.texts.text import Text, TextData, load_text
 from bigmodel.experiment import Array, Batch, Data, Experiment, Mean, Model, Shown, Variables
 from bigmodel.models.texts.bert import Bert
 from bigmodel.runtime import Run, Settings, main

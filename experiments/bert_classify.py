@@ -20,8 +20,8 @@ from typing import Literal
 
 import numpy as np
 
+from bigmodel.data import LabelledTextData, load_labelled_text
 from bigmodel.data.fingerprint import fingerprint
-from bigmodel.data.texts.labelled_text import LabelledTextData, load_labelled_text
 from bigmodel.data.texts.tokenizers import load
 from bigmodel.experiment import Experiment, InputError
 from bigmodel.models.texts.bert import Bert

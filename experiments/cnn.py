@@ -33,7 +33,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bigmodel.data.images.images import ImageData, load_images
+from bigmodel.data import ImageData, load_images
 from bigmodel.experiment import Experiment
 from bigmodel.models.images.named_cnn import NamedCnn
 from bigmodel.runtime import Run, Settings, main

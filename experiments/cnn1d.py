@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bigmodel.data.sequences.sequences import SequenceData, load_sequences
+from bigmodel.data import SequenceData, load_sequences
 from bigmodel.experiment import Experiment
 from bigmodel.models.images.cnn1d import ConvNet1d
 from bigmodel.runtime import Run, Settings, main

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from bigmodel.data.images.images import ImageData, load_images
+from bigmodel.data import ImageData, load_images
 from bigmodel.experiment import Array, Batch, Experiment, InputError, Shown, Variables
 from bigmodel.figures.grid import tile
 from bigmodel.models.images.unet import Unet

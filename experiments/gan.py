@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from bigmodel.data.images.images import ImageData, load_images
+from bigmodel.data import ImageData, load_images
 from bigmodel.experiment import Experiment, Model, Shown, Variables
 from bigmodel.figures.grid import tile
 from bigmodel.models.images.dcgan import Dcgan

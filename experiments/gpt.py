@@ -34,7 +34,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bigmodel.data.texts.text import Text, TextData, load_text
+from bigmodel.data import Text, TextData, load_text
 from bigmodel.experiment import Experiment, Shown, Variables
 from bigmodel.models.texts.generation import Sampling, check_length, generate
 from bigmodel.models.texts.gpt import Gpt

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bigmodel.data.tables.table import TableData, load_table
+from bigmodel.data import TableData, load_table
 from bigmodel.experiment import Experiment
 from bigmodel.models.mlp import Mlp
 from bigmodel.runtime import Run, Settings, main

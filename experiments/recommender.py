@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from bigmodel.data.ratings import RatingData, Ratings, load_ratings
+from bigmodel.data import RatingData, Ratings, load_ratings
 from bigmodel.experiment import Experiment, Model, Shown, Variables
 from bigmodel.models.recommender import Recommender
 from bigmodel.runtime import Run, Settings, main

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bigmodel.data.texts.pairs import PairData, load_pairs
+from bigmodel.data import PairData, load_pairs
 from bigmodel.experiment import Experiment
 from bigmodel.models.texts.beam import Beam
 from bigmodel.models.texts.transformer import Transformer

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from bigmodel.data.images.images import ImageData, Images, load_images
+from bigmodel.data import ImageData, Images, load_images
 from bigmodel.experiment import Experiment, Shown, Variables
 from bigmodel.figures.grid import tile
 from bigmodel.figures.heatmap import draw_heatmap

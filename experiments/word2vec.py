@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bigmodel.data.texts.words import WordData, Words, load_words
+from bigmodel.data import WordData, Words, load_words
 from bigmodel.experiment import Experiment, Shown, Variables
 from bigmodel.figures.scatter import draw_scatter
 from bigmodel.models.texts.word2vec import SkipGram

@@ -9,13 +9,18 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from bigmodel.data.batches import Arrays, epochs, in_order
+from bigmodel.data.batches import Arrays
 from bigmodel.data.fingerprint import fingerprint
 from bigmodel.data.packaged import read_rdataset
+from bigmodel.data.parts import data_of
+from bigmodel.data.split import check_fractions, check_positive
 from bigmodel.data.tables.csv_table import read_csv
 from bigmodel.experiment import Data, InputError
 
 SUNSPOTS = "b20752081e2916486d7541ad9b16db9ca2d9a6ba1eddfb00cfba1042c54eefdf"
+
+TOLERANCE = 1e-12
+"""Of the largest value: a series that varies less than that is constant."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,15 @@ class SeriesData:
     """fraction of the series, before the test, that is held out to choose by"""
     test: float = 0.2
     """fraction of the series, at its end, held out as test set"""
+
+    def __post_init__(self) -> None:
+        """Raises InputError for options that are out of range or do not go together."""
+        check_positive(self, "window", "horizon")
+        check_fractions(self, of_one=True)
+        if self.name == "series" and not self.path:
+            raise InputError("--data.name series needs a file; give it as --data.path FILE")
+        if self.name == "sunspots" and self.path:
+            raise InputError("--data.path is for --data.name series; sunspots are installed")
 
 
 class Series(NamedTuple):
@@ -64,27 +78,23 @@ def load_series(options: SeriesData) -> Series:
         InputError: The file cannot be used, a value is missing, a part is too short, or an
             option is out of range.
     """
-    _check(options)
     name, values = _read(options)
     starts = part_starts(options, len(values))
     known = values[: starts["validation"]]
-    mean, scale = float(known.mean()), float(known.std())
-    if scale == 0:
-        raise InputError(f"the training part of {name!r} never changes; there is nothing to learn")
-    parts = _windows(((values - mean) / scale).astype(np.float32), starts, options)
-    data = Data(
-        train=epochs(parts["train"], options.batch_size),
-        splits={
-            part: in_order(parts[part], options.batch_size)
-            for part in ("validation", "test")
-            if len(parts[part]["target"])
-        },
-        batch_size=options.batch_size,
-        steps_per_epoch=len(parts["train"]["target"]) // options.batch_size,
-        fingerprint=fingerprint(
-            {"values": values, "cuts": np.array([*starts.values(), options.window])}
-        ),
-    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, scale = float(known.mean()), float(known.std())
+        # The mean of equal numbers is rounded, so that their deviation is not quite 0.
+        if scale <= TOLERANCE * np.abs(known).max():
+            raise InputError(
+                f"the training part of {name!r} never changes; there is nothing to learn"
+            )
+        standardised = ((values - mean) / scale).astype(np.float32)
+    if not np.isfinite(standardised).all():
+        largest = values[np.abs(values).argmax()]
+        raise InputError(f"{name!r} has the value {largest:g}, too large to compute with; mend it")
+    parts = _windows(standardised, starts, options)
+    covered = {"values": values, "cuts": np.array([*starts.values(), options.window])}
+    data = data_of(parts, options.batch_size, digest=fingerprint(covered))
     return Series(data, name, mean, scale)
 
 
@@ -103,21 +113,6 @@ def part_starts(options: SeriesData, count: int) -> dict[str, int]:
             f"target needs {first + 1}; use a smaller --data.window or --data.horizon"
         )
     return {"train": first, "validation": validation, "test": test}
-
-
-def _check(options: SeriesData) -> None:
-    for name in ("window", "horizon"):
-        if getattr(options, name) < 1:
-            raise InputError(f"--data.{name} {getattr(options, name)} is too small; use 1 or more")
-    for name in ("validation", "test"):
-        if not 0 <= getattr(options, name) < 1:
-            raise InputError(
-                f"--data.{name} {getattr(options, name)} must be at least 0 and below 1"
-            )
-    if options.name == "series" and not options.path:
-        raise InputError("--data.name series needs a file; give it as --data.path FILE")
-    if options.name == "sunspots" and options.path:
-        raise InputError("--data.path is for --data.name series; sunspots are installed")
 
 
 def _read(options: SeriesData) -> tuple[str, Float[np.ndarray, " time"]]:

@@ -41,15 +41,3 @@ def split_corpus(text: str, *, validation: float, test: float) -> dict[str, str]
     if test:
         parts["test"] = text[test_start:]
     return parts
-
-
-def check_fractions(*, validation: float, test: float) -> None:
-    """Raises InputError for fractions that leave nothing to train on."""
-    for name, fraction in (("validation", validation), ("test", test)):
-        if not 0 <= fraction < 1:
-            raise InputError(f"--data.{name} {fraction} must be at least 0 and below 1")
-    if validation + test >= 1:
-        raise InputError(
-            f"--data.validation {validation} and --data.test {test} leave "
-            "nothing to train on; their sum must be less than 1"
-        )

@@ -10,7 +10,8 @@ from jaxtyping import Int
 
 from bigmodel.data.batches import Batches
 from bigmodel.data.fingerprint import fingerprint
-from bigmodel.data.texts.corpus import check_fractions, corpus_name, read_corpus, split_corpus
+from bigmodel.data.split import check_fractions, check_positive
+from bigmodel.data.texts.corpus import corpus_name, read_corpus, split_corpus
 from bigmodel.data.texts.tokenizers import Tokenizer, bpe_tokenizer, byte_tokenizer, char_tokenizer
 from bigmodel.experiment import Batch, Data, InputError
 
@@ -45,10 +46,8 @@ class TextData:
 
     def __post_init__(self) -> None:
         """Raises InputError for sizes and fractions that leave nothing to train on."""
-        for name, value in (("batch-size", self.batch_size), ("context", self.context)):
-            if value < 1:
-                raise InputError(f"--data.{name} {value} is too small; use 1 or more")
-        check_fractions(validation=self.validation, test=self.test)
+        check_positive(self, "batch_size", "context")
+        check_fractions(self, of_one=True)
 
 
 class Text(NamedTuple):

@@ -12,7 +12,8 @@ from jaxtyping import Float, Int
 
 from bigmodel.data.batches import in_order
 from bigmodel.data.fingerprint import fingerprint
-from bigmodel.data.texts.corpus import check_fractions, corpus_name, read_corpus, split_corpus
+from bigmodel.data.split import check_fractions, check_positive
+from bigmodel.data.texts.corpus import corpus_name, read_corpus, split_corpus
 from bigmodel.data.texts.tokenizers import split_words
 from bigmodel.experiment import Batch, Data, InputError
 
@@ -50,15 +51,10 @@ class WordData:
 
     def __post_init__(self) -> None:
         """Raises InputError for sizes and fractions that make no pairs."""
-        for name in ("minimum_count", "window", "negatives", "batch_size"):
-            value = getattr(self, name)
-            if value < 1:
-                raise InputError(
-                    f"--data.{name.replace('_', '-')} {value} is too small; use 1 or more"
-                )
+        check_positive(self, "minimum_count", "window", "negatives", "batch_size")
         if not 0 <= self.subsample <= 1:
             raise InputError(f"--data.subsample {self.subsample} must be from 0 to 1")
-        check_fractions(validation=self.validation, test=self.test)
+        check_fractions(self, of_one=True)
 
 
 class Words(NamedTuple):

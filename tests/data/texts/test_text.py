@@ -197,7 +197,7 @@ def test_a_split_of_fraction_zero_is_left_out(written):
     [
         (None, r"missing.txt does not exist"),
         (b"", r"missing.txt is empty"),
-        (b"abc \xff\xfe", r"missing.txt is not UTF-8 text: byte 4 is 0xff"),
+        (b"abc \xff\xfe", r"missing.txt, line 1 is not UTF-8 text: byte 4"),
         (b"short", r"the train part of .*missing.txt has 5 tokens, and a window needs 257"),
         (b"0123456789" * 100, r"the validation part of .* has 100 tokens"),
         (b"0123456789" * 900, r"a batch of 32 windows of 256 tokens is larger than the 7200"),
@@ -216,10 +216,9 @@ def test_a_directory_and_a_damaged_archive_are_refused(tmp_path):
     with pytest.raises(InputError, match="is a directory"):
         load_text(TextData(path=str(tmp_path)))
     damaged = tmp_path / "text.gz"
-    for content in (b"no archive", gzip.compress(AWKWARD.encode())[:-9]):
-        damaged.write_bytes(content)
-        with pytest.raises(InputError, match=r"text.gz cannot be read"):
-            load_text(TextData(path=str(damaged)))
+    damaged.write_bytes(gzip.compress(AWKWARD.encode())[:-9])
+    with pytest.raises(InputError, match=r"text.gz cannot be read"):
+        load_text(TextData(path=str(damaged)))
 
 
 @pytest.mark.parametrize(

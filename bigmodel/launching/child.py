@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from bigmodel.processes.pulse import CONTROL, LAYOUT
+from bigmodel.processes.heartbeat import CONTROL, LAYOUT
 
 LINES = 3
 """Last lines of a log that are shown."""
@@ -45,7 +45,7 @@ class Child:
             stdin=subprocess.DEVNULL,
             stdout=None if first else subprocess.PIPE,
             stderr=subprocess.PIPE if first else subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
             errors="replace",
             start_new_session=True,
             preexec_fn=die_with_parent,
@@ -73,15 +73,17 @@ class Child:
     def stopped(self) -> bool:
         """Whether SIGSTOP holds it, where the system tells."""
         try:
-            text = Path(f"/proc/{self.process.pid}/stat").read_text()
+            text = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="utf-8")
         except OSError:
             return False
         return text.rpartition(")")[2].split()[0] in ("T", "t")
 
     def look(self) -> int | None:
-        """Takes note of its pulse, and gives the step that it has done; None before the first."""
+        """Reads its heartbeat and returns the step that it has done; None before the first."""
         try:
-            beats, step = LAYOUT.unpack((self._control / f"rank-{self.rank}.pulse").read_bytes())
+            beats, step = LAYOUT.unpack(
+                (self._control / f"rank-{self.rank}.heartbeat").read_bytes()
+            )
         except (OSError, ValueError, struct.error):
             return None
         if beats != self._beats:
@@ -108,7 +110,7 @@ class Child:
     def log(self) -> Path | None:
         """Where it prints to, if that is a file of the run."""
         with contextlib.suppress(OSError):
-            return Path((self._control / f"rank-{self.rank}.log").read_text())
+            return Path(os.fsdecode((self._control / f"rank-{self.rank}.log").read_bytes()))
         return None
 
     def last_lines(self) -> str:
@@ -116,13 +118,15 @@ class Child:
         lines = list(self._last)
         with contextlib.suppress(OSError):
             if self.log is not None:
-                lines += self.log.read_text(errors="replace")[-4000:].splitlines()
+                lines += self.log.read_text(encoding="utf-8", errors="replace")[-4000:].splitlines()
         return " | ".join([line.strip() for line in lines if line.strip()][-LINES:])[-600:]
 
     def stacks(self) -> str:
         """What it answered to SIGUSR1: the stacks of its threads."""
         with contextlib.suppress(OSError):
-            return (self._control / f"rank-{self.rank}.stacks").read_text(errors="replace")
+            return (self._control / f"rank-{self.rank}.stacks").read_text(
+                encoding="utf-8", errors="replace"
+            )
         return ""
 
     def where(self) -> str:

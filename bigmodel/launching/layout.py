@@ -122,7 +122,11 @@ def find_gpus() -> tuple[str, ...]:
     if shutil.which("nvidia-smi") is None:
         return ()
     listed = subprocess.run(
-        ["nvidia-smi", "--list-gpus"], capture_output=True, text=True, check=False, timeout=60
+        ["nvidia-smi", "--list-gpus"],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=60,
     )
     count = sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
     return tuple(str(index) for index in range(count))

@@ -9,16 +9,22 @@ stays cancelled.
 
 from __future__ import annotations
 
+import argparse
 import re
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from bigmodel import errors
 from bigmodel.experiment import InputError
 from bigmodel.launching.job import Job
 from bigmodel.launching.supervisor import FINAL
 
+SBATCH = ("partition", "account", "qos", "constraint", "exclude")
+"""Options that sbatch has under the same name."""
+OF_SLURM = (*SBATCH, "time", "sbatch", "setup")
 FORMATS = (
     r"(?P<m>\d+)(:(?P<s>\d+))?",
     r"(?P<h>\d+):(?P<m>\d+):(?P<s>\d+)",
@@ -58,6 +64,39 @@ class Array:
     words: Sequence[str]
     limit: int | None
     """tasks that may run at once"""
+
+
+def add_slurm_options(parser: argparse._ActionsContainer) -> None:
+    """Adds what SLURM alone is asked for."""
+    add = parser.add_argument
+    add("--time", help="limit as minutes, h:m:s or days-h; goes on after it in a new job")
+    for name in SBATCH:
+        add(f"--{name}", help=f"{name} of sbatch")
+    add("--sbatch", action="append", help="any other option of sbatch, as constraint=a100")
+    add("--setup", action="append", help="a line of shell to run first, as 'module load cuda'")
+
+
+def request_of(parsed: argparse.Namespace, job: Job) -> Request:
+    """What a command line asks of SLURM beside the job; it runs where the command is given.
+
+    Raises:
+        InputError: for a time that SLURM cannot read, or that leaves none but the notice.
+    """
+    if parsed.time is not None and 0 < seconds_of(parsed.time) <= job.notice:
+        raise InputError(
+            f"--time {parsed.time} is {seconds_of(parsed.time)} s, all of it --notice; "
+            "make one longer or the other shorter"
+        )
+    others = {name: getattr(parsed, name) for name in SBATCH}
+    return Request(
+        directory=str(Path.cwd()),
+        logs="slurm",
+        python="python" if parsed.setup else sys.executable,
+        time=parsed.time,
+        setup=parsed.setup or (),
+        others={name: value for name, value in others.items() if value is not None},
+        raw=parsed.sbatch or (),
+    )
 
 
 def sbatch_script(job: Job, request: Request, array: Array | None = None) -> str:

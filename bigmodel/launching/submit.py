@@ -20,14 +20,8 @@ from pathlib import Path
 
 from bigmodel.experiment import InputError
 from bigmodel.launching import kubernetes, slurm
-from bigmodel.launching.asking import (
-    OF_SLURM,
-    add_resources,
-    add_slurm_options,
-    job_of,
-    request_of,
-)
-from bigmodel.launching.job import Job, check_positive, default_name
+from bigmodel.launching.job import Job, add_resources, check_positive, default_name, job_of
+from bigmodel.launching.slurm import OF_SLURM, add_slurm_options, request_of
 from bigmodel.script import add_script, check_script
 
 ONLY_SLURM = (*OF_SLURM, "processes_per_node")
@@ -138,8 +132,10 @@ def hand_over(text: str, command: Sequence[str], path: Path) -> None:
     if shutil.which(command[0]) is None:
         raise InputError(f"there is no {command[0]} here; --dry-run prints what it would get")
     path.parent.mkdir(exist_ok=True)
-    path.write_text(text)
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    path.write_text(text, encoding="utf-8", errors="surrogateescape")
+    done = subprocess.run(
+        command, check=False, capture_output=True, encoding="utf-8", errors="replace"
+    )
     if done.returncode != 0:
         path.unlink()
         said = " ".join((done.stderr or done.stdout).split())

@@ -23,6 +23,8 @@ from bigmodel.processes.signals import Handlers
 POLL = 0.1
 SETTLE = 3.0
 """Seconds that the others have to end by themselves when one has failed."""
+ENDED = (-signal.SIGTERM, -signal.SIGHUP)
+"""Statuses of a process that was asked to stop before it could take the signal."""
 FINAL = (errors.BAD_INPUT, errors.NOT_FINITE)
 """Statuses that another try would only bring again."""
 
@@ -132,11 +134,11 @@ def _watch(children: Sequence[Child], policy: Policy, relay: Relay) -> Outcome:
                 child.send(number)
         steps = {child.rank: child.look() for child in children}
         failed = [child for child in children if child.status not in (None, errors.DONE)]
-        stopping = [c for c in failed if c.status in (errors.RESUME, -signal.SIGTERM)]
+        stopping = [c for c in failed if c.status == errors.RESUME or c.status in ENDED]
         if stopping and deadline is None:
             # One of the processes got the signal itself; the others stop after the same step.
             deadline = time.monotonic() + policy.grace
-            if stopping[0].status == -signal.SIGTERM or steps[stopping[0].rank] is None:
+            if stopping[0].status in ENDED or steps[stopping[0].rank] is None:
                 relay.received.append(signal.SIGTERM)
         if deadline is not None:
             number = relay.received[0] if relay.received else signal.SIGTERM
@@ -197,7 +199,7 @@ def _hang(running: Sequence[Child], steps: Mapping[int, int | None], watchdog: f
     logs = next((child.log.parent for child in running if child.log is not None), None)
     if logs is not None:
         for child in running:
-            (logs / f"rank-{child.rank}.stacks").write_text(child.stacks())
+            (logs / f"rank-{child.rank}.stacks").write_text(child.stacks(), encoding="utf-8")
     held = [child for child in running if child.stopped]
     at = "; ".join(f"rank {child.rank}: {child.where()}" for child in running)
     culprit = held[0] if held else min(running, key=lambda child: child.moved)

@@ -15,8 +15,8 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
 
 from bigmodel.experiment import InputError, PyTree
-from bigmodel.processes.pulse import is_watched
-from bigmodel.processes.rendezvous import meet
+from bigmodel.processes.heartbeat import is_watched
+from bigmodel.processes.rendezvous import rendezvous
 
 COORDINATOR, COUNT, RANK = "BIGMODEL_COORDINATOR", "BIGMODEL_PROCESSES", "BIGMODEL_PROCESS"
 """What the launcher says by the environment: ``host:port``, number of processes, rank."""
@@ -28,7 +28,7 @@ SMALL = 1 << 18
 """Bytes of a batch that is handed over in a call rather than by a transfer."""
 
 
-class Place(NamedTuple):
+class ProcessInfo(NamedTuple):
     """The place of a process among those of its run."""
 
     coordinator: str
@@ -36,7 +36,7 @@ class Place(NamedTuple):
     rank: int
 
 
-def find_place() -> Place | None:
+def find_process_info() -> ProcessInfo | None:
     """The place that the launcher or the cluster gives this process; None if it is alone.
 
     Clusters are found by JAX's own detection: SLURM, Open MPI, TPU pods, Kubernetes.
@@ -46,7 +46,7 @@ def find_place() -> Place | None:
     """
     if COUNT in os.environ:
         try:
-            place: Place | None = Place(
+            info: ProcessInfo | None = ProcessInfo(
                 os.environ[COORDINATOR], int(os.environ[COUNT]), int(os.environ[RANK])
             )
         except (KeyError, ValueError):
@@ -54,15 +54,15 @@ def find_place() -> Place | None:
                 f"{COUNT} is set, so {COORDINATOR} must be host:port and {RANK} a number"
             ) from None
     else:
-        place = _detect()
-    if place is None or place.processes <= 1:
+        info = _detect()
+    if info is None or info.processes <= 1:
         return None
-    if not 0 <= place.rank < place.processes:
-        raise InputError(f"this is rank {place.rank} of {place.processes}; ranks count from 0")
-    return place
+    if not 0 <= info.rank < info.processes:
+        raise InputError(f"this is rank {info.rank} of {info.processes}; ranks count from 0")
+    return info
 
 
-def _detect() -> Place | None:
+def _detect() -> ProcessInfo | None:
     # The public call joins at once, and ends the process where another one is missing.
     from jax._src.clusters import ClusterEnv
 
@@ -71,14 +71,14 @@ def _detect() -> Place | None:
     )
     if address is None or count is None or rank is None:
         return None
-    return Place(address, count, rank)
+    return ProcessInfo(address, count, rank)
 
 
-def join(place: Place, facts: Mapping[str, Any]) -> None:
+def join(info: ProcessInfo, facts: Mapping[str, Any]) -> None:
     """Joins the processes of a run, so that ``jax.devices()`` are those of all of them.
 
     Args:
-        place: that of this process.
+        info: that of this process.
         facts: what must be the same for all, as JSON values.
 
     Raises:
@@ -90,13 +90,13 @@ def join(place: Place, facts: Mapping[str, Any]) -> None:
         seconds = float(text)
     except ValueError:
         raise InputError(f"{JOIN_SECONDS} is {text}; it must be a number of seconds") from None
-    meet(place.coordinator, rank=place.rank, count=place.processes, facts=facts, seconds=seconds)
+    rendezvous(info.coordinator, rank=info.rank, count=info.processes, facts=facts, seconds=seconds)
     # JAX would take SIGTERM for itself; the loop's own request to stop is the one that counts.
     jax.config.update("jax_enable_preemption_service", False)
     jax.distributed.initialize(
-        place.coordinator,
-        place.processes,
-        place.rank,
+        info.coordinator,
+        info.processes,
+        info.rank,
         initialization_timeout=round(seconds),
         heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
     )

@@ -27,7 +27,9 @@ LATE = 2.0
 """Seconds in which others may still come and hear of a problem."""
 
 
-def meet(address: str, *, rank: int, count: int, facts: Mapping[str, Any], seconds: float) -> None:
+def rendezvous(
+    address: str, *, rank: int, count: int, facts: Mapping[str, Any], seconds: float
+) -> None:
     """Returns when all processes are there and are about to do the same.
 
     Args:

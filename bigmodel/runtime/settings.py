@@ -38,6 +38,8 @@ class Run:
     is better, its experiment says"""
     patience: int | None = None
     """evaluations without a better value after which the run stops early"""
+    deterministic: bool = True
+    """whether NVIDIA GPUs give the same bits in each run, by algorithms that can be slower"""
     profile: str = ""
     """steps START:STOP to record in profile/, for TensorBoard's profiler and Perfetto"""
     sinks: tuple[Literal["wandb", "mlflow"], ...] = ()

@@ -104,11 +104,8 @@ def thousands(number: float) -> str:
 
 
 def say(text: str) -> None:
-    """Prints a line at once; a reader that has gone away does not end the run."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    """Prints a line at once."""
+    print(text, flush=True)
 
 
 def redirect_output(path: Path) -> Path:
@@ -119,7 +116,7 @@ def redirect_output(path: Path) -> Path:
     """
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a") as file:
+        with path.open("ab") as file:
             sys.stdout.flush()
             for stream in (1, 2):
                 os.dup2(file.fileno(), stream)

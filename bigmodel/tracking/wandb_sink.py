@@ -81,5 +81,7 @@ class WandbSink:
 
 def _figure(path: Path) -> wandb.Image | wandb.Html:
     if path.suffix == ".txt":
-        return wandb.Html(f"<pre>{html.escape(path.read_text())}</pre>", inject=False)
+        return wandb.Html(
+            f"<pre>{html.escape(path.read_text(encoding='utf-8'))}</pre>", inject=False
+        )
     return wandb.Image(str(path))

@@ -22,6 +22,7 @@ PARTIAL = ".partial"
 LOCK = ".lock"
 """File in a folder that names the process which has it for itself."""
 JOB = "SLURM_JOB_ID"
+TURN_SECONDS = 5.0
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -91,7 +92,7 @@ def locked(folder: Path, *, otherwise: str, shared: bool = False) -> Iterator[No
         InputError: another process has the lock; it is named.
         StorageError: the folder cannot be written.
     """
-    with naming(folder), _one_at_a_time(folder):
+    with naming(folder), _one_at_a_time(folder, otherwise):
         _check_free(folder, otherwise, shared=shared)
         if shared:
             descriptor, name = tempfile.mkstemp(prefix=f"{LOCK}-", dir=folder)
@@ -125,12 +126,26 @@ def locked(folder: Path, *, otherwise: str, shared: bool = False) -> Iterator[No
 
 
 @contextlib.contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Lets the processes of one host look for stale locks in turn, where the system can."""
+def _one_at_a_time(folder: Path, otherwise: str) -> Iterator[None]:
+    """Lets the processes of one host look for stale locks in turn, where the system can.
+
+    A process that keeps this turn is of a version which had no other lock.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
+    until = time.monotonic() + TURN_SECONDS
     try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    message = f"another process is running in {folder}; {otherwise}"
+                    raise InputError(message) from None
+                time.sleep(0.05)
+            except OSError:
+                break  # This file system has no locks.
+            else:
+                break
         yield
     finally:
         os.close(descriptor)

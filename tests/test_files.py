@@ -1,3 +1,4 @@
+import fcntl
 import json
 import os
 import socket
@@ -80,6 +81,21 @@ def test_one_of_many_that_come_at_once_gets_it(tmp_path: Path) -> None:
     for process in all_of:
         end(process)
     assert sorted(said) == [b"", b"", b"", b"", b"held\n"]
+
+
+def test_a_process_that_locks_the_folder_itself_counts(tmp_path: Path, monkeypatch) -> None:
+    """So does a run of an earlier version."""
+    monkeypatch.setattr("bigmodel.files.TURN_SECONDS", 0.1)
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with (
+        pytest.raises(InputError, match=f"another process is running in {tmp_path}; wait"),
+        locked(tmp_path, otherwise="wait"),
+    ):
+        pass
+    os.close(descriptor)
+    with locked(tmp_path, otherwise="wait"):
+        pass
 
 
 def claim(folder: Path, **other) -> None:

@@ -1,4 +1,4 @@
-"""One process of a run, as the launcher sees it from outside."""
+"""A child process of the launcher."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Child:
                 os.killpg(self.process.pid, number)
 
     def wait(self, seconds: float) -> bool:
-        """Whether it has ended within so many seconds."""
+        """Waits up to so many seconds; returns whether it has ended."""
         try:
             self.process.wait(max(seconds, 0.0))
         except subprocess.TimeoutExpired:
@@ -108,13 +108,13 @@ class Child:
 
     @property
     def log(self) -> Path | None:
-        """Where it prints to, if that is a file of the run."""
+        """The log file that it prints to, if it has one."""
         with contextlib.suppress(OSError):
             return Path(os.fsdecode((self._control / f"rank-{self.rank}.log").read_bytes()))
         return None
 
     def last_lines(self) -> str:
-        """The last lines that it printed, as one."""
+        """The last lines that it printed, joined into one."""
         lines = list(self._last)
         with contextlib.suppress(OSError):
             if self.log is not None:

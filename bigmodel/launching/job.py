@@ -1,4 +1,4 @@
-"""What a job scheduler is asked for, whichever it is."""
+"""A job for a scheduler of any kind, and the options that describe it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RETRIES = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A training on some machines."""
+    """A training job."""
 
     name: str
     """also that of its run directory"""
@@ -48,13 +48,13 @@ class Job:
 
 
 def default_name(script: Path, options: Sequence[str]) -> str:
-    """A name that the same script with the same options has again, and no other."""
+    """A name that is a digest of script and options."""
     digest = hashlib.sha256(json.dumps([script.name, *options]).encode()).hexdigest()
     return f"{script.stem.lower().replace('_', '-')}-{digest[:8]}"
 
 
 def add_resources(parser: argparse._ActionsContainer) -> None:
-    """Adds what every scheduler is asked for."""
+    """Adds the options that all schedulers have."""
     add = parser.add_argument
     add("--gpus-per-node", type=int, help="default 0")
     add("--cpus-per-task", type=int, help="cores of each process")
@@ -80,7 +80,7 @@ def job_of(
     nodes: int = 1,
     processes_per_node: int = 1,
 ) -> Job:
-    """The job that a command line asks for.
+    """The job described by a command line.
 
     Raises:
         InputError: for a number that is too small.

@@ -39,7 +39,7 @@ PAUSE = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is asked of SLURM beside the job itself."""
+    """Resources requested from SLURM for a job."""
 
     directory: str
     """absolute path of the directory that the job runs in"""
@@ -57,7 +57,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Array:
-    """Tasks of which each is a job of its own; they differ in one word of their command."""
+    """An array of tasks that differ in one word of their command."""
 
     command: Sequence[str]
     """of each, for Python; the task's word comes after it"""
@@ -67,7 +67,7 @@ class Array:
 
 
 def add_slurm_options(parser: argparse._ActionsContainer) -> None:
-    """Adds what SLURM alone is asked for."""
+    """Adds the options of SLURM."""
     add = parser.add_argument
     add("--time", help="limit as minutes, h:m:s or days-h; goes on after it in a new job")
     for name in SBATCH:
@@ -77,7 +77,7 @@ def add_slurm_options(parser: argparse._ActionsContainer) -> None:
 
 
 def request_of(parsed: argparse.Namespace, job: Job) -> Request:
-    """What a command line asks of SLURM beside the job; it runs where the command is given.
+    """Resources requested from SLURM; the job runs in the current directory.
 
     Raises:
         InputError: for a time that SLURM cannot read, or that leaves none but the notice.
@@ -100,7 +100,7 @@ def request_of(parsed: argparse.Namespace, job: Job) -> Request:
 
 
 def sbatch_script(job: Job, request: Request, array: Array | None = None) -> str:
-    """The text of a script for sbatch that trains, and goes on after an interruption.
+    """A script for sbatch that trains, and resumes after an interruption.
 
     Raises:
         InputError: for a value that a directive of sbatch cannot hold.
@@ -172,7 +172,7 @@ def check_processes(job: Job) -> None:
 
 
 def _environment(job: Job) -> list[str]:
-    """What the processes are to know."""
+    """Environment variables of the processes."""
     from bigmodel.processes.distributed import RESUMES  # brings JAX with it
 
     lines = [f"export {RESUMES}=1"]
@@ -188,7 +188,7 @@ def _indices(array: Array) -> str:
 
 
 def _tries(job: Job, request: Request, array: Array | None) -> list[str]:
-    """Starts the processes; again where one died, and not again where it would end the same."""
+    """Shell lines that start the processes, and restart them after failures."""
     cpus = [] if job.cpus_per_task is None else [f"--cpus-per-task={job.cpus_per_task}"]
     srun = ["srun", f"--wait={WAIT}", "--kill-on-bad-exit=0", *cpus, request.python]
     if array is None:

@@ -45,11 +45,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_slurm_options(group)
     group = parser.add_argument_group("Kubernetes")
     add = group.add_argument
-    add("--kubernetes", action="store_true", help="a JobSet in the place of a SLURM job")
+    add("--kubernetes", action="store_true", help="submit a JobSet instead of a SLURM job")
     add("--image", help="image with Python and the code in its working directory")
     add("--namespace", help="default: kubectl's own")
     add("--volume", help="CLAIM:/PATH of the volume with the run directories")
-    add("--tpu", help="slice of TPUs on GKE, as v5e:8x8, in the place of --nodes")
+    add("--tpu", help="slice of TPUs on GKE, as v5e:8x8, instead of --nodes")
 
 
 def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:

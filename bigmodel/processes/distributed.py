@@ -1,4 +1,4 @@
-"""The processes of one run: which one this is, and what only several of them need.
+"""Multi-process runs: process information, joining, and placing arrays.
 
 A run of one process pays nothing for it.
 """
@@ -19,7 +19,7 @@ from bigmodel.processes.heartbeat import is_watched
 from bigmodel.processes.rendezvous import rendezvous
 
 COORDINATOR, COUNT, RANK = "BIGMODEL_COORDINATOR", "BIGMODEL_PROCESSES", "BIGMODEL_PROCESS"
-"""What the launcher says by the environment: ``host:port``, number of processes, rank."""
+"""Environment variables set by the launcher: ``host:port``, number of processes, rank."""
 RESUMES = "BIGMODEL_RESUMES"
 """Set by a job scheduler's script that starts a process of status 75 again."""
 JOIN_SECONDS = "BIGMODEL_JOIN_SECONDS"
@@ -29,7 +29,7 @@ SMALL = 1 << 18
 
 
 class ProcessInfo(NamedTuple):
-    """The place of a process among those of its run."""
+    """The address of the coordinator, the number of processes and the rank of this one."""
 
     coordinator: str
     processes: int
@@ -37,7 +37,7 @@ class ProcessInfo(NamedTuple):
 
 
 def find_process_info() -> ProcessInfo | None:
-    """The place that the launcher or the cluster gives this process; None if it is alone.
+    """Process information from the launcher or the cluster; None for a single process.
 
     Clusters are found by JAX's own detection: SLURM, Open MPI, TPU pods, Kubernetes.
 
@@ -78,7 +78,7 @@ def join(info: ProcessInfo, facts: Mapping[str, Any]) -> None:
     """Joins the processes of a run, so that ``jax.devices()`` are those of all of them.
 
     Args:
-        info: that of this process.
+        info: process information of this process.
         facts: what must be the same for all, as JSON values.
 
     Raises:
@@ -125,7 +125,7 @@ def is_started_again() -> bool:
 
 
 def is_first() -> bool:
-    """Whether this process is the one that writes and shows."""
+    """Whether this process has rank 0, which writes the run directory."""
     return jax.process_index() == 0
 
 
@@ -182,13 +182,13 @@ def fetch(tree: PyTree) -> PyTree:
 
 
 def agree_on(number: int) -> int:
-    """The number that the first process gives."""
+    """Broadcasts a number from the first process."""
     if jax.process_count() == 1:
         return number
     return int(multihost_utils.broadcast_one_to_all(np.int32(number)))
 
 
 def wait_for_all(name: str) -> None:
-    """Returns when every process has come here."""
+    """A barrier: returns when every process has reached it."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(name)

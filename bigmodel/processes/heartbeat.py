@@ -1,4 +1,4 @@
-"""What a process tells the launcher that watches it: that it lives, at which step, and where.
+"""The heartbeat that a process sends to the launcher which watches it.
 
 The launcher makes a folder and names it in the environment. Each process keeps three files in
 it: ``rank-N.heartbeat``, a count of beats and the step as two little-endian int64;
@@ -26,7 +26,7 @@ def is_watched() -> bool:
 
 
 class Heartbeat:
-    """The beats of this process; without a launcher they cost a comparison."""
+    """The heartbeat of this process; without a launcher it costs a comparison."""
 
     def __init__(self, rank: int) -> None:
         self._rank = rank
@@ -45,7 +45,7 @@ class Heartbeat:
         faulthandler.register(signal.SIGUSR1, file=self._stacks, all_threads=True)
 
     def beat(self, step: int | None = None) -> None:
-        """Says that this process goes on, and after which step."""
+        """Signals progress, and the last finished step."""
         if self._map is None:
             return
         self._beats += 1
@@ -53,6 +53,6 @@ class Heartbeat:
         LAYOUT.pack_into(self._map, 0, self._beats, self._step)
 
     def log_to(self, path: Path) -> None:
-        """Says where what this process prints can be read."""
+        """Tells the launcher the file that this process prints to."""
         if self._folder is not None:
             (self._folder / f"rank-{self._rank}.log").write_bytes(os.fsencode(path))

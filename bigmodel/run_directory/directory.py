@@ -42,7 +42,7 @@ OF_EACH_START = (
     "cores",
     "xla_flags",
 )
-"""What each start leaves of its own manifest, where the run goes on from another one."""
+"""Entries of the manifest that are recorded for each start of a run."""
 FLUSH_SECONDS = 5.0
 """How far what TensorBoard shows may be behind ``metrics.jsonl``."""
 

@@ -1,4 +1,4 @@
-"""What a run has logged, and what follows from it."""
+"""The metrics that a run has logged, and its best evaluation."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def manifest(
 
 
 def identity(script: Path) -> dict[str, str | None]:
-    """What of a process must be the same in all processes of a run: code and packages."""
+    """Code and package versions, which must agree between the processes of a run."""
     package = Path(bigmodel.__file__).parent
     code = hashlib.sha256(script.read_bytes())
     for path in sorted(package.rglob("*.py")):

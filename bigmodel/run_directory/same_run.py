@@ -1,4 +1,4 @@
-"""What makes two starts the same run, and what may be another one when a run goes on."""
+"""Which options identify a run, and which may change when it is resumed."""
 
 from __future__ import annotations
 

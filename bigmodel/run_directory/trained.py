@@ -1,4 +1,4 @@
-"""What a run has learned, for another experiment to go on with."""
+"""Reads the trained parameters of a run, from which another experiment can begin."""
 
 from __future__ import annotations
 

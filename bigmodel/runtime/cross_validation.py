@@ -1,4 +1,4 @@
-"""One run for each fold of the data, and what they give together."""
+"""Cross-validation: a run for each fold of the data, and their summary."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def one_fold(config: Any, fold: int) -> Any:
 
 
 def check_readable_again(config: Settings, why: str) -> None:
-    """Raises InputError where the data is a pipe, which gives what is in it only once."""
+    """Raises InputError if the data is a pipe, which can be read only once."""
     path = getattr(getattr(config, "data", None), "path", "")
     if path and Path(path).is_fifo():
         raise InputError(

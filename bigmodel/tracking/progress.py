@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a bar on a terminal, plain lines elsewhere."""
+"""Progress of a run: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def say(text: str) -> None:
 
 
 def redirect_output(path: Path) -> Path:
-    """Appends from here on all that this process prints to a file, and gives its path.
+    """Appends everything that this process prints from now on to a file, and returns its path.
 
     Raises:
         StorageError: where it cannot be written.

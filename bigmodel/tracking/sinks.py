@@ -27,9 +27,9 @@ from bigmodel.experiment import InputError
 from bigmodel.files import write_json
 
 CLOSE_SECONDS = 30.0
-"""How long the end of a run waits for a sink."""
+"""Seconds that the end of a run waits for a sink."""
 NOTE_SECONDS = 1.0
-"""How far the note of what was sent may be behind, while there is more to send."""
+"""Seconds between two notes of what was sent, while there is more to send."""
 
 
 @dataclass
@@ -57,15 +57,15 @@ class Start(NamedTuple):
 
 
 class Sink(Protocol):
-    """A run in some other place. One thread calls it, and whatever it raises ends only it."""
+    """A run in an external service. One thread calls it; an exception disables only this sink."""
 
     @property
     def id(self) -> str:
-        """The sink's name of the run, with which it is opened when the run goes on."""
+        """The identifier of the run in the sink, with which it is resumed."""
 
     @property
     def sent(self) -> int | None:
-        """The last step that the sink had when it was opened; None where it does not know."""
+        """The last step that the sink had when it was opened; None if it cannot tell."""
 
     def send(self, row: Row) -> None:
         """Logs what there is of a step; steps increase."""
@@ -78,10 +78,10 @@ class SinkModule(Protocol):
     """The module of a sink, which is imported only where the sink is asked for."""
 
     def check(self) -> None:
-        """Raises InputError where the sink cannot be used as it is set up."""
+        """Raises InputError if the sink is not set up correctly."""
 
     def open_sink(self, start: Start) -> Sink:
-        """Begins a run in the sink, or goes on with one."""
+        """Starts a run in the sink, or resumes one."""
 
 
 def check_sinks(names: Sequence[str]) -> None:
@@ -102,7 +102,7 @@ def _module(name: str) -> SinkModule:
 
 
 class Sender:
-    """A thread that gives rows to a sink in their order, and notes how far it has come."""
+    """A thread that sends rows to a sink in order, and records the last step that was sent."""
 
     def __init__(
         self,
@@ -142,7 +142,7 @@ class Sender:
         self._summary = summary
 
     def close(self) -> None:
-        """Waits until all is sent, or warns that it was not."""
+        """Waits until everything has been sent, or warns that it was not."""
         self._rows.put(None)
         self._thread.join(CLOSE_SECONDS)
         if self._thread.is_alive():
@@ -179,7 +179,7 @@ class Sender:
 
 
 def _read(note: Path) -> tuple[str | None, int]:
-    """The sink's name of the run and the last step that it has; of a broken note, those of none."""
+    """The identifier and the last step of a note; those of no run if it cannot be read."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         known = json.loads(note.read_text(encoding="utf-8"))
         return str(known["id"]), int(known["step"])
@@ -256,6 +256,6 @@ class Sinks:
             sender.finish(summary)
 
     def close(self) -> None:
-        """Waits, not for long, until the sinks have what they were given."""
+        """Waits briefly until the sinks have sent everything."""
         for sender in self._senders:
             sender.close()

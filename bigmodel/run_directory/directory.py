@@ -114,9 +114,15 @@ class RunDirectory:
         before = (self.read_json(MANIFEST) or {}).get("data_fingerprint")
         reached = (self.read_json(SUMMARY) or {}).get("step", 0)
         reached = max([reached, *finished_steps(self.checkpoints)])
-        same_data = before == fingerprint
-        check_config(self.path, there, config, same_data=same_data, total=total, reached=reached)
-        if before is not None and not same_data:
+        check_config(
+            self.path,
+            there,
+            config,
+            data_known=before is not None,
+            total=total,
+            reached=reached,
+        )
+        if before not in (None, fingerprint):
             raise InputError(
                 f"the data has changed since the run in {self.path} began "
                 "(its sha256 differs); choose another --run.dir"

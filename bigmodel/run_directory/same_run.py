@@ -51,7 +51,7 @@ def check_config(
     there: Mapping[str, Any],
     here: Mapping[str, Any],
     *,
-    same_data: bool,
+    data_known: bool,
     total: int,
     reached: int,
 ) -> None:
@@ -61,7 +61,7 @@ def check_config(
         path: the run directory.
         there: its config.
         here: the config of this start.
-        same_data: whether the data is known to be the same, wherever it is.
+        data_known: whether the fingerprint of its data is known, whatever the data's path is.
         total: steps of the run as this start has it.
         reached: steps that it has done.
     """
@@ -76,7 +76,7 @@ def check_config(
             f"{path} holds a run of another version of the code: {' and '.join(lacks)}; "
             "go on with that version, or choose another --run.dir"
         )
-    free = (*FREE_FIELDS, *(PATH_FIELDS if same_data else ()))
+    free = (*FREE_FIELDS, *(PATH_FIELDS if data_known else ()))
     found = differences(there, here)
     differing = {name: words for name, words in found.items() if not is_among(name, free)}
     if not differing:
@@ -129,7 +129,7 @@ def is_over(
 
 def recorded_config(there: Mapping[str, Any] | None, here: Mapping[str, Any]) -> dict[str, Any]:
     """The config to keep in a run directory: this start's, on the mesh of the first one."""
-    return dict(here) if there is None else {**here, "mesh": there.get("mesh", here["mesh"])}
+    return {**here, "mesh": there["mesh"]} if there and "mesh" in there else dict(here)
 
 
 def free_options(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 import importlib.util
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import pytest
@@ -38,7 +39,7 @@ def plugin(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_flag_is_set_where_jax_will_use_cuda(
     platforms: str | None, before: str, after: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jax.config, "jax_platforms", platforms, raising=False)
+    monkeypatch.setattr(jax, "config", SimpleNamespace(jax_platforms=platforms))
     monkeypatch.setenv("XLA_FLAGS", before)
     make_deterministic()
     assert os.environ["XLA_FLAGS"] == after

@@ -8,14 +8,43 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import cast
+from typing import NoReturn, Protocol, cast
 
-from bigmodel.errors import StorageError
+from bigmodel import errors
 from bigmodel.experiment import InputError
 from bigmodel.launching import run, submit
-from bigmodel.launching.commands import Command, Parser
+from bigmodel.output import protect_output
 from bigmodel.planning import plan
 from bigmodel.studies import ablate, compare, listing, replay, report, work
+
+
+class Command(Protocol):
+    """A module with a command. Its docstring is the help; the first line of it the summary."""
+
+    __name__: str
+    __doc__: str | None
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Adds what may stand before ``--`` on the command line."""
+
+    def execute(self, parsed: argparse.Namespace, options: Sequence[str]) -> int:
+        """Runs the command and returns the exit status. ``options`` come after ``--``.
+
+        Raises:
+            InputError: where what the user gave cannot be used.
+        """
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that raises its errors as InputErrors of one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Says what is wrong and where an experiment's options belong."""
+        hint = ""
+        if message.startswith("unrecognized arguments"):
+            hint = "; the options of the experiment come after --"
+        raise InputError(f"{message}{hint} (see {self.prog} --help)")
+
 
 COMMANDS = {
     "run": run,
@@ -66,13 +95,12 @@ def main(arguments: Sequence[str]) -> int:
     try:
         parsed, options = parse(arguments)
         return cast(Command, COMMANDS[parsed.command]).execute(parsed, options)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except StorageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    except errors.EXPECTED as error:
+        status, message = errors.explain(error)
+        print(f"error: {message}", file=sys.stderr)
+        return status
 
 
 if __name__ == "__main__":
+    protect_output()
     sys.exit(main(sys.argv[1:]))

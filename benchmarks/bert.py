@@ -60,7 +60,7 @@ def main() -> None:
 
 def compare_guesses(run: Path) -> None:
     """Accuracies on the masks of the test part."""
-    config = json.loads((run / "config.json").read_text())
+    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     text = load_text(TextData(**config["data"]))
     vocab_size = text.tokenizer.vocab_size
     data = masked(text.data, Masking(**config["masking"]), vocab_size=vocab_size)
@@ -78,7 +78,7 @@ def compare_guesses(run: Path) -> None:
             found["most frequent"].append(right == often)
             found["token before"].append(right == before)
             found["both sides"].append(right == between.get(sides, before))
-    summary = json.loads((run / "summary.json").read_text())
+    summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
     print(f"masked tokens of the test part: {len(found['both sides']):,}")
     print(f"  BERT           {100 * summary['test/accuracy']:.1f} %")
     for name, hits in found.items():
@@ -113,7 +113,7 @@ def label(seed: int, options: list[str]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, str(CLASSIFY), "--seed", str(seed), "--run.dir", folder]
         subprocess.run([*command, *options], check=True, stdout=subprocess.DEVNULL)
-        return json.loads((Path(folder) / "summary.json").read_text())
+        return json.loads((Path(folder) / "summary.json").read_text(encoding="utf-8"))
 
 
 def spread(runs: list[dict[str, Any]]) -> str:

@@ -30,7 +30,7 @@ from bigmodel.data.texts.text import TextData, load_text
 from bigmodel.experiment import Data, Experiment, Model
 from bigmodel.models.texts.gpt import Gpt
 from bigmodel.processes.agreement import Agreement
-from bigmodel.processes.pulse import Pulse
+from bigmodel.processes.heartbeat import Heartbeat
 from bigmodel.processes.signals import StopRequest
 from bigmodel.run_directory.checkpoints import Checkpoints
 from bigmodel.run_directory.directory import RunDirectory
@@ -117,7 +117,7 @@ def looped(experiment: Experiment, compiled: Compiled, steps: int) -> float:
                 recorder=recorder,
                 agreement=Agreement(make_mesh(MeshShape(1)), StopRequest()),
                 profile=Profile(range(0), directory.profile),
-                pulse=Pulse(0),
+                heartbeat=Heartbeat(0),
             )
             first, last = directory.history[0], directory.history[-1]
     return (last["time"] - first["time"]) / (last["step"] - first["step"])

@@ -62,8 +62,8 @@ def _study(
     seconds = _time([*command, "--", *options], folder, folder / "cache-study")
     digests = {}
     for path in (folder / "studies" / name / "runs").glob("*/seed-*/config.json"):
-        config = json.loads(path.read_text())
-        summary = json.loads((path.parent / "summary.json").read_text())
+        config = json.loads(path.read_text(encoding="utf-8"))
+        summary = json.loads((path.parent / "summary.json").read_text(encoding="utf-8"))
         digests[config["optimizer"]["name"], config["seed"]] = summary["params_digest"]
     return digests, seconds
 
@@ -79,7 +79,7 @@ def _separate(
             own = [f"--optimizer.name={optimizer}", f"--seed={seed}", f"--run.dir={run}"]
             command = [str(ROOT / f"experiments/{name}.py"), *options, *own]
             seconds += _time(command, folder, folder / "cache-separate")
-            summary = json.loads((run / "summary.json").read_text())
+            summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
             digests[optimizer, seed] = summary["params_digest"]
     return digests, seconds
 

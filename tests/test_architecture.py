@@ -10,7 +10,15 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ROOMS = (
-    ("errors.py", "experiment.py", "files.py", "nearest.py", "partition.py", "tree.py"),
+    (
+        "errors.py",
+        "experiment.py",
+        "files.py",
+        "nearest.py",
+        "output.py",
+        "partition.py",
+        "tree.py",
+    ),
     ("config.py", "script.py"),
     ("models", "data", "figures"),
     ("training",),
@@ -178,3 +186,38 @@ def test_no_room_has_more_than_a_dozen_files() -> None:
     rooms = {path.parent for path in FILES if path.parent != ROOT / "bigmodel"}
     full = {room.name: len([*room.glob("[!_]*.py")]) for room in rooms}
     assert not {room: files for room, files in full.items() if files > 12}
+
+
+TEXT = {"open", "fdopen", "read_text", "write_text", "NamedTemporaryFile"}
+BINARY = {"Image", "lzma", "os"}
+"""Modules whose ``open`` is not for text."""
+
+
+def reads_or_writes_text(call: ast.Call) -> bool:
+    """Whether a call opens a file, or a program's pipes, as text."""
+    words = {word.arg: word.value for word in call.keywords}
+    if "text" in words or "universal_newlines" in words:
+        return True
+    match call.func:
+        case ast.Attribute(value=ast.Name(id=module), attr="open") if module in BINARY:
+            return False
+        case ast.Attribute(attr=name):
+            positional = call.args[1 if name == "fdopen" else 0 :]
+        case ast.Name(id="open" as name):
+            positional = call.args[1:]
+        case _:
+            return False
+    modes = [words["mode"]] if "mode" in words else positional
+    binary = any(isinstance(mode, ast.Constant) and "b" in str(mode.value) for mode in modes)
+    return name in TEXT and not (binary and name in ("open", "fdopen", "NamedTemporaryFile"))
+
+
+def test_text_has_the_same_encoding_under_every_locale() -> None:
+    lacking = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in [*FILES, ROOT / "launch.py", *(ROOT / "experiments").glob("*.py")]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and reads_or_writes_text(node)
+        if "encoding" not in {word.arg for word in node.keywords}
+    ]
+    assert not lacking

@@ -75,7 +75,7 @@ def manifest(
 
 
 def identity(script: Path) -> dict[str, str | None]:
-    """What of a process must be the same in all processes of a run: code and packages."""
+    """Code and package versions, which must agree between the processes of a run."""
     package = Path(bigmodel.__file__).parent
     code = hashlib.sha256(script.read_bytes())
     for path in sorted(package.rglob("*.py")):
@@ -95,7 +95,7 @@ def _version(package: str) -> str | None:
 def _processor() -> str:
     """The model of the processor, on which the compiler's choices depend."""
     path = Path("/proc/cpuinfo")
-    text = path.read_text() if path.exists() else ""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
     found = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
     return found.group(1) if found else platform.processor()
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import inspect
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -198,46 +195,3 @@ def traced_once(function: Callable[..., Any], arguments: tuple[str, ...]) -> Cal
         return result
 
     return traced
-
-
-def use_compilation_cache() -> None:
-    """Keeps compiled programs between runs, unless JAX's own variable says where or whether.
-
-    They go to ``bigmodel/xla`` in the user's cache folder (``XDG_CACHE_HOME``). Programs are
-    found again by what they compute, the flags and the kind of machine.
-    """
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(home / "bigmodel" / "xla"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    if must_wait_for_steps():
-        _let_every_process_write()
-
-
-def _let_every_process_write() -> None:
-    """Makes JAX keep what processes other than the first have compiled.
-
-    It leaves that to the first one, whose programs the others find. On CPU the key contains the
-    rank, so they would compile anew at every start, and there is no public option. A version of
-    JAX that has no such private functions compiles anew.
-    """
-    try:
-        from jax._src import compilation_cache, compiler
-
-        arguments = inspect.signature(compiler._cache_write)
-        put = compilation_cache.put_executable_and_time
-    except (ImportError, AttributeError):
-        return
-    needed = ("cache_key", "module_name", "executable", "backend", "compile_time_secs")
-    if not arguments.parameters.keys() >= {*needed}:
-        return
-
-    def write(*values: Any, **named: Any) -> None:
-        given = arguments.bind(*values, **named).arguments
-        # Callbacks of the host (an argument of JAX 0.10) are not found again.
-        if not given.get("host_callbacks"):
-            key, name, program, backend, seconds = (given[name] for name in needed)
-            put(key, name, program, backend, int(seconds))
-
-    compiler._cache_write = write

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import json
 import os
 import signal
 import sys
@@ -18,26 +16,34 @@ import jax
 from bigmodel import errors
 from bigmodel.config import to_json
 from bigmodel.experiment import Experiment, InputError
+from bigmodel.output import protect_output
 from bigmodel.processes.agreement import Agreement
 from bigmodel.processes.distributed import (
     check_all_work,
-    find_place,
+    find_process_info,
     is_first,
     is_peer_lost,
     is_started_again,
     join,
     wait_for_all,
 )
-from bigmodel.processes.pulse import Pulse
+from bigmodel.processes.heartbeat import Heartbeat
 from bigmodel.processes.signals import Interrupted, StopRequest
 from bigmodel.run_directory.manifest import identity
+from bigmodel.run_directory.same_run import default_directory
 from bigmodel.runtime.command_line import parse
-from bigmodel.runtime.compilation import Compiled, compile_experiment, use_compilation_cache
-from bigmodel.runtime.cross_validation import cross_validate, has_folds
+from bigmodel.runtime.compilation import Compiled, compile_experiment
+from bigmodel.runtime.cross_validation import (
+    check_readable_again,
+    cross_validate,
+    has_folds,
+    one_fold,
+)
 from bigmodel.runtime.loop import step_key, train
 from bigmodel.runtime.memory import TooLargeError, plan_command
 from bigmodel.runtime.recorder import open_run, print_results
 from bigmodel.runtime.settings import Settings
+from bigmodel.runtime.xla import make_deterministic, use_compilation_cache
 from bigmodel.sharding.mesh import make_mesh
 from bigmodel.tracking.profile import Profile
 from bigmodel.tracking.progress import clock, redirect_output, say
@@ -66,6 +72,7 @@ def main(
     stop = StopRequest()
     shared = False
     options = sys.argv[1:] if arguments is None else arguments
+    protect_output()
     try:
         with stop:
             config = parse(
@@ -73,10 +80,15 @@ def main(
                 options,
                 description=inspect.getdoc(inspect.getmodule(build)) or script.stem,
             )
-            place = find_place()
-            shared = place is not None or is_started_again()
-            if place is not None:
-                join(place, {"config": to_json(config), **identity(script)})
+            if config.run.deterministic:
+                make_deterministic()
+            if has_folds(config):
+                check_readable_again(config, "each fold reads it")
+            info = find_process_info()
+            shared = info is not None or is_started_again()
+            if info is not None:
+                check_readable_again(config, "each process reads it")
+                join(info, {"config": to_json(config), **identity(script)})
             use_compilation_cache()
 
             def run_one(one: Config) -> int:
@@ -85,16 +97,15 @@ def main(
                 return status
 
             if has_folds(config):
-                status = cross_validate(config, directory_of(config, script), run_one)
+                data = "" if config.run.dir else build(one_fold(config, 0)).data.fingerprint
+                status = cross_validate(config, directory_of(config, script, data), run_one)
             else:
                 status = run_one(config)
     except InputError as error:
         needs = _needs(script, options) if isinstance(error, TooLargeError) else ""
         status = _fail(errors.BAD_INPUT, f"{error}{needs}")
-    except errors.NotFiniteError as error:
-        status = _fail(errors.NOT_FINITE, str(error))
-    except (errors.StorageError, errors.JoinError) as error:
-        status = _fail(errors.FAILED, str(error))
+    except errors.EXPECTED as error:
+        status = _fail(*errors.explain(error))
     except Interrupted as interruption:
         say(f"stopped by {signal.Signals(interruption.number).name}")
         # Threads that still make batches or write a checkpoint are not waited for.
@@ -164,15 +175,15 @@ def run_experiment(
     mesh = make_mesh(config.mesh)
     compiled = compiled or compile_experiment(experiment, mesh)
     check_all_work(mesh)
-    path = directory_of(config, script)
+    path = directory_of(config, script, experiment.data.fingerprint)
     opened = open_run(experiment, config, compiled, path, script=script, **options)
     if opened is None:
         return errors.DONE
     recorder, state = opened
-    pulse = Pulse(jax.process_index())
+    heartbeat = Heartbeat(jax.process_index())
     if not is_first():
         log = recorder.directory.logs / f"rank-{jax.process_index()}.log"
-        pulse.logs_to(redirect_output(log))
+        heartbeat.log_to(redirect_output(log))
     steps = config.run.profiled_steps() if is_first() else range(0)
     profile = Profile(steps, recorder.directory.profile)
     stop.defer()
@@ -188,7 +199,7 @@ def run_experiment(
             recorder=recorder,
             agreement=Agreement(mesh, stop),
             profile=profile,
-            pulse=pulse,
+            heartbeat=heartbeat,
         )
         summary = recorder.finish(step, state) if recorder.ended else None
     if summary is None:
@@ -202,19 +213,11 @@ def run_experiment(
     return errors.DONE
 
 
-def directory_of(config: Settings, script: Path) -> Path:
-    """The run directory that was asked for, or ``runs/<name>-<digest>``.
-
-    The digest is a function of what the run computes, not of where. So the same command
-    finds its run again, also under another mesh, with a profile or with sinks.
-    """
+def directory_of(config: Settings, script: Path, fingerprint: str) -> Path:
+    """The run directory that was asked for, or that of :func:`default_directory`."""
     if config.run.dir:
         return Path(config.run.dir)
-    computed = {key: value for key, value in to_json(config).items() if key != "mesh"}
-    for name in ("profile", "sinks"):
-        del computed["run"][name]
-    text = json.dumps(computed, sort_keys=True)
-    return Path("runs") / f"{script.stem}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return default_directory(to_json(config), script, fingerprint)
 
 
 def _fail(status: int, message: str) -> int:

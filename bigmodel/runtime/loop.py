@@ -11,7 +11,7 @@ import numpy as np
 
 from bigmodel.experiment import Batch, Data, Key
 from bigmodel.processes.agreement import Agreement
-from bigmodel.processes.pulse import Pulse
+from bigmodel.processes.heartbeat import Heartbeat
 from bigmodel.runtime.compilation import Compiled, Report
 from bigmodel.runtime.evaluation import measure
 from bigmodel.runtime.settings import Run
@@ -62,7 +62,7 @@ def train(
     recorder: RunRecorder | Recorders,
     agreement: Agreement,
     profile: Profile,
-    pulse: Pulse,
+    heartbeat: Heartbeat,
 ) -> tuple[Any, int]:
     """Trains from a step on, until the recorder has reasons to end or a signal says to stop.
 
@@ -80,7 +80,7 @@ def train(
         recorder: told what happens, of one run or of several.
         agreement: whether to stop, the same on all processes.
         profile: the steps to trace.
-        pulse: tells the launcher that this process lives.
+        heartbeat: tells the launcher that this process lives.
 
     Returns:
         The last state, which has been saved, and its step.
@@ -92,7 +92,7 @@ def train(
     key, index = compiled.place_scalar(key), compiled.place_scalar(np.int32(start))
 
     def cancelled() -> bool:
-        pulse.beat()
+        heartbeat.beat()
         return agreement.ask_now()
 
     def evaluate(step: int) -> None:
@@ -101,11 +101,11 @@ def train(
             # Where a signal says to stop, the evaluation is made when the run goes on.
             if splits is not None:
                 recorder.evaluated(step, splits, state)
-                pulse.beat()
+                heartbeat.beat()
 
     def read(step: int, report: Report, asked: Any) -> None:
         recorder.trained(step, report)
-        pulse.beat(step)
+        heartbeat.beat(step)
         agreement.hear(asked)
 
     if plan.evaluates(start) and recorder.lacks_evaluation(start):
@@ -130,7 +130,7 @@ def train(
             if recorder.wants_checkpoint(step):
                 with recorder.paused():
                     recorder.save(step, state)
-                    pulse.beat()
+                    heartbeat.beat()
     profile.close()
     if unread is not None:
         read(*unread)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -17,14 +16,16 @@ from bigmodel.config import to_json
 from bigmodel.errors import NotFiniteError
 from bigmodel.experiment import Experiment, InputError, Shown, is_maximized
 from bigmodel.figures.curves import draw_curves
+from bigmodel.output import warn
 from bigmodel.processes.distributed import agree_on, fetch, is_first, wait_for_all
 from bigmodel.processes.signals import Interrupted
 from bigmodel.run_directory.changes import changes
 from bigmodel.run_directory.checkpoints import Checkpoints
 from bigmodel.run_directory.digest import params_digest
-from bigmodel.run_directory.directory import MANIFEST, SUMMARY, RunDirectory
-from bigmodel.run_directory.history import best_step, has_evaluation
+from bigmodel.run_directory.directory import MANIFEST, METRICS, SUMMARY, RunDirectory
+from bigmodel.run_directory.history import History, best_step, has_evaluation, read_metrics
 from bigmodel.run_directory.manifest import manifest
+from bigmodel.run_directory.same_run import is_exhausted, is_over
 from bigmodel.runtime.compilation import Compiled, Report
 from bigmodel.runtime.evaluation import Splits, metric_names, summarize
 from bigmodel.runtime.loop import Plan, init_key, step_key
@@ -152,9 +153,7 @@ class RunRecorder:
 
     def best(self) -> tuple[int, float, int] | None:
         """Step and value of the best evaluation so far, and the number of evaluations since."""
-        metric = self.config.run.best
-        maximize = is_maximized(metric, self.experiment.maximize)
-        return best_step(self.directory.history, metric, maximize=maximize)
+        return find_best(self.directory.history, self.config.run, self.experiment)
 
     def finish(self, step: int, state: Any) -> dict[str, Any]:
         """Writes the summary of a run that has ended, and returns it."""
@@ -177,10 +176,9 @@ class RunRecorder:
 
     def _decide(self, step: int) -> None:
         """Whether the run has ended after an evaluation."""
-        best, patience = self.best(), self.config.run.patience
         if step >= self.plan.total:
             self.ended = "completed"
-        elif patience is not None and best is not None and best[2] >= patience:
+        elif is_exhausted(self.best(), self.config.run.patience):
             self.ended = "stopped early"
 
     def _show(self, state: Any) -> Shown:
@@ -269,7 +267,8 @@ def open_run(
     directory = RunDirectory(path, writing=first, drawing=drawing)
     check_fits(compiled.state)
     check_best(config.run, lambda: metric_names(experiment, compiled))
-    directory.check_same_run(as_json, experiment.data.fingerprint)
+    total = config.run.total_steps(experiment.data.steps_per_epoch)
+    directory.check_same_run(as_json, experiment.data.fingerprint, total=total)
     facts = manifest(
         script=script,
         seed=config.seed,
@@ -279,7 +278,8 @@ def open_run(
     facts = {**facts, **notes}
     check_sinks(config.run.sinks)
     finished = directory.read_json(SUMMARY)
-    if finished is not None and finished["status"] in ("completed", "stopped early"):
+    best = find_best(read_metrics(path / METRICS), config.run, experiment)
+    if finished is not None and is_over(finished, best, total, config.run.patience):
         if first:
             _warn_of_changes(directory, facts)
         say(f"{directory.path}: already {finished['status']} at step {finished['step']}")
@@ -300,6 +300,11 @@ def open_run(
     )
     directory.resume(step, sinks)
     return RunRecorder(experiment, config, compiled, directory, checkpoints, step), state
+
+
+def find_best(history: History, run: Run, experiment: Experiment) -> tuple[int, float, int] | None:
+    """Step and value of the best evaluation of a history, and the number of evaluations since."""
+    return best_step(history, run.best, maximize=is_maximized(run.best, experiment.maximize))
 
 
 def check_best(run: Run, evaluated: Callable[[], Sequence[str]]) -> None:
@@ -325,11 +330,6 @@ def print_results(summary: Mapping[str, Any]) -> None:
         if "/" in name and not name.startswith("train/"):
             say(f"  {name} {value:.4f}" if value is not None else f"  {name} not finite")
     say(f"  params_digest {summary['params_digest']}")
-
-
-def warn(message: str) -> None:
-    """Prints a warning."""
-    print(f"warning: {message}", file=sys.stderr, flush=True)
 
 
 def _warn_of_changes(directory: RunDirectory, facts: Mapping[str, Any]) -> None:

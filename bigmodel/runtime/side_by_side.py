@@ -17,7 +17,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from bigmodel.experiment import Batch, Experiment, Measured, PyTree, Rows
 from bigmodel.processes.agreement import Agreement
-from bigmodel.processes.pulse import Pulse
+from bigmodel.processes.heartbeat import Heartbeat
 from bigmodel.processes.signals import StopRequest
 from bigmodel.run_directory.checkpoints import Checkpoints
 from bigmodel.runtime.compilation import Report, compile_experiment
@@ -204,7 +204,7 @@ def train_side_by_side(
         recorder=recorder,
         agreement=Agreement(mesh, stop),
         profile=Profile(range(0), Path()),
-        pulse=Pulse(0),
+        heartbeat=Heartbeat(0),
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from bigmodel.config import differences, flat
 from bigmodel.experiment import InputError
 from bigmodel.run_directory.changes import flags
-from bigmodel.run_directory.directory import LAYOUT_FIELDS
+from bigmodel.run_directory.same_run import LAYOUT_FIELDS
 from bigmodel.studies.runs import SomeRun, read_run
 from bigmodel.studies.tables import show_table
 from bigmodel.studies.values import ABSENT, number_text, option_text

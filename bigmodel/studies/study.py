@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bigmodel import errors
 from bigmodel.experiment import InputError
-from bigmodel.files import PARTIAL, locked, write_json
+from bigmodel.files import LOCK, PARTIAL, locked, write_json
 
 STUDY = "study.json"
 VERSION = 2
@@ -121,7 +121,7 @@ def check_joins(path: Path, study: Study) -> None:
     """Raises InputError where a folder holds another study, to which this one does not add."""
     # One that was stopped while it was first written has only a part of that file.
     names = [there.name for there in path.iterdir()] if path.is_dir() else []
-    if all(name.endswith(PARTIAL) for name in names):
+    if all(name.endswith(PARTIAL) or name.startswith(LOCK) for name in names):
         return
     there = read_study(path)
     differing = [

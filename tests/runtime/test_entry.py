@@ -1,10 +1,10 @@
-import dataclasses
 import json
 import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
 import linear
@@ -15,10 +15,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from bigmodel.errors import StorageError
 from bigmodel.experiment import Experiment, InputError
 from bigmodel.run_directory.changes import changes
+from bigmodel.run_directory.directory import RunDirectory
 from bigmodel.run_directory.manifest import manifest
-from bigmodel.runtime.entry import directory_of, main
+from bigmodel.runtime.entry import main
 from bigmodel.runtime.settings import Settings
-from bigmodel.sharding.mesh import MeshShape
 from bigmodel.training.optimizers import Optimizer
 
 SMALL = ["--run.steps=4", "--run.eval-every=2", "--mesh.data=1"]
@@ -83,9 +83,6 @@ def test_the_same_command_finds_its_run_and_another_config_another() -> None:
     assert len(list(Path("runs").iterdir())) == 1
     assert status("--seed=1") == 0
     assert len(list(Path("runs").iterdir())) == 2
-    config = Config()
-    spread = dataclasses.replace(config, mesh=MeshShape(2))
-    assert directory_of(config, Path("a.py")) == directory_of(spread, Path("a.py"))
 
 
 def test_a_finished_run_is_not_run_again(capsys: pytest.CaptureFixture[str]) -> None:
@@ -167,17 +164,41 @@ def test_a_file_in_the_place_of_the_directory_is_refused(capsys) -> None:
     assert "a is a file" in capsys.readouterr().err
 
 
-def test_two_processes_cannot_run_in_one_directory(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    code = "import fcntl, os, sys; fd = os.open(sys.argv[1], os.O_RDONLY); "
-    code += "fcntl.flock(fd, fcntl.LOCK_EX); print('locked', flush=True); sys.stdin.read()"
-    command = [sys.executable, "-c", code, str(tmp_path / "a")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        assert other.stdout is not None
-        other.stdout.readline()
-        with pytest.raises(InputError, match="another process is running"):
-            linear.run(tmp_path / "a")
-        other.kill()
+def test_a_directory_is_locked_before_its_checkpoints_are_searched(tmp_path: Path) -> None:
+    """Another start, of a directory that was not there before, may not find it without one."""
+    tried = []
+
+    def init(key: jax.Array) -> Any:
+        if not tried:
+            tried.append(True)
+            with pytest.raises(InputError, match="another process is running"):
+                linear.run(tmp_path / "a")
+        return linear.experiment().init(key)
+
+    assert linear.run(tmp_path / "a", one=linear.experiment(init=init), steps=2) == 0
+    assert tried
+
+
+def test_a_figure_keeps_its_step_and_one_that_fails_is_a_warning(tmp_path: Path, capsys) -> None:
+    def fails() -> np.ndarray:
+        raise ValueError("no parse:\n$x")
+
+    shown = {"layer.1": "one", "group/two": np.zeros((2, 2), np.uint8), "broken": fails}
+    one = linear.experiment(show=lambda _: shown)
+    assert linear.run(tmp_path / "a", one=one, steps=2) == 0
+    figures = tmp_path / "a" / "figures"
+    assert (figures / "layer.1-00000002.txt").read_text() == "one"
+    assert (figures / "group" / "two-00000002.png").exists()
+    warning = "warning: the figure broken of step 2 is left out: ValueError: no parse: $x\n"
+    assert capsys.readouterr().err == warning
+    directory = RunDirectory(tmp_path / "a")
+    directory.lock()
+    directory.resume(2)
+    directory.close()
+    reader = EventAccumulator(str(tmp_path / "a"))
+    reader.Reload()
+    assert "layer.1/text_summary" in reader.Tags()["tensors"]
+    assert reader.Tags()["images"] == ["group/two"]
 
 
 def test_a_full_disk_is_one_line_that_names_the_path_and_the_run_goes_on_later(
@@ -221,6 +242,14 @@ def test_a_place_that_cannot_be_written_is_one_line_that_names_it(capsys) -> Non
     error = capsys.readouterr().err
     assert "cannot write /proc/nowhere/a" in error
     assert error.count("\n") == 1
+
+
+def test_a_name_that_is_too_long_is_one_line(capsys) -> None:
+    assert status("--run.dir=" + "a" * 9000) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: cannot use aaa")
+    assert error.endswith("aaa... (9000 characters): File name too long\n")
+    assert len(error) < 300
 
 
 def test_a_run_that_was_started_before_its_first_checkpoint_begins_anew() -> None:

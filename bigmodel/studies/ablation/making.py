@@ -15,13 +15,14 @@ from bigmodel import errors
 from bigmodel.config import with_values
 from bigmodel.experiment import Experiment, InputError
 from bigmodel.files import write_json
+from bigmodel.output import warn
 from bigmodel.processes.signals import StopRequest
 from bigmodel.run_directory.directory import RunDirectory
 from bigmodel.runtime.command_line import parse
 from bigmodel.runtime.compilation import Compiled, compile_experiment
 from bigmodel.runtime.entry import run_experiment
 from bigmodel.runtime.evaluation import metric_names
-from bigmodel.runtime.recorder import open_run, warn
+from bigmodel.runtime.recorder import open_run
 from bigmodel.runtime.side_by_side import common_checkpoint, train_side_by_side
 from bigmodel.script import load_script
 from bigmodel.sharding.mesh import make_mesh

@@ -156,12 +156,13 @@ def work(connection: Connection, script: Path, drawing: bool) -> None:
     os.setsid()  # Ctrl-C is for the study, which then asks this process to stop
     threading.Thread(target=_die_with_study, daemon=True).start()
     from bigmodel.processes.signals import Interrupted, StopRequest
-    from bigmodel.runtime.compilation import use_compilation_cache
+    from bigmodel.runtime.xla import make_deterministic, use_compilation_cache
     from bigmodel.studies.ablation.making import Maker
 
     with StopRequest() as stop:
         try:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+            make_deterministic()
             use_compilation_cache()
             maker = Maker(script, stop, drawing)
             with contextlib.suppress(EOFError):

@@ -4,7 +4,6 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jax
 import linear
@@ -15,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from bigmodel.errors import StorageError
 from bigmodel.experiment import Experiment, InputError
 from bigmodel.run_directory.changes import changes
+from bigmodel.run_directory.checkpoints import Checkpoints
 from bigmodel.run_directory.directory import RunDirectory
 from bigmodel.run_directory.manifest import manifest
 from bigmodel.runtime.entry import main
@@ -164,19 +164,21 @@ def test_a_file_in_the_place_of_the_directory_is_refused(capsys) -> None:
     assert "a is a file" in capsys.readouterr().err
 
 
-def test_a_directory_is_locked_before_its_checkpoints_are_searched(tmp_path: Path) -> None:
+def test_a_directory_is_locked_before_its_checkpoints_are_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Another start, of a directory that was not there before, may not find it without one."""
-    tried = []
+    search = Checkpoints.newest_intact
 
-    def init(key: jax.Array) -> Any:
-        if not tried:
-            tried.append(True)
-            with pytest.raises(InputError, match="another process is running"):
-                linear.run(tmp_path / "a")
-        return linear.experiment().init(key)
+    def meanwhile(self: Checkpoints, newest: int | None = None) -> int | None:
+        with pytest.raises(InputError, match="another process is running"):
+            linear.run(tmp_path / "a")
+        monkeypatch.setattr(Checkpoints, "newest_intact", search)
+        return self.newest_intact(newest)
 
-    assert linear.run(tmp_path / "a", one=linear.experiment(init=init), steps=2) == 0
-    assert tried
+    monkeypatch.setattr(Checkpoints, "newest_intact", meanwhile)
+    assert linear.run(tmp_path / "a", steps=2) == 0
+    assert Checkpoints.newest_intact is search
 
 
 def test_a_figure_keeps_its_step_and_one_that_fails_is_a_warning(tmp_path: Path, capsys) -> None:

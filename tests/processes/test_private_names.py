@@ -7,8 +7,8 @@ from jax._src import compilation_cache, compiler
 from jax._src.clusters import ClusterEnv
 
 from bigmodel.experiment import InputError
-from bigmodel.processes.distributed import TASKS, Place, find_place
-from bigmodel.runtime import compilation
+from bigmodel.processes.distributed import TASKS, ProcessInfo, find_process_info
+from bigmodel.runtime import xla
 
 
 @pytest.fixture(params=["module", "function", "argument"])
@@ -27,9 +27,9 @@ def other_jax(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.usefixtures("other_jax")
 def test_a_process_alone_needs_no_private_function_of_jax(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert find_place() is None
+    assert find_process_info() is None
     monkeypatch.setenv("SLURM_NTASKS", "1")
-    assert find_place() is None
+    assert find_process_info() is None
 
 
 @pytest.mark.usefixtures("other_jax")
@@ -38,7 +38,7 @@ def test_one_of_several_does_not_take_itself_for_the_only_one(
 ) -> None:
     monkeypatch.setenv("SLURM_NTASKS", "2")
     with pytest.raises(InputError, match="SLURM_NTASKS says that there are several processes"):
-        find_place()
+        find_process_info()
 
 
 def test_a_place_is_what_the_detection_says_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,7 +47,7 @@ def test_a_place_is_what_the_detection_says_by_name(monkeypatch: pytest.MonkeyPa
         return "host:1", 4, 2, None, None
 
     monkeypatch.setattr(ClusterEnv, "auto_detect_unset_distributed_params", detect)
-    assert find_place() == Place("host:1", 4, 2)
+    assert find_process_info() == ProcessInfo("host:1", 4, 2)
 
 
 @pytest.mark.parametrize("more", [(), (["callback"],)])
@@ -62,7 +62,7 @@ def test_every_process_keeps_programs_without_callbacks(
 
     monkeypatch.setattr(compiler, "_cache_write", of_10 if more else of_12)
     monkeypatch.setattr(compilation_cache, "put_executable_and_time", lambda *a: kept.append(a))
-    compilation._let_every_process_write()
+    xla._let_every_process_write()
     compiler._cache_write("key", 1.5, "name", "backend", "program", *more)
     assert kept == ([] if more else [("key", "name", "program", "backend", 1)])
 
@@ -71,7 +71,7 @@ def test_a_jax_that_writes_otherwise_is_left_alone(monkeypatch: pytest.MonkeyPat
     def other(key, seconds): ...
 
     monkeypatch.setattr(compiler, "_cache_write", other)
-    compilation._let_every_process_write()
+    xla._let_every_process_write()
     assert compiler._cache_write is other
     monkeypatch.delattr(compilation_cache, "put_executable_and_time")
-    compilation._let_every_process_write()
+    xla._let_every_process_write()

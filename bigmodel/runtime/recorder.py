@@ -33,7 +33,7 @@ from bigmodel.runtime.memory import check_fits
 from bigmodel.runtime.settings import Run, Settings
 from bigmodel.tracking.progress import Reporter, say
 from bigmodel.tracking.sinks import Sinks, check_sinks
-from bigmodel.tracking.throughput import StepSize, Timer, peak_flops, rates, step_size
+from bigmodel.tracking.throughput import StepSize, Timer, peak_flops, step_size
 from bigmodel.tree import named_leaves
 
 
@@ -67,7 +67,7 @@ class RunRecorder:
         self.plan = Plan.of(config.run, experiment.data.steps_per_epoch)
         self.ended: str | None = None
         history = directory.history
-        self.timer = Timer(start, history[-1]["seconds"] if history else 0.0)
+        self.timer = Timer(start, history[-1]["seconds"] if history else 0.0, self._size)
         self.reporter = Reporter(self.plan.total)
         self._saved = start if start > 0 else None
         if not (self.plan.evaluates(start) and self.lacks_evaluation(start)):
@@ -111,7 +111,7 @@ class RunRecorder:
             f"train/{name}": float(mean.total / mean.count) if mean.count else float("nan")
             for name, mean in means.items()
         }
-        speeds = self._speeds(self.timer.steps_per_second(step))
+        speeds = self.timer.speeds(step)
         self.reporter.trained(step, loss=values["train/loss"], speeds=speeds)
         self.directory.log(step, values | speeds, seconds=self.timer.total)
 
@@ -190,7 +190,6 @@ class RunRecorder:
             evaluated = fetch(evaluated)
         return self.experiment.show(evaluated) if is_first() else {}
 
-    @functools.cached_property
     def _size(self) -> tuple[StepSize, float | None]:
         """The size of a step, and the FLOP/s that the devices reach together at their best."""
         compiled, seed = self.compiled, self.config.seed
@@ -199,15 +198,6 @@ class RunRecorder:
         index = compiled.place_scalar(np.int32(self.start))
         traced = compiled.trace(compiled.state, batch, key, index)
         return step_size(self.experiment, traced, batch), peak_flops(key.devices())
-
-    def _speeds(self, steps_per_second: float | None) -> dict[str, float]:
-        """How fast the run is, by name; nothing where that is not known yet."""
-        if steps_per_second is None:
-            return {}
-        with self.timer.paused():
-            size, peak = self._size
-        found = {"steps_per_second": round(steps_per_second, 3)}
-        return found | rates(size, steps_per_second=steps_per_second, peak=peak)
 
     def _diverged(self, step: int, finite: np.ndarray) -> NotFiniteError:
         """Records that a run has diverged, and returns the error that says so."""

@@ -86,7 +86,9 @@ class RunRecorder:
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         self.reporter.__exit__(kind, error, trace)
         # Ctrl-C a second time does not wait for a checkpoint.
-        if kind is not Interrupted:
+        if kind is Interrupted:
+            self.directory.unlock()
+        else:
             self.directory.close()
             self.checkpoints.close()
 
@@ -275,20 +277,21 @@ def open_run(
         say(f"{directory.path}: already {finished['status']} at step {finished['step']}")
         print_results(finished)
         return None
-    directory.lock()
-    checkpoints = Checkpoints(directory.checkpoints, warn=warn, writing=first)
-    step = agree_on((checkpoints.newest_intact(newest) or 0) if first else 0)
-    if step == 0:
-        state = compiled.init(init_key(config.seed))
-    else:
-        state = checkpoints.restore(step, compiled.state)
-        if first:
-            _warn_of_changes(directory, facts)
-    directory.create(as_json, facts, experiment.data.assets, step=step)
-    sinks = functools.partial(
-        Sinks, config.run.sinks, path=directory.path, config=as_json, warn=warn
-    )
-    directory.resume(step, sinks)
+    with contextlib.ExitStack() as undo:
+        undo.callback(directory.close)
+        directory.lock()
+        checkpoints = Checkpoints(directory.checkpoints, warn=warn, writing=first)
+        step = agree_on((checkpoints.newest_intact(newest) or 0) if first else 0)
+        if step == 0:
+            state = compiled.init(init_key(config.seed))
+        else:
+            state = checkpoints.restore(step, compiled.state)
+            if first:
+                _warn_of_changes(directory, facts)
+        directory.create(as_json, facts, experiment.data.assets, step=step)
+        sinks = functools.partial(Sinks, config.run.sinks, path=path, config=as_json, warn=warn)
+        directory.resume(step, sinks)
+        undo.pop_all()
     return RunRecorder(experiment, config, compiled, directory, checkpoints, step), state
 
 

@@ -299,3 +299,15 @@ def test_a_run_that_runs_out_of_memory_names_the_command_that_plans_it(
     assert error.startswith("error: out of memory: RESOURCE_EXHAUSTED")
     assert "python launch.py plan" in error
     assert error.count("\n") == 1
+
+
+def test_a_start_that_is_refused_leaves_no_lock_and_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def search(*_: object) -> None:
+        raise StorageError("all checkpoints are damaged")
+
+    monkeypatch.setattr(Checkpoints, "newest_intact", search)
+    with pytest.raises(StorageError, match="are damaged"):
+        linear.run(tmp_path / "a", steps=2)
+    assert not (tmp_path / "a").exists()

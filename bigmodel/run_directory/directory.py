@@ -102,6 +102,13 @@ class RunDirectory:
 
         ``total`` is the length of the run in steps: see :func:`check_config`.
         """
+        try:
+            str(self.path).encode()
+        except UnicodeEncodeError:
+            raise InputError(
+                f"--run.dir {self.path} has letters that this locale lacks, and checkpoints cannot "
+                "be written there; set LC_ALL=C.UTF-8, or choose another one"
+            ) from None
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"--run.dir {self.path} is a file; choose a directory")
         there = self.read_json(CONFIG)

@@ -67,13 +67,13 @@ def check_config(
     """
     old, new = flat(there), flat(here)
     if old.keys() != new.keys():
-        lacks = [
-            f"{whose} has no {', '.join(sorted(names))}"
-            for whose, names in (("this one", old.keys() - new), ("that one", new.keys() - old))
+        words = [
+            f"{word} {', '.join(sorted(names))}"
+            for word, names in (("has", old.keys() - new), ("lacks", new.keys() - old))
             if names
         ]
         raise InputError(
-            f"{path} holds a run of another version of the code: {' and '.join(lacks)}; "
+            f"{path} holds a run of another version of the code: it {' and '.join(words)}; "
             "go on with that version, or choose another --run.dir"
         )
     free = (*FREE_FIELDS, *(PATH_FIELDS if data_known else ()))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -60,6 +61,7 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
         raise InputError(f"a list has no options of an experiment; leave out {' '.join(options)}")
     if not parsed.folder.is_dir():
         raise InputError(f"there is no folder {parsed.folder}; name the one with the runs")
+    os.scandir(parsed.folder).close()  # which says why a closed folder cannot be searched
     runs = [read_run(path) for path in find_runs(parsed.folder)]
     if not runs:
         say(f"{parsed.folder}: no runs")

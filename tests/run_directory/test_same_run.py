@@ -136,7 +136,11 @@ def test_a_run_of_a_version_with_other_options_is_refused_by_their_names(capsys)
     Path("a/config.json").write_text(json.dumps(config))
     assert status() == 2
     error = capsys.readouterr().err
-    assert "a holds a run of another version of the code: " in error
-    assert "this one has no members, run.maximize" in error
-    assert "that one has no run.deterministic" in error
+    found = "a holds a run of another version of the code: it has members, run.maximize and lacks "
+    assert f"{found}run.deterministic; go on with that version" in error
     assert error.count("\n") == 1
+
+
+def test_a_name_that_the_locale_cannot_read_is_refused(capsys) -> None:
+    assert status(directory="gr\udcc3\udcb6") == 2
+    assert "has letters that this locale lacks" in capsys.readouterr().err

@@ -14,7 +14,7 @@ import pytest
 
 import launch
 from bigmodel.experiment import InputError
-from bigmodel.runtime.command_line import parse
+from bigmodel.runtime.command_line import option_names, parse
 from bigmodel.script import load_script
 
 ROOT = Path(__file__).parent.parent
@@ -110,6 +110,18 @@ def test_commands_are_found_wherever_they_stand() -> None:
     lines += " \\\n        1   # it's\n| `python benchmarks/c.py d`, e |"
     expected = ["launch.py list --sort step", "experiments/a.py --b 1", "benchmarks/c.py d"]
     assert commands(lines) == expected
+
+
+def test_options_that_are_named_exist() -> None:
+    known = {
+        option
+        for script in (ROOT / "experiments").glob("*.py")
+        for option in option_names(module_of(script).Config())
+    }
+    option = re.compile(r"--[a-z-]+\.[a-z0-9_-]*[a-z0-9]")
+    named = {name.replace("_", "-") for text in texts() for name in option.findall(text)}
+    assert len(named) > 80
+    assert named <= known
 
 
 def test_extras_that_are_named_exist() -> None:

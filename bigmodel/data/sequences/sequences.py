@@ -83,7 +83,7 @@ def load_sequences(options: SequenceData) -> Sequences:
     return Sequences(data_of(_arrays(parts, names), options.batch_size), names)
 
 
-def rows(images: Images) -> Sequences:
+def image_rows(images: Images) -> Sequences:
     """Images read from top to bottom: a step for each row, a channel for each of its numbers."""
     height = images.shape[0]
 

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, TypeVar
 
 from bigmodel.data.images.images import ImageData, load_images
 from bigmodel.data.labelled import LabelledData
-from bigmodel.data.sequences.sequences import SequenceData, load_sequences, rows
+from bigmodel.data.sequences.sequences import SequenceData, image_rows, load_sequences
 from bigmodel.data.sequences.series import Series, SeriesData, load_series
 from bigmodel.data.texts.labelled_text import LabelledTextData, load_labelled_text
 from bigmodel.experiment import Data, InputError
@@ -72,7 +72,7 @@ def load_labelled(source: SequenceSource) -> LabelledSequences:
         text = load_labelled_text(_options(LabelledTextData, source))
         return LabelledSequences(text.data, text.names, text.tokenizer.vocab_size)
     if source.name in ("digits", "fashion_mnist"):
-        sequences = rows(load_images(_options(ImageData, source)))
+        sequences = image_rows(load_images(_options(ImageData, source)))
     else:
         sequences = load_sequences(_options(SequenceData, source))
     return LabelledSequences(*sequences, vocab_size=None)

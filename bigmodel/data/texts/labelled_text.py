@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pydoc_data.topics
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -21,6 +20,7 @@ from bigmodel.data.texts.tokenizers import (
     bpe_tokenizer,
     byte_tokenizer,
     char_tokenizer,
+    padded,
     word_tokenizer,
 )
 from bigmodel.experiment import Data, InputError
@@ -203,16 +203,9 @@ def _arrays(
     time = min(longest, options.length)
     return {
         name: {
-            "tokens": _padded(encoded[name], time),
+            "tokens": padded(encoded[name], time),
             "length": np.array([min(len(ids), time) for ids in encoded[name]], np.int32),
             "label": label_numbers(lines, names),
         }
         for name, lines in parts.items()
     }
-
-
-def _padded(encoded: Sequence[np.ndarray], time: int) -> np.ndarray:
-    tokens = np.zeros((len(encoded), time), np.int32)
-    for row, ids in zip(tokens, encoded, strict=True):
-        row[: len(ids)] = ids[:time]
-    return tokens

@@ -16,6 +16,7 @@ from bigmodel.data.notes import note
 from bigmodel.data.parts import data_of
 from bigmodel.data.split import check_fractions, check_held_out, check_positive, shuffled
 from bigmodel.data.texts.pair_file import Pair, held_out_groups, read_cmudict, read_pairs
+from bigmodel.data.texts.tokenizers import padded
 from bigmodel.data.texts.vocabulary import Unit, Vocabulary, learn_vocabulary
 from bigmodel.experiment import Data, InputError
 
@@ -273,27 +274,16 @@ def _shorten(
 
 
 def _arrays(rows: list[_Row], most: _Sides[int]) -> Arrays:
-    source, source_length = _padded([row.source for row in rows], most.source)
-    target, target_length = _padded([row.target for row in rows], most.target)
+    """Ids that end with at least one BOUNDARY, and their lengths with it."""
+    source = [row.source[: most.source - 1] for row in rows]
+    target = [row.target[: most.target - 1] for row in rows]
     return {
-        "source": source,
-        "source_length": source_length,
-        "target_out": target,
-        "target_length": target_length,
+        "source": padded(source, most.source),
+        "source_length": np.array([len(ids) + 1 for ids in source], np.int32),
+        "target_out": padded(target, most.target),
+        "target_length": np.array([len(ids) + 1 for ids in target], np.int32),
         "example": np.array([row.example for row in rows], np.int32),
     }
-
-
-def _padded(
-    encoded: Sequence[Int[np.ndarray, "tokens"]], time: int
-) -> tuple[Int[np.ndarray, "rows time"], Int[np.ndarray, "rows"]]:
-    """Ids in rows that end with at least one BOUNDARY, and their lengths with it."""
-    ids = np.zeros((len(encoded), time), np.int32)
-    for row, tokens in zip(ids, encoded, strict=True):
-        cut = tokens[: time - 1]
-        row[: len(cut)] = cut
-    lengths = np.array([min(len(tokens), time - 1) + 1 for tokens in encoded], np.int32)
-    return ids, lengths
 
 
 def _prepare(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

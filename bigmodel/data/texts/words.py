@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from bigmodel.data.batches import in_order
 from bigmodel.data.fingerprint import fingerprint
 from bigmodel.data.split import check_fractions, check_positive
-from bigmodel.data.texts.corpus import corpus_name, read_corpus, split_corpus
+from bigmodel.data.texts.corpus import read_corpus, split_corpus
 from bigmodel.data.texts.tokenizers import split_words
 from bigmodel.experiment import Batch, Data, InputError
 
@@ -81,9 +81,8 @@ def load_words(options: WordData) -> Words:
     Raises:
         InputError: The file cannot be read as UTF-8 text, or it has too few words.
     """
-    source = corpus_name(options.name, options.path)
-    text = read_corpus(options.name, options.path)
-    parts = split_corpus(text, validation=options.validation, test=options.test)
+    source, text = read_corpus(options.name, options.path)
+    parts = split_corpus(text, options)
     split = {name: [w for w in split_words(part) if w.isalpha()] for name, part in parts.items()}
     vocabulary, counts = _vocabulary(split["train"], options.minimum_count, source)
     number = {word: n for n, word in enumerate(vocabulary)}

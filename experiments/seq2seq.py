@@ -11,8 +11,7 @@ phonemes and 31.2 % of the words:
 
 Your own pairs, a file with tabs between its columns:
 
-    python experiments/seq2seq.py --data.path PAIRS.tsv --data.source-unit bpe \
-        --data.target-unit bpe
+    python experiments/seq2seq.py --data.path PAIRS.tsv
 """
 
 from __future__ import annotations

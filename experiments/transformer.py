@@ -13,8 +13,7 @@ and 30.4 % of the words, in 16 min on 2 shared cores; with `--run.steps 2200` 6.
 Your own sentences, a file with tabs between its columns, judged by BLEU (11.3 on five whole books
 of a Bible that were held out, after 600 steps; `benchmarks/results.md` has the command):
 
-    python experiments/transformer.py --data.path PAIRS.tsv --data.source-unit bpe \
-        --data.target-unit bpe --data.max-source 64 --data.max-target 64 --data.long drop
+    python experiments/transformer.py --data.path PAIRS.tsv
 """
 
 from __future__ import annotations

@@ -17,14 +17,14 @@ from bigmodel.experiment import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledData(Folds):
-    """How examples with labels are divided."""
+    """Options that say how labelled examples are divided."""
 
     test_path: str = ""
-    """data of your own: another file or folder of its kind that is the test"""
+    """your own data: another file or folder of the same kind to test on"""
     validation: float = 0.1
-    """fraction of the training examples of each class that is held out to choose by; 0 for none"""
+    """fraction of the training examples of each class to validate on; 0 for none"""
     test: float = 0.2
-    """fraction of each class held out as test set, where the data has no test set; 0 for none"""
+    """fraction of each class to test on, where the data has no test set; 0 for none"""
     split_seed: int = 0
     """decides which examples are held out, apart from the seed of the run"""
 
@@ -32,7 +32,7 @@ class LabelledData(Folds):
         """Raises InputError for options that are out of range or do not go together."""
         check_held_out(self)
         if self.test_path and self.folds:
-            raise InputError("--data.folds needs no other test; leave --data.test-path out")
+            raise InputError("--data.folds makes its own test sets; leave --data.test-path out")
 
 
 class Labelled(Protocol):
@@ -58,8 +58,8 @@ def divide(
     Args:
         options: How much is held out.
         examples: What is divided, class by class.
-        test: The test set of the data, which folds do without; None where it has none.
-        source: What to call the data that ``examples`` are from.
+        test: The data's own test set, or None; with folds it is not used.
+        source: Where ``examples`` come from, for messages.
 
     Raises:
         InputError: There is one label alone, a label has too few examples to divide, or the test
@@ -96,4 +96,4 @@ def _check_labels(
                 f"{source} has not: it was never trained on; add examples or remove the line"
             )
     if missing := sorted(set(names) - {example.label for example in test}):
-        note(f"{test_source} has no example of {len(missing)} labels, as of {missing[0]!r}")
+        note(f"{test_source} has no example of {len(missing)} labels, such as {missing[0]!r}")

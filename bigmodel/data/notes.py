@@ -1,4 +1,4 @@
-"""What a loader decided by itself, said once."""
+"""Notes to the user about what a loader decided by itself."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from functools import cache
 
 @cache
 def note(message: str) -> None:
-    """Prints a line to stderr, once for each message in a process."""
+    """Prints a line to stderr, each message once per process."""
     print(f"note: {message}", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Arrays that are divided into parts as the data of an experiment."""
+"""The data of an experiment from arrays that are divided into parts."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def data_of(
     Args:
         parts: arrays of ``train``, ``validation`` and ``test``, in the order of the splits.
         batch_size: rows in a batch.
-        prepare: turns stored arrays into what the model reads.
-        augment: changes stored arrays of the training batch of a seed and a step.
-        beside: other arrays that the fingerprint has to cover.
-        deciding: files that decide what numbers in the arrays mean, which it covers too.
-        assets: files that belong beside the results.
-        digest: the fingerprint, where it is not to be that of all these.
+        prepare: turns stored arrays into model inputs.
+        augment: changes the stored arrays of a training batch, given its seed and step.
+        beside: other arrays that the fingerprint covers.
+        deciding: files that say what numbers in the arrays mean, which it covers as well.
+        assets: files to keep with the results.
+        digest: another fingerprint than that of the arrays and files.
 
     Raises:
         InputError: If not even one batch can be filled.

@@ -30,7 +30,7 @@ PARTS = {
     "test": "test",
     "testing": "test",
 }
-"""Names of folders that hold a part of the data, in any case of letters."""
+"""Names of folders that hold a part of the data; their case does not matter."""
 IGNORED = "__MACOSX"
 DECODING_ERRORS = (
     OSError,
@@ -42,7 +42,7 @@ DECODING_ERRORS = (
     struct.error,
     Image.DecompressionBombError,
 )
-"""What Pillow's decoders come to with damaged files."""
+"""What Pillow's decoders raise for damaged files."""
 
 Pixels = UInt8[np.ndarray, "size size channel"] | Float32[np.ndarray, "size size channel"]
 Classes = Mapping[str, list[Path]]
@@ -66,13 +66,13 @@ def read_folders(
     """Decode all images once, in the order of their names.
 
     Args:
-        path: The folder. Its subfolders are the classes; or it has the subfolders ``train`` and
-            perhaps ``val`` and ``test``, and those have the classes. Images may lie at any depth
-            below a class, behind links too. Names that start with a dot are left out.
+        path: The folder. Its subfolders are the classes, or they are ``train`` and perhaps
+            ``val`` and ``test``, which contain the classes. Images may lie at any depth below a
+            class; links are followed. Names that start with a dot are ignored.
         test_path: Another folder with a subfolder for each class.
         size: Images are resized to `size` by `size` pixels, whatever their shape.
         mode: ``L`` for grey, ``RGB`` for colour.
-        background: The colour behind what is transparent.
+        background: The colour behind transparent pixels.
 
     Returns:
         ``image`` and ``label`` of ``train`` and of the other parts that have a folder, and the
@@ -80,8 +80,9 @@ def read_folders(
         these have more than 8 bits.
 
     Raises:
-        InputError: If there are not two classes, a class has no image, one of another part is
-            not in the training part, a file is no image, or only some have more than 8 bits.
+        InputError: If there are fewer than two classes, a class has no images, a class of another
+            part is missing in the training part, a file is not an image, or some images have 8
+            bits a pixel and some have more.
     """
     folders = _part_folders(path)
     if test_path is not None:
@@ -107,15 +108,18 @@ def read_folders(
         decoded += images
     _check_depth(decoded)
     if animated := [image.path for image in decoded if image.animated]:
-        note(f"{len(animated)} images have several frames; the first is read, as of {animated[0]}")
+        note(
+            f"{len(animated)} images have several frames, such as {animated[0]}; only the first "
+            "is read"
+        )
     if len(parts) > 1:
         counts = (f"{part} {len(arrays['label'])}" for part, arrays in parts.items())
-        note(f"{path} is divided by its folders: images in {', '.join(counts)}")
+        note(f"{path} is split by its folders: {', '.join(counts)} images")
     return parts, names
 
 
 def _part_folders(path: Path) -> dict[str, Path]:
-    """The folder of each part; of ``train`` alone where the classes are not below parts."""
+    """The folder of each part; only ``train`` where the subfolders are classes."""
     below = [entry for entry in _entries(path) if entry.is_dir()]
     others = [folder for folder in below if folder.name.lower() not in PARTS]
     parts: dict[str, Path] = {}
@@ -141,7 +145,7 @@ def _part_folders(path: Path) -> dict[str, Path]:
 
 
 def _classes(path: Path) -> Classes:
-    """The images of each class; folders whose names look the same are one class."""
+    """The images of each class; folders whose names look alike are one class."""
     classes: dict[str, list[Path]] = {}
     loose = []
     for entry in _entries(path):
@@ -152,7 +156,7 @@ def _classes(path: Path) -> Classes:
     if not classes:
         raise InputError(f"--data.path {path} needs a subfolder for each class; it has none")
     if loose:
-        note(f"{len(loose)} images are in no subfolder and left out, as {loose[0]}")
+        note(f"{len(loose)} images outside of class folders are left out, such as {loose[0]}")
     return classes
 
 
@@ -176,7 +180,7 @@ def _check_classes(classes: Mapping[str, Classes], folders: Mapping[str, Path]) 
                 f"it was never trained on; add images or remove it; did you mean {near!r}?"
             )
         if missing := sorted(name for name in train if not found.get(name)):
-            note(f"{folders[part]} has no images of {len(missing)} classes, as of {missing[0]!r}")
+            note(f"{folders[part]} has no images of {len(missing)} classes, such as {missing[0]!r}")
 
 
 def _check_depth(decoded: list[_Decoded]) -> None:
@@ -189,7 +193,7 @@ def _check_depth(decoded: list[_Decoded]) -> None:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """What lies in a folder by name, without what is hidden."""
+    """The visible entries of a folder, sorted by name."""
     try:
         found = sorted(
             entry
@@ -223,13 +227,13 @@ def _files(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
 def _decode(path: Path, *, size: int, mode: Literal["L", "RGB"], background: str) -> _Decoded:
     try:
         with Image.open(path) as image:
-            # The pictures that cameras put beside the main one are no animation.
+            # Cameras store previews beside the main picture, which are not an animation.
             animated = getattr(image, "is_animated", False) and image.format != "MPO"
-            # Lets the JPEG decoder skip detail that resizing would throw away.
+            # Lets the JPEG decoder skip detail that resizing would discard.
             image.draft(mode, (2 * size, 2 * size))
             upright = ImageOps.exif_transpose(image)
             if upright.mode[0] in "IF":
-                # Of more than 8 bits, which Pillow would clip to 8 rather than scale.
+                # More than 8 bits, which Pillow would clip to 8 rather than scale.
                 upright = Image.fromarray(np.asarray(upright, np.float32))
             else:
                 if upright.has_transparency_data:

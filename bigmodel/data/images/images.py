@@ -24,26 +24,26 @@ from bigmodel.experiment import Data, InputError
 
 @dataclass(frozen=True)
 class ImageData(LabelledData):
-    """Which images, how they are divided, and how they are changed for training."""
+    """Which images, how they are divided, and how they are augmented."""
 
     name: Literal["digits", "fashion_mnist", "folder"] = "digits"
-    """digits: 1,797 of 8x8, bundled; fashion_mnist: 70,000 of 28x28, with a test set, which folds
-    do without; folder: your own"""
+    """digits: 1,797 of 8x8, bundled; fashion_mnist: 70,000 of 28x28, with its own test set unless
+    there are folds; folder: your own"""
     path: str = ""
-    """fashion_mnist: folder of the idx files; folder: folder with one subfolder a class, or with
-    train and perhaps val and test, which have them"""
+    """fashion_mnist: folder of the idx files; folder: folder with a subfolder for each class, or
+    with train and perhaps val and test, which contain these"""
     batch_size: int = 128
     """images in a batch"""
     shift: int = 0
-    """training images move by up to this many pixels, down and across"""
+    """maximum random shift of training images in pixels, vertical and horizontal"""
     flip: bool = False
-    """whether half of the training images are mirrored left and right"""
+    """whether training images are mirrored horizontally with probability one half"""
     size: int = 64
-    """folder: images are resized to this many pixels in height and width"""
+    """folder: height and width in pixels that images are resized to"""
     channels: Literal["grey", "rgb"] = "rgb"
-    """folder: whether images are read as grey or as colour"""
+    """folder: whether images are read as greyscale or in colour"""
     background: Literal["white", "black"] = "white"
-    """folder: what stands behind transparent pixels"""
+    """folder: colour behind transparent pixels"""
 
     def __post_init__(self) -> None:
         """Raises InputError for options that are out of range or do not go together."""
@@ -60,7 +60,7 @@ class ImageData(LabelledData):
 
 
 class Images(NamedTuple):
-    """Batches of images with what a model must know about them."""
+    """Batches of images, and what a model must know about them."""
 
     data: Data
     classes: int
@@ -118,12 +118,12 @@ def load_images(options: ImageData) -> Images:
 
 
 def _read(options: ImageData) -> tuple[dict[str, Arrays], tuple[str, ...]]:
-    """The parts that the data has itself, at least ``train``, and the names of the classes."""
+    """The parts that the data comes in, at least ``train``, and the names of the classes."""
     if options.name == "fashion_mnist":
         train, test = read_fashion_mnist(options.path)
         return {"train": _arrays(*train), "test": _arrays(*test)}, FASHION_NAMES
     if options.name == "digits":
-        # Imported here, for it takes a second that other data need not spend.
+        # Imported here because it takes a second, and other data does not need it.
         from sklearn.datasets import load_digits
 
         digits = load_digits()
@@ -153,12 +153,12 @@ def _check_varied(image: np.ndarray) -> None:
     if all(np.array_equal(each, image[0]) for each in image[1:]):
         raise InputError(
             f"all {len(image)} training images are equal as they are read; if they are drawings on "
-            "a transparent ground, use another --data.background, or else look at the files"
+            "a transparent ground, use another --data.background, else check the files"
         )
 
 
 def _scaled(parts: dict[str, Arrays], path: str) -> dict[str, Arrays]:
-    """The range of the training images becomes [0, 1], and what is beyond it is clipped."""
+    """Scales the range of the training images to [0, 1]; values beyond it are clipped."""
     low, high = (float(f(parts["train"]["image"])) for f in (np.min, np.max))
     note(f"{path}: images of more than 8 bits; values from {low:g} to {high:g} become 0 to 1")
     return {
@@ -168,7 +168,7 @@ def _scaled(parts: dict[str, Arrays], path: str) -> dict[str, Arrays]:
 
 
 def _in_unit_range(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Bytes become float32 in [0, 1]; images that are float32 already stay as they are."""
+    """Converts bytes to float32 in [0, 1]; float32 images stay as they are."""
     image = batch["image"]
     if image.dtype == np.uint8:
         image = image.astype(np.float32) / np.float32(255)

@@ -26,13 +26,13 @@ class SequenceData(LabelledData):
     """Which labelled sequences, and how they are divided."""
 
     name: Literal["japanese_vowels", "ts"] = "japanese_vowels"
-    """japanese_vowels: 640 utterances of 9 speakers, 7 to 29 steps of 12 channels, with a test
-    set, which folds do without (Kudo et al., 1999), from the package sktime; ts: the file in
+    """japanese_vowels: 640 utterances of 9 speakers, 7 to 29 steps of 12 channels (Kudo et al.,
+    1999), from the package sktime, with its own test set unless there are folds; ts: the file in
     path"""
     path: str = ""
     """ts: a file in the .ts format of the UEA and UCR archives, which may be gzipped"""
     length: int = 1024
-    """most steps of a sequence; a longer one is an error"""
+    """maximum number of steps of a sequence; a longer one is an error"""
     batch_size: int = 32
     """sequences in a batch"""
 
@@ -83,8 +83,8 @@ def load_sequences(options: SequenceData) -> Sequences:
     return Sequences(data_of(_arrays(parts, names), options.batch_size), names)
 
 
-def rows(images: Images) -> Sequences:
-    """Images read from top to bottom: a step for each row, a channel for each of its numbers."""
+def image_rows(images: Images) -> Sequences:
+    """Images as sequences of their rows from the top: a step a row, a channel a value in it."""
     height = images.shape[0]
 
     def as_sequence(batch: Batch) -> Batch:

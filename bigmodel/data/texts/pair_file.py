@@ -19,7 +19,7 @@ SPELLING = re.compile(r"([a-z']+)(?:\(\d+\))?")
 
 
 class Pair(NamedTuple):
-    """A source, all targets that are right for it, and the group that it belongs to."""
+    """A source, all its correct targets, and the group that it belongs to."""
 
     source: str
     targets: tuple[str, ...]
@@ -65,7 +65,7 @@ def read_pairs(path: str, *, source: int, target: int, group: int | None) -> lis
 
 
 def held_out_groups(pairs: Sequence[Pair], names: Sequence[str]) -> Int[np.ndarray, "rows"]:
-    """The numbers of the pairs that belong to these groups.
+    """The row numbers of the pairs of these groups.
 
     Raises:
         InputError: a group has no pair.
@@ -83,11 +83,10 @@ def held_out_groups(pairs: Sequence[Pair], names: Sequence[str]) -> Int[np.ndarr
 
 
 def read_cmudict() -> dict[str, tuple[str, ...]]:
-    """Each word and its pronunciations, the usual one first: ``{"hut": ("HH AH T",), ...}``.
+    """Words and their pronunciations, the most common first: ``{"hut": ("HH AH T",), ...}``.
 
-    Words of other marks than letters and the apostrophe are left out, such as those with a
-    digit or a point. Phonemes are without their stress, so that variants of a word that differ
-    in stress alone are one.
+    Words with other characters than letters and the apostrophe are left out. Phonemes have no
+    stress marks, so that pronunciations that differ only in stress are one.
 
     Raises:
         InputError: if the package ``cmudict`` is not installed.

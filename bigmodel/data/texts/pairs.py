@@ -16,11 +16,12 @@ from bigmodel.data.notes import note
 from bigmodel.data.parts import data_of
 from bigmodel.data.split import check_fractions, check_held_out, check_positive, shuffled
 from bigmodel.data.texts.pair_file import Pair, held_out_groups, read_cmudict, read_pairs
+from bigmodel.data.texts.tokenizers import padded
 from bigmodel.data.texts.vocabulary import Unit, Vocabulary, learn_vocabulary
 from bigmodel.experiment import Data, InputError
 
 SYMBOL, SYMBOLS = 3, 256
-"""Most characters of a short symbol, and how many different ones are few."""
+"""Maximum length of a short symbol, and maximum number of different ones that are few."""
 T = TypeVar("T")
 
 
@@ -33,34 +34,34 @@ class PairData:
     path: str = ""
     """a UTF-8 file of lines with tabs between columns, perhaps gzipped (.gz); used if given"""
     source: int = 1
-    """path: the column that is read, counted from 1"""
+    """path: the column of the sources, counted from 1"""
     target: int = 2
-    """path: the column that is written"""
+    """path: the column of the targets"""
     group: int | None = None
-    """path: the column of groups, such as books, that held_out names"""
+    """path: the column of the groups, such as books, that held_out names"""
     held_out: tuple[str, ...] = ()
-    """path: groups that are the test set, in the place of a fraction"""
+    """path: groups that are the test set, instead of a fraction"""
     source_unit: Unit | None = None
-    """what a token of the source is; a symbol is what stands between spaces. By default symbols
-    where they are short and few, as phonemes are, characters of single words, else a BPE"""
+    """what a token of the source is; symbols are separated by spaces. By default symbols where
+    these are short and few, as phonemes are, characters for single words, else a BPE"""
     target_unit: Unit | None = None
-    """the same of the target; symbols are judged by error rates, all others by BLEU"""
+    """the same of the target; symbols are evaluated by error rates, all others by BLEU"""
     vocab_size: int = 4096
     """size of a BPE's vocabulary, for each side"""
     max_source: int | None = None
-    """most tokens of a source, its end included; fewer are faster. By default what 99 of 100
+    """maximum number of tokens of a source, including its end. By default what 99 of 100
     training pairs of the file need; 30 for cmudict"""
     max_target: int | None = None
-    """most tokens of a target, its end included; its default is made in the same way"""
+    """maximum number of tokens of a target, including its end; the default is found likewise"""
     long: Literal["drop", "refuse", "cut"] = "drop"
-    """longer pairs: left out of the training; an error; or cut. Evaluated ones are never left
-    out: their source is cut, and they are judged against the whole target"""
+    """whether longer pairs are left out of training, are an error, or are cut. In evaluation none
+    is left out: the source is cut, and the whole target is the reference"""
     batch_size: int = 128
     """pairs in a batch"""
     validation: float = 0.02
-    """fraction of the sources that is held out to choose by; 0 for none"""
+    """fraction of the sources to validate on; 0 for none"""
     test: float = 0.1
-    """fraction of the sources that is held out for the test; 0 for none"""
+    """fraction of the sources to test on; 0 for none"""
     split_seed: int = 0
     """decides which sources are held out, apart from the seed of the run"""
 
@@ -87,8 +88,8 @@ class Pairs(NamedTuple):
     """Batches of pairs, and what reads them.
 
     ``examples[i]`` is the pair that has ``example`` i in the evaluation batches, with all its
-    targets. ``length`` is the most tokens of a target, its end included. ``units`` are what a
-    symbol and a sequence of the target are called; None where it is text.
+    targets. ``length`` is the maximum number of tokens of a target, including its end.
+    ``units`` are the names of a symbol and a sequence of the target; None where it is text.
     """
 
     data: Data
@@ -108,10 +109,9 @@ def load_pairs(options: PairData) -> Pairs:
     the target before each of its tokens: BOUNDARY, then the tokens. ``example`` int32
     ``[batch]`` numbers the pair, ``weight`` float32 ``[batch]`` is 0 where a row is padding.
 
-    A source stays on one side of the split, with all its targets (in a file with groups, its
-    group does). Training sees each of them
-    as a pair, evaluation the first one. The splits are ``validation`` and ``test``, each absent
-    where it is empty.
+    A source is in one part only, with all its targets (in a file with groups, its group is).
+    Training has a pair for each target, evaluation one for the first. The splits are
+    ``validation`` and ``test``, each absent where it is empty.
 
     Raises:
         InputError: the data cannot be read or leaves nothing to train on, a pair is longer than
@@ -182,7 +182,7 @@ class _Sides(NamedTuple, Generic[T]):
 
 
 def _units(train: Sequence[Pair], options: PairData) -> _Sides[Unit]:
-    """What a token is: as told, or else as the training texts suggest."""
+    """What a token is: as the options say, else as the training texts suggest."""
     targets = [text for pair in train for text in pair.targets]
     return _Sides(
         options.source_unit or _unit_of([pair.source for pair in train]),
@@ -199,7 +199,7 @@ def _unit_of(texts: Sequence[str]) -> Unit:
 
 
 def _most(train: Sequence[_Row], options: PairData) -> _Sides[int]:
-    """The most tokens of each side, the end included."""
+    """The maximum number of tokens of each side, including the end."""
 
     def enough(lengths: list[int]) -> int:
         return 1 + int(np.percentile(lengths, 99, method="higher")) if options.path else 30
@@ -247,7 +247,7 @@ def _split(pairs: list[Pair], options: PairData) -> dict[str, Int[np.ndarray, "r
 def _shorten(
     rows: dict[str, list[_Row]], most: _Sides[int], options: PairData
 ) -> tuple[dict[str, list[_Row]], dict[str, int]]:
-    """The rows that fit, and how many there are and were too long in each part."""
+    """The rows to use, and how many there were and were too long in each part."""
 
     def too_long(row: _Row) -> bool:
         return len(row.source) >= most.source or len(row.target) >= most.target
@@ -273,27 +273,16 @@ def _shorten(
 
 
 def _arrays(rows: list[_Row], most: _Sides[int]) -> Arrays:
-    source, source_length = _padded([row.source for row in rows], most.source)
-    target, target_length = _padded([row.target for row in rows], most.target)
+    """Ids that end with at least one BOUNDARY, and their lengths with it."""
+    source = [row.source[: most.source - 1] for row in rows]
+    target = [row.target[: most.target - 1] for row in rows]
     return {
-        "source": source,
-        "source_length": source_length,
-        "target_out": target,
-        "target_length": target_length,
+        "source": padded(source, most.source),
+        "source_length": np.array([len(ids) + 1 for ids in source], np.int32),
+        "target_out": padded(target, most.target),
+        "target_length": np.array([len(ids) + 1 for ids in target], np.int32),
         "example": np.array([row.example for row in rows], np.int32),
     }
-
-
-def _padded(
-    encoded: Sequence[Int[np.ndarray, "tokens"]], time: int
-) -> tuple[Int[np.ndarray, "rows time"], Int[np.ndarray, "rows"]]:
-    """Ids in rows that end with at least one BOUNDARY, and their lengths with it."""
-    ids = np.zeros((len(encoded), time), np.int32)
-    for row, tokens in zip(ids, encoded, strict=True):
-        cut = tokens[: time - 1]
-        row[: len(cut)] = cut
-    lengths = np.array([min(len(tokens), time - 1) + 1 for tokens in encoded], np.int32)
-    return ids, lengths
 
 
 def _prepare(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -155,6 +155,14 @@ def _from_words(known: Sequence[str]) -> Tokenizer:
     return Tokenizer(encode, decode, dump, characters)
 
 
+def padded(encoded: Sequence[Int[np.ndarray, "tokens"]], time: int) -> Int[np.ndarray, "rows time"]:
+    """Ids as rows of one length: longer ones are cut, shorter ones filled with 0."""
+    ids = np.zeros((len(encoded), time), np.int32)
+    for row, tokens in zip(ids, encoded, strict=True):
+        row[: len(tokens)] = tokens[:time]
+    return ids
+
+
 def load(content: bytes) -> Tokenizer:
     """The tokenizer whose ``dump()`` is ``content``."""
     saved = json.loads(content)

@@ -15,7 +15,7 @@ from bigmodel.data import (
     load_series,
 )
 from bigmodel.data.packaged import packaged
-from bigmodel.data.sequences.sequences import rows
+from bigmodel.data.sequences.sequences import image_rows
 from bigmodel.data.sequences.ts_file import read_ts
 from bigmodel.experiment import InputError
 
@@ -98,7 +98,7 @@ def test_a_channel_that_never_changes_is_zero(options):
 
 def test_rows_are_those_of_the_image_from_the_top():
     images = load_images(ImageData(batch_size=8))
-    sequences = rows(images)
+    sequences = image_rows(images)
     image, batch = images.data.train(3, 5), sequences.data.train(3, 5)
     assert set(batch) == {"sequence", "length", "label", "weight"}
     np.testing.assert_array_equal(batch["sequence"], image["image"][..., 0])
@@ -159,7 +159,7 @@ def test_an_option_that_cannot_be_is_refused(chosen, message):
 @pytest.mark.parametrize(
     ("source", "own"),
     [
-        (SequenceSource(batch_size=8), lambda: rows(load_images(ImageData(batch_size=8)))),
+        (SequenceSource(batch_size=8), lambda: image_rows(load_images(ImageData(batch_size=8)))),
         (SequenceSource(name="japanese_vowels"), lambda: load_sequences(SequenceData())),
         (
             SequenceSource(name="topics", tokenizer="char", split_seed=3),

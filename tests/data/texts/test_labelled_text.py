@@ -205,7 +205,7 @@ def test_folds_beside_a_test_file_are_refused(options):
 def test_a_test_file_without_a_label_is_used_and_that_is_said(options, capsys):
     test = options(["sea\tfish"], "test.tsv").path
     load_labelled_text(options(test_path=test))
-    assert "test.tsv has no example of 1 labels, as of 'air'" in capsys.readouterr().err
+    assert "test.tsv has no example of 1 labels, such as 'air'" in capsys.readouterr().err
 
 
 def test_every_topic_has_paragraphs_of_its_own_text_once_and_on_one_line():

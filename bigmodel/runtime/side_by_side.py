@@ -188,13 +188,17 @@ def train_side_by_side(
         ended: see :class:`Recorders`.
     """
     together = side_by_side(experiment)
+    compiled = compile_experiment(together, mesh, runs=(len(seeds),))
+    for one, _ in runs.values():
+        # The step of a run alone may never be traced, which is when its list is filled.
+        one.compiled = one.compiled._replace(names=compiled.names)
     filling = next(iter(runs.values()))
     opened = [runs.get(number, filling) for number in range(len(seeds))]
     recorder = Recorders({number: one for number, (one, _) in runs.items()}, ended)
     state, start = stack([state for _, state in opened]), filling[0].start
     recorder.finish(start, state)
     train(
-        compile_experiment(together, mesh, runs=(len(seeds),)),
+        compiled,
         state,
         start,
         data=together.data,

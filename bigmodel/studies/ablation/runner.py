@@ -21,7 +21,7 @@ from bigmodel.studies.ablation.board import Board
 from bigmodel.studies.ablation.sharing import Job, Queue, jobs_of
 from bigmodel.studies.ablation.worker import Died, StoppedError, Worker
 from bigmodel.studies.metric import choose_metric
-from bigmodel.studies.results import ENDED, FAILED, forget_failures, read_result
+from bigmodel.studies.results import ENDED, FAILED, forget_failures, read_result, read_state
 from bigmodel.studies.study import Study
 from bigmodel.tracking.progress import say
 
@@ -227,9 +227,10 @@ class Runner:
             return
         name = jobs[0].cell.name
         worker.compiling = len(jobs) == 1 and worker.cell != name
-        worker.doing, worker.cell, worker.used = list(jobs), name, True
+        worker.doing = [job for job in jobs if read_state(job.directory)[0] not in ENDED]
+        worker.cell, worker.used = name, True
         worker.send("make", [_task(job) for job in jobs])
-        for job in jobs:
+        for job in worker.doing:
             board.begun(job.cell, job.seed, job.directory)
 
     def _take(self, path: Path, worker: Worker, answer: dict[str, Any], board: Board) -> None:

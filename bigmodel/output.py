@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import sys
+from functools import cache
 from typing import Any, TextIO
 
 
@@ -55,3 +56,9 @@ def protect_output() -> None:
 def warn(message: str) -> None:
     """Prints a warning on standard error."""
     print(f"warning: {message}", file=sys.stderr, flush=True)
+
+
+@cache
+def note(message: str) -> None:
+    """Prints what the user may want to know on standard error, once per process."""
+    print(f"note: {message}", file=sys.stderr, flush=True)

@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Int
 
 from bigmodel.data.folds import Folds, hold_out_test
-from bigmodel.data.notes import note
 from bigmodel.data.split import check_held_out, stratified
 from bigmodel.experiment import InputError
+from bigmodel.output import note
 
 
 @dataclass(frozen=True, kw_only=True)

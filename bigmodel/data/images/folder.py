@@ -16,9 +16,9 @@ from jaxtyping import Float32, UInt8
 from PIL import Image, ImageOps
 
 from bigmodel.data.batches import Arrays
-from bigmodel.data.notes import note
 from bigmodel.data.texts.text_file import normalized
 from bigmodel.experiment import InputError
+from bigmodel.output import note
 
 PARTS = {
     "train": "train",

@@ -16,10 +16,10 @@ from bigmodel.data.images.fashion_mnist import NAMES as FASHION_NAMES
 from bigmodel.data.images.fashion_mnist import read_fashion_mnist
 from bigmodel.data.images.folder import read_folders
 from bigmodel.data.labelled import LabelledData
-from bigmodel.data.notes import note
 from bigmodel.data.parts import data_of
 from bigmodel.data.split import check_positive, stratified
 from bigmodel.experiment import Data, InputError
+from bigmodel.output import note
 
 
 @dataclass(frozen=True)

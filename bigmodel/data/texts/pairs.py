@@ -12,13 +12,13 @@ import numpy as np
 from jaxtyping import Int
 
 from bigmodel.data.batches import Arrays
-from bigmodel.data.notes import note
 from bigmodel.data.parts import data_of
 from bigmodel.data.split import check_fractions, check_held_out, check_positive, shuffled
 from bigmodel.data.texts.pair_file import Pair, held_out_groups, read_cmudict, read_pairs
 from bigmodel.data.texts.tokenizers import padded
 from bigmodel.data.texts.vocabulary import Unit, Vocabulary, learn_vocabulary
 from bigmodel.experiment import Data, InputError
+from bigmodel.output import note
 
 SYMBOL, SYMBOLS = 3, 256
 """Maximum length of a short symbol, and maximum number of different ones that are few."""

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +33,7 @@ from bigmodel.experiment import InputError
 from bigmodel.launching.job import check_positive
 from bigmodel.script import check_script, load_script
 from bigmodel.studies.ablation.array import add_array_options, check_array_options, submit_array
-from bigmodel.studies.ablation.worker import StoppedError, start_fork_server
+from bigmodel.studies.ablation.worker import start_fork_server
 from bigmodel.studies.definition.definition import AT, WAYS, Definition, read_seeds
 from bigmodel.studies.definition.grid import read_axes
 from bigmodel.studies.definition.study_file import is_study_file, read_study_file
@@ -122,11 +121,7 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
             check_joins(path, study)
             write_study(path, study)
             threading.Thread(target=load, daemon=True).start()
-            try:
-                status = runner.run(path, study, configs, retry_failed=parsed.retry_failed)
-            except StoppedError as error:
-                print(f"error: {error}", file=sys.stderr, flush=True)
-                return errors.FAILED
+            status = runner.run(path, study, configs, retry_failed=parsed.retry_failed)
     if status not in (errors.DONE, errors.FAILED):
         return status
     if all(result.state not in FINISHED for result in read_results(path, study)):

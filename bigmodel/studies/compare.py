@@ -19,8 +19,7 @@ from bigmodel.experiment import InputError
 from bigmodel.run_directory.changes import flags
 from bigmodel.run_directory.same_run import LAYOUT_FIELDS
 from bigmodel.studies.runs import SomeRun, read_run
-from bigmodel.studies.tables import show_table
-from bigmodel.studies.values import ABSENT, number_text, option_text
+from bigmodel.studies.tables import ABSENT, number_text, option_text, show_table
 from bigmodel.tracking.progress import say
 
 PLACES = tuple(name for name in LAYOUT_FIELDS if name.startswith("run."))

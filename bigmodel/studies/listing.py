@@ -23,8 +23,7 @@ from bigmodel.nearest import nearest_option
 from bigmodel.studies.metric import main_metric
 from bigmodel.studies.results import ENDED
 from bigmodel.studies.runs import UNREADABLE, SomeRun, find_runs, read_run
-from bigmodel.studies.tables import show_table
-from bigmodel.studies.values import ABSENT, number_text, option_text, same_value
+from bigmodel.studies.tables import ABSENT, number_text, option_text, show_table
 from bigmodel.tracking.progress import say
 
 STATES = ("begun", *ENDED, UNREADABLE)
@@ -168,3 +167,24 @@ def _check(name: str, what: str, known: Any) -> None:
     if name not in known:
         hint = nearest_option(name, sorted(known))
         raise InputError(f"no run has the {what} {name}; {hint}see launch.py list --help")
+
+
+def same_value(value: Any, text: str) -> bool:
+    """Whether an option's value in ``config.json`` is what a text says.
+
+    Numbers count by their value and tuples as they are typed: ``1e-3``, ``32,64``, ``None``.
+    """
+    if isinstance(value, list):
+        parts = [part for part in text.strip("[]()").replace(",", " ").split() if part]
+        return len(parts) == len(value) and all(map(same_value, value, parts))
+    if isinstance(value, bool) or value is None:
+        return text.lower() in (
+            {None: "null", True: "true", False: "false"}[value],
+            str(value).lower(),
+        )
+    if isinstance(value, int | float):
+        try:
+            return float(text) == value
+        except ValueError:
+            return False
+    return text.strip("\"'") == value

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -21,7 +20,7 @@ from bigmodel import errors
 from bigmodel.experiment import InputError
 from bigmodel.files import locked
 from bigmodel.script import check_script, load_script
-from bigmodel.studies.ablation.worker import StoppedError, start_fork_server
+from bigmodel.studies.ablation.worker import start_fork_server
 from bigmodel.studies.study import Cell, Study, directory_of, read_study
 
 
@@ -60,11 +59,7 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
             locked(home, otherwise="wait for it"),
             Runner(script, jobs=1, drawing=parsed.figures) as runner,
         ):
-            try:
-                return runner.run(parsed.study, part, configs, home=home)
-            except StoppedError as error:
-                print(f"error: {error}", file=sys.stderr, flush=True)
-                return errors.FAILED
+            return runner.run(parsed.study, part, configs, home=home)
 
 
 def _cell(study: Study, path: Path, name: str) -> Cell:

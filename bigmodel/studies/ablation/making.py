@@ -146,7 +146,7 @@ class Maker:
     def try_out(self, tasks: Sequence[Task], *, count: int, workers: int) -> Trial:
         """Whether runs like these, of which there are so many, are quicker side by side.
 
-        In turns, so many workers would share them.
+        Otherwise so many workers make them one by one.
         """
         cell = self._cell(tasks[0])
         return measure(

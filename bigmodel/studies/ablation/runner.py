@@ -19,7 +19,7 @@ from bigmodel.processes.distributed import is_started_again
 from bigmodel.processes.signals import Interrupted
 from bigmodel.studies.ablation.board import Board
 from bigmodel.studies.ablation.sharing import Job, Queue, jobs_of
-from bigmodel.studies.ablation.worker import Died, StoppedError, Worker
+from bigmodel.studies.ablation.worker import Died, Worker, WorkerError
 from bigmodel.studies.metric import choose_metric
 from bigmodel.studies.results import ENDED, FAILED, forget_failures, read_result, read_state
 from bigmodel.studies.study import Study
@@ -89,7 +89,7 @@ class Runner:
             made; where a signal stopped it, 130 for Ctrl-C, 0 or 75 for SIGTERM and SIGHUP.
 
         Raises:
-            StoppedError: where no run can be made any more.
+            WorkerError: where the processes for the runs cannot be started.
             StorageError: where something cannot be written.
         """
         home = home or path
@@ -236,7 +236,7 @@ class Runner:
     def _take(self, path: Path, worker: Worker, answer: dict[str, Any], board: Board) -> None:
         """Takes note of a run that has ended."""
         if answer.get("all"):
-            raise StoppedError(answer["reason"])
+            raise errors.StorageError(answer["reason"])
         job = next(job for job in worker.doing if str(job.directory) == answer["directory"])
         worker.doing.remove(job)
         worker.compiling = False
@@ -249,7 +249,7 @@ class Runner:
     def _bury(self, path: Path, worker: Worker, died: Died, queue: Queue, board: Board) -> None:
         """Takes note of a process that died of a run; side by side, of one that is not known."""
         if not worker.used:
-            raise StoppedError(f"{died.reason} before the first run; see above, or {self._logs}")
+            raise WorkerError(f"{died.reason} before the first run; see above, or {self._logs}")
         jobs, worker.doing, worker.compiling = worker.doing, [], False
         if len(jobs) > 1:
             queue.separate(jobs)

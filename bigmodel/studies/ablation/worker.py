@@ -26,11 +26,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bigmodel import errors
+from bigmodel.output import protect_output
+from bigmodel.processes.signals import STOPS, Interrupted, StopRequest
 
 FORKS = sys.platform == "linux"
 PRELOADED = ("bigmodel.studies.ablation.making", "sklearn.datasets", "sklearn.metrics")
 """What a worker would import for each study; nothing of it starts a thread that a fork misses."""
-STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 TRIES = 3
 """How often it is tried to start a process."""
 KILLED = 10.0
@@ -39,8 +40,8 @@ SERVER_DIED = 255
 """The exit status that multiprocessing gives where the fork server has died."""
 
 
-class StoppedError(RuntimeError):
-    """No run can be made any more; the message is one line."""
+class WorkerError(errors.JoinError):
+    """The processes that make the runs cannot be started; the message is one line."""
 
 
 class Died(NamedTuple):
@@ -83,7 +84,7 @@ class Worker:
     ``used`` whether the worker has had a run.
 
     Raises:
-        StoppedError: where the process cannot be started.
+        WorkerError: where the process cannot be started.
     """
 
     def __init__(self, script: Path, drawing: bool, number: int) -> None:
@@ -105,7 +106,7 @@ class Worker:
                 except (EOFError, OSError) as error:
                     # The fork server may be dying, and another one then takes its place.
                     if tries == TRIES:
-                        raise StoppedError(f"no process can be started: {error!r}") from None
+                        raise WorkerError(f"no process can be started: {error!r}") from None
                     time.sleep(0.1)
 
     def send(self, *message: Any) -> None:
@@ -155,7 +156,7 @@ def work(connection: Connection, script: Path, drawing: bool) -> None:
     """Does what a study asks for, until the connection is closed or a signal stops it."""
     os.setsid()  # Ctrl-C is for the study, which then asks this process to stop
     threading.Thread(target=_die_with_study, daemon=True).start()
-    from bigmodel.processes.signals import Interrupted, StopRequest
+    protect_output()
     from bigmodel.runtime.xla import make_deterministic, use_compilation_cache
     from bigmodel.studies.ablation.making import Maker
 

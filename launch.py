@@ -1,4 +1,4 @@
-"""Starts experiments: on many devices and machines, and as studies that are reported and replayed.
+"""Runs experiments on many devices and machines, and trains, reports and replays studies.
 
 python launch.py run experiments/cnn.py --devices 8 -- --mesh.fsdp 4 --run.steps 500
 """

@@ -1,10 +1,10 @@
-"""Says what a study came to: a page, tables, curves and what they allow to conclude.
+"""Reports the results of a study: a page, tables, curves, and what can be concluded from them.
 
 Writes report.html, results.csv, results.md, results.tex and figures/ into the study's folder.
-Cells are compared with the baseline seed by seed. The metric is by default the first of
-test/accuracy, test/rmse, test/bits_per_char, ..., test/loss that the runs have, or of validation
-where nothing is tested. With --at best it counts at the step that each run's --run.best metric
-chose on validation.
+Cells are compared with the baseline seed by seed. The default metric is the first of test/accuracy,
+test/rmse, test/bits_per_char, ..., test/loss that the runs have, or of validation if nothing is
+tested. With --at best it is taken at the step that each run's --run.best metric chose on
+validation.
 
 python launch.py report studies/opt
 python launch.py report studies/opt --metric test/loss --baseline optimizer.name=adam --at best
@@ -25,10 +25,10 @@ from bigmodel.files import write_atomically
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
     add = parser.add_argument
-    add("study", type=Path, help="the study's folder, as studies/opt")
-    add("--metric", help="what is compared, as test/accuracy; default: the study's")
-    add("--at", choices=("last", "best"), help="the step that counts; default: the study's")
-    add("--baseline", help="the cell that others are compared with, as a=1,b=2")
+    add("study", type=Path, help="the study's folder, such as studies/opt")
+    add("--metric", help="metric to compare, such as test/accuracy; default: the study's")
+    add("--at", choices=("last", "best"), help="step at which it is taken; default: the study's")
+    add("--baseline", help="cell to compare the others with, such as a=1,b=2")
     direction = parser.add_mutually_exclusive_group()
     for name, better in (("--maximize", True), ("--minimize", False)):
         size = "larger" if better else "smaller"
@@ -38,10 +38,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
-    """Writes the report, prints a short table and gives 0.
+    """Writes the report, prints a short table and returns 0.
 
     Raises:
-        InputError: where the folder is no study with a finished run, or has no such metric or
+        InputError: if the folder is not a study with a finished run, or has no such metric or
             baseline.
     """
     if options:

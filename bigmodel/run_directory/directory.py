@@ -25,7 +25,7 @@ from bigmodel.output import warn
 from bigmodel.run_directory.checkpoints import finished_steps
 from bigmodel.run_directory.history import History, read_metrics
 from bigmodel.run_directory.same_run import check_config, free_options, recorded_config
-from bigmodel.tracking.events import Events
+from bigmodel.tracking.outlets import Outlets
 from bigmodel.tracking.sinks import Sinks
 
 CONFIG, MANIFEST, METRICS, SUMMARY = "config.json", "manifest.json", "metrics.jsonl", "summary.json"
@@ -43,8 +43,6 @@ OF_EACH_START = (
     "xla_flags",
 )
 """Entries of the manifest that are recorded for each start of a run."""
-FLUSH_SECONDS = 5.0
-"""How far what TensorBoard shows may be behind ``metrics.jsonl``."""
 
 
 class RunDirectory:
@@ -59,8 +57,7 @@ class RunDirectory:
         self.writing = writing
         self.drawing = drawing
         self.history: History = []
-        self._events: Events | None = None
-        self._sinks = Sinks()
+        self._outlets: Outlets | None = None
         self._lock = contextlib.ExitStack()
         self._locked = False
 
@@ -210,19 +207,8 @@ class RunDirectory:
         lines = "".join(json.dumps(line) + "\n" for line in self.history)
         write_atomically(path, lines.encode())
         (self.path / SUMMARY).unlink(missing_ok=True)
-        self._events = Events(self.path)
-        self._sinks = sinks()
-        for line in self.history:
-            self._events.scalars(line["step"], line["time"], _numbers(line))
-            self._sinks.add(line["step"], line["time"], values=_numbers(line))
-        figures = self.path / "figures"
-        for path in sorted(figures.rglob("*-*.*")):
-            name, _, at = path.relative_to(figures).as_posix()[: -len(path.suffix)].rpartition("-")
-            if at.isdigit() and int(at) <= step:
-                self._show_event(int(at), path.stat().st_mtime, name, _read_figure(path))
-                self._sinks.add(int(at), path.stat().st_mtime, figures={name: path})
-        self._sinks.send(before=step)
-        self._events.flush()
+        self._outlets = Outlets(self.path, sinks())
+        self._outlets.replay(self.history, self.path / "figures", step)
 
     def log(self, step: int, values: Mapping[str, float], *, seconds: float) -> None:
         """Appends a line of metrics.
@@ -240,14 +226,11 @@ class RunDirectory:
         self.history.append(line)
         if not self.writing:
             return
-        assert self._events is not None
+        assert self._outlets is not None
         path = self.path / METRICS
         with naming(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        self._events.scalars(step, line["time"], values)
-        self._events.flush(after=FLUSH_SECONDS)
-        self._sinks.send(before=step)
-        self._sinks.add(step, line["time"], values=_numbers(line))
+        self._outlets.line(line)
 
     def show(self, step: int, shown: Shown) -> None:
         """Writes pictures and texts into ``figures/``, with the step in their names.
@@ -265,21 +248,13 @@ class RunDirectory:
                 text = isinstance(value, str)
                 path = self.path / "figures" / f"{name}-{step:08d}{'.txt' if text else '.png'}"
                 write_atomically(path, value.encode() if isinstance(value, str) else _png(value))
-                self._show_event(step, time.time(), name, value)
+                assert self._outlets is not None
+                self._outlets.figure(step, time.time(), name, value, path)
             except StorageError:
                 raise
             except Exception as error:
                 reason = " ".join(f"{type(error).__name__}: {error}".split())
                 warn(f"the figure {name} of step {step} is left out: {reason}")
-                continue
-            self._sinks.add(step, time.time(), figures={name: path})
-
-    def _show_event(self, step: int, at: float, name: str, value: str | np.ndarray) -> None:
-        assert self._events is not None
-        if isinstance(value, str):
-            self._events.text(step, at, name, value)
-        else:
-            self._events.picture(step, at, name, value)
 
     def sync(self) -> None:
         """Makes the metrics outlast a power cut; to be called before a checkpoint."""
@@ -293,30 +268,20 @@ class RunDirectory:
         """Draws the curves and writes the summary, which is the last thing that a run writes."""
         if not self.writing:
             return
+        figures = {}
         if self.drawing:
-            path = self.path / "figures" / "curves.png"
-            write_atomically(path, _png(curves(self.history)))
-            self._sinks.add(summary["step"], time.time(), figures={"curves": path})
+            figures["curves"] = self.path / "figures" / "curves.png"
+            write_atomically(figures["curves"], _png(curves(self.history)))
         write_json(self.path / SUMMARY, summary)
-        self._sinks.finish(summary)
+        if self._outlets is not None:
+            self._outlets.finish(summary, figures)
 
     def close(self) -> None:
         """Closes sinks and the event file, and lets others run here."""
-        self._sinks.close()
-        self._sinks = Sinks()
-        if self._events is not None:
-            self._events.close()
-            self._events = None
+        if self._outlets is not None:
+            self._outlets.close()
+            self._outlets = None
         self.unlock()
-
-
-def _numbers(line: Mapping[str, Any]) -> dict[str, float]:
-    skipped = ("step", "time", "seconds")
-    return {
-        name: math.nan if value is None else value
-        for name, value in line.items()
-        if name not in skipped
-    }
 
 
 def _png(pixels: np.ndarray) -> bytes:
@@ -325,13 +290,3 @@ def _png(pixels: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def _read_figure(path: Path) -> str | np.ndarray:
-    from PIL import Image
-
-    with naming(path, "read"):
-        if path.suffix == ".txt":
-            return path.read_text(encoding="utf-8")
-        with Image.open(path) as image:
-            return np.asarray(image)

@@ -102,8 +102,9 @@ class RunDirectory:
         try:
             str(self.path).encode()
         except UnicodeEncodeError:
+            shown = ascii(str(self.path))
             raise InputError(
-                f"--run.dir {self.path} has letters that this locale lacks, and checkpoints cannot "
+                f"--run.dir {shown} has letters that this locale lacks, and checkpoints cannot "
                 "be written there; set LC_ALL=C.UTF-8, or choose another one"
             ) from None
         if self.path.exists() and not self.path.is_dir():

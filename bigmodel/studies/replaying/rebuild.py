@@ -13,11 +13,12 @@ import dataclasses
 import json
 import os
 import sys
-import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
+
+import typeguard
 
 
 class Job(TypedDict):
@@ -91,24 +92,14 @@ def _immutable(value: Any) -> Any:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value may stand where an annotation is; True for annotations not known here."""
-    kind, inner = typing.get_origin(hint), typing.get_args(hint)
-    if kind is typing.Literal:
-        return value in inner
-    if kind in (typing.Union, types.UnionType):
-        return any(_fits(value, each) for each in inner)
-    if kind is tuple:
-        if not isinstance(value, tuple):
-            return False
-        each = inner[:1] * len(value) if inner[1:] == (...,) else inner
-        return len(each) == len(value) and all(map(_fits, value, each))
-    if hint is None or hint is type(None):
-        return value is None
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint) if isinstance(hint, type) else True
+    """Whether a value may stand where an annotation is."""
+    try:
+        typeguard.check_type(
+            value, hint, collection_check_strategy=typeguard.CollectionCheckStrategy.ALL_ITEMS
+        )
+    except typeguard.TypeCheckError:
+        return False
+    return True
 
 
 def rebuild(job: Job, facts: Path | None) -> None:

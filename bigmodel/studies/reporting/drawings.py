@@ -79,7 +79,7 @@ def draw_effects(report: Report) -> Drawing | None:
 
 
 def draw_all_curves(report: Report) -> Iterator[Drawing]:
-    """Draws curves over steps and seconds of the metric, also on validation, and the training loss."""
+    """Draws curves of the metric, its twin on validation and the training loss."""
     rows = best_rows(report.rows, report.baseline, maximize=report.maximize, count=CURVES)
     known = sum(row.spread.count > 0 for row in report.rows)
     which = "all cells" if known == len(rows) else f"the baseline and the best {CURVES - 1} others"

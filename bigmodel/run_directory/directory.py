@@ -11,6 +11,7 @@ import io
 import json
 import math
 import os
+import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,7 +23,6 @@ from bigmodel.errors import StorageError, naming
 from bigmodel.experiment import InputError, Shown
 from bigmodel.files import locked, write_atomically, write_json
 from bigmodel.output import warn
-from bigmodel.run_directory.checkpoints import finished_steps
 from bigmodel.run_directory.history import History, read_metrics
 from bigmodel.run_directory.same_run import check_config, free_options, recorded_config
 from bigmodel.tracking.events import Events
@@ -335,3 +335,12 @@ def _read_figure(path: Path) -> str | np.ndarray:
             return path.read_text(encoding="utf-8")
         with Image.open(path) as image:
             return np.asarray(image)
+
+
+def finished_steps(directory: Path) -> list[int]:
+    """The steps of which a folder has finished checkpoints, in order."""
+    if not directory.is_dir():
+        return []
+    with naming(directory, "read"):
+        names = [path.name for path in directory.iterdir() if path.is_dir()]
+    return sorted(int(name) for name in names if re.fullmatch(r"\d+", name))

@@ -24,6 +24,7 @@ import orbax.checkpoint as ocp
 from bigmodel.errors import StorageError, naming
 from bigmodel.experiment import InputError, PyTree
 from bigmodel.files import PARTIAL, sha256_of, sync, write_atomically
+from bigmodel.run_directory.directory import finished_steps
 from bigmodel.tree import named_leaves
 
 SUMS = "SHA256SUMS"
@@ -221,15 +222,6 @@ class Checkpoints:
         finally:
             if "_orbax" in self.__dict__:
                 self._orbax.close()
-
-
-def finished_steps(directory: Path) -> list[int]:
-    """The steps of which a folder has finished checkpoints, in order."""
-    if not directory.is_dir():
-        return []
-    with naming(directory, "read"):
-        names = [path.name for path in directory.iterdir() if path.is_dir()]
-    return sorted(int(name) for name in names if re.fullmatch(r"\d+", name))
 
 
 def write_sums(folder: Path) -> None:

@@ -11,6 +11,7 @@ import io
 import json
 import math
 import os
+import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,7 +23,6 @@ from bigmodel.errors import StorageError, naming
 from bigmodel.experiment import InputError, Shown
 from bigmodel.files import locked, write_atomically, write_json
 from bigmodel.output import warn
-from bigmodel.run_directory.checkpoints import finished_steps
 from bigmodel.run_directory.history import History, read_metrics
 from bigmodel.run_directory.same_run import check_config, free_options, recorded_config
 from bigmodel.tracking.outlets import Outlets
@@ -291,3 +291,12 @@ def _png(pixels: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def finished_steps(directory: Path) -> list[int]:
+    """The steps of which a folder has finished checkpoints, in order."""
+    if not directory.is_dir():
+        return []
+    with naming(directory, "read"):
+        names = [path.name for path in directory.iterdir() if path.is_dir()]
+    return sorted(int(name) for name in names if re.fullmatch(r"\d+", name))

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import numpy as np
@@ -72,7 +73,8 @@ def attention_maps(config: Config, images: Images) -> Callable[[Variables], Show
         size = config.model.patch
         spread = relative.repeat(size, axis=1).repeat(size, axis=2)[..., None]
         spread = np.broadcast_to(spread, looked_at.shape)
-        first = draw_heatmap(
+        first = partial(
+            draw_heatmap,
             weights[0],
             x="column of the patch",
             y="row of the patch",

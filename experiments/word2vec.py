@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -89,7 +90,8 @@ def shower(options: Show, words: Words) -> Callable[[Variables], Shown]:
             for word, others in zip(long, near, strict=False)
         ]
         points, share = principal_plane(vectors[drawn])
-        picture = draw_scatter(
+        picture = partial(
+            draw_scatter,
             points,
             x=f"first principal component ({share[0]:.0%} of the variance)",
             y=f"second principal component ({share[1]:.0%})",

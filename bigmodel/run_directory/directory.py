@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from bigmodel.errors import StorageError, naming
-from bigmodel.experiment import InputError, Shown
+from bigmodel.experiment import Figure, InputError, Shown
 from bigmodel.files import locked, write_atomically, write_json
 from bigmodel.output import warn
 from bigmodel.run_directory.history import History, read_metrics
@@ -242,20 +242,33 @@ class RunDirectory:
             StorageError: a figure cannot be written.
         """
         for name, figure in shown.items() if self.writing else ():
-            if callable(figure) and not self.drawing:
-                continue
-            try:
-                value = figure() if callable(figure) else figure
-                text = isinstance(value, str)
-                path = self.path / "figures" / f"{name}-{step:08d}{'.txt' if text else '.png'}"
-                write_atomically(path, value.encode() if isinstance(value, str) else _png(value))
+            drawn = self._draw(step, f"{name}-{step:08d}", figure)
+            if drawn is not None:
                 assert self._outlets is not None
-                self._outlets.figure(step, time.time(), name, value, path)
-            except StorageError:
-                raise
-            except Exception as error:
-                reason = " ".join(f"{type(error).__name__}: {error}".split())
-                warn(f"the figure {name} of step {step} is left out: {reason}")
+                self._outlets.figure(step, time.time(), name, *drawn)
+
+    def _draw(self, step: int, name: str, figure: Figure) -> tuple[str | np.ndarray, Path] | None:
+        """Writes a figure to a file, unless it is not wanted or cannot be drawn."""
+        if callable(figure) and not self.drawing:
+            return None
+        try:
+            value = figure() if callable(figure) else figure
+            if isinstance(value, str):
+                # The name of a folder, and so of a class, may be no Unicode.
+                value = value.encode(errors="replace").decode()
+                path = self.path / "figures" / f"{name}.txt"
+                write_atomically(path, value.encode())
+            else:
+                path = self.path / "figures" / f"{name}.png"
+                write_atomically(path, _png(value))
+        except StorageError:
+            raise
+        except Exception as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            what = name.removesuffix(f"-{step:08d}")
+            warn(f"the figure {what} of step {step} is left out: {reason}")
+            return None
+        return value, path
 
     def sync(self) -> None:
         """Makes the metrics outlast a power cut; to be called before a checkpoint."""
@@ -269,10 +282,8 @@ class RunDirectory:
         """Draws the curves and writes the summary, which is the last thing that a run writes."""
         if not self.writing:
             return
-        figures = {}
-        if self.drawing:
-            figures["curves"] = self.path / "figures" / "curves.png"
-            write_atomically(figures["curves"], _png(curves(self.history)))
+        drawn = self._draw(summary["step"], "curves", lambda: curves(self.history))
+        figures = {} if drawn is None else {"curves": drawn[1]}
         write_json(self.path / SUMMARY, summary)
         if self._outlets is not None:
             self._outlets.finish(summary, figures)

@@ -11,6 +11,10 @@ os.environ.setdefault(
 
 import jax
 import pytest
+from jaxtyping import install_import_hook
+
+# Each call of a network checks the types and the shapes of its signature.
+install_import_hook("bigmodel.models", "beartype.beartype")
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

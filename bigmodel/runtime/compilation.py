@@ -12,9 +12,10 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from bigmodel.experiment import Array, Batch, Experiment, Key, Measured, Metrics, PyTree
+from bigmodel.partition import gathered
 from bigmodel.processes.distributed import must_wait_for_steps, place_scalar, placing
 from bigmodel.sharding.mesh import batch_shardings, check_batch, replicated
-from bigmodel.sharding.rules import gathered_shardings, state_shardings
+from bigmodel.sharding.rules import state_shardings
 from bigmodel.tree import is_finite, named_leaves
 
 
@@ -74,7 +75,6 @@ def compile_experiment(
         # What it does not divide is to be said before anything starts.
         batch_shardings(mesh, experiment.partition, experiment.data.train(0, 0))
     whole = replicated(mesh)
-    gathered = gathered_shardings(mesh, experiment.partition, shapes.params)
     names: list[str] = []
 
     placed: dict[Any, Callable[[Batch], Batch]] = {}
@@ -99,7 +99,7 @@ def compile_experiment(
     def step(state: Any, batch: Batch, key: Key, index: Array) -> tuple[Any, Array, Report]:
         fold = jax.vmap(jax.random.fold_in, (0, None)) if runs else jax.random.fold_in
         key_of_step = fold(key, index)
-        params = jax.lax.with_sharding_constraint(state.params, gathered)
+        params = gathered(state.params, experiment.partition)
         state = dataclasses.replace(state, params=params)
         state, metrics, gradients = experiment.train_step(state, batch, key_of_step)
         watched = {

@@ -1,4 +1,3 @@
-import re
 from dataclasses import replace
 
 import jax
@@ -7,11 +6,9 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from bigmodel.experiment import InputError
-from bigmodel.models.attention.lengths import present
+from bigmodel.models.attention.masks import padding_mask
 from bigmodel.models.layers.recurrent import Recurrent
-from bigmodel.models.rnn import PARTITION, Rnn
-from bigmodel.tree import named_leaves
+from bigmodel.models.rnn import Rnn
 
 RNG = np.random.default_rng(0)
 KEY = jax.random.key(0)
@@ -49,7 +46,7 @@ def test_the_network_is_its_layers_one_after_the_other():
     options = replace(SMALL, layers=2, bidirectional=True, cell="lstm")
     model, variables = make(options, NUMBERS)
     params, x = variables["params"], NUMBERS["sequence"]
-    mask = present(LENGTHS, 6)
+    mask = padding_mask(LENGTHS, 6)
     for number in range(2):
         outputs, last = [], []
         for name, reverse in (("forwards", False), ("backwards", True)):
@@ -82,7 +79,7 @@ def test_a_sequence_alone_gives_the_same_as_beside_longer_ones(options):
 @each_variant
 def test_gradients_are_those_of_finite_differences(options):
     model, variables = make(options, NUMBERS)
-    mask = present(LENGTHS, 6)[..., None]
+    mask = padding_mask(LENGTHS, 6)[..., None]
 
     def total(params):
         found = model.apply({"params": params}, NUMBERS, train=False)[0]
@@ -100,40 +97,6 @@ def test_padding_has_no_gradient():
         return jnp.sum(jnp.square(model.apply(variables, batch, train=False)[0]))
 
     gradient = np.asarray(jax.grad(total)(NUMBERS["sequence"]))
-    counts = np.asarray(present(LENGTHS, 6))
+    counts = np.asarray(padding_mask(LENGTHS, 6))
     assert (gradient[~counts] == 0).all()
     assert (np.abs(gradient[counts]).max(axis=-1) > 0).all()
-
-
-def test_dropout_is_for_training_alone():
-    model, variables = make(replace(SMALL, dropout=0.5), TOKENS)
-    without, _ = make(SMALL, TOKENS)
-    plain = without.apply(variables, TOKENS, train=True, key=KEY)[0]
-    evaluated = model.apply(variables, TOKENS, train=False)[0]
-    trained = model.apply(variables, TOKENS, train=True, key=KEY)[0]
-    np.testing.assert_array_equal(evaluated, plain)
-    assert not np.allclose(evaluated, trained)
-
-
-def test_every_parameter_has_a_rule_and_every_rule_a_parameter():
-    _, variables = make(replace(SMALL, bidirectional=True), TOKENS)
-    matched = [
-        [pattern for pattern, _ in PARTITION if re.search(pattern, path)]
-        for path in named_leaves(variables["params"])
-    ]
-    assert all(matched)
-    assert {pattern for patterns in matched for pattern in patterns} == {p for p, _ in PARTITION}
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"layers": 0}, "--model.layers 0"),
-        ({"width": 0}, "--model.width 0"),
-        ({"embedding": 0}, "--model.embedding 0"),
-        ({"dropout": 1.0}, "--model.dropout 1.0"),
-    ],
-)
-def test_an_option_that_cannot_be_is_refused(options, message):
-    with pytest.raises(InputError, match=message):
-        Rnn(**options)

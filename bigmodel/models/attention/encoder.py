@@ -1,4 +1,4 @@
-"""The block of a transformer encoder, which BERT, ViT and translation share."""
+"""The block of the transformer encoders of BERT, ViT and translation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bigmodel.experiment import Rules
 from bigmodel.models.attention.attention import Attention
 from bigmodel.models.layers.feed_forward import Activation, FeedForward, residual_init
 from bigmodel.models.layers.norm import LayerNorm
-from bigmodel.models.placement import EXAMPLES, placed
+from bigmodel.partition import EXAMPLES, constrained
 
 BLOCK_PARTITION: Rules = (
     (r"(query|key|value|gate|up)/kernel$", P("fsdp", "tensor")),
@@ -42,12 +42,12 @@ class EncoderBlock(nn.Module):
         mask: Bool[Array, "#batch #time time"],
         train: bool,
     ) -> Float[Array, "batch time width"]:
-        """The block's output; a position sees those where its row of the mask is true."""
+        """The block's output; a position attends to those where its row of the mask is True."""
         dropout = nn.Dropout(self.dropout, deterministic=not train)
         init = residual_init(self.layers)
         normed = LayerNorm(self.dtype, name="norm_attention")(x)
         attention = Attention(self.heads, x.shape[-1], self.dtype, init, name="attention")
-        x = placed(x + dropout(attention(normed, normed, mask)), EXAMPLES, None, None)
+        x = constrained(x + dropout(attention(normed, normed, mask)), EXAMPLES, None, None)
         normed = LayerNorm(self.dtype, name="norm_feed_forward")(x)
         network = FeedForward(self.hidden, self.activation, self.dtype, init, name="feed_forward")
-        return placed(x + dropout(network(normed)), EXAMPLES, None, None)
+        return constrained(x + dropout(network(normed)), EXAMPLES, None, None)

@@ -142,7 +142,7 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
             write_study(path, study)
             threading.Thread(target=load, daemon=True).start()
             status = runner.run(path, study, configs, retry_failed=parsed.retry_failed)
-    if status not in (errors.DONE, errors.FAILED):
+    if runner.stopped:
         return status
     if all(result.state not in FINISHED for result in read_results(path, study)):
         print(f"no run of {path} has come to its end, so there is nothing to report")

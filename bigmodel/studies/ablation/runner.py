@@ -37,6 +37,8 @@ IDLE = 5.0
 class Runner:
     """Hands the runs of a study to its workers; while entered, signals stop all of them.
 
+    ``stopped`` says whether a signal did.
+
     Args:
         script: the experiment's.
         jobs: number of workers; None for one, or two if the devices are a CPU of several cores.
@@ -49,6 +51,7 @@ class Runner:
         self._jobs = jobs
         self._workers: list[Worker] = []
         self._relay = Relay()
+        self.stopped = False
         self._logs = Path("logs")
 
     def __enter__(self) -> Runner:
@@ -260,15 +263,22 @@ class Runner:
             board.ended(read_result(path, job.cell, job.seed))
 
     def _stop(self, number: int) -> int:
-        """Lets all workers save and end, and returns the exit status; a second signal kills."""
+        """Lets all workers save and end; a second Ctrl-C kills them. Returns the exit status."""
+        self.stopped = saved = True
         for worker in self._workers:
             worker.stop()
         until = time.monotonic() + GRACE
         for worker in self._workers:
-            while worker.alive and time.monotonic() < until and len(self._relay.received) < 2:
+            while (
+                worker.alive
+                and time.monotonic() < until
+                and self._relay.received.count(signal.SIGINT) < 2
+            ):
                 time.sleep(POLL)
+            saved = saved and not worker.alive
             worker.end(0.0)
-        say(f"stopped by {signal.Signals(number).name}, saved; the same command goes on from there")
+        how = f"{signal.Signals(number).name}, {'saved' if saved else 'not all runs were saved'}"
+        say(f"stopped by {how}; the same command goes on from there")
         if number == signal.SIGINT:
             return errors.INTERRUPTED
         return errors.RESUME if is_started_again() else errors.DONE

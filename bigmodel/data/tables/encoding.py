@@ -57,35 +57,28 @@ def fit_encoder(frame: Frame, *, fill: Fill, indicator: bool) -> Encoder:
     numeric = [column.name for column in frame.columns if column.numeric]
     if numeric:
         scale.fit(_matrix(frame, numeric))
-    text = {c.name: _one_hot(frame.source, c) for c in frame.columns if not c.numeric}
+    one_hot = {c.name: _one_hot(frame.source, c) for c in frame.columns if not c.numeric}
     told = {column.name for column in frame.columns if indicator and column.missing.any()}
-    features: list[str] = []
-    for name in frame.names:
-        features += (
-            [f"{name}={c}" for c in text[name][1].categories_[0]] if name in text else [name]
-        )
+    names, features = frame.names, list[str]()
+    for name in names:
+        categories = one_hot[name][-1].categories_[0] if name in one_hot else ()
+        features += [f"{name}={category}" for category in categories] or [name]
         features += [f"{name} is missing"] if name in told else []
-    names = frame.names
 
     def encode(frame: Frame) -> Float32[np.ndarray, "rows features"]:
         if not len(frame.lines):  # scikit-learn refuses arrays without rows
             return np.zeros((0, len(features)), np.float32)
+        scaled = iter(scale.transform(_matrix(frame, numeric)).T if numeric else ())
         columns = {column.name: column for column in frame.columns}
-        scaled = (
-            dict(zip(numeric, scale.transform(_matrix(frame, numeric)).T, strict=True))
-            if numeric
-            else {}
-        )
         parts = []
         for name in names:
-            parts.append(
-                scaled[name][:, None].astype(np.float32)
-                if name in scaled
-                else text[name].transform(columns[name].values[:, None])
-            )
+            if name in one_hot:
+                parts.append(one_hot[name].transform(columns[name].values[:, None]))
+            else:
+                parts.append(next(scaled)[:, None])
             if name in told:
-                parts.append(columns[name].missing[:, None].astype(np.float32))
-        return np.concatenate(parts, axis=1)
+                parts.append(columns[name].missing[:, None])
+        return np.concatenate(parts, axis=1, dtype=np.float32)
 
     return Encoder(tuple(features), encode)
 

@@ -1,4 +1,4 @@
-"""What the cells of a column are: text, numbers or dates, however they are written."""
+"""Whether the cells of a column are text, numbers or dates, and how these are written."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ Kind: TypeAlias = "Text | Numbers | Dates"
 
 
 def number_formats(options: CsvFormat) -> list[Numbers]:
-    """The ways to write numbers that the options allow, the usual one first.
+    """Returns the ways to write numbers that the options allow, the usual one first.
 
     Raises:
         InputError: If both signs are the same.
@@ -116,12 +116,12 @@ def number_formats(options: CsvFormat) -> list[Numbers]:
 
 
 def guess_kinds(cells: Cells, names: Iterable[str], options: CsvFormat) -> dict[str, Kind]:
-    """What the cells of columns are.
+    """Guesses the kinds of columns.
 
     A column has numbers or dates where more than half of its values can be read as such. Where
     its values mean different numbers under different decimal signs (1,234), or different dates,
-    the other columns decide. Whole numbers from 2^53 on are text, for as numbers of 64 bits
-    different ones would be the same.
+    the other columns decide. Whole numbers from 2^53 on are text, because different ones may be
+    equal as numbers of 64 bits.
 
     Raises:
         InputError: If nothing says what a column means.
@@ -133,7 +133,7 @@ def guess_kinds(cells: Cells, names: Iterable[str], options: CsvFormat) -> dict[
     found: dict[str, list[Kind]] = {}
     decided: set[Kind] = set()
     for name in names:
-        counts = Counter(cell for cell in cells.columns[name] if cell)
+        counts = Counter(filter(None, cells.columns[name]))
         found[name] = [Text()]
         if counts and all(map(_is_whole, counts)) and any(map(_is_large, counts)):
             continue
@@ -151,16 +151,24 @@ def _readable(
     counts: Counter[str], kinds: Sequence[Numbers] | Sequence[Dates]
 ) -> list[tuple[Numbers | Dates, dict[str, object]]]:
     """The kinds that can read most cells, and more than half, with what they read."""
-    read: list[tuple[Numbers | Dates, dict[str, object]]] = [
-        (kind, {cell: kind.read(cell) for cell in counts}) for kind in kinds
-    ]
-    able = [sum(counts[c] for c, value in r.items() if value is not None) for _, r in read]
-    if counts and 2 * max(able) <= counts.total():
-        return []
-    best = [both for both, count in zip(read, able, strict=True) if count == max(able)]
-    units = {found[0] if (found := UNITS.search(c)) else "" for c in counts}
-    mixed = len(units - {""}) > 1 or units == {"", "%"}
-    return [] if mixed and isinstance(best[0][0], Numbers) else best
+    best: list[tuple[Numbers | Dates, dict[str, object]]] = []
+    allowed = (counts.total() - 1) // 2
+    for kind in kinds:
+        read: dict[str, object] = {}
+        missed = 0
+        for cell, count in counts.items():
+            read[cell] = kind.read(cell)
+            missed += count * (read[cell] is None)
+            if missed > allowed >= 0:
+                break
+        else:
+            best = [*(best if missed == allowed else ()), (kind, read)]
+            allowed = missed
+    if best and isinstance(best[0][0], Numbers):
+        units = {found[0] if (found := UNITS.search(c)) else "" for c in counts}
+        if len(units - {""}) > 1 or units == {"", "%"}:
+            return []
+    return best
 
 
 def _is_whole(cell: str) -> bool:
@@ -193,7 +201,7 @@ def _agreed(cells: Cells, name: str, kinds: Sequence[Kind], decided: set[Kind]) 
 
 
 def number_kind(cells: Cells, name: str, options: CsvFormat) -> Numbers:
-    """How the numbers of a column are written, which must be such.
+    """Guesses how the numbers of a column are written, which must have numbers.
 
     Raises:
         InputError: If the options, or nothing, say what they mean.
@@ -203,7 +211,7 @@ def number_kind(cells: Cells, name: str, options: CsvFormat) -> Numbers:
 
 
 def to_frame(cells: Cells, kinds: Mapping[str, Kind]) -> Frame:
-    """The columns that have a kind, in this order; dates become several, as in :func:`calendar`.
+    """Reads the columns that have a kind, in this order; dates become several columns.
 
     A note says how cells were read that may have another meaning.
 
@@ -217,20 +225,21 @@ def to_frame(cells: Cells, kinds: Mapping[str, Kind]) -> Frame:
             texts = {cell: normalized(cell) for cell in set(column)}
             columns.append(Column(name, np.array([texts[cell] for cell in column], object)))
             continue
-        read: dict[str, Any] = {cell: kind.read(cell) for cell in set(column)}
-        for line, cell in zip(cells.lines, column, strict=True):
-            if cell and read[cell] is None:
+        read: dict[str, Any] = {cell: kind.read(cell) for cell in set(column) if cell}
+        wrong = {cell for cell, value in read.items() if value is None}
+        read[""] = None if isinstance(kind, Dates) else math.nan
+        for line, cell in zip(cells.lines, column, strict=True) if wrong else ():
+            if cell in wrong:
                 what = "date" if isinstance(kind, Dates) else "finite number"
                 raise InputError(
-                    f"{cells.source}, line {line}, column {name!r}: {cell[:80]!r} is not a {what}, "
-                    "as the column needs; mend it, name it in --data.missing, or, in a table of "
-                    "features, name the column in --data.categorical"
+                    f"{cells.source}, line {line}, column {name!r}: {cell[:80]!r} is not a {what}; "
+                    "correct it, name it in --data.missing, or, in a table of features, name the "
+                    "column in --data.categorical or --data.ignore"
                 )
         if isinstance(kind, Dates):
             columns += calendar(name, [read[cell] for cell in column], times=kind.times)
         else:
-            read[""] = math.nan
-            values = np.array([read[cell] for cell in column], np.float64)
+            values = np.fromiter(map(read.__getitem__, column), np.float64, len(column))
             _check_size(cells, name, values)
             columns.append(Column(name, values))
     _tell(cells, kinds)

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 from bigmodel.data import TableData, load_table
 from bigmodel.experiment import Experiment
-from bigmodel.models.mlp import Mlp
+from bigmodel.models import Mlp
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training import Ensemble, Optimizer, classifier, regression_report, regressor
 

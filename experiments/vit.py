@@ -27,7 +27,7 @@ from bigmodel.data import ImageData, Images, load_images
 from bigmodel.experiment import Experiment, Shown, Variables
 from bigmodel.figures.grid import tile
 from bigmodel.figures.heatmap import draw_heatmap
-from bigmodel.models.images.vit import Vit
+from bigmodel.models import Vit
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training import Ensemble, Optimizer, classifier, one_member
 

@@ -23,7 +23,7 @@ import numpy as np
 from bigmodel.data import WordData, Words, load_words
 from bigmodel.experiment import Experiment, Shown, Variables
 from bigmodel.figures.scatter import draw_scatter
-from bigmodel.models.texts.word2vec import SkipGram
+from bigmodel.models import SkipGram
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training import (
     Optimizer,

@@ -32,7 +32,7 @@ from bigmodel.training.ensemble import per_member
 from bigmodel.training.gradients import mean_gradients, penalty
 from bigmodel.training.metrics import Metric
 from bigmodel.training.optimizers import Optimizer, moving_average
-from bigmodel.training.skipping import Skipped, none_skipped, skip_nonfinite
+from bigmodel.training.skipping import none_skipped, skip_nonfinite
 
 
 @jax.tree_util.register_dataclass
@@ -42,15 +42,16 @@ class TrainState:
 
     ``step`` counts the updates that were made. ``variables`` are the model's collections other
     than its parameters; ``average`` is the moving average of both, and ``skipped`` counts the
-    updates that were not made, each None where the options ask for none.
+    updates that were not made (:class:`~bigmodel.training.skipping.Skipped`), each None where the
+    options ask for none. JAX also makes states of shardings and shapes.
     """
 
     step: PyTree
     params: PyTree
-    variables: Variables
+    variables: PyTree
     opt_state: PyTree
-    average: Variables | None
-    skipped: Skipped | None
+    average: PyTree
+    skipped: PyTree
 
     @property
     def evaluated(self) -> Variables:

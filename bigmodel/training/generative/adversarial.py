@@ -38,7 +38,7 @@ from bigmodel.training.generative.latents import with_latents
 from bigmodel.training.gradients import penalty, split_batch
 from bigmodel.training.metrics import weighted
 from bigmodel.training.optimizers import Optimizer, moving_average
-from bigmodel.training.skipping import Skipped, none_skipped, skip_nonfinite
+from bigmodel.training.skipping import none_skipped, skip_nonfinite
 
 
 @jax.tree_util.register_dataclass
@@ -55,15 +55,16 @@ class AdversarialState:
     params: Mapping[str, PyTree]
     variables: Mapping[str, Variables]
     opt_state: Mapping[str, PyTree]
-    average: Mapping[str, Variables] | None
-    skipped: Skipped | None
+    average: PyTree
+    skipped: PyTree
 
     @property
     def evaluated(self) -> Variables:
         """The generator's variables, averaged where there are averages."""
-        if self.average is not None:
-            return self.average["generator"]
-        return {"params": self.params["generator"], **self.variables["generator"]}
+        if self.average is None:
+            return {"params": self.params["generator"], **self.variables["generator"]}
+        averaged: Variables = self.average["generator"]
+        return averaged
 
 
 def adversarial(

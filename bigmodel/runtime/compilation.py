@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from bigmodel.experiment import Array, Batch, Experiment, Key, Measured, Metrics, PyTree
 from bigmodel.partition import gathered
 from bigmodel.processes.distributed import must_wait_for_steps, place_scalar, placing
-from bigmodel.runtime.retracing import traced_once
+from bigmodel.runtime.retracing import is_traced, traced_once
 from bigmodel.sharding.mesh import batch_shardings, check_batch, replicated
 from bigmodel.sharding.rules import state_shardings
 from bigmodel.tree import is_finite, named_leaves
@@ -85,9 +85,11 @@ def compile_experiment(
 
     def on_mesh(function: Callable[..., Any]) -> Callable[..., Any]:
         # What is inside may ask which axes there are. Entered before, the mesh would place
-        # arguments too.
+        # arguments too. JAX's debuggers call the function outside of a compiled one.
         @functools.wraps(function)
         def inside(*arguments: Any) -> Any:
+            if not is_traced(arguments):
+                return function(*arguments)
             with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
                 return function(*arguments)
 

@@ -7,11 +7,17 @@ from typing import Any
 
 import jax
 
+from bigmodel.experiment import PyTree
 from bigmodel.tree import named_leaves
 
 
 class RetraceError(TypeError):
     """A compiled step was given arguments of other shapes than at first."""
+
+
+def is_traced(values: PyTree) -> bool:
+    """Whether JAX traces a function, and does not call it with arrays as its debuggers do."""
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
 
 
 def traced_once(function: Callable[..., Any], arguments: tuple[str, ...]) -> Callable[..., Any]:
@@ -23,7 +29,7 @@ def traced_once(function: Callable[..., Any], arguments: tuple[str, ...]) -> Cal
     first: list[dict[str, str]] = []
 
     def traced(*values: Any) -> Any:
-        if not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values)):
+        if not is_traced(values):
             return function(*values)
         named = dict(zip(arguments, values, strict=True))
         seen = {path: str(jax.typeof(leaf)) for path, leaf in named_leaves(named).items()}

@@ -33,10 +33,8 @@ Variables: TypeAlias = Mapping[str, PyTree]
 """What a model is made of: ``params``, and any other collection such as ``batch_stats``."""
 
 Rules: TypeAlias = "Sequence[tuple[str, PartitionSpec]]"
-"""Pairs of a regular expression and a partition spec. The first expression that is found
-anywhere in a parameter's path (``block_0/attention/query/kernel``) decides. One that begins with
-``^batch/`` is about arrays of a batch, by their names (``^batch/tokens$``): what splits their axes
-but the first, which is that of the examples."""
+"""Partition rules: pairs of a regular expression for a parameter's path and a partition spec. The
+module ``bigmodel.partition`` says which of them decides."""
 
 Figure: TypeAlias = "str | np.ndarray | Callable[[], np.ndarray]"
 """What a person looks at: text, or pixels as uint8 ``[height, width]`` or ``[height, width, 3]``,

@@ -1,18 +1,37 @@
-"""The rule that a parameter's path finds."""
+"""How arrays are split over a mesh: rules by path for parameters, constraints for activations.
+
+Rules are pairs of a regular expression and a partition spec (``bigmodel.experiment.Rules``). The
+first rule decides whose expression is found anywhere in the path of a parameter
+(``block_0/attention/query/kernel``) and whose spec has no more axes than the parameter. An
+expression that begins with ``^batch/`` is about the arrays of a batch by their names
+(``^batch/tokens$``): its spec splits their axes but the first, which is that of the examples.
+
+Of a spec a mesh follows what it can: axes that it does not have, and those that do not divide the
+axis of the array, are left out.
+"""
 
 from __future__ import annotations
 
+import math
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TypeAlias
 
-from bigmodel.experiment import Rules
+import jax
+from jax.sharding import PartitionSpec
 
-if TYPE_CHECKING:
-    from jax.sharding import PartitionSpec
+from bigmodel.experiment import Array, PyTree, Rules
+from bigmodel.tree import map_named
+
+EXAMPLES = ("data", "fsdp", "expert")
+"""The mesh axes over which the examples of a batch are spread."""
+
+Names: TypeAlias = str | tuple[str, ...] | None
+"""The mesh axes over which an axis of an array is split; None for none."""
 
 
 def spec_of(rules: Rules, path: str, axes: int) -> PartitionSpec | None:
-    """The spec of the first rule that is found in the path and has no more axes than the leaf."""
+    """The spec that the rules give a leaf of so many axes; None where no rule is about it."""
     for pattern, spec in rules:
         if len(spec) <= axes and re.search(pattern, path):
             return spec
@@ -22,3 +41,70 @@ def spec_of(rules: Rules, path: str, axes: int) -> PartitionSpec | None:
 def batch_rules(rules: Rules) -> Rules:
     """The rules that are about arrays of a batch and not about parameters."""
     return [(pattern, spec) for pattern, spec in rules if pattern.startswith("^batch/")]
+
+
+def fitting(
+    spec: PartitionSpec | tuple[Names, ...], shape: tuple[int, ...], axes: Mapping[str, int]
+) -> PartitionSpec:
+    """As much of a spec as a mesh can follow for an array.
+
+    Args:
+        spec: What splits each axis of the array.
+        shape: The array's.
+        axes: The sizes of the mesh axes by name.
+    """
+    kept: list[Names] = []
+    for size, names in zip(shape, spec, strict=False):
+        group = [name for name in names_of(names) if name in axes]
+        while group and size % math.prod(axes[name] for name in group):
+            group.pop()
+        kept.append(group[0] if len(group) == 1 else tuple(group) or None)
+    return PartitionSpec(*kept)
+
+
+def names_of(names: Names) -> tuple[str, ...]:
+    """The mesh axes of an entry of a spec."""
+    return (names,) if isinstance(names, str) else names or ()
+
+
+def axes_in_context() -> Mapping[str, int]:
+    """Sizes of the mesh axes over which the compiler splits arrays; none without a mesh."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return {name: size for name, size in mesh.shape.items() if name not in mesh.manual_axes}
+
+
+def axis_size(name: str) -> int:
+    """The size of an axis of the mesh in context, 1 where it has none of that name."""
+    return axes_in_context().get(name, 1)
+
+
+def constrained(x: Array, *names: Names) -> Array:
+    """An activation, split over the mesh in context as its axes are told.
+
+    With the mesh axes data and fsdp alone the compiler does the same by itself.
+    """
+    axes = axes_in_context()
+    if not axes.keys() - {"data", "fsdp"}:
+        return x
+    return jax.lax.with_sharding_constraint(x, fitting(names, x.shape, axes))
+
+
+def gathered(params: PyTree, rules: Rules) -> PyTree:
+    """Parameters laid out for use on the mesh in context: by their rules, but whole over ``fsdp``.
+
+    Otherwise XLA would spread the layout of the parameters over the activations, whose batch is
+    already split over the same devices, and move them back and forth. Stacked layers, whose first
+    axis is split over ``pipeline``, stay as they are: their model gathers one at a time.
+    """
+    axes = axes_in_context()
+    if not axes:
+        return params
+    without_fsdp = {name: size for name, size in axes.items() if name != "fsdp"}
+
+    def layout(path: str, leaf: Array) -> Array:
+        spec = spec_of(rules, path, leaf.ndim) or PartitionSpec()
+        stacked = bool(spec) and spec[0] == "pipeline"
+        found = fitting(spec, leaf.shape, axes if stacked else without_fsdp)
+        return jax.lax.with_sharding_constraint(leaf, found)
+
+    return map_named(layout, params)

@@ -14,9 +14,10 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from bigmodel.experiment import Array, Batch, Experiment, Key, Measured, Metrics, PyTree
+from bigmodel.partition import gathered
 from bigmodel.processes.distributed import must_wait_for_steps, place_scalar, placing
 from bigmodel.sharding.mesh import batch_shardings, check_batch, replicated
-from bigmodel.sharding.rules import gathered_shardings, state_shardings
+from bigmodel.sharding.rules import state_shardings
 from bigmodel.tree import named_leaves
 
 
@@ -87,7 +88,6 @@ def compile_experiment(experiment: Experiment, mesh: Mesh) -> Compiled:
         # What it does not divide is to be said before anything starts.
         batch_shardings(mesh, experiment.partition, experiment.data.train(0, 0))
     whole = replicated(mesh)
-    gathered = gathered_shardings(mesh, experiment.partition, shapes.params)
     names: list[str] = []
 
     placed: dict[Any, Callable[[Batch], Batch]] = {}
@@ -111,7 +111,8 @@ def compile_experiment(experiment: Experiment, mesh: Mesh) -> Compiled:
 
     def step(state: Any, batch: Batch, key: Key, index: Array) -> tuple[Any, Array, Record]:
         key_of_step = jax.random.fold_in(key, index)
-        state = _gather(state, gathered)
+        params = gathered(state.params, experiment.partition)
+        state = dataclasses.replace(state, params=params)
         state, metrics, gradients = experiment.train_step(state, batch, key_of_step)
         watched = {
             "loss": metrics["loss"].total,
@@ -179,12 +180,6 @@ def run_once(mesh: Mesh) -> dict[str, int]:
 
 def _one_after_another(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *arguments: jax.block_until_ready(function(*arguments))
-
-
-def _gather(state: Any, shardings: PyTree) -> Any:
-    """The state with its parameters laid out for use."""
-    params = jax.lax.with_sharding_constraint(state.params, shardings)
-    return dataclasses.replace(state, params=params)
 
 
 def traced_once(function: Callable[..., Any], arguments: tuple[str, ...]) -> Callable[..., Any]:

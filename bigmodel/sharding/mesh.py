@@ -10,15 +10,12 @@ import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from bigmodel.experiment import Batch, InputError, PyTree, Rules
-from bigmodel.partition import batch_rules, spec_of
+from bigmodel.partition import EXAMPLES, batch_rules, spec_of
 from bigmodel.sharding.slices import arrange, groups_of
 from bigmodel.tree import map_named
 
 AXES = ("data", "pipeline", "fsdp", "expert", "sequence", "tensor")
 """All axes, the one whose devices may be farthest apart first."""
-
-BATCH_AXES = ("data", "fsdp", "expert")
-"""The mesh axes over which the examples of a batch are spread."""
 
 
 @dataclass(frozen=True)
@@ -83,14 +80,14 @@ def make_mesh(shape: MeshShape, every: Sequence[jax.Device] | None = None) -> Me
 
 
 def batch_shardings(mesh: Mesh, rules: Rules, batch: Batch) -> PyTree:
-    """A sharding for each array of a batch: its first axis is spread over ``BATCH_AXES``.
+    """A sharding for each array of a batch: its first axis is spread over ``EXAMPLES``.
 
     Rules of a batch may say which mesh axes split the other ones.
 
     Raises:
         InputError: where the mesh does not divide the examples, or what a rule splits.
     """
-    spread = tuple(axis for axis in BATCH_AXES if axis in mesh.shape)
+    spread = tuple(axis for axis in EXAMPLES if axis in mesh.shape)
     rules = batch_rules(rules)
 
     def sharding(path: str, array: jax.ShapeDtypeStruct) -> NamedSharding:
@@ -112,7 +109,7 @@ def batch_shardings(mesh: Mesh, rules: Rules, batch: Batch) -> PyTree:
 
 def check_batch(mesh: Mesh, examples: int) -> None:
     """Raises InputError where a mesh does not divide the examples of a batch."""
-    parts = math.prod(mesh.shape.get(axis, 1) for axis in BATCH_AXES)
+    parts = math.prod(mesh.shape.get(axis, 1) for axis in EXAMPLES)
     if examples % parts:
         raise InputError(
             f"--data.batch-size {examples} does not divide over the {parts} devices over which "

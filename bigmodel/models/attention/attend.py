@@ -6,62 +6,54 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 Heads = Float[Array, "batch time heads size"]
 
 
-class Part(NamedTuple):
-    """Attention to a part of the keys, from which that to all of them can be put together.
+class PartialAttention(NamedTuple):
+    """Attention to some of the keys; :func:`combine` adds that to others.
 
     ``mixed`` are the values weighted by ``exp(score - highest)``, ``total`` the sums of these
     weights, and ``highest`` the highest scores. All are float32.
     """
 
-    mixed: Float[Array, "batch time heads size"]
+    mixed: Float[Array, "batch time heads features"]
     total: Float[Array, "batch heads time"]
     highest: Float[Array, "batch heads time 1"]
-
-
-def window_mask(
-    queries: Int[Array, "time"], keys: Int[Array, "source"], *, window: int
-) -> Bool[Array, "time source"]:
-    """Which keys a query sees: those of its own and the ``window - 1`` positions before it.
-
-    Keys of negative positions, of which a cache that is not yet full has some, are not seen.
-    """
-    behind = queries[:, None] - keys[None, :]
-    return (behind >= 0) & (behind < window) & (keys >= 0)[None, :]
 
 
 def attend(
     query: Heads,
     key: Float[Array, "batch source shared size"],
-    value: Float[Array, "batch source shared size"],
+    value: Float[Array, "batch source shared features"],
     mask: Bool[Array, "#batch #time source"],
-) -> Heads:
-    """``softmax(query key^T / sqrt(size)) value`` where ``mask`` is true (Vaswani et al., 2017).
+) -> Float[Array, "batch time heads features"]:
+    """``softmax(query key^T / sqrt(size)) value`` where ``mask`` is True (Vaswani et al., 2017).
 
-    Where there are fewer heads of keys and values than of queries, each is shared by a group
-    of consecutive query heads (Ainslie et al., 2023).
+    If there are fewer heads of keys and values than of queries, each is shared by a group of
+    consecutive query heads (Ainslie et al., 2023).
 
-    The softmax is in float32. Its sum divides the weighted values and not the weights, of
-    which there are more. On CPU a GPT's step takes a tenth less than it does with
+    The softmax is computed in float32. Its sum divides the weighted values and not the weights,
+    of which there are more. On CPU a GPT's step takes a tenth less time than with
     ``jax.nn.dot_product_attention``.
     """
     heads, shared = query.shape[2], key.shape[2]
     if heads == shared:
-        return divided(attend_partly(query, key, value, mask)).astype(value.dtype)
+        return normalized(partial_attention(query, key, value, mask)).astype(value.dtype)
     groups = heads // shared
     mask = jnp.broadcast_to(mask, (mask.shape[0], query.shape[1], mask.shape[2]))
     mask = jnp.tile(mask, (1, groups, 1))
     return ungrouped(attend(grouped(query, groups), key, value, mask), groups)
 
 
-def attend_partly(
-    query: Heads, key: Heads, value: Heads, mask: Bool[Array, "#batch #time source"]
-) -> Part:
-    """What :func:`attend` does up to the division, for as many heads of keys as of queries."""
+def partial_attention(
+    query: Heads,
+    key: Float[Array, "batch source heads size"],
+    value: Float[Array, "batch source heads features"],
+    mask: Bool[Array, "#batch #time source"],
+) -> PartialAttention:
+    """The attention before its division, for equally many heads of keys and of queries."""
     scores = jnp.einsum("bthd,bshd->bhts", query, key, preferred_element_type=jnp.float32)
     scores = scores * query.shape[-1] ** -0.5
     scores = jnp.where(mask[:, None], scores, jnp.finfo(jnp.float32).min)
@@ -71,21 +63,21 @@ def attend_partly(
     mixed = jnp.einsum(
         "bhts,bshd->bthd", weights.astype(value.dtype), value, preferred_element_type=jnp.float32
     )
-    return Part(mixed, total, highest)
+    return PartialAttention(mixed, total, highest)
 
 
-def together(one: Part, other: Part) -> Part:
-    """The attention to the keys of both parts."""
+def combine(one: PartialAttention, other: PartialAttention) -> PartialAttention:
+    """The attention to the keys of both."""
     highest = jnp.maximum(one.highest, other.highest)
     mixed, total = jnp.zeros_like(one.mixed), jnp.zeros_like(one.total)
     for part in (one, other):
         scale = jnp.exp(part.highest - highest)
         mixed = mixed + part.mixed * scale.transpose(0, 2, 1, 3)
         total = total + part.total * scale[..., 0]
-    return Part(mixed, total, highest)
+    return PartialAttention(mixed, total, highest)
 
 
-def divided(part: Part) -> Heads:
+def normalized(part: PartialAttention) -> Float[Array, "batch time heads features"]:
     """The weighted mean of the values, in float32."""
     return part.mixed / part.total.transpose(0, 2, 1)[..., None]
 

@@ -12,7 +12,7 @@ from bigmodel.models.attention.attention import Attention
 from bigmodel.models.layers.dropout import Dropout
 from bigmodel.models.layers.feed_forward import Activation, FeedForward, residual_init
 from bigmodel.models.layers.norm import LayerNorm
-from bigmodel.models.placement import EXAMPLES, placed
+from bigmodel.partition import EXAMPLES, constrained
 
 BLOCK_PARTITION: Rules = (
     (r"(query|key|value|gate|up)/kernel$", P("fsdp", "tensor")),
@@ -48,7 +48,7 @@ class EncoderBlock(nn.Module):
         init = residual_init(self.layers)
         normed = LayerNorm(self.dtype, name="norm_attention")(x)
         attention = Attention(self.heads, x.shape[-1], self.dtype, init, name="attention")
-        x = placed(x + dropout(attention(normed, normed, mask)), EXAMPLES, None, None)
+        x = constrained(x + dropout(attention(normed, normed, mask)), EXAMPLES, None, None)
         normed = LayerNorm(self.dtype, name="norm_feed_forward")(x)
         network = FeedForward(self.hidden, self.activation, self.dtype, init, name="feed_forward")
-        return placed(x + dropout(network(normed)), EXAMPLES, None, None)
+        return constrained(x + dropout(network(normed)), EXAMPLES, None, None)

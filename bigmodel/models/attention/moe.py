@@ -8,31 +8,42 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 
+from bigmodel.experiment import Rules
 from bigmodel.models.layers.feed_forward import Activation, FeedForward
-from bigmodel.models.placement import EXAMPLES, placed
+from bigmodel.partition import EXAMPLES, constrained
 
 Tokens = Float[Array, "batch time width"]
 PerExpert = Float[Array, "batch time experts"]
 
 SHARED = ("data", "fsdp")
-"""The mesh axes over which examples are spread where experts are on devices of their own."""
+"""The mesh axes over which examples are spread while experts are on different devices."""
 
-AT_HOME = (None, EXAMPLES, None, None)
-AT_EXPERTS = ("expert", SHARED, None, None)
-"""Where places ``[expert, batch, place, width]`` are before and while experts read them."""
+BY_EXAMPLE = (None, EXAMPLES, None, None)
+BY_EXPERT = ("expert", SHARED, None, None)
+"""How tokens ``[expert, batch, slot, width]`` are split outside of the experts and inside."""
+
+EXPERT_PARTITION: Rules = (
+    (r"experts/(gate|up)/kernel$", P("expert", "fsdp", "tensor")),
+    (r"experts/(gate|up)/bias$", P("expert", "tensor")),
+    (r"experts/down/kernel$", P("expert", "tensor", "fsdp")),
+    (r"experts/down/bias$", P("expert", None)),
+    (r"router/kernel$", P("fsdp", None)),
+)
+"""Rules for the parameters of :class:`MixtureOfExperts`."""
 
 
 class Routing(NamedTuple):
-    """How a router decided: the probability of each expert, and 1 for those that were chosen."""
+    """A router's probabilities of the experts, and 1 for those that it chose."""
 
     probabilities: PerExpert
     chosen: PerExpert
 
 
 class Routed(NamedTuple):
-    """Logits, and how the routers of all blocks decided on the way to them."""
+    """Logits, and the decisions of the routers in all blocks."""
 
     logits: Float[Array, "batch time vocabulary"]
     probabilities: Float[Array, "batch time layers experts"]
@@ -58,10 +69,10 @@ def choose(probabilities: PerExpert, *, per_token: int) -> tuple[PerExpert, PerE
     return chosen, gates
 
 
-def places(chosen: PerExpert, *, capacity: int) -> Float[Array, "batch time experts place"]:
-    """1 at the place that a token has among those of its sequence that chose the same expert.
+def dispatch_mask(chosen: PerExpert, *, capacity: int) -> Float[Array, "batch time experts slot"]:
+    """1 at the slot of a token among those of its sequence that chose the same expert.
 
-    The first ``capacity`` have one; those after them are dropped.
+    An expert has ``capacity`` slots for a sequence; tokens after the first ones are dropped.
     """
     before = (jnp.cumsum(chosen, axis=1) - chosen).astype(jnp.int32)
     return jax.nn.one_hot(before, capacity, dtype=chosen.dtype) * chosen[..., None]
@@ -70,11 +81,10 @@ def places(chosen: PerExpert, *, capacity: int) -> Float[Array, "batch time expe
 class MixtureOfExperts(nn.Module):
     """``sum over the chosen experts of gate * feed_forward(x)`` (Shazeer et al., 2017).
 
-    Without a capacity no token is dropped: every expert reads every token, so that a token's
-    output depends on no other token, at the price of work that no gate lets through. With
-    one, an expert reads at most ``capacity`` times its even share of a sequence's tokens in
-    training (Lepikhin et al., 2021): what comes later passes it by. Nothing is dropped in
-    evaluation.
+    Without a capacity no token is dropped: every expert processes every token, and a token's
+    output depends on no other token, at the price of outputs whose gate is 0. With a capacity,
+    an expert processes at most ``capacity`` times its even share of a sequence's tokens in
+    training (Lepikhin et al., 2021), and later tokens skip it. Evaluation drops nothing.
     """
 
     experts: int
@@ -88,29 +98,29 @@ class MixtureOfExperts(nn.Module):
 
     @nn.compact
     def __call__(self, x: Tokens, *, train: bool) -> tuple[Tokens, Routing]:
-        """The mixed outputs, and how the router decided, in float32."""
+        """The mixed outputs, and the routing in float32."""
         router = nn.Dense(self.experts, use_bias=False, dtype=jnp.float32, name="router")
         probabilities = nn.softmax(router(x.astype(jnp.float32)), axis=-1)
         chosen, gates = choose(probabilities, per_token=self.per_token)
         routing = Routing(probabilities, chosen)
         if self.capacity is None or not train:
-            x = placed(x, SHARED, "sequence", None)
-            outputs = placed(self._networks(None)(x), "expert", SHARED, "sequence", None)
+            x = constrained(x, SHARED, "sequence", None)
+            outputs = constrained(self._networks(None)(x), "expert", SHARED, "sequence", None)
             return jnp.einsum("ebtd,bte->btd", outputs, gates.astype(x.dtype)), routing
         share = self.capacity * self.per_token * x.shape[1] / self.experts
-        taken = places(chosen, capacity=min(math.ceil(share), x.shape[1]))
+        dispatch = dispatch_mask(chosen, capacity=min(math.ceil(share), x.shape[1]))
         # Tokens go from the devices of their examples to those of their experts, and back.
-        read = placed(jnp.einsum("btec,btd->ebcd", taken.astype(x.dtype), x), *AT_HOME)
-        written = self._networks(0)(placed(read, *AT_EXPERTS))
-        written = placed(placed(written, *AT_EXPERTS), *AT_HOME)
-        combine = (taken * gates[..., None]).astype(x.dtype)
-        return jnp.einsum("ebcd,btec->btd", written, combine), routing
+        inputs = constrained(jnp.einsum("btec,btd->ebcd", dispatch.astype(x.dtype), x), *BY_EXAMPLE)
+        outputs = self._networks(0)(constrained(inputs, *BY_EXPERT))
+        outputs = constrained(constrained(outputs, *BY_EXPERT), *BY_EXAMPLE)
+        combine = (dispatch * gates[..., None]).astype(x.dtype)
+        return jnp.einsum("ebcd,btec->btd", outputs, combine), routing
 
-    def _networks(self, reads: int | None) -> Any:
-        """All experts at once: of one input (None), or each of its own along an axis."""
+    def _networks(self, axis: int | None) -> Any:
+        """All experts at once, on one input (None) or each on its own along an axis."""
         networks = nn.vmap(
             FeedForward,
-            in_axes=reads,
+            in_axes=axis,
             axis_size=self.experts,
             variable_axes={"params": 0},
             split_rngs={"params": True},

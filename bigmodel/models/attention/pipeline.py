@@ -12,7 +12,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Int
 
 from bigmodel.experiment import PyTree
-from bigmodel.models.placement import EXAMPLES, parts, placed
+from bigmodel.partition import EXAMPLES, axis_size, constrained
 
 AXIS = "pipeline"
 
@@ -36,7 +36,7 @@ def pipelined(run: Run, x: Array, layers: PyTree, *, microbatches: int) -> tuple
     Returns:
         The output of the last layer, and the other outputs of all layers ``[layer, batch, ...]``.
     """
-    stages = parts(AXIS)
+    stages = axis_size(AXIS)
     onward = [(stage, (stage + 1) % stages) for stage in range(stages)]
     ticks = jnp.arange(microbatches + stages - 1, dtype=jnp.int32)
 
@@ -68,7 +68,7 @@ def pipelined(run: Run, x: Array, layers: PyTree, *, microbatches: int) -> tuple
     # up over them, which XLA cannot do in bfloat16 on CPU.
     parted = split(x, microbatches)
     queues = jnp.zeros((stages, *parted.shape), parted.dtype).at[0].set(parted)
-    queues = placed(queues, AXIS, None, EXAMPLES, *[None] * (x.ndim - 1))
+    queues = constrained(queues, AXIS, None, EXAMPLES, *[None] * (x.ndim - 1))
     y, others = staged(layers, queues)
     return join(y[-1]), jax.tree.map(jax.vmap(join), others)
 

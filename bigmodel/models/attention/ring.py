@@ -14,15 +14,15 @@ from jaxtyping import Array, Float, Int
 
 from bigmodel.models.attention.attend import (
     Heads,
-    Part,
-    attend_partly,
-    divided,
+    PartialAttention,
+    combine,
     grouped,
-    together,
+    normalized,
+    partial_attention,
     ungrouped,
-    window_mask,
 )
-from bigmodel.models.placement import parts
+from bigmodel.models.attention.masks import window_mask
+from bigmodel.partition import axis_size
 
 AXIS = "sequence"
 
@@ -47,7 +47,7 @@ def ring_attend(
         value: Like the keys.
         window: How many positions a position sees, itself included.
     """
-    devices = parts(AXIS)
+    devices = axis_size(AXIS)
     behind = min(devices - 1, -(-(window - 1) // (query.shape[1] // devices)))
     ring = partial(_ring, devices=devices, behind=behind, window=window)
 
@@ -100,17 +100,19 @@ def _ring(
         length = query.shape[1]
         return block * length + jnp.arange(length, dtype=jnp.int32)
 
-    def meet(keys: Array, values: Array, block: Int[Array, ""]) -> Part:
+    def attend_to(keys: Array, values: Array, block: Int[Array, ""]) -> PartialAttention:
         mask = window_mask(positions(own), positions(block), window=window)
-        return attend_partly(stacked, keys, values, jnp.tile(mask, (groups, 1))[None])
+        return partial_attention(stacked, keys, values, jnp.tile(mask, (groups, 1))[None])
 
     @partial(jax.checkpoint, prevent_cse=False)
-    def step(carry: tuple[Part, Array, Array], back: Int[Array, ""]) -> tuple[Any, None]:
+    def step(
+        carry: tuple[PartialAttention, Array, Array], back: Int[Array, ""]
+    ) -> tuple[Any, None]:
         found, *others = carry
         keys, values = (lax.ppermute(one, AXIS, onward) for one in others)
-        new = meet(keys, values, (own - back) % devices)
-        return (together(found, new), keys, values), None
+        new = attend_to(keys, values, (own - back) % devices)
+        return (combine(found, new), keys, values), None
 
-    start = (meet(key, value, own), key, value)
+    start = (attend_to(key, value, own), key, value)
     (found, *_), _ = lax.scan(step, start, jnp.arange(1, behind + 1, dtype=jnp.int32))
-    return (ungrouped(divided(found).astype(value.dtype), groups),)
+    return (ungrouped(normalized(found).astype(value.dtype), groups),)

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 
 from bigmodel.experiment import InputError, Key, PyTree, Rules
 from bigmodel.models.attention.pipeline import join, pipelined, split
-from bigmodel.models.placement import parts, whole_over_fsdp
+from bigmodel.partition import axis_size, gathered
 
 Features = Float[Array, "batch time width"]
 
@@ -90,14 +90,14 @@ class Stack(nn.Module):
             return jax.vmap(one)(jax.random.split(key, self.layers))
 
         def layer(x: Features, own: Layers) -> tuple[Features, PyTree]:
-            params = whole_over_fsdp(own.params, self.partition)
+            params = gathered(own.params, self.partition)
             rngs = {} if own.keys is None else {"dropout": own.keys}
             x, *others = block.apply(
                 {"params": params}, x, *arguments, own.carried, train, rngs=rngs
             )
             return x, tuple(others)
 
-        if self.remat or parts("fsdp") > 1:
+        if self.remat or axis_size("fsdp") > 1:
             policy = None if self.remat else _kept
             layer = jax.checkpoint(layer, policy=policy, prevent_cse=False)
 
@@ -110,7 +110,7 @@ class Stack(nn.Module):
         random = train and self.has_rng("dropout")
         keys = jax.random.split(self.make_rng("dropout"), self.layers) if random else None
         own = Layers(self.param(STACKED, init), keys, carried)
-        if carried is None and parts("pipeline") > 1:
+        if carried is None and axis_size("pipeline") > 1:
             return pipelined(run, x, own, microbatches=self.microbatches)
         if not random or self.microbatches == 1:
             return run(x, own, jnp.zeros((), jnp.int32))

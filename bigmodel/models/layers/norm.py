@@ -49,3 +49,6 @@ class LayerNorm(nn.Module):
         centred = x - jnp.mean(x, axis=-1, keepdims=True)
         variance = jnp.mean(jnp.square(centred), axis=-1, keepdims=True)
         return (centred * lax.rsqrt(variance + self.epsilon) * scale + bias).astype(self.dtype)
+
+
+NORMS = {"rms": RmsNorm, "layer": LayerNorm}

@@ -1,4 +1,4 @@
-"""Sampling from an autoregressive model with a cache."""
+"""Sampling from an autoregressive model with a key-value cache."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from bigmodel.experiment import InputError, Key, PyTree
 
 @dataclass(frozen=True)
 class Sampling:
-    """How text is generated when a person looks at the model."""
+    """How samples of text are generated at evaluations."""
 
     prompt: str = ""
-    """what the sample begins with; by default the first word of the data"""
+    """beginning of the sample; by default the first word of the data"""
     tokens: int = 100
-    """tokens to generate"""
+    """number of tokens to generate"""
     temperature: float = 0.8
-    """divides the logits; below 1 is more likely text, 0 always takes the likeliest token"""
+    """divisor of the logits; below 1 makes likelier text, 0 always takes the likeliest token"""
     top_k: int = 0
-    """draw from this many likeliest tokens; 0 for all"""
+    """number of likeliest tokens to draw from; 0 for all"""
     top_p: float = 1.0
-    """draw from the likeliest tokens that together reach this probability; 1 for all"""
+    """probability that the likeliest tokens to draw from reach together; 1 for all"""
     seed: int = 0
     """seed of the draws, the same at each evaluation"""
 
@@ -46,15 +46,15 @@ class Sampling:
 
 
 class Decoder(NamedTuple):
-    """A causal model that goes on where its cache ends.
+    """A causal model with a key-value cache.
 
-    ``empty(batch)`` is the cache that has seen nothing. ``extend(params, tokens, cache)``
-    gives the logits of these positions and the cache with them in it. ``limit`` is the
-    number of positions that it can see in all, None where it can go on for ever.
+    ``empty(batch)`` is the cache without any position. ``decode_step(params, tokens, cache)``
+    returns the logits at tokens that follow those in the cache, and the updated cache. ``limit``
+    is the largest number of positions, None if there is none.
     """
 
     empty: Callable[[int], Any]
-    extend: Callable[[PyTree, Int[Array, "batch time"], Any], tuple[Float[Array, "..."], Any]]
+    decode_step: Callable[[PyTree, Int[Array, "batch time"], Any], tuple[Float[Array, "..."], Any]]
     limit: int | None
 
 
@@ -105,15 +105,15 @@ def generate(
     top_k: int = 0,
     top_p: float = 1.0,
 ) -> Int[Array, "batch tokens"]:
-    """Generate what follows the prompt, a token a step; meant to be called under ``jax.jit``.
+    """Generate a continuation of the prompt; to be called under ``jax.jit``.
 
-    The prompt goes through the model at once, and then each token alone with the cache.
+    The prompt goes through the model at once, then each token by itself with the cache.
 
     Raises:
-        InputError: prompt and tokens together are longer than the model can see.
+        InputError: prompt and tokens are longer than the model's positions.
     """
     check_length(decoder, prompt=prompt.shape[1], tokens=tokens)
-    logits, cache = decoder.extend(params, prompt, decoder.empty(prompt.shape[0]))
+    logits, cache = decoder.decode_step(params, prompt, decoder.empty(prompt.shape[0]))
 
     def draw(logits: Float[Array, "batch vocabulary"], step: Array) -> Int[Array, "batch"]:
         key_of_step = jax.random.fold_in(key, step)
@@ -121,7 +121,7 @@ def generate(
 
     def following(carry: tuple[Array, Any], step: Array) -> tuple[tuple[Array, Any], Array]:
         token, cache = carry
-        logits, cache = decoder.extend(params, token[:, None], cache)
+        logits, cache = decoder.decode_step(params, token[:, None], cache)
         return (draw(logits[:, -1], step), cache), token
 
     first = draw(logits[:, -1], jnp.zeros((), jnp.int32))
@@ -131,7 +131,7 @@ def generate(
 
 
 def check_length(decoder: Decoder, *, prompt: int, tokens: int) -> None:
-    """Raises InputError when prompt and new tokens are longer than the model can see."""
+    """Raises InputError when prompt and new tokens are longer than the model's positions."""
     if decoder.limit is not None and prompt + tokens - 1 > decoder.limit:
         raise InputError(
             f"a prompt of {prompt} tokens and --sampling.tokens {tokens} do not fit into "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, NamedTuple, TypeAlias, cast
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import flax.linen as nn
 import jax
@@ -15,16 +15,18 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
 from bigmodel.experiment import InputError, Model, PyTree, Rules
-from bigmodel.models.attention.attention import Cache, Rotation, empty_cache, rotation
-from bigmodel.models.attention.moe import Routed, Routing
+from bigmodel.models.attention.attention import CausalAttention, KeyValues, empty_cache
+from bigmodel.models.attention.encoder import BLOCK_PARTITION
+from bigmodel.models.attention.moe import EXPERT_PARTITION, MixtureOfExperts, Routed, Routing
+from bigmodel.models.attention.positions import Rotation, rotation
 from bigmodel.models.attention.stack import Stack, stacked_partition
 from bigmodel.models.layers.dropout import Dropout
-from bigmodel.models.layers.feed_forward import Activation
+from bigmodel.models.layers.feed_forward import Activation, FeedForward, residual_init
+from bigmodel.models.layers.norm import NORMS
 from bigmodel.models.linen import model
-from bigmodel.models.options import check_dropout, check_sizes
-from bigmodel.models.placement import EXAMPLES, placed
+from bigmodel.models.options import check_divides, check_dropout, check_sizes
 from bigmodel.models.texts.generation import Decoder
-from bigmodel.models.texts.gpt_block import NORMS, RESIDUAL, Block, block_rules
+from bigmodel.partition import EXAMPLES, constrained
 
 PARTITION: Rules = (
     (r"^batch/(tokens|targets|weight)$", P(None, "sequence")),
@@ -32,6 +34,11 @@ PARTITION: Rules = (
     (r"positions/embedding$", P(None, "fsdp")),
     (r"head/kernel$", P("fsdp", "tensor")),
 )
+
+BLOCK_RULES: Rules = (*BLOCK_PARTITION, (r"bias$", P()))
+
+RESIDUAL = (EXAMPLES, "sequence", None)
+"""The mesh axes that split the residual stream ``[batch, time, width]``."""
 
 EMBEDDING_INIT = nn.initializers.normal(0.02)
 
@@ -93,8 +100,9 @@ class Gpt:
                 f"--model.expansion {self.expansion} leaves the feed-forward network no width; "
                 "use 1 or more"
             )
-        _check_divides("heads", self.heads, "width", self.width)
-        _check_divides("kv-heads", self.kv_heads or self.heads, "heads", self.heads)
+        check_divides(self, "heads", "width")
+        if self.kv_heads is not None:
+            check_divides(self, "kv_heads", "heads")
         if self.positions == "rotary" and (self.width // self.heads) % 2:
             raise InputError(
                 f"rotary positions turn pairs, and {self.heads} heads of --model.width "
@@ -113,22 +121,27 @@ class Gpt:
             raise InputError(f"--model.balance {self.balance} must be 0 or more; 0.01 is usual")
         check_dropout(self.dropout)
 
+    @property
+    def block_rules(self) -> Rules:
+        """The partition rules for the parameters of a block."""
+        return (*EXPERT_PARTITION, *BLOCK_RULES) if self.experts else BLOCK_RULES
+
     def build(self, *, vocab_size: int, context: int) -> Model:
         """The model, which reads the batch's ``tokens`` and gives logits over the vocabulary.
 
         With experts it gives :class:`~bigmodel.models.attention.moe.Routed`.
         """
         network = self._network(vocab_size=vocab_size, context=context)
-        rules = (*block_rules(self), *PARTITION)
+        rules = (*self.block_rules, *PARTITION)
         if self.scan:
-            rules = (*stacked_partition(block_rules(self)), *rules)
+            rules = (*stacked_partition(self.block_rules), *rules)
         return model(network, inputs="tokens", partition=rules)
 
     def decoder(self, *, vocab_size: int, context: int) -> Decoder:
         """The same network with a key-value cache, for generation."""
         network = self._network(vocab_size=vocab_size, context=context)
 
-        def empty(batch: int) -> Memory:
+        def empty(batch: int) -> KVCache:
             cache = empty_cache(
                 batch=batch,
                 window=network.window,
@@ -136,20 +149,15 @@ class Gpt:
                 size=self.width // self.heads,
                 dtype=jnp.dtype(self.dtype),
             )
-            caches: Any = (cache,) * self.layers
+            layers: Any = (cache,) * self.layers
             if self.scan:
-                caches = jax.tree.map(lambda *leaves: jnp.stack(leaves), *caches)
-            return Memory(jnp.zeros((), jnp.int32), caches)
+                layers = jax.tree.map(lambda *leaves: jnp.stack(leaves), *layers)
+            return KVCache(jnp.zeros((), jnp.int32), layers)
 
-        def extend(
-            params: PyTree, tokens: Int[Array, "batch time"], memory: Memory
-        ) -> tuple[Float[Array, "batch time vocabulary"], Memory]:
-            return cast(
-                "tuple[Float[Array, 'batch time vocabulary'], Memory]",
-                network.apply({"params": params}, tokens, memory, method="extend"),
-            )
+        def decode_step(params: PyTree, tokens: Int[Array, "batch time"], cache: KVCache) -> Any:
+            return network.apply({"params": params}, tokens, cache, method="decode_step")
 
-        return Decoder(empty, extend, limit=context if self.positions == "learned" else None)
+        return Decoder(empty, decode_step, limit=context if self.positions == "learned" else None)
 
     def _network(self, *, vocab_size: int, context: int) -> GptNetwork:
         window = context if self.window is None else self.window
@@ -161,27 +169,68 @@ class Gpt:
         return GptNetwork(options=self, vocab_size=vocab_size, context=context, window=window)
 
 
-def _check_divides(part: str, value: int, whole: str, size: int) -> None:
-    if size % value:
-        fitting = [count for count in range(1, size + 1) if size % count == 0]
-        nearest = min(fitting, key=lambda count: abs(count - value))
-        raise InputError(
-            f"--model.{part} {value} does not divide --model.{whole} {size}; "
-            f"use {nearest}, or another {whole}"
+LayerCaches: TypeAlias = tuple[KeyValues, ...] | KeyValues | None
+"""A cache for each block; those of a stack of blocks are one, with a leading axis of layers."""
+
+
+class KVCache(NamedTuple):
+    """The number of positions so far, and their keys and values in each block."""
+
+    length: Int[Array, ""]
+    layers: LayerCaches
+
+
+class GptBlock(nn.Module):
+    """``x + attention(norm(x))``, then ``x + feed_forward(norm(x))``."""
+
+    options: Gpt
+    window: int
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "batch time width"],
+        positions: Int[Array, "time"],
+        rotary: Rotation | None,
+        cache: KeyValues | None,
+        train: bool,
+    ) -> tuple[Float[Array, "batch time width"], KeyValues | None, Routing | None]:
+        """The block's output, its cache updated with these positions, and the routing of tokens.
+
+        The last two are None without a cache and without experts.
+        """
+        options = self.options
+        dtype = jnp.dtype(options.dtype)
+        norm = NORMS[options.norm]
+        init = residual_init(options.layers)
+        dropout = Dropout(options.dropout, deterministic=not train)
+        attention = CausalAttention(
+            options.heads,
+            self.window,
+            dtype,
+            init,
+            kv_heads=options.kv_heads,
+            biases=options.biases,
+            name="attention",
         )
-
-
-Caches: TypeAlias = tuple[Cache, ...] | Cache | None
-
-
-class Memory(NamedTuple):
-    """What generation carries: how many positions were seen, and each block's cache.
-
-    The caches of a stack of blocks have a leading axis of layers.
-    """
-
-    seen: Int[Array, ""]
-    caches: Caches
+        normed = norm(dtype, name="norm_attention")(x)
+        mixed, cache = attention(normed, positions=positions, rotary=rotary, cache=cache)
+        x = constrained(x + dropout(mixed), *RESIDUAL)
+        normed = norm(dtype, name="norm_feed_forward")(x)
+        hidden = round(options.expansion * options.width)
+        network: tuple[Any, ...] = (hidden, options.activation, dtype, init, options.biases)
+        if not options.experts:
+            mixed = FeedForward(*network, name="feed_forward")(normed)
+            return constrained(x + dropout(mixed), *RESIDUAL), cache, None
+        mixture = MixtureOfExperts(
+            options.experts,
+            options.experts_per_token,
+            options.capacity,
+            *network,
+            name="feed_forward",
+        )
+        mixed, routing = mixture(normed, train=train)
+        return constrained(x + dropout(mixed), *RESIDUAL), cache, routing
 
 
 class GptNetwork(nn.Module):
@@ -193,7 +242,7 @@ class GptNetwork(nn.Module):
     window: int
 
     def setup(self) -> None:
-        """Make the parts that ``__call__`` and ``extend`` share."""
+        """Make the parts that the methods share."""
         options = self.options
         dtype = jnp.dtype(options.dtype)
         embed: Mapping[str, Any] = {"embedding_init": EMBEDDING_INIT, "dtype": dtype}
@@ -202,14 +251,14 @@ class GptNetwork(nn.Module):
             self.positions = nn.Embed(self.context, options.width, **embed)
         if options.scan:
             self.blocks: Any = Stack(
-                partial(Block, options, self.window, parent=None),
+                partial(GptBlock, options, self.window, parent=None),
                 options.layers,
                 options.microbatches,
                 options.remat,
-                block_rules(options),
+                options.block_rules,
             )
         else:
-            block = nn.remat(Block, static_argnums=(5,)) if options.remat else Block
+            block = nn.remat(GptBlock, static_argnums=(5,)) if options.remat else GptBlock
             self.blocks = [block(options, self.window) for _ in range(options.layers)]
         self.norm = NORMS[options.norm](dtype)
         if not options.tied:
@@ -230,49 +279,49 @@ class GptNetwork(nn.Module):
         logits, _, routing = self._run(tokens, start, None, train=train)
         return logits if routing is None else Routed(logits, *routing)
 
-    def extend(
-        self, tokens: Int[Array, "batch time"], memory: Memory
-    ) -> tuple[Float[Array, "batch time vocabulary"], Memory]:
-        """The logits of tokens that follow those in the memory, and the memory with them."""
-        logits, caches, _ = self._run(tokens, memory.seen, memory.caches, train=False)
-        return logits, Memory(memory.seen + tokens.shape[1], caches)
+    def decode_step(
+        self, tokens: Int[Array, "batch time"], cache: KVCache
+    ) -> tuple[Float[Array, "batch time vocabulary"], KVCache]:
+        """The logits at tokens that follow those in the cache, and the cache updated with them."""
+        logits, layers, _ = self._run(tokens, cache.length, cache.layers, train=False)
+        return logits, KVCache(cache.length + tokens.shape[1], layers)
 
     def _run(
         self,
         tokens: Int[Array, "batch time"],
-        seen: Int[Array, ""],
-        caches: Caches,
+        length: Int[Array, ""],
+        caches: LayerCaches,
         *,
         train: bool,
-    ) -> tuple[Float[Array, "batch time vocabulary"], Caches, Routing | None]:
+    ) -> tuple[Float[Array, "batch time vocabulary"], LayerCaches, Routing | None]:
         options = self.options
-        positions = seen + jnp.arange(tokens.shape[1], dtype=jnp.int32)
+        positions = length + jnp.arange(tokens.shape[1], dtype=jnp.int32)
         x = self.embedding(tokens)
-        by = None
+        rotary = None
         if options.positions == "learned":
             x = x + self.positions(positions)[None]
         else:
-            by = rotation(positions, size=options.width // options.heads)
-        x = placed(self.dropout(x, deterministic=not train), *RESIDUAL)
-        x, after, routing = self._blocks(x, positions, by, caches, train)
+            rotary = rotation(positions, size=options.width // options.heads)
+        x = constrained(self.dropout(x, deterministic=not train), *RESIDUAL)
+        x, after, routing = self._blocks(x, positions, rotary, caches, train)
         return self._logits(self.norm(x)), after, routing
 
     def _blocks(
         self,
         x: Float[Array, "batch time width"],
         positions: Int[Array, "time"],
-        by: Rotation | None,
-        caches: Caches,
+        rotary: Rotation | None,
+        caches: LayerCaches,
         train: bool,
-    ) -> tuple[Float[Array, "batch time width"], Caches, Routing | None]:
-        """All blocks; the axis of layers in the routing is the third."""
+    ) -> tuple[Float[Array, "batch time width"], LayerCaches, Routing | None]:
+        """All blocks; the third axis of the routing is that of the layers."""
         if self.options.scan:
-            x, (after, routing) = self.blocks(x, positions, by, carried=caches, train=train)
+            x, (after, routing) = self.blocks(x, positions, rotary, carried=caches, train=train)
             return x, after, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 2), routing)
         each = (None,) * self.options.layers if caches is None else caches
         found, routings = [], []
         for block, cache in zip(self.blocks, each, strict=True):
-            x, cache, routing = block(x, positions, by, cache, train)
+            x, cache, routing = block(x, positions, rotary, cache, train)
             found.append(cache)
             routings.append(routing)
         routed = jax.tree.map(lambda *leaves: jnp.stack(leaves, axis=2), *routings)
@@ -284,4 +333,4 @@ class GptNetwork(nn.Module):
         else:
             table = self.embedding.embedding.astype(x.dtype)
             logits = jnp.einsum("btd,vd->btv", x, table, preferred_element_type=jnp.float32)
-        return placed(logits, EXAMPLES, "sequence", "tensor")
+        return constrained(logits, EXAMPLES, "sequence", "tensor")

@@ -10,12 +10,12 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 
-from bigmodel.experiment import InputError, Model, Rules
+from bigmodel.experiment import Model, Rules
 from bigmodel.models import linen
 from bigmodel.models.layers.activation import ACTIVATIONS, Activation
 from bigmodel.models.layers.dropout import NUMBERS, Dropout
 from bigmodel.models.layers.norm import LayerNorm
-from bigmodel.models.options import check_dropout, check_sizes
+from bigmodel.models.options import check_dropout, check_sizes, check_widths
 
 PARTITION: Rules = (
     (r"dense_\d+/kernel$", P(None, None, "fsdp")),
@@ -45,8 +45,7 @@ class Mlp:
 
     def __post_init__(self) -> None:
         """Raises InputError for sizes and probabilities that no network has."""
-        if self.widths and min(self.widths) < 1:
-            raise InputError(f"--model.widths {self.widths} must be positive numbers")
+        check_widths(self, least=0)
         check_sizes(self, "members")
         check_dropout(self.dropout)
 

@@ -1,7 +1,7 @@
-"""Recommenders: how would this user rate this item?
+"""Recommenders, which predict a user's rating of an item.
 
-Matrix factorisation (Koren et al., 2009), and two towers (Covington et al., 2016), which are
-networks that turn a user and an item into vectors of one space.
+Matrix factorization (Koren et al., 2009), and two towers (Covington et al., 2016), networks that
+map users and items to vectors of one space.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int
 from bigmodel.experiment import InputError, Model, Rules
 from bigmodel.models.layers.dropout import Dropout
 from bigmodel.models.linen import model
-from bigmodel.models.options import check_dropout, check_sizes
+from bigmodel.models.options import check_dropout, check_sizes, check_widths
 
 PARTITION: Rules = (
     (r"(user|item)_bias/embedding$", P("fsdp", None)),
@@ -30,13 +30,13 @@ PARTITION: Rules = (
 
 @dataclass(frozen=True)
 class Recommender:
-    """Mean, bias of the user, bias of the item, and the product of a vector of each."""
+    """Mean, biases of user and item, and the product of a vector of each."""
 
     name: Literal["matrix", "two_tower"] = "matrix"
-    """matrix: the vectors are embeddings; two_tower: a network makes them from the embeddings
+    """matrix: the vectors are embeddings; two_tower: networks compute them from the embeddings
     and, for items, from tags"""
     width: int = 32
-    """features of a vector"""
+    """number of features of a vector"""
     hidden: tuple[int, ...] = (64,)
     """two_tower: widths of each tower's hidden layers"""
     dropout: float = 0.0
@@ -47,8 +47,7 @@ class Recommender:
     def __post_init__(self) -> None:
         """Raises InputError for sizes that make no network."""
         check_sizes(self, "width")
-        if min(self.hidden, default=1) < 1:
-            raise InputError(f"--model.hidden {self.hidden} must be positive numbers")
+        check_widths(self, "hidden", least=0)
         check_dropout(self.dropout)
         if not self.scale > 0:
             raise InputError(f"--model.scale {self.scale} must be above 0")
@@ -56,7 +55,7 @@ class Recommender:
     def build(self, *, users: int, items: int, mean: float) -> Model:
         """The network, which reads ``user``, ``item`` and ``tags`` and gives ratings.
 
-        Users and items whose number lies beyond the tables of ``users`` and ``items`` rows are
+        Users and items whose index is beyond the tables of ``users`` and ``items`` rows are
         unknown: their embeddings and biases are zero.
         """
         network = RatingNetwork(options=self, users=users, items=items, mean=mean)
@@ -64,17 +63,17 @@ class Recommender:
 
 
 class Table(nn.Module):
-    """A vector for each number below ``rows``, and zeros for each beyond."""
+    """An embedding of the indices below ``rows``; zeros for those beyond."""
 
     rows: int
     width: int
     embedding_init: nn.initializers.Initializer
 
     @nn.compact
-    def __call__(self, numbers: Int[Array, "batch"]) -> Float[Array, "batch width"]:
-        """The vectors of numbers."""
+    def __call__(self, indices: Int[Array, "batch"]) -> Float[Array, "batch width"]:
+        """The vectors of indices."""
         table = self.param("embedding", self.embedding_init, (self.rows, self.width))
-        return jnp.take(table, numbers, axis=0, mode="fill", fill_value=0.0)
+        return jnp.take(table, indices, axis=0, mode="fill", fill_value=0.0)
 
 
 class Tower(nn.Module):
@@ -85,7 +84,7 @@ class Tower(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch inputs"]) -> Float[Array, "batch width"]:
-        """What is known of users or items to their vectors."""
+        """Features of users or items to their vectors."""
         for n, width in enumerate(self.hidden):
             x = nn.silu(nn.Dense(width, use_bias=False, name=f"hidden_{n}")(x))
         return nn.Dense(self.width, use_bias=False, name="output")(x)
@@ -108,7 +107,7 @@ class RatingNetwork(nn.Module):
         *,
         train: bool,
     ) -> Float[Array, "batch"]:
-        """The rating of each pair."""
+        """The predicted rating of each pair."""
         options = self.options
         mean = self.param("bias", nn.initializers.constant(self.mean), (), jnp.float32)
         user_bias = Table(self.users, 1, nn.initializers.zeros, name="user_bias")(user)

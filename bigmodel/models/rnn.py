@@ -11,7 +11,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Bool, Float, Int
 
 from bigmodel.experiment import Model, Rules
-from bigmodel.models.attention.lengths import masked_mean, present
+from bigmodel.models.attention.masks import masked_mean, padding_mask
 from bigmodel.models.layers.dropout import Dropout
 from bigmodel.models.layers.recurrent import RECURRENT_PARTITION, CellName, Recurrent
 from bigmodel.models.linen import model
@@ -29,23 +29,23 @@ Features = Float[Array, "batch time width"]
 
 @dataclass(frozen=True)
 class Rnn:
-    """Recurrent layers one above the other, and a linear layer."""
+    """A stack of recurrent layers, and a linear layer."""
 
     cell: CellName = "gru"
     """plain (Elman, 1990), lstm (Hochreiter and Schmidhuber, 1997), or gru (Cho et al., 2014)"""
     layers: int = 1
-    """recurrent layers, each reading the outputs of the one before"""
+    """number of recurrent layers"""
     width: int = 128
-    """units of each layer and direction"""
+    """number of units of each layer and direction"""
     bidirectional: bool = False
-    """whether each layer also goes over the sequence from its end (Schuster and Paliwal, 1997)"""
+    """whether each layer also runs over the sequence in reverse (Schuster and Paliwal, 1997)"""
     output: Literal["last", "mean", "every"] = "last"
-    """what the linear layer reads: the outputs after the last step, their mean over all steps,
-    or those of every step, each for a prediction of its own"""
+    """input of the linear layer: the outputs after the last step, their mean over all steps, or
+    those of every step, for a prediction at each"""
     embedding: int = 64
-    """features of a token, where the sequence is text"""
+    """number of features of a token, if the sequence is text"""
     dropout: float = 0.0
-    """probability of dropping a feature of what a layer reads, in training; not of numbers"""
+    """probability of dropping an input feature of a layer, in training; not of numbers"""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """type of the products; parameters, states and outputs are float32"""
 
@@ -57,12 +57,12 @@ class Rnn:
     def build(self, outputs: int | None, *, vocab_size: int | None = None) -> Model:
         """The network, which reads the batch's ``length`` and its ``sequence`` or ``tokens``.
 
-        It gives float32 ``[batch, outputs]``, or ``[batch, time, outputs]`` with
+        Its outputs are float32 ``[batch, outputs]``, or ``[batch, time, outputs]`` with
         ``output="every"``.
 
         Args:
-            outputs: numbers that are predicted; None for one without an axis of its own.
-            vocab_size: number of token ids; None where it reads numbers.
+            outputs: how many numbers are predicted; None for one without an axis.
+            vocab_size: number of token ids; None for sequences of numbers.
         """
         network = RnnNetwork(options=self, outputs=outputs, vocab_size=vocab_size)
         inputs = ("sequence" if vocab_size is None else "tokens", "length")
@@ -84,10 +84,10 @@ class RnnNetwork(nn.Module):
         *,
         train: bool,
     ) -> Float[Array, "batch *time_output"]:
-        """Predictions from sequences of these lengths; what comes after does not matter."""
+        """Predictions from sequences of these lengths; their padding does not matter."""
         options = self.options
         dropout = Dropout(options.dropout, deterministic=not train)
-        mask = present(lengths, x.shape[1])
+        mask = padding_mask(lengths, x.shape[1])
         if self.vocab_size is not None:
             x = dropout(nn.Embed(self.vocab_size, options.embedding, name="embedding")(x))
         for number in range(options.layers):
@@ -103,9 +103,9 @@ class RnnNetwork(nn.Module):
     def _layer(
         self, x: Features, mask: Bool[Array, "batch time"], number: int
     ) -> tuple[Features, Float[Array, "batch width"]]:
-        """The outputs of a layer after every step and after the last, its directions side by side.
+        """A layer's outputs at all steps and at the last, the directions concatenated.
 
-        The last step of the direction that begins at the end is the first one.
+        The last step of the reverse direction is the first one.
         """
         options = self.options
         outputs, states = [], []

@@ -39,7 +39,7 @@ def test_a_stack_generates_with_its_caches_what_it_says_without():
     options = Gpt(**TINY, scan=True, window=4)
     _, variables = built(options)
     decoder = options.decoder(vocab_size=VOCAB, context=CONTEXT)
-    extend, memory, found = jax.jit(decoder.extend), decoder.empty(2), []
+    extend, memory, found = jax.jit(decoder.decode_step), decoder.empty(2), []
     for part in jnp.split(tokens(), (3, 4), axis=1):
         logits, memory = extend(variables["params"], part, memory)
         found.append(logits)

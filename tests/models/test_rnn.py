@@ -8,7 +8,7 @@ import pytest
 from jax.test_util import check_grads
 
 from bigmodel.experiment import InputError
-from bigmodel.models.attention.lengths import present
+from bigmodel.models.attention.masks import padding_mask
 from bigmodel.models.layers.recurrent import Recurrent
 from bigmodel.models.rnn import PARTITION, Rnn
 from bigmodel.tree import named_leaves
@@ -49,7 +49,7 @@ def test_the_network_is_its_layers_one_after_the_other():
     options = replace(SMALL, layers=2, bidirectional=True, cell="lstm")
     model, variables = make(options, NUMBERS)
     params, x = variables["params"], NUMBERS["sequence"]
-    mask = present(LENGTHS, 6)
+    mask = padding_mask(LENGTHS, 6)
     for number in range(2):
         outputs, last = [], []
         for name, reverse in (("forwards", False), ("backwards", True)):
@@ -82,7 +82,7 @@ def test_a_sequence_alone_gives_the_same_as_beside_longer_ones(options):
 @each_variant
 def test_gradients_are_those_of_finite_differences(options):
     model, variables = make(options, NUMBERS)
-    mask = present(LENGTHS, 6)[..., None]
+    mask = padding_mask(LENGTHS, 6)[..., None]
 
     def total(params):
         found = model.apply({"params": params}, NUMBERS, train=False)[0]
@@ -100,7 +100,7 @@ def test_padding_has_no_gradient():
         return jnp.sum(jnp.square(model.apply(variables, batch, train=False)[0]))
 
     gradient = np.asarray(jax.grad(total)(NUMBERS["sequence"]))
-    counts = np.asarray(present(LENGTHS, 6))
+    counts = np.asarray(padding_mask(LENGTHS, 6))
     assert (gradient[~counts] == 0).all()
     assert (np.abs(gradient[counts]).max(axis=-1) > 0).all()
 

@@ -14,10 +14,10 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 
-from bigmodel.experiment import InputError, Model, Rules
-from bigmodel.models.layers.convolution import Conv
-from bigmodel.models.layers.up_convolution import UpConv
+from bigmodel.experiment import Model, Rules
+from bigmodel.models.layers.convolution import Conv, UpConv
 from bigmodel.models.linen import model
+from bigmodel.models.options import check_sizes, check_widths
 
 PARTITION: Rules = (
     (r"(down|up)_\d+/kernel$", P(None, None, None, "fsdp")),
@@ -110,7 +110,7 @@ class ConvDecoder(nn.Module):
 
 
 class EncoderDecoder(nn.Module):
-    """An encoder and the decoder that reads the first ``latents`` numbers of its codes."""
+    """An encoder, and a decoder of the first ``latents`` numbers of its codes."""
 
     encoder: nn.Module
     decoder: nn.Module
@@ -135,8 +135,7 @@ class EncoderDecoder(nn.Module):
 class Coder(NamedTuple):
     """Two models with the same variables: ``init`` of either makes those of both.
 
-    The encoder reads ``image`` and gives codes, the decoder reads ``latent`` and gives logits
-    of pixels.
+    The encoder maps ``image`` to codes, the decoder ``latent`` to logits of pixels.
     """
 
     encoder: Model
@@ -150,7 +149,7 @@ class Autoencoder:
     name: Literal["dense", "convolutional"] = "dense"
     """dense layers, or convolutions that halve and double the resolution"""
     latents: int = 16
-    """numbers that an image is squeezed into"""
+    """number of latents of an image"""
     hidden: tuple[int, ...] = (512, 256)
     """dense: widths of the layers from the image to the code"""
     widths: tuple[int, ...] = (32, 64)
@@ -163,19 +162,15 @@ class Autoencoder:
 
         Args:
             shape: Height, width and channels of an image.
-            per_latent: How many numbers the encoder gives for each latent.
+            per_latent: How many outputs the encoder has for each latent.
 
         Raises:
-            InputError: If a size is not positive.
+            InputError: A size is not positive.
         """
         dense = self.name == "dense"
         widths = self.hidden if dense else self.widths
-        if self.latents < 1 or not widths or min(widths) < 1:
-            option = "hidden" if dense else "widths"
-            raise InputError(
-                f"--model.latents {self.latents} --model.{option} {widths}: "
-                "sizes must be positive, and at least one width is needed"
-            )
+        check_sizes(self, "latents")
+        check_widths(self, "hidden" if dense else "widths")
         dtype = jnp.dtype(self.dtype)
         encoder, decoder = (DenseEncoder, DenseDecoder) if dense else (ConvEncoder, ConvDecoder)
         module = EncoderDecoder(

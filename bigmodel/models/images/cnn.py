@@ -1,7 +1,6 @@
 """Convolutional network for classes of images (LeCun et al., 1998).
 
-LeNet-5 and VGG are such networks too: see :mod:`bigmodel.models.images.lenet` and
-:mod:`bigmodel.models.images.vgg`.
+LeNet-5 and VGG are such networks too: see :mod:`bigmodel.models.images.named_cnn`.
 """
 
 from __future__ import annotations
@@ -17,12 +16,11 @@ from jaxtyping import Array, Float
 from bigmodel.experiment import InputError, Model, Rules
 from bigmodel.models import linen
 from bigmodel.models.layers.activation import ACTIVATIONS, Activation
-from bigmodel.models.layers.batch_norm import batch_norm
 from bigmodel.models.layers.convolution import Conv
 from bigmodel.models.layers.dropout import Dropout
-from bigmodel.models.layers.pooling import max_pool, mean_pool
-from bigmodel.models.layers.resolution import enlarged
-from bigmodel.models.options import check_dropout, check_sizes
+from bigmodel.models.layers.norm import batch_norm
+from bigmodel.models.layers.resolution import enlarged, max_pool, mean_pool
+from bigmodel.models.options import check_dropout, check_sizes, check_widths
 
 PARTITION: Rules = (
     (r"conv_\d+/kernel$", P(None, None, None, "fsdp")),
@@ -54,11 +52,11 @@ class ConvNet:
     batch_norm: bool = False
     """whether batch normalization (Ioffe and Szegedy, 2015) follows each convolution"""
     activation: Activation = "relu"
-    """after each convolution and dense layer"""
+    """activation after each convolution and dense layer"""
     pooling: Literal["max", "mean"] = "max"
-    """max: where two values differ in their last bit, rounding decides which gets the gradient"""
+    """pooling of 2x2 pixels; with max, rounding decides which of nearly equal ones get gradients"""
     resolution: int | None = None
-    """height and width to which images are enlarged first; by default they stay as they are"""
+    """height and width to which images are enlarged first; by default they are not"""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """type of the computation; parameters and logits are float32"""
 
@@ -74,9 +72,10 @@ class ConvNet:
         """The module.
 
         Raises:
-            InputError: If a size is not positive or the dropout is no rate.
+            InputError: A size is not positive, or the dropout is not a rate.
         """
-        check_widths(self.widths)
+        check_widths(self)
+        check_widths(self, "dense", least=0)
         if not self.convolutions or min(self.convolutions) < 1:
             raise InputError(f"--model.convolutions {self.convolutions} must be at least 1 each")
         if len(self.convolutions) not in (1, len(self.widths)):
@@ -84,17 +83,9 @@ class ConvNet:
                 f"--model.convolutions {self.convolutions} must be one number, or one for each "
                 f"of the {len(self.widths)} --model.widths"
             )
-        if min(self.dense, default=1) < 1:
-            raise InputError(f"--model.dense {self.dense} must be positive numbers")
         check_sizes(self, "kernel")
         check_dropout(self.dropout)
         return CNN(options=self, classes=classes)
-
-
-def check_widths(widths: tuple[int, ...]) -> None:
-    """Raises InputError where there is no width, or one that is not positive."""
-    if not widths or min(widths) < 1:
-        raise InputError(f"--model.widths {widths} must be one or more positive numbers")
 
 
 class CNN(nn.Module):
@@ -104,21 +95,21 @@ class CNN(nn.Module):
     classes: int
 
     def features(self, x: Images, *, train: bool) -> Float[Array, "batch feature"]:
-        """What the last layer reads."""
+        """The input of the last layer."""
         return self(x, train=train, head=False)
 
     @nn.compact
     def __call__(
         self, x: Images, *, train: bool, head: bool = True
     ) -> Float[Array, "batch class"] | Float[Array, "batch feature"]:
-        """Images to logits; without the head, to what it reads."""
+        """Images to logits; without the head, to its input."""
         options = self.options
         dtype = jnp.dtype(options.dtype)
         if options.resolution is not None:
             x = enlarged(x, options.resolution)
         counts = options.convolutions * (len(options.widths) // len(options.convolutions))
         for i, (width, count) in enumerate(zip(options.widths, counts, strict=True)):
-            x = Block(options, width, count, name=f"blocks_{i}")(x, train=train)
+            x = ConvBlock(options, width, count, name=f"blocks_{i}")(x, train=train)
         x = x.reshape(len(x), -1)
         dropout = Dropout(options.dropout, deterministic=not train, name="dropout")
         for i, width in enumerate(options.dense):
@@ -131,7 +122,7 @@ class CNN(nn.Module):
         return x
 
 
-class Block(nn.Module):
+class ConvBlock(nn.Module):
     """Convolutions of one width, each with its activation, then pooling while there are pixels."""
 
     options: ConvNet
@@ -147,7 +138,7 @@ class Block(nn.Module):
             if options.padding == "valid" and min(x.shape[1:3]) < options.kernel:
                 raise InputError(
                     f"--model.padding valid leaves {x.shape[1]}x{x.shape[2]} pixels, fewer than "
-                    f"--model.kernel {options.kernel} reads; use larger images or fewer blocks"
+                    f"--model.kernel {options.kernel} needs; use larger images or fewer blocks"
                 )
             x = Conv(
                 self.width,

@@ -10,12 +10,12 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
-from bigmodel.experiment import InputError, Model, Rules
-from bigmodel.models.attention.lengths import masked_mean, present
+from bigmodel.experiment import Model, Rules
+from bigmodel.models.attention.masks import masked_mean, padding_mask
 from bigmodel.models.layers.dropout import Dropout
 from bigmodel.models.layers.norm import LayerNorm
 from bigmodel.models.linen import model
-from bigmodel.models.options import check_dropout, check_sizes
+from bigmodel.models.options import check_dropout, check_sizes, check_widths
 
 PARTITION: Rules = (
     (r"conv_\d+/kernel$", P(None, None, "fsdp")),
@@ -26,12 +26,12 @@ PARTITION: Rules = (
 
 @dataclass(frozen=True)
 class ConvNet1d:
-    """Convolutions over time one above the other, the mean over all steps, a linear layer."""
+    """A stack of convolutions over time, the mean over all steps, and a linear layer."""
 
     widths: tuple[int, ...] = (64, 64, 64)
     """channels of each convolution"""
     size: int = 5
-    """steps that a kernel spans"""
+    """number of steps that a kernel spans"""
     dropout: float = 0.1
     """probability with which a channel of a step is dropped after each convolution, in training"""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -39,8 +39,7 @@ class ConvNet1d:
 
     def __post_init__(self) -> None:
         """Raises InputError for a size that no network has."""
-        if not self.widths or min(self.widths) < 1:
-            raise InputError(f"--model.widths {self.widths} must be one or more positive numbers")
+        check_widths(self)
         check_sizes(self, "size")
         check_dropout(self.dropout)
 
@@ -60,12 +59,12 @@ class Cnn1d(nn.Module):
     def __call__(
         self, x: Float[Array, "batch time channel"], lengths: Int[Array, "batch"], *, train: bool
     ) -> Float[Array, "batch class"]:
-        """Logits from sequences of these lengths; what comes after does not matter."""
+        """Logits of sequences of these lengths; their padding does not matter."""
         options, dtype = self.options, jnp.dtype(self.options.dtype)
-        mask = present(lengths, x.shape[1])
+        mask = padding_mask(lengths, x.shape[1])
         dropout = Dropout(options.dropout, deterministic=not train)
         for number, width in enumerate(options.widths):
-            # Zeros after the end, as the convolution itself has them before the start.
+            # Zero padding after the end, as the convolution itself has it before the start.
             x = jnp.where(mask[..., None], x, 0)
             conv = nn.Conv(
                 width, (options.size,), use_bias=False, dtype=dtype, name=f"conv_{number}"

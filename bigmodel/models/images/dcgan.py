@@ -1,8 +1,8 @@
 """Deep convolutional generator and discriminator (Radford et al., 2015).
 
-The activation is SiLU, not ReLU. A penalty on the discriminator's gradients differentiates
-twice, and ReLU's jump at 0 then turns the last bit of one activation into a change of the
-losses that is a hundred times larger.
+The activation is SiLU, not ReLU: a penalty on the discriminator's gradients differentiates twice,
+and the jump of ReLU's derivative would make the last bit of an activation matter a hundred times
+more in the losses.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
-from bigmodel.experiment import InputError, Model, Rules
-from bigmodel.models.layers.batch_norm import batch_norm
-from bigmodel.models.layers.convolution import Conv
+from bigmodel.experiment import Model, Rules
+from bigmodel.models.layers.convolution import Conv, UpConv
 from bigmodel.models.layers.dropout import Dropout
-from bigmodel.models.layers.up_convolution import UpConv
+from bigmodel.models.layers.norm import batch_norm
 from bigmodel.models.linen import model
-from bigmodel.models.options import check_dropout
+from bigmodel.models.options import check_dropout, check_sizes, check_widths
 
 PARTITION: Rules = (
     (r"(up|down)_\d+/kernel$", P(None, None, None, "fsdp")),
@@ -36,7 +35,7 @@ PARTITION: Rules = (
 class Generator(nn.Module):
     """Latents to images with values in [0, 1]; batch norm before every activation.
 
-    Where labels are given, a learned vector of each class stands beside the latent.
+    Labels, if given, are embedded and concatenated with the latent.
     """
 
     shape: tuple[int, int, int]
@@ -54,14 +53,14 @@ class Generator(nn.Module):
     ) -> Float[Array, "batch height width channel"]:
         """Images from latents."""
         if label is not None:
-            known = nn.Dense(
+            embedded = nn.Dense(
                 latent.shape[-1],
                 use_bias=False,
                 kernel_init=nn.initializers.normal(0.3),
                 dtype=self.dtype,
                 name="class",
             )(jax.nn.one_hot(label, self.classes, dtype=self.dtype))
-            latent = jnp.concatenate([latent.astype(self.dtype), known], axis=1)
+            latent = jnp.concatenate([latent.astype(self.dtype), embedded], axis=1)
         height, width, channels = self.shape
         scale = 2 ** len(self.widths)
         start = (ceil(height / scale), ceil(width / scale), self.widths[-1])
@@ -83,9 +82,9 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Images to the logit that they are real.
 
-    There is no normalisation: an example's logit depends on that example alone, as a
-    gradient penalty needs it. Where labels are given, the features' product with a learned
-    vector of the class is added to the logit (Miyato and Koyama, 2018).
+    There is no normalization: an example's logit depends on that example alone, as a gradient
+    penalty requires. With labels, the product of the features and the embedded class is added to
+    the logit (Miyato and Koyama, 2018).
     """
 
     classes: int
@@ -110,10 +109,10 @@ class Discriminator(nn.Module):
         x = x.reshape(x.shape[0], -1)
         logits = nn.Dense(1, dtype=self.dtype, name="score")(x)[:, 0]
         if label is not None:
-            known = nn.Dense(x.shape[-1], use_bias=False, dtype=self.dtype, name="match")(
+            embedded = nn.Dense(x.shape[-1], use_bias=False, dtype=self.dtype, name="match")(
                 jax.nn.one_hot(label, self.classes, dtype=self.dtype)
             )
-            logits = logits + jnp.sum(known * x, axis=1) * x.shape[-1] ** -0.5
+            logits = logits + jnp.sum(embedded * x, axis=1) * x.shape[-1] ** -0.5
         return logits.astype(jnp.float32)
 
 
@@ -122,15 +121,15 @@ class Dcgan:
     """A generator and the discriminator that mirrors it."""
 
     latent: int = 64
-    """Length of the random vector that an image is made from."""
+    """length of the random vector that an image is made from"""
     widths: tuple[int, ...] = (32, 64)
-    """Channels from the finest grid to the coarsest; each halves the height and width."""
+    """channels from the finest grid to the coarsest; each halves height and width"""
     dropout: float = 0.0
-    """Rate of dropout in the discriminator."""
+    """dropout rate in the discriminator"""
     conditional: bool = False
-    """Whether both networks are told the class of an image."""
+    """whether both networks are conditioned on the class of an image"""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Type of the activations; the parameters are float32."""
+    """type of the activations; parameters are float32"""
 
     def build(self, shape: tuple[int, int, int], classes: int) -> tuple[Model, Model]:
         """Make the generator and the discriminator.
@@ -144,13 +143,10 @@ class Dcgan:
             read ``label`` if they are conditional.
 
         Raises:
-            InputError: If a size is not positive or the dropout is not a rate.
+            InputError: A size is not positive, or the dropout is not a rate.
         """
-        if self.latent < 1 or not self.widths or min(self.widths) < 1:
-            raise InputError(
-                f"--model.latent {self.latent} --model.widths {self.widths}: "
-                "sizes must be positive, and at least one width is needed"
-            )
+        check_sizes(self, "latent")
+        check_widths(self)
         check_dropout(self.dropout)
         dtype = jnp.dtype(self.dtype)
         generator = Generator(shape, classes, self.widths, dtype)

@@ -8,13 +8,39 @@ from typing import Literal
 
 from bigmodel.experiment import InputError, Model
 from bigmodel.models.images.cnn import ConvNet
-from bigmodel.models.images.lenet import LENET
-from bigmodel.models.images.vgg import VGG
 from bigmodel.models.images.xception import Xception
 from bigmodel.models.layers.activation import Activation
 
+LENET = ConvNet(
+    widths=(6, 16),
+    convolutions=(1,),
+    kernel=5,
+    padding="valid",
+    dense=(120, 84),
+    dropout=0.0,
+    activation="tanh",
+    pooling="mean",
+    resolution=32,
+)
+"""LeNet-5 (LeCun et al., 1998), but that the second convolution reads all maps of the first, and
+that the last layer is linear."""
+
+VGG = ConvNet(
+    widths=(24, 48, 96),
+    convolutions=(2,),
+    dense=(256, 256),
+    dropout=0.3,
+    activation="relu",
+    pooling="max",
+)
+"""A VGG (Simonyan and Zisserman, 2015) for small images.
+
+The paper's are for images of 224x224; the one of 16 layers has widths 64, 128, 256, 512 and 512,
+convolutions 2, 2, 3, 3 and 3, and dense layers of 4096 and 4096.
+"""
+
 NETWORKS: Mapping[str, ConvNet | Xception] = {
-    # No kinks and no ties: or else rounding grows until runs on different numbers of devices part.
+    # Without kinks and ties, in which rounding would grow until runs on other meshes diverge.
     "convnet": ConvNet(dropout=0.3, activation="silu", pooling="mean"),
     "lenet": LENET,
     "vgg": VGG,
@@ -24,7 +50,7 @@ NETWORKS: Mapping[str, ConvNet | Xception] = {
 
 @dataclass(frozen=True)
 class NamedCnn:
-    """A network by name. An option that is None is as that network has it."""
+    """A network by name. An option that is None has the value of that network."""
 
     name: Literal["convnet", "lenet", "vgg", "xception"] = "convnet"
     """convnet: small; lenet: LeNet-5; vgg: deeper; xception: depthwise separable, residual"""
@@ -37,9 +63,9 @@ class NamedCnn:
     dropout: float | None = None
     """probability with which a unit is dropped before each dense layer, in training"""
     activation: Activation | None = None
-    """after each convolution and dense layer"""
+    """activation after each convolution and dense layer"""
     pooling: Literal["max", "mean"] | None = None
-    """what becomes of each 2x2 pixels after a block"""
+    """pooling of each 2x2 pixels after a block"""
     resolution: int | None = None
     """height and width to which images are enlarged first"""
     batch_norm: bool = False
@@ -51,7 +77,7 @@ class NamedCnn:
         """The network: images to logits, float32 ``[batch, class]``.
 
         Raises:
-            InputError: For an option that the network does not have, or a value that it refuses.
+            InputError: The network does not have an option, or refuses its value.
         """
         network = NETWORKS[self.name]
         known = {field.name for field in fields(network)}

@@ -19,9 +19,9 @@ from jaxtyping import Array, Float
 from bigmodel.experiment import Model, Rules
 from bigmodel.models import linen
 from bigmodel.models.layers.activation import ACTIVATIONS, Activation
-from bigmodel.models.layers.batch_norm import batch_norm
 from bigmodel.models.layers.convolution import Conv
 from bigmodel.models.layers.dropout import Dropout
+from bigmodel.models.layers.norm import batch_norm
 from bigmodel.models.options import check_dropout, check_sizes
 
 PARTITION: Rules = (
@@ -35,7 +35,7 @@ Depth = Literal[8, 14, 20, 32, 18, 34, 50]
 
 
 class Plan(NamedTuple):
-    """What a depth stands for: its stages, its blocks, and the images that it is for."""
+    """A depth's blocks by stage, their kind, and whether it is for large images."""
 
     blocks: tuple[int, ...]
     bottleneck: bool
@@ -58,11 +58,11 @@ class ResNet:
     """A residual network by its depth and width."""
 
     depth: Depth = 8
-    """layers with parameters; 8, 14, 20, 32: for small images; 18, 34, 50: for about 224x224"""
+    """number of layers with parameters: 8, 14, 20, 32 for small images; 18, 34, 50 for 224x224"""
     width: int | None = None
-    """channels of the first stage; by default 16 for small images and 64 for large ones"""
+    """number of channels of the first stage; by default 16 for small images, 64 for large ones"""
     activation: Activation = "relu"
-    """after each batch normalization"""
+    """activation after each batch normalization"""
     zero_init: bool = True
     """whether a block begins as the identity: the last scale of its branch is 0 (Goyal, 2017)"""
     dropout: float = 0.0
@@ -70,19 +70,19 @@ class ResNet:
     dtype: Literal["float32", "bfloat16"] = "float32"
     """type of the computation; parameters, statistics and logits are float32"""
     remat: bool = False
-    """compute each block again in the backward pass: less memory, a third more work"""
+    """whether to recompute each block in the backward pass: less memory, a third more work"""
 
     def __post_init__(self) -> None:
-        """Raises InputError for a width or dropout that cannot be."""
+        """Raises InputError for a width or dropout out of range."""
         check_sizes(self, "width")
         check_dropout(self.dropout)
 
     def build(self, classes: int) -> Model:
         """The network: images to logits, float32 ``[batch, class]``."""
-        return linen.model(ResNetwork(self, classes), partition=PARTITION)
+        return linen.model(ResNetNetwork(self, classes), partition=PARTITION)
 
 
-class ResNetwork(nn.Module):
+class ResNetNetwork(nn.Module):
     """The network that :class:`ResNet` describes."""
 
     options: ResNet
@@ -101,7 +101,7 @@ class ResNetwork(nn.Module):
         x = ACTIVATIONS[options.activation](x)
         if plan.large:
             x = nn.max_pool(x, (3, 3), strides=(2, 2), padding="SAME")
-        block = nn.remat(Block, static_argnums=(2,)) if options.remat else Block
+        block = nn.remat(ResidualBlock, static_argnums=(2,)) if options.remat else ResidualBlock
         for stage, count in enumerate(plan.blocks):
             for n in range(count):
                 stride = 2 if stage and not n else 1
@@ -112,10 +112,10 @@ class ResNetwork(nn.Module):
         return nn.Dense(self.classes, dtype=dtype, name="head")(x).astype(jnp.float32)
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """``activation(x + branch(x))``: two convolutions of 3x3, or 1x1, 3x3 and 1x1 to four times.
 
-    Where the branch changes the shape, a normalized 1x1 convolution of ``x`` is in its place.
+    If the branch changes the shape, a normalized 1x1 convolution replaces the identity.
     """
 
     options: ResNet

@@ -1,7 +1,7 @@
-"""A U-Net that looks at noisy images and at how noisy they are (Ronneberger et al., 2015).
+"""U-Net for denoising (Ronneberger et al., 2015).
 
-Residual blocks with group norm (Ho et al., 2020), whose scales and shifts come from the time
-and the class (Dhariwal and Nichol, 2021).
+Residual blocks with group norm (Ho et al., 2020), scaled and shifted by the time and the class
+(Dhariwal and Nichol, 2021).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bigmodel.models.attention.positions import sinusoidal
 from bigmodel.models.layers.convolution import Conv
 from bigmodel.models.layers.dropout import Dropout
 from bigmodel.models.linen import model
-from bigmodel.models.options import check_dropout
+from bigmodel.models.options import check_dropout, check_sizes, check_widths
 
 PARTITION: Rules = (
     (r"(first|inner|outer|across|halve_\d+|double_\d+)/kernel$", P(None, None, None, "fsdp")),
@@ -38,10 +38,10 @@ Images = Float[Array, "batch height width channel"]
 Condition = Float[Array, "batch feature"]
 
 
-class Norm(nn.Module):
+class GroupNorm(nn.Module):
     """Group norm (Wu and He, 2018) of at most eight groups, computed in float32.
 
-    A group has two channels or more: of a single one it would take away its bias.
+    A group has two channels or more: of a single one it would remove the bias.
     """
 
     affine: bool = True
@@ -59,8 +59,8 @@ class Norm(nn.Module):
         return norm(x.astype(jnp.float32)).astype(x.dtype)
 
 
-class Block(nn.Module):
-    """Two convolutions beside a shortcut; the condition scales and shifts between them."""
+class ConditionedBlock(nn.Module):
+    """Two convolutions and a shortcut; the condition scales and shifts between them."""
 
     features: int
     dropout: float
@@ -70,7 +70,7 @@ class Block(nn.Module):
     def __call__(self, x: Images, condition: Condition, *, train: bool) -> Images:
         """Images to images of the same size."""
         inner = Conv(self.features, use_bias=False, dtype=self.dtype, name="inner")
-        y = Norm(affine=False, name="inner_norm")(inner(nn.silu(Norm(name="norm")(x))))
+        y = GroupNorm(affine=False, name="inner_norm")(inner(nn.silu(GroupNorm(name="norm")(x))))
         scale_shift = nn.Dense(2 * self.features, dtype=self.dtype, name="scale_shift")
         scale, shift = jnp.split(scale_shift(nn.silu(condition))[:, None, None], 2, axis=-1)
         y = nn.silu(y * (1 + scale) + shift)
@@ -84,7 +84,7 @@ class Block(nn.Module):
 
 
 class PixelAttention(nn.Module):
-    """Attention of each pixel to all pixels, added to what was there."""
+    """Attention of each pixel to all pixels, added to its input."""
 
     heads: int
     dtype: jnp.dtype
@@ -93,7 +93,7 @@ class PixelAttention(nn.Module):
     def __call__(self, x: Images) -> Images:
         """Images to images of the same size."""
         batch, height, width, features = x.shape
-        pixels = Norm(name="norm")(x).reshape(batch, height * width, features)
+        pixels = GroupNorm(name="norm")(x).reshape(batch, height * width, features)
         attention = Attention(
             self.heads, features, self.dtype, nn.initializers.zeros, name="attention"
         )
@@ -120,53 +120,53 @@ class UNet(nn.Module):
         *,
         train: bool,
     ) -> Images:
-        """What the images are thought to hide, of their shape, in float32.
+        """The prediction of the network, of the shape of the images, in float32.
 
         Args:
-            images: with values around [-1, 1] and noise.
-            time: how much noise, from 0 to 1.
-            label: the class of each image; -1 where it is not told.
-            train: whether dropout acts.
+            images: noisy images, whose values without noise are in [-1, 1].
+            time: the noise level, from 0 to 1.
+            label: the class of each image; -1 for none.
+            train: whether dropout is on.
         """
         condition = self._condition(time, label)
 
         def blocks(x: Images, width: int, name: str) -> Images:
             for i in range(self.blocks):
-                block = Block(width, self.dropout, self.dtype, name=f"{name}_{i}")
+                block = ConditionedBlock(width, self.dropout, self.dtype, name=f"{name}_{i}")
                 x = block(x, condition, train=train)
             return x
 
         x = Conv(self.widths[0], dtype=self.dtype, name="first")(images)
-        beside = []
+        skips = []
         for level, width in enumerate(self.widths):
             if level:
                 x = Conv(width, stride=2, dtype=self.dtype, name=f"halve_{level}")(x)
             x = blocks(x, width, f"down_{level}")
-            beside.append(x)
+            skips.append(x)
         if self.attention:
             x = PixelAttention(max(1, self.widths[-1] // 32), self.dtype, name="attention")(x)
         x = blocks(x, self.widths[-1], "middle")
         for level, width in reversed(list(enumerate(self.widths))):
-            same = beside[level]
+            skip = skips[level]
             if level < len(self.widths) - 1:
-                x = Conv(width, dtype=self.dtype, name=f"double_{level}")(_twice(x, like=same))
-            x = blocks(jnp.concatenate([x, same], axis=-1), width, f"up_{level}")
+                x = Conv(width, dtype=self.dtype, name=f"double_{level}")(_twice(x, like=skip))
+            x = blocks(jnp.concatenate([x, skip], axis=-1), width, f"up_{level}")
         last = Conv(
             images.shape[-1], kernel_init=nn.initializers.zeros, dtype=self.dtype, name="last"
         )
-        return last(nn.silu(Norm(name="norm")(x))).astype(jnp.float32)
+        return last(nn.silu(GroupNorm(name="norm")(x))).astype(jnp.float32)
 
     def _condition(
         self, time: Float[Array, " batch"], label: Int[Array, " batch"] | None
     ) -> Condition:
-        """The time, and the class where it is told, as one vector for each image."""
+        """The time and the class, if any, as one vector for each image."""
         width = 4 * self.widths[0]
         waves = sinusoidal(1000 * time, width=width)
         condition = nn.Dense(width, dtype=self.dtype, name="time")(waves)
         if label is None:
             return condition
-        known = jax.nn.one_hot(label, self.classes, dtype=self.dtype)
-        return condition + nn.Dense(width, use_bias=False, dtype=self.dtype, name="class")(known)
+        onehot = jax.nn.one_hot(label, self.classes, dtype=self.dtype)
+        return condition + nn.Dense(width, use_bias=False, dtype=self.dtype, name="class")(onehot)
 
 
 def _twice(x: Images, *, like: Images) -> Images:
@@ -177,18 +177,18 @@ def _twice(x: Images, *, like: Images) -> Images:
 
 @dataclass(frozen=True)
 class Unet:
-    """Residual blocks down to a coarse grid and up again, with shortcuts between equal grids."""
+    """Residual blocks down to a coarse grid and up again, with skip connections."""
 
     widths: tuple[int, ...] = (32, 64)
-    """channels from the finest grid to the coarsest, each of half the height and width"""
+    """channels from the finest grid to the coarsest; each halves height and width"""
     blocks: int = 1
-    """residual blocks at each grid, down, up and in the middle"""
+    """number of residual blocks at each grid, down, up and in the middle"""
     attention: bool = False
     """whether the pixels of the coarsest grid attend to each other"""
     dropout: float = 0.0
-    """rate of dropout in the blocks"""
+    """dropout rate in the blocks"""
     conditional: bool = False
-    """whether the network is told the class of an image"""
+    """whether the network is conditioned on the class of an image"""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """type of the activations; parameters and outputs are float32"""
 
@@ -196,13 +196,10 @@ class Unet:
         """The network, which reads ``image`` and ``time``, and ``label`` if it is conditional.
 
         Raises:
-            InputError: If a size is not positive or the dropout is not a rate.
+            InputError: A size is not positive, or the dropout is not a rate.
         """
-        if not self.widths or min(self.widths) < 1 or self.blocks < 1:
-            raise InputError(
-                f"--model.widths {self.widths} --model.blocks {self.blocks}: "
-                "sizes must be positive, and at least one width is needed"
-            )
+        check_widths(self)
+        check_sizes(self, "blocks")
         if self.attention and self.widths[-1] > 32 and self.widths[-1] % 32:
             raise InputError(
                 f"--model.widths {self.widths}: attention has heads of 32, "

@@ -18,7 +18,7 @@ from bigmodel.models.attention.encoder import BLOCK_PARTITION, EncoderBlock
 from bigmodel.models.layers.dropout import Dropout
 from bigmodel.models.layers.feed_forward import Activation, residual_init
 from bigmodel.models.layers.norm import LayerNorm
-from bigmodel.models.options import check_dropout, check_sizes
+from bigmodel.models.options import check_divides, check_dropout, check_sizes
 
 PARTITION: Rules = (
     *BLOCK_PARTITION,
@@ -38,32 +38,28 @@ class Vit:
     patch: int = 2
     """height and width of a patch, in pixels"""
     layers: int = 4
-    """blocks of attention and feed-forward network"""
+    """number of blocks of attention and feed-forward network"""
     width: int = 64
-    """features of a patch"""
+    """number of features of a patch"""
     heads: int = 4
-    """heads of attention in a block"""
+    """number of attention heads, which share the width"""
     expansion: int = 4
-    """width of the feed-forward network, in widths"""
+    """width of the feed-forward network, as a multiple of the width"""
     activation: Activation = "gelu"
-    """of the feed-forward network"""
+    """activation of the feed-forward network"""
     pooling: Literal["mean", "token"] = "mean"
-    """what is classified: the mean over the patches, or a token that stands before them"""
+    """input of the last layer: the mean over the patches, or a token before them"""
     dropout: float = 0.1
     """probability with which a feature of the embedding and of each branch is dropped"""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """type of the computation; parameters, norms, softmax and logits are float32"""
     remat: bool = False
-    """compute each block again in the backward pass: less memory, a third more work"""
+    """whether to recompute each block in the backward pass: less memory, a third more work"""
 
     def __post_init__(self) -> None:
         """Raises InputError for sizes that do not fit each other."""
         check_sizes(self, "patch", "layers", "width", "heads", "expansion")
-        if self.width % self.heads:
-            raise InputError(
-                f"--model.heads {self.heads} does not divide --model.width {self.width}; "
-                "use another of either"
-            )
+        check_divides(self, "heads", "width")
         check_dropout(self.dropout)
 
     def build(self, classes: int) -> Model:
@@ -71,10 +67,10 @@ class Vit:
         return linen.model(VitNetwork(self, classes), partition=PARTITION)
 
     def attention(self, classes: int) -> Callable[[Variables, Images], Maps]:
-        """What the last block looks at, by patch: weights that add up to 1 over an image.
+        """The attention weights of the last block by patch, whose sum over an image is 1.
 
-        They are the mean over the heads, and over the patches or, with ``pooling`` token, those
-        of the token, of which what it keeps for itself is left out first.
+        They are the mean over the heads and over the patches or, with ``pooling`` token, those
+        of the token, without its weight for itself.
         """
         network = VitNetwork(self, classes)
         last = f"block_{self.layers - 1}"
@@ -90,12 +86,12 @@ class Vit:
                 capture_intermediates=lambda module, _: module.name == "norm_attention",
                 mutable=["intermediates"],
             )
-            read = kept["intermediates"][last]["norm_attention"]["__call__"][0]
+            normed = kept["intermediates"][last]["norm_attention"]["__call__"][0]
             weights: Any = attention.apply(
                 {"params": variables["params"][last]["attention"]},
-                read,
-                read,
-                everywhere(read.shape[1]),
+                normed,
+                normed,
+                everywhere(normed.shape[1]),
                 method="weights",
             )
             weights = weights.mean(axis=2).astype(jnp.float32)
@@ -108,15 +104,15 @@ class Vit:
 
 
 def everywhere(time: int) -> Array:
-    """The mask with which every position sees all."""
+    """The mask with which every position attends to all."""
     return jnp.ones((1, time, time), jnp.bool_)
 
 
 def patches(x: Images, size: int) -> Float[Array, "batch patch pixel"]:
-    """Squares of ``size`` pixels, row by row, each as one vector.
+    """Patches of ``size`` x ``size`` pixels, row by row, each as one vector.
 
     Raises:
-        InputError: If they do not divide the image.
+        InputError: The patches do not divide the image.
     """
     batch, height, width, channels = x.shape
     if height % size or width % size:

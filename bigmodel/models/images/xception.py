@@ -12,13 +12,12 @@ from jaxtyping import Array, Float
 
 from bigmodel.experiment import InputError, Model, Rules
 from bigmodel.models import linen
-from bigmodel.models.images.cnn import check_widths
 from bigmodel.models.layers.activation import ACTIVATIONS, Activation
-from bigmodel.models.layers.batch_norm import batch_norm
 from bigmodel.models.layers.convolution import Conv, DepthwiseConv
 from bigmodel.models.layers.dropout import Dropout
-from bigmodel.models.layers.pooling import mean_pool
-from bigmodel.models.options import check_dropout
+from bigmodel.models.layers.norm import batch_norm
+from bigmodel.models.layers.resolution import mean_pool
+from bigmodel.models.options import check_dropout, check_widths
 
 PARTITION: Rules = (
     (r"depthwise_\d+/kernel$", P(None, None, "fsdp")),
@@ -43,7 +42,7 @@ class Xception:
     batch_norm: bool = False
     """whether batch normalization (Ioffe and Szegedy, 2015) follows each convolution"""
     activation: Activation = "relu"
-    """before each separable convolution"""
+    """activation before each separable convolution"""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """type of the computation; parameters and logits are float32"""
 
@@ -51,9 +50,9 @@ class Xception:
         """The network: images to logits, float32 ``[batch, class]``.
 
         Raises:
-            InputError: If a size is not positive or the dropout is no rate.
+            InputError: A size is not positive, or the dropout is not a rate.
         """
-        check_widths(self.widths)
+        check_widths(self)
         blocks = len(self.widths) - 1
         if min(self.convolutions, default=0) < 1 or len(self.convolutions) not in (1, blocks):
             raise InputError(
@@ -81,13 +80,13 @@ class XceptionNetwork(nn.Module):
             x = batch_norm(x, name="norm", train=train, dtype=dtype)
         counts = options.convolutions * (len(widths) // len(options.convolutions))
         for i, (width, count) in enumerate(zip(widths, counts, strict=True)):
-            x = Block(options, width, count, name=f"blocks_{i}")(x, train=train)
+            x = SeparableBlock(options, width, count, name=f"blocks_{i}")(x, train=train)
         x = ACTIVATIONS[options.activation](x).astype(jnp.float32).mean(axis=(1, 2))
         x = Dropout(options.dropout, deterministic=not train)(x)
         return nn.Dense(self.classes, dtype=dtype, name="head")(x).astype(jnp.float32)
 
 
-class Block(nn.Module):
+class SeparableBlock(nn.Module):
     """Separable convolutions and pooling, added to a 1x1 convolution of every other pixel.
 
     A separable convolution is one over each channel alone, then one of 1x1 over all channels,

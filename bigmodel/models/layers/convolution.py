@@ -1,4 +1,4 @@
-"""Convolution of images with a square kernel, over all channels or over each alone."""
+"""Convolutions of images with a square kernel: over all channels, depthwise, and transposed."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from jaxtyping import Array, Float
 
 
 class Conv(nn.Module):
-    """A two-dimensional convolution, its first kernel as by He et al. (2015).
+    """A two-dimensional convolution, initialized as by He et al. (2015).
 
-    It is XLA's own on every platform. A matrix product of patches (im2col) was measured
-    beside it on CPUs, forwards and backwards: nowhere much faster, and for 3x3 kernels on
-    many channels up to twice as slow. A kernel of 1x1 needs no patches, and its matrix product
-    takes a third of the time. `dtype` is that of the computation; parameters stay
-    float32.
+    It is XLA's own on every platform. On CPUs a matrix product of patches (im2col) was nowhere
+    much faster, forwards and backwards, and for 3x3 kernels on many channels up to twice as
+    slow. A 1x1 kernel needs no patches, and its matrix product takes a third of the time.
+    ``dtype`` is that of the computation; parameters stay float32.
     """
 
     features: int
@@ -78,9 +77,9 @@ class DepthwiseConv(nn.Module):
 def depthwise(
     x: Float[Array, "batch height width channel"], kernel: Float[Array, "size size channel"]
 ) -> Float[Array, "batch height width channel"]:
-    """The sum of shifted images, each times an element of the kernel; zeros beyond the border.
+    """The sum of shifted images, each times an element of the kernel, with zero padding.
 
-    XLA's own convolution in groups takes more than ten times as long on CPUs. So does its
+    XLA's own grouped convolution takes more than ten times as long on CPUs. So does its
     gradient of this sum, hence the one below.
     """
     return _weighted_sum(x, kernel)
@@ -123,3 +122,47 @@ def _add_each(one: tuple[Array, ...], other: tuple[Array, ...]) -> tuple[Array, 
 
 
 depthwise.defvjp(_depthwise_forward, _depthwise_backward)
+
+
+class UpConv(nn.Module):
+    """Transposed convolution with a 4x4 kernel that doubles height and width.
+
+    One matrix product computes what each input pixel adds to the 4x4 outputs around it; their
+    overlaps are summed along the rows, then along the columns. XLA's own transposed
+    convolution is several times slower on a CPU.
+    """
+
+    features: int
+    use_bias: bool
+    dtype: jnp.dtype
+    kernel_init: nn.initializers.Initializer = nn.initializers.normal(0.02)
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channel"]
+    ) -> Float[Array, "batch 2*height 2*width features"]:
+        """Images of twice the height and width."""
+        shape = (4, 4, x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        batch, height, width, channels = x.shape
+        matrix = jnp.moveaxis(kernel, 2, 0).reshape(channels, -1).astype(self.dtype)
+        taps = x.astype(self.dtype).reshape(-1, channels) @ matrix
+        y = overlap(overlap(taps.reshape(batch, height, width, 4, 4, -1), 1), 2)
+        if self.use_bias:
+            bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
+            y = y + bias.astype(self.dtype).reshape(1, 1, 1, -1)
+        return y
+
+
+def overlap(taps: Float[Array, "..."], axis: int) -> Float[Array, "..."]:
+    """Sum what the n inputs along ``axis`` add to its 2n outputs.
+
+    Tap i of input r, on axis 3, belongs to output 2r + i - 1. Taps that fall outside are dropped.
+    """
+    before, even, odd, after = (taps[:, :, :, i] for i in range(4))
+    n = even.shape[axis]
+    none = jnp.zeros_like(lax.slice_in_dim(even, 0, 1, axis=axis))
+    left = jnp.concatenate([none, lax.slice_in_dim(after, 0, n - 1, axis=axis)], axis)
+    right = jnp.concatenate([lax.slice_in_dim(before, 1, n, axis=axis), none], axis)
+    merged = jnp.stack([even + left, odd + right], axis + 1)
+    return merged.reshape(*even.shape[:axis], 2 * n, *even.shape[axis + 1 :])

@@ -1,4 +1,4 @@
-"""Normalisation over the features of a position."""
+"""Normalization of the features of a position, or of channels over a batch."""
 
 from __future__ import annotations
 
@@ -52,3 +52,28 @@ class LayerNorm(nn.Module):
 
 
 NORMS = {"rms": RmsNorm, "layer": LayerNorm}
+
+
+def batch_norm(
+    x: Float[Array, "*batch channel"],
+    *,
+    name: str,
+    train: bool,
+    dtype: jnp.dtype,
+    scale: float = 1.0,
+) -> Float[Array, "*batch channel"]:
+    """Batch normalization of each channel (Ioffe and Szegedy, 2015).
+
+    It adds a submodule to the compact module that calls it. The statistics are those of the
+    whole batch, on however many devices, and all positions. Evaluation uses their running
+    means, ``0.9 old + 0.1 new`` at each training step. ``scale`` is the initial scale.
+    """
+    norm = nn.BatchNorm(
+        use_running_average=not train,
+        momentum=0.9,
+        use_fast_variance=False,
+        scale_init=nn.initializers.constant(scale),
+        name=name,
+    )
+    # Statistics of bfloat16 would lose most of their digits.
+    return norm(x.astype(jnp.float32)).astype(dtype)

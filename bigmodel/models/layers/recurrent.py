@@ -1,7 +1,7 @@
 """Recurrent cells, and a layer that runs one over sequences of different lengths.
 
-A cell has one kernel that reads the input, one that reads its own output, and one bias for each
-gate: two would have the same gradient.
+A cell has an input kernel, a recurrent kernel, and one bias for each gate: two would have the same
+gradient.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CellName: TypeAlias = Literal["plain", "lstm", "gru"]
 State: TypeAlias = tuple[Float[Array, "batch width"], ...]
 """What a cell carries from step to step; the first array is its output."""
 
-Recall: TypeAlias = Callable[[Float[Array, "batch width"]], Float[Array, "batch gates"]]
+RecurrentGates: TypeAlias = Callable[[Float[Array, "batch width"]], Float[Array, "batch gates"]]
 """The product of an output with the recurrent kernel."""
 
 RECURRENT_PARTITION: Rules = (
@@ -35,48 +35,54 @@ RECURRENT_PARTITION: Rules = (
 
 
 class Cell(NamedTuple):
-    """One step of recurrence: ``step(state, read, recall)`` is the next state.
+    """One step of recurrence: ``step(state, input_gates, recurrent_gates)`` is the next state.
 
-    ``read`` is what the input adds to each gate, bias included: ``[batch, gates * width]``.
-    ``biases`` are the initial biases of the gates, one for each, in their order. ``arrays`` is
-    the number of arrays in a state.
+    ``input_gates`` is the input's product with its kernel, plus the biases:
+    ``[batch, gates * width]``. ``biases`` are the initial biases of the gates, in their order.
+    ``arrays`` is the number of arrays in a state.
     """
 
-    step: Callable[[State, Float[Array, "batch gates"], Recall], State]
+    step: Callable[[State, Float[Array, "batch gates"], RecurrentGates], State]
     biases: tuple[float, ...]
     arrays: int
 
 
-def plain(state: State, read: Float[Array, "batch gates"], recall: Recall) -> State:
-    """``h = tanh(read + recall(h))`` (Elman, 1990)."""
+def plain(
+    state: State, input_gates: Float[Array, "batch gates"], recurrent_gates: RecurrentGates
+) -> State:
+    """``h = tanh(input_gates + recurrent_gates(h))`` (Elman, 1990)."""
     (h,) = state
-    return (jnp.tanh(read + recall(h)),)
+    return (jnp.tanh(input_gates + recurrent_gates(h)),)
 
 
-def lstm(state: State, read: Float[Array, "batch gates"], recall: Recall) -> State:
+def lstm(
+    state: State, input_gates: Float[Array, "batch gates"], recurrent_gates: RecurrentGates
+) -> State:
     """The long short-term memory (Hochreiter and Schmidhuber, 1997; Gers et al., 2000).
 
     With gates i, f, g, o: ``c = sigmoid(f) * c + sigmoid(i) * tanh(g)`` and
     ``h = sigmoid(o) * tanh(c)``.
     """
     h, c = state
-    i, f, g, o = jnp.split(read + recall(h), 4, axis=-1)
+    i, f, g, o = jnp.split(input_gates + recurrent_gates(h), 4, axis=-1)
     c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
     return jax.nn.sigmoid(o) * jnp.tanh(c), c
 
 
-def gru(state: State, read: Float[Array, "batch gates"], recall: Recall) -> State:
+def gru(
+    state: State, input_gates: Float[Array, "batch gates"], recurrent_gates: RecurrentGates
+) -> State:
     """The gated recurrent unit (Cho et al., 2014), its reset after the product.
 
-    With gates r, z, n: ``h = (1 - sigmoid(z)) * tanh(read_n + sigmoid(r) * recall_n(h)) +
+    With gates r, z, n: ``h = (1 - sigmoid(z)) * tanh(input_n + sigmoid(r) * recurrent_n) +
     sigmoid(z) * h``. Resetting the product and not the output leaves one product a step.
     """
     (h,) = state
-    read_r, read_z, read_n = jnp.split(read, 3, axis=-1)
-    recalled_r, recalled_z, recalled_n = jnp.split(recall(h), 3, axis=-1)
-    r = jax.nn.sigmoid(read_r + recalled_r)
-    z = jax.nn.sigmoid(read_z + recalled_z)
-    n = jnp.tanh(read_n + r * recalled_n)
+    input_r, input_z, input_n = jnp.split(input_gates, 3, axis=-1)
+    recurrent_r, recurrent_z, recurrent_n = jnp.split(recurrent_gates(h), 3, axis=-1)
+    r = jax.nn.sigmoid(input_r + recurrent_r)
+    z = jax.nn.sigmoid(input_z + recurrent_z)
+    n = jnp.tanh(input_n + r * recurrent_n)
     return ((1 - z) * n + z * h,)
 
 
@@ -89,10 +95,10 @@ CELLS = {
 
 
 class Recurrent(nn.Module):
-    """A layer that goes over sequences with a cell, forwards or in reverse.
+    """A layer that runs a cell over sequences, forwards or in reverse.
 
-    The state goes through padding unchanged. So the last state is that of each sequence's own
-    last step, and in reverse the first step that counts is the last one that is not padding.
+    Padding leaves the state unchanged. The last state is therefore that of each sequence's own
+    last step, and in reverse the recurrence begins at the last position that is not padding.
     """
 
     cell: CellName
@@ -111,39 +117,38 @@ class Recurrent(nn.Module):
 
         Args:
             x: The sequences.
-            mask: True where a position is no padding.
-            initial: The state before the first step, zeros unless given.
+            mask: False at padding.
+            initial: The state before the first step; zeros by default.
         """
         cell = CELLS[self.cell]
         gates = len(cell.biases) * self.width
-        # The inputs of all time steps at once: one large product in the place of many small ones.
-        read = nn.Dense(gates, dtype=self.dtype, bias_init=gate_biases(cell.biases), name="input")(
-            x
-        )
+        # The inputs of all steps at once: one large product instead of many small ones.
+        dense = nn.Dense(gates, dtype=self.dtype, bias_init=gate_biases(cell.biases), name="input")
+        inputs = dense(x)
         kernel = self.param("recurrent", orthogonal_gates, (self.width, gates), jnp.float32)
         kernel = kernel.astype(self.dtype)
 
-        def recall(h: Float[Array, "batch width"]) -> Float[Array, "batch gates"]:
+        def recurrent_gates(h: Float[Array, "batch width"]) -> Float[Array, "batch gates"]:
             return (h.astype(self.dtype) @ kernel).astype(jnp.float32)
 
         def step(state: State, inputs: tuple[Array, Array]) -> tuple[State, Array]:
-            read, counts = inputs
-            new = cell.step(state, read.astype(jnp.float32), recall)
+            input_gates, real = inputs
+            new = cell.step(state, input_gates.astype(jnp.float32), recurrent_gates)
             state = tuple(
-                jnp.where(counts[:, None], after, before)
+                jnp.where(real[:, None], after, before)
                 for after, before in zip(new, state, strict=True)
             )
             return state, state[0]
 
         if initial is None:
             initial = (jnp.zeros((len(x), self.width), jnp.float32),) * cell.arrays
-        by_time = (read.swapaxes(0, 1), mask.swapaxes(0, 1))
+        by_time = (inputs.swapaxes(0, 1), mask.swapaxes(0, 1))
         last, outputs = lax.scan(step, initial, by_time, reverse=self.reverse)
         return outputs.swapaxes(0, 1), last
 
 
 def gate_biases(values: Sequence[float]) -> nn.initializers.Initializer:
-    """Each gate's biases begin with a value of its own."""
+    """Initial biases, one value for each gate."""
 
     def init(key: Array, shape: Sequence[int], dtype: jnp.dtype = jnp.float32) -> Array:
         del key

@@ -1,4 +1,4 @@
-"""Images brought to the size for which a network was drawn."""
+"""Images at a lower or higher resolution."""
 
 from __future__ import annotations
 
@@ -8,13 +8,36 @@ from jaxtyping import Array, Float
 from bigmodel.experiment import InputError
 
 
+def max_pool(
+    x: Float[Array, "batch height width channel"],
+) -> Float[Array, "batch height//2 width//2 channel"]:
+    """The maximum of each window of 2x2; an odd last row or column is left out.
+
+    The maximum over a reshaped array has a cheaper gradient on CPUs than XLA's windowed
+    reduction: a training step of a small convolutional network takes about half the time.
+    """
+    batch, height, width, channels = x.shape
+    height, width = height // 2, width // 2
+    x = x[:, : 2 * height, : 2 * width]
+    return x.reshape(batch, height, 2, width, 2, channels).max(axis=(2, 4))
+
+
+def mean_pool(
+    x: Float[Array, "batch height width channel"],
+) -> Float[Array, "batch height//2 width//2 channel"]:
+    """The mean of each window of 2x2; an odd last row or column is left out."""
+    batch, height, width, channels = x.shape
+    x = x[:, : height // 2 * 2, : width // 2 * 2]
+    return x.reshape(batch, height // 2, 2, width // 2, 2, channels).mean(axis=(2, 4))
+
+
 def enlarged(
     x: Float[Array, "batch height width channel"], size: int
-) -> Float[Array, "batch size size channel"]:
-    """Each pixel becomes a square of as many as fit, in the middle of a border of zeros.
+) -> Float[Array, "batch {size} {size} channel"]:
+    """Images in which each pixel becomes the largest square that fits, with a border of zeros.
 
     Raises:
-        InputError: If the images are larger than ``size`` already.
+        InputError: The images are larger than ``size``.
     """
     height, width = x.shape[1:3]
     factor = size // max(height, width)

@@ -11,14 +11,15 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
-from bigmodel.experiment import InputError, Key, Model, Rules
+from bigmodel.experiment import Key, Model, Rules
 from bigmodel.models.attention.encoder import BLOCK_PARTITION, EncoderBlock
+from bigmodel.models.attention.masks import padding_mask
 from bigmodel.models.attention.positions import sinusoidal
 from bigmodel.models.layers.dropout import Dropout
 from bigmodel.models.layers.feed_forward import Activation
 from bigmodel.models.layers.norm import LayerNorm
 from bigmodel.models.linen import model
-from bigmodel.models.options import check_dropout, check_sizes
+from bigmodel.models.options import check_divides, check_dropout, check_sizes
 
 PARTITION: Rules = (
     (r"(embedding|positions)/embedding$", P(None, "fsdp")),
@@ -31,10 +32,7 @@ EMBEDDING_INIT = nn.initializers.normal(0.02)
 
 
 def _sinusoidal_init(key: Key, shape: tuple[int, int], dtype: jnp.dtype) -> Array:
-    """Positions begin as the sines of :func:`sinusoidal`, at the scale of the embedding.
-
-    Neighbours are then alike from the start.
-    """
+    """:func:`sinusoidal` positions at the scale of the embedding: neighbours begin alike."""
     del key
     length, width = shape
     table = sinusoidal(jnp.arange(length, dtype=jnp.int32), width=width)
@@ -48,41 +46,38 @@ Hidden = Float[Array, "batch time width"]
 
 @dataclass(frozen=True)
 class Bert:
-    """A transformer encoder that reads a text from both sides.
+    """A bidirectional transformer encoder.
 
-    A vector of its own stands before the text, for what the text says as a whole. One more
-    token than the vocabulary has is the mask.
+    A learned vector before the text stands for the text as a whole. The mask is a token beyond
+    the vocabulary.
     """
 
     layers: int = 4
-    """blocks of attention and feed-forward network"""
+    """number of blocks of attention and feed-forward network"""
     width: int = 128
-    """features of a position"""
+    """number of features of a position"""
     heads: int = 4
-    """attention heads; they share the width"""
+    """number of attention heads, which share the width"""
     expansion: int = 4
     """width of the feed-forward network, as a multiple of the width"""
     activation: Activation = "gelu"
-    """of the feed-forward network"""
+    """activation of the feed-forward network"""
     dropout: float = 0.0
     """probability of dropping a feature of the embedding and of each block's output"""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """what to compute in; parameters, softmax and logits are float32"""
+    """type of the computation; parameters, softmax and logits are float32"""
 
     def __post_init__(self) -> None:
         """Raises InputError for sizes that do not fit each other."""
         check_sizes(self, "layers", "width", "heads", "expansion")
-        if self.width % self.heads:
-            raise InputError(
-                f"--model.heads {self.heads} does not divide --model.width {self.width}"
-            )
+        check_divides(self, "heads", "width")
         check_dropout(self.dropout)
 
     def masked(self, *, vocab_size: int, context: int) -> Model:
-        """The model that fills in: it reads ``tokens``, ``length`` and ``chosen``.
+        """The masked language model, which reads ``tokens``, ``length`` and ``chosen``.
 
-        ``chosen`` int32 ``[batch, masks]`` are the positions to fill in; the outputs are the
-        logits of what stands there, float32 ``[batch, masks, vocabulary]``.
+        ``chosen``, int32 ``[batch, masks]``, are the masked positions; the outputs are the logits
+        of their tokens, float32 ``[batch, masks, vocabulary]``.
         """
         network = MaskedBert(options=self, vocab_size=vocab_size, context=context)
         return model(network, inputs=("tokens", "length", "chosen"), partition=PARTITION)
@@ -95,9 +90,9 @@ class Bert:
         context: int,
         pooling: Literal["first", "mean"] = "mean",
     ) -> Model:
-        """The model that labels: ``tokens`` and ``length`` to logits, float32 ``[batch, class]``.
+        """The classifier: ``tokens`` and ``length`` to logits, float32 ``[batch, class]``.
 
-        Its ``encoder`` has the parameters that the ``encoder`` of the other model has.
+        Its ``encoder`` has the same parameters as that of the masked language model.
         """
         network = BertClassifier(
             options=self, vocab_size=vocab_size, context=context, classes=classes, pooling=pooling
@@ -113,11 +108,11 @@ class BertEncoder(nn.Module):
     context: int
 
     def setup(self) -> None:
-        """Make the parts; the heads use the embedding too."""
+        """Make the parts that the methods share."""
         options = self.options
         dtype = jnp.dtype(options.dtype)
         embed: Mapping[str, Any] = {"embedding_init": EMBEDDING_INIT, "dtype": dtype}
-        # After the vocabulary come the mask and what stands before each text.
+        # After the vocabulary come the mask and the vector before each text.
         self.embedding = nn.Embed(self.vocab_size + 2, options.width, **embed)
         self.positions = nn.Embed(
             self.context + 1, options.width, embedding_init=_sinusoidal_init, dtype=dtype
@@ -133,7 +128,7 @@ class BertEncoder(nn.Module):
             )
             for _ in range(options.layers)
         ]
-        # What the first blocks add at random would outweigh the embedding, which begins at 0.02.
+        # The outputs of the first blocks would outweigh the embedding, which begins at 0.02.
         self.norm_embedding = LayerNorm(dtype)
         self.norm = LayerNorm(dtype)
         self.dropout = Dropout(options.dropout)
@@ -141,9 +136,9 @@ class BertEncoder(nn.Module):
     def __call__(
         self, tokens: Tokens, length: Lengths, *, train: bool
     ) -> Float[Array, "batch time+1 width"]:
-        """Features of what stands before the text, and of each of its positions.
+        """Features of the vector before the text, and of each position of the text.
 
-        Positions from the ``length`` of their text on are padding, which no position sees.
+        Positions from the ``length`` of their text on are padding, which is masked.
         """
         first = jnp.full((tokens.shape[0], 1), self.vocab_size + 1, tokens.dtype)
         tokens = jnp.concatenate([first, tokens], axis=1)
@@ -184,7 +179,7 @@ class MaskedBert(nn.Module):
 
 
 class BertClassifier(nn.Module):
-    """The encoder, and one dense layer on its first position or on the mean of the text's."""
+    """The encoder, and a dense layer on its first position or on the mean over the text."""
 
     options: Bert
     vocab_size: int
@@ -202,8 +197,7 @@ class BertClassifier(nn.Module):
         x = encoder(tokens, length, train=train).astype(jnp.float32)
         pooled = x[:, 0]
         if self.pooling == "mean":
-            at = jnp.arange(tokens.shape[1], dtype=jnp.int32)
-            real = (at[None] < length[:, None]).astype(jnp.float32)
+            real = padding_mask(length, tokens.shape[1]).astype(jnp.float32)
             count = jnp.maximum(real.sum(axis=1), 1.0)
             pooled = jnp.einsum("btd,bt->bd", x[:, 1:], real) / count[:, None]
         pooled = Dropout(self.options.dropout, deterministic=not train)(pooled)

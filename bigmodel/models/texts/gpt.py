@@ -48,48 +48,48 @@ class Gpt:
     """A pre-norm transformer decoder."""
 
     layers: int = 4
-    """blocks of attention and feed-forward network"""
+    """number of blocks of attention and feed-forward network"""
     width: int = 128
-    """features of a position"""
+    """number of features of a position"""
     heads: int = 4
-    """attention heads; they share the width"""
+    """number of attention heads, which share the width"""
     kv_heads: int | None = None
-    """heads of keys and values, which groups of heads share; by default as many as heads"""
+    """number of heads of keys and values, shared by groups of heads; by default as many as heads"""
     window: int | None = None
-    """how many positions a position sees, itself included; by default the whole context"""
+    """number of positions that one attends to, itself included; by default the whole context"""
     expansion: float = 4.0
     """width of the feed-forward network, as a multiple of the width"""
     activation: Activation = "gelu"
-    """of the feed-forward network; squared_relu (So et al., 2021) is a fifth faster on CPU"""
+    """activation of the feed-forward network; squared_relu (So et al., 2021) is faster on CPU"""
     norm: Literal["rms", "layer"] = "rms"
-    """before each attention and feed-forward network, and at the end"""
+    """normalization before each attention and feed-forward network, and at the end"""
     biases: bool = False
-    """biases in attention (but for the keys, where they do nothing) and feed-forward network"""
+    """whether attention (except for keys, where they do nothing) and feed-forward have biases"""
     positions: Literal["rotary", "learned"] = "rotary"
-    """rotary: turned into queries and keys, goes on past the context; learned: a table"""
+    """rotary: rotations of queries and keys, which extend past the context; learned: a table"""
     tied: bool = True
-    """use the embedding as the output layer too"""
+    """whether the output layer is the embedding"""
     experts: int = 0
-    """feed-forward networks to choose from in each block; 0 for a single one without a router"""
+    """number of feed-forward networks in each block; 0 for a single one without a router"""
     experts_per_token: int = 2
-    """how many of the experts a token uses"""
+    """number of experts that a token uses"""
     capacity: float | None = None
-    """tokens of a sequence that an expert takes in training, as a multiple of its even share,
-    the rest being dropped; by default each expert reads all tokens, and none is dropped"""
+    """number of tokens of a sequence that an expert processes in training, as a multiple of its
+    even share; the rest is dropped; by default every expert processes every token"""
     balance: float = 0.01
     """weight of the loss that spreads tokens evenly over the experts"""
     dropout: float = 0.0
     """probability of dropping a feature of the embedding and of each block's output"""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """what to compute in; parameters, softmax and logits are float32"""
+    """type of the computation; parameters, softmax and logits are float32"""
     remat: bool = False
-    """compute each block again in the backward pass: less memory, a third more work"""
+    """whether to recompute each block in the backward pass: less memory, a third more work"""
     scan: bool = False
-    """keep the blocks' parameters as a stack and loop over it: many layers compile as quickly as
-    few, and --mesh.pipeline can split them"""
+    """whether the blocks' parameters are a stack that is looped over: many layers compile as fast
+    as few, and --mesh.pipeline can split them"""
     microbatches: int = 1
-    """with scan: parts of a batch that follow each other through the stages of --mesh.pipeline; 4
-    for each stage leave it idle for a fifth of the time"""
+    """with scan: number of parts of a batch that follow each other through the stages of
+    --mesh.pipeline; 4 for each stage leave it idle for a fifth of the time"""
 
     def __post_init__(self) -> None:
         """Raises InputError for sizes that do not fit each other."""

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Bool, Float, Int
 
-from bigmodel.experiment import InputError, Rules
-from bigmodel.models.attention.attention import Attention, Cache
+from bigmodel.experiment import Rules
+from bigmodel.models.attention.attention import Attention
 from bigmodel.models.attention.encoder import BLOCK_PARTITION
-from bigmodel.models.attention.lengths import present
+from bigmodel.models.attention.masks import padding_mask
 from bigmodel.models.layers.dropout import Dropout
 from bigmodel.models.layers.recurrent import (
     CELLS,
@@ -22,9 +21,9 @@ from bigmodel.models.layers.recurrent import (
     Recurrent,
     State,
 )
-from bigmodel.models.options import check_dropout, check_sizes
+from bigmodel.models.options import check_dropout, check_even_heads, check_sizes
 from bigmodel.models.texts.beam import Beam
-from bigmodel.models.texts.translation import Translator, translator
+from bigmodel.models.texts.translation import EncodedSource, Translator, translator
 
 PARTITION: Rules = (
     (r"embedding$", P(None, "fsdp")),
@@ -40,24 +39,20 @@ class Seq2Seq:
     """A bidirectional encoder, and a decoder that attends to it, of equally many layers."""
 
     cell: CellName = "lstm"
-    """of the recurrent layers"""
+    """cell of the recurrent layers"""
     layers: int = 1
-    """recurrent layers of the encoder, and of the decoder"""
+    """number of recurrent layers of the encoder, and of the decoder"""
     width: int = 128
-    """features of the embeddings and of the decoder; each direction of the encoder has half"""
+    """width of the embeddings and of the decoder; each direction of the encoder has half of it"""
     heads: int = 1
-    """of the attention; the paper has one"""
+    """number of attention heads; one in the paper"""
     dropout: float = 0.1
     """probability of dropping an input feature of a layer"""
 
     def __post_init__(self) -> None:
         """Raises InputError for sizes that do not fit each other."""
         check_sizes(self, "layers", "width", "heads")
-        if self.width % (2 * self.heads):
-            raise InputError(
-                f"--model.width {self.width} must be even and a multiple of --model.heads "
-                f"{self.heads}; use {-(-self.width // (2 * self.heads)) * 2 * self.heads}"
-            )
+        check_even_heads(self)
         check_dropout(self.dropout)
 
     def build(self, *, source_vocab: int, target_vocab: int, length: int, beam: Beam) -> Translator:
@@ -66,17 +61,10 @@ class Seq2Seq:
         return translator(network, partition=PARTITION, length=length, beam=beam)
 
 
-class Memory(NamedTuple):
-    """What the attention knows of the sources, and where they are not padding."""
-
-    read: Cache
-    mask: Bool[Array, "batch 1 source"]
-
-
 class Seq2SeqNetwork(nn.Module):
     """The decoder's outputs ``h`` attend to the encoder's: ``tanh(attention(h) + W h)``.
 
-    So the attention of all positions is one product, as in Luong et al., and no part of the
+    The attention of all positions is one product, as in Luong et al., and not a part of the
     recurrence, as in Bahdanau et al.
     """
 
@@ -118,39 +106,40 @@ class Seq2SeqNetwork(nn.Module):
         *,
         train: bool,
     ) -> Float[Array, "batch time vocabulary"]:
-        """The logits of what follows each token of the target."""
-        memory, mask, states = self._encode(source, source_length, train=train)
+        """The logits of the token after each token of the target."""
+        encoded, mask, states = self._encode(source, source_length, train=train)
         h, _ = self._decode(target_in, states, train=train)
-        return self._logits(h, self.attend(h, memory, mask), train=train)
+        return self._logits(h, self.attend(h, encoded, mask), train=train)
 
-    def begin(
+    def start(
         self,
         source: Int[Array, "batch source"],
         source_length: Int[Array, "batch"],
         *,
         hypotheses: int,
-    ) -> tuple[Memory, tuple[State, ...]]:
-        """What stays while a source is decoded, and the first state of its hypotheses."""
-        memory, mask, states = self._encode(source, source_length, train=False)
+    ) -> tuple[EncodedSource, tuple[State, ...]]:
+        """The encoded source, and the initial states of its hypotheses."""
+        encoded, mask, states = self._encode(source, source_length, train=False)
         repeated = tuple(
             tuple(jnp.repeat(array, hypotheses, axis=0) for array in state) for state in states
         )
-        return Memory(self.attend.read(memory), mask), repeated
+        return EncodedSource((self.attend.keys_and_values(encoded),), mask), repeated
 
-    def step(
+    def decode_step(
         self,
-        memory: Memory,
+        source: EncodedSource,
         tokens: Int[Array, "rows"],
         position: Int[Array, ""],
         states: tuple[State, ...],
     ) -> tuple[Float[Array, "rows vocabulary"], tuple[State, ...]]:
-        """The logits of what follows each row's token, and the next state."""
+        """The logits of the token after each row's token, and the next states."""
         del position
         h, states = self._decode(tokens[:, None], states, train=False)
-        # Hypotheses of one source are to its memory like positions of one row.
-        beside = h.reshape(memory.mask.shape[0], -1, self.options.width)
-        looked = self.attend(beside, memory.read, memory.mask).reshape(h.shape)
-        return self._logits(h, looked, train=False)[:, 0], states
+        # The attention treats the hypotheses of one source like positions of one row.
+        (keys_and_values,), mask = source
+        queries = h.reshape(mask.shape[0], -1, self.options.width)
+        context = self.attend(queries, keys_and_values, mask).reshape(h.shape)
+        return self._logits(h, context, train=False)[:, 0], states
 
     def attention(
         self,
@@ -158,18 +147,18 @@ class Seq2SeqNetwork(nn.Module):
         source_length: Int[Array, "batch"],
         target_in: Int[Array, "batch time"],
     ) -> Float[Array, "batch time source"]:
-        """How the decoder, on the mean of its heads, looks at the source."""
-        memory, mask, states = self._encode(source, source_length, train=False)
+        """The decoder's attention to the source, averaged over its heads."""
+        encoded, mask, states = self._encode(source, source_length, train=False)
         h, _ = self._decode(target_in, states, train=False)
-        return self.attend.weights(h, memory, mask).mean(axis=2)
+        return self.attend.weights(h, encoded, mask).mean(axis=2)
 
     def _encode(
         self, source: Int[Array, "batch source"], length: Int[Array, "batch"], *, train: bool
     ) -> tuple[
         Float[Array, "batch source width"], Bool[Array, "batch 1 source"], tuple[State, ...]
     ]:
-        """The encoder's outputs, where they are no padding, and the decoder's first states."""
-        mask = present(length, source.shape[1])
+        """The encoder's outputs, their padding mask, and the decoder's initial states."""
+        mask = padding_mask(length, source.shape[1])
         x = self.source_embedding(source)
         for forwards, backwards in zip(self.forwards, self.backwards, strict=True):
             x = self.dropout(x, deterministic=not train)
@@ -197,9 +186,9 @@ class Seq2SeqNetwork(nn.Module):
     def _logits(
         self,
         h: Float[Array, "rows time width"],
-        looked: Float[Array, "rows time width"],
+        context: Float[Array, "rows time width"],
         *,
         train: bool,
     ) -> Float[Array, "rows time vocabulary"]:
-        mixed = jnp.tanh(looked + self.mix(h))
+        mixed = jnp.tanh(context + self.mix(h))
         return self.head(self.dropout(mixed, deterministic=not train))

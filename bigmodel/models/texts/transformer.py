@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Bool, Float, Int
 
-from bigmodel.experiment import InputError, Rules
-from bigmodel.models.attention.attention import Attention, Cache, CausalAttention, empty_cache
+from bigmodel.experiment import Rules
+from bigmodel.models.attention.attention import Attention, CausalAttention, KeyValues, empty_cache
 from bigmodel.models.attention.encoder import BLOCK_PARTITION, EncoderBlock
-from bigmodel.models.attention.lengths import present
+from bigmodel.models.attention.masks import padding_mask
 from bigmodel.models.attention.positions import sinusoidal
 from bigmodel.models.layers.dropout import Dropout
 from bigmodel.models.layers.feed_forward import Activation, FeedForward, residual_init
 from bigmodel.models.layers.norm import LayerNorm
-from bigmodel.models.options import check_dropout, check_sizes
+from bigmodel.models.options import check_dropout, check_even_heads, check_sizes
 from bigmodel.models.texts.beam import Beam
-from bigmodel.models.texts.translation import Translator, translator
+from bigmodel.models.texts.translation import EncodedSource, Translator, translator
 
 PARTITION: Rules = (
     (r"embedding$", P(None, "fsdp")),
@@ -34,26 +33,22 @@ class Transformer:
     """An encoder, and a decoder that attends to it, of equally many layers."""
 
     layers: int = 3
-    """blocks of the encoder, and blocks of the decoder"""
+    """number of blocks of the encoder, and of the decoder"""
     width: int = 128
-    """features of a position"""
+    """number of features of a position"""
     heads: int = 4
-    """attention heads; they share the width"""
+    """number of attention heads, which share the width"""
     expansion: int = 4
     """width of the feed-forward network, as a multiple of the width"""
     activation: Activation = "squared_relu"
-    """of the feed-forward network; the paper has relu; squared_relu is faster on CPU than gelu"""
+    """activation of the feed-forward network; squared_relu is faster on CPU than gelu"""
     dropout: float = 0.1
     """probability of dropping a feature of the embeddings and of each sublayer's output"""
 
     def __post_init__(self) -> None:
         """Raises InputError for sizes that do not fit each other."""
         check_sizes(self, "layers", "width", "heads", "expansion")
-        if self.width % self.heads or self.width % 2:
-            raise InputError(
-                f"--model.width {self.width} must be even and a multiple of --model.heads "
-                f"{self.heads}; use {-(-self.width // (2 * self.heads)) * 2 * self.heads}"
-            )
+        check_even_heads(self)
         check_dropout(self.dropout)
 
     def build(self, *, source_vocab: int, target_vocab: int, length: int, beam: Beam) -> Translator:
@@ -62,17 +57,10 @@ class Transformer:
         return translator(network, partition=PARTITION, length=length, beam=beam)
 
 
-class Memory(NamedTuple):
-    """What every block of the decoder knows of the sources, and where they are not padding."""
-
-    read: tuple[Cache, ...]
-    mask: Bool[Array, "batch 1 source"]
-
-
 class DecoderBlock(nn.Module):
-    """Causal self-attention, attention to the encoder, and a feed-forward network.
+    """Causal self-attention, cross-attention to the source, and a feed-forward network.
 
-    Each reads the norm of the residual stream and adds to it.
+    Each takes the norm of the residual stream and adds to the stream.
     """
 
     options: Transformer
@@ -91,30 +79,30 @@ class DecoderBlock(nn.Module):
         self.feed_forward = FeedForward(hidden, options.activation, dtype, init)
         self.dropout = Dropout(options.dropout)
 
-    def read(self, memory: Float[Array, "batch source width"]) -> Cache:
-        """What ``__call__`` needs of the encoder's output."""
-        return self.cross_attention.read(memory)
+    def keys_and_values(self, source: Float[Array, "batch source width"]) -> KeyValues:
+        """The encoder's output as the keys and values of the cross-attention."""
+        return self.cross_attention.keys_and_values(source)
 
     def __call__(
         self,
         x: Float[Array, "rows time width"],
         positions: Int[Array, "time"],
-        memory: Cache,
+        source: KeyValues,
         mask: Bool[Array, "batch 1 source"],
-        cache: Cache | None,
+        cache: KeyValues | None,
         train: bool,
-    ) -> tuple[Float[Array, "rows time width"], Cache | None]:
-        """The block's output, and its cache with these positions in it (None without one).
+    ) -> tuple[Float[Array, "rows time width"], KeyValues | None]:
+        """The block's output, and its cache updated with these positions (None without a cache).
 
-        Several hypotheses for one source, which have rows beside each other, are to the
-        encoder's output like positions of one row.
+        Several hypotheses for one source are adjacent rows; the cross-attention treats them like
+        positions of one row.
         """
         mixed, cache = self.self_attention(
-            self.norm_self(x), positions=positions, by=None, cache=cache
+            self.norm_self(x), positions=positions, rotary=None, cache=cache
         )
         x = x + self.dropout(mixed, deterministic=not train)
         normed = self.norm_cross(x).reshape(mask.shape[0], -1, x.shape[-1])
-        mixed = self.cross_attention(normed, memory, mask).reshape(x.shape)
+        mixed = self.cross_attention(normed, source, mask).reshape(x.shape)
         x = x + self.dropout(mixed, deterministic=not train)
         inner = self.feed_forward(self.norm_feed_forward(x))
         return x + self.dropout(inner, deterministic=not train), cache
@@ -123,12 +111,14 @@ class DecoderBlock(nn.Module):
         self,
         x: Float[Array, "batch time width"],
         positions: Int[Array, "time"],
-        memory: Float[Array, "batch source width"],
+        source: Float[Array, "batch source width"],
         mask: Bool[Array, "batch 1 source"],
     ) -> Float[Array, "batch time heads source"]:
-        """How much each position of the block's input looks at each of the encoder's output."""
-        mixed, _ = self.self_attention(self.norm_self(x), positions=positions, by=None, cache=None)
-        return self.cross_attention.weights(self.norm_cross(x + mixed), memory, mask)
+        """The weights of the cross-attention."""
+        mixed, _ = self.self_attention(
+            self.norm_self(x), positions=positions, rotary=None, cache=None
+        )
+        return self.cross_attention.weights(self.norm_cross(x + mixed), source, mask)
 
 
 class TransformerNetwork(nn.Module):
@@ -175,23 +165,23 @@ class TransformerNetwork(nn.Module):
         *,
         train: bool,
     ) -> Float[Array, "batch time vocabulary"]:
-        """The logits of what follows each token of the target."""
-        memory, mask = self._encode(source, source_length, train=train)
+        """The logits of the token after each token of the target."""
+        encoded, mask = self._encode(source, source_length, train=train)
         positions = jnp.arange(target_in.shape[1], dtype=jnp.int32)
         x = self._embed(self.target_embedding, target_in, positions, train=train)
         for block in self.decoder:
-            x, _ = block(x, positions, block.read(memory), mask, None, train)
+            x, _ = block(x, positions, block.keys_and_values(encoded), mask, None, train)
         return self._logits(x)
 
-    def begin(
+    def start(
         self,
         source: Int[Array, "batch source"],
         source_length: Int[Array, "batch"],
         *,
         hypotheses: int,
-    ) -> tuple[Memory, tuple[Cache, ...]]:
-        """What stays while a source is decoded, and the empty state of its hypotheses."""
-        memory, mask = self._encode(source, source_length, train=False)
+    ) -> tuple[EncodedSource, tuple[KeyValues, ...]]:
+        """The encoded source, and the empty caches of its hypotheses."""
+        encoded, mask = self._encode(source, source_length, train=False)
         empty = empty_cache(
             batch=source.shape[0] * hypotheses,
             window=self.length,
@@ -199,22 +189,22 @@ class TransformerNetwork(nn.Module):
             size=self.options.width // self.options.heads,
             dtype=jnp.dtype("float32"),
         )
-        read = tuple(block.read(memory) for block in self.decoder)
-        return Memory(read, mask), (empty,) * self.options.layers
+        keys_and_values = tuple(block.keys_and_values(encoded) for block in self.decoder)
+        return EncodedSource(keys_and_values, mask), (empty,) * self.options.layers
 
-    def step(
+    def decode_step(
         self,
-        memory: Memory,
+        source: EncodedSource,
         tokens: Int[Array, "rows"],
         position: Int[Array, ""],
-        caches: tuple[Cache, ...],
-    ) -> tuple[Float[Array, "rows vocabulary"], tuple[Cache | None, ...]]:
-        """The logits of what follows each row's token at this position, and the next state."""
+        caches: tuple[KeyValues, ...],
+    ) -> tuple[Float[Array, "rows vocabulary"], tuple[KeyValues | None, ...]]:
+        """The logits of the token after each row's token at this position, and the next caches."""
         positions = position[None]
         x = self._embed(self.target_embedding, tokens[:, None], positions, train=False)
         after = []
-        for block, read, before in zip(self.decoder, memory.read, caches, strict=True):
-            x, cache = block(x, positions, read, memory.mask, before, False)
+        for block, cross, before in zip(self.decoder, source.keys_and_values, caches, strict=True):
+            x, cache = block(x, positions, cross, source.mask, before, False)
             after.append(cache)
         return self._logits(x)[:, 0], tuple(after)
 
@@ -224,19 +214,19 @@ class TransformerNetwork(nn.Module):
         source_length: Int[Array, "batch"],
         target_in: Int[Array, "batch time"],
     ) -> Float[Array, "batch time source"]:
-        """How the last block, on the mean of its heads, looks at the source."""
-        memory, mask = self._encode(source, source_length, train=False)
+        """The last block's attention to the source, averaged over its heads."""
+        encoded, mask = self._encode(source, source_length, train=False)
         positions = jnp.arange(target_in.shape[1], dtype=jnp.int32)
         x = self._embed(self.target_embedding, target_in, positions, train=False)
         *before, last = self.decoder
         for block in before:
-            x, _ = block(x, positions, block.read(memory), mask, None, False)
-        return last.weights(x, positions, memory, mask).mean(axis=2)
+            x, _ = block(x, positions, block.keys_and_values(encoded), mask, None, False)
+        return last.weights(x, positions, encoded, mask).mean(axis=2)
 
     def _encode(
         self, source: Int[Array, "batch source"], length: Int[Array, "batch"], *, train: bool
     ) -> tuple[Float[Array, "batch source width"], Bool[Array, "batch 1 source"]]:
-        mask = present(length, source.shape[1])[:, None]
+        mask = padding_mask(length, source.shape[1])[:, None]
         positions = jnp.arange(source.shape[1], dtype=jnp.int32)
         x = self._embed(self.source_embedding, source, positions, train=train)
         for block in self.encoder:

@@ -1,4 +1,4 @@
-"""A network from sequence to sequence as a model that also translates when it is evaluated."""
+"""An encoder-decoder as a model that also translates when it is evaluated."""
 
 from __future__ import annotations
 
@@ -7,19 +7,27 @@ from functools import partial
 from typing import NamedTuple, Protocol, cast
 
 import flax.linen as nn
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from bigmodel.experiment import Batch, Key, Model, PyTree, Rules, Variables
+from bigmodel.models.attention.attention import KeyValues
 from bigmodel.models.texts.beam import Beam, search
 
 INPUTS = ("source", "source_length", "target_in")
 
 
-class Translation(NamedTuple):
-    """What the model gives.
+class EncodedSource(NamedTuple):
+    """The encoder's output, as the keys and values of each attention to it, and its mask."""
 
-    ``logits`` are of what follows each token of the right target. ``predicted`` is the model's
-    own translation, found by search; None while it is trained.
+    keys_and_values: tuple[KeyValues, ...]
+    mask: Bool[Array, "batch 1 source"]
+
+
+class Translation(NamedTuple):
+    """The outputs of the model.
+
+    ``logits`` are those of the token after each token of the reference. ``predicted`` is the
+    model's own translation, found by beam search; None in training.
     """
 
     logits: Float[Array, "batch time vocabulary"]
@@ -27,10 +35,10 @@ class Translation(NamedTuple):
 
 
 class Translator(NamedTuple):
-    """A model that translates, and where it looks.
+    """A model that translates, and its attention.
 
-    ``attention(params, batch)`` says for each token of ``target_in`` how much the decoder looks
-    at each token of the source when it predicts what follows.
+    ``attention(params, batch)`` is the weight that the decoder gives to each token of the source
+    when it predicts the token after each one of ``target_in``.
     """
 
     model: Model
@@ -48,13 +56,14 @@ def translator(module: nn.Module, *, partition: Rules, length: int, beam: Beam) 
     """Wrap an encoder-decoder.
 
     Args:
-        module: is called as ``module(source, source_length, target_in, train=bool)`` and gives
-            logits. ``begin(source, source_length, hypotheses=n)`` gives a memory and the state
-            of ``n`` hypotheses for each source; ``step(memory, tokens, position, state)`` goes
-            on by a token. ``attention(source, source_length, target_in)`` says where it looks.
+        module: ``module(source, source_length, target_in, train=bool)`` returns logits.
+            ``start(source, source_length, hypotheses=n)`` returns the encoded source and the
+            state of ``n`` hypotheses for each source, ``decode_step(encoded, tokens, position,
+            state)`` the next logits and state, and ``attention(source, source_length,
+            target_in)`` the attention weights.
         partition: rules that cover every parameter.
-        length: most tokens of a translation, its end included.
-        beam: how translations are searched for.
+        length: largest number of tokens of a translation, its end included.
+        beam: options of the beam search.
     """
 
     def init(key: Key, batch: Batch) -> Variables:
@@ -73,9 +82,9 @@ def translator(module: nn.Module, *, partition: Rules, length: int, beam: Beam) 
         variables: Variables, source: Int[Array, "batch source"], source_length: Int[Array, "batch"]
     ) -> Int[Array, "batch time"]:
         call = partial(module.apply, variables)
-        memory, state = call(source, source_length, hypotheses=beam.size, method="begin")
+        encoded, state = call(source, source_length, hypotheses=beam.size, method="start")
         return search(
-            partial(call, memory, method="step"),
+            partial(call, encoded, method="decode_step"),
             state,
             batch=source.shape[0],
             length=length,

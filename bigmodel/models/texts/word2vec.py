@@ -1,4 +1,4 @@
-"""Skip-gram: word vectors that tell which words stand near each other (Mikolov et al., 2013)."""
+"""Skip-gram: word vectors that predict nearby words (Mikolov et al., 2013)."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ PARTITION: Rules = ((r"(centre|context)/embedding$", P(None, "fsdp")),)
 
 @dataclass(frozen=True)
 class SkipGram:
-    """Two vectors for each word: one as the centre of a window, one as a word around it."""
+    """Two vectors for each word: one as the centre of a window, one as its context."""
 
     width: int = 64
-    """features of a vector"""
+    """number of features of a vector"""
     scale: float = 0.1
     """standard deviation of the initial vectors"""
 
@@ -56,7 +56,7 @@ class SkipGramNetwork(nn.Module):
         *,
         train: bool,
     ) -> dict[str, Float[Array, "batch ..."]]:
-        """How likely the words are near the centre, as logits."""
+        """The logits that the words are near the centre."""
         del train
         init = nn.initializers.normal(self.options.scale)
         table = nn.Embed(self.vocab_size, self.options.width, embedding_init=init, name="context")

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from bigmodel.models.attention.attend import attend, window_mask
+from bigmodel.models.attention.attend import attend
 from bigmodel.models.attention.attention import (
     cached_positions,
     empty_cache,
-    remember,
-    rotate,
-    rotation,
+    updated_cache,
 )
+from bigmodel.models.attention.masks import window_mask
+from bigmodel.models.attention.positions import rotate, rotation
 
 
 def normal(seed, *shape):
@@ -121,7 +121,7 @@ def test_cache_holds_the_last_window_of_positions_each_in_its_slot(pieces):
     cache = empty_cache(batch=1, window=window, heads=1, size=1, dtype=jnp.dtype("float32"))
     for length in pieces:
         written = positions(seen, seen + length).astype(jnp.float32)[None, :, None, None]
-        cache = remember(cache, written, -written, seen=jnp.asarray(seen, jnp.int32))
+        cache = updated_cache(cache, written, -written, length=jnp.asarray(seen, jnp.int32))
         seen += length
     held = np.asarray(cached_positions(jnp.asarray(seen, jnp.int32), window=window))
     assert sorted(held[held >= 0]) == list(range(max(0, seen - window), seen))

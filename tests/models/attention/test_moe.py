@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from bigmodel.models.attention.moe import MixtureOfExperts, choose, places
+from bigmodel.models.attention.moe import MixtureOfExperts, choose, dispatch_mask
 from bigmodel.models.layers.feed_forward import residual_init
 
 EXPERTS, WIDTH, HIDDEN = 4, 6, 5
@@ -108,7 +108,7 @@ def test_tokens_beyond_an_experts_capacity_are_dropped_in_training_alone(capacit
 
 def test_places_are_counted_within_each_sequence_and_expert():
     chosen = jnp.array([[[1, 0], [1, 1], [1, 1]], [[0, 1], [1, 0], [0, 1]]], jnp.float32)
-    taken = np.asarray(places(chosen, capacity=2))
+    taken = np.asarray(dispatch_mask(chosen, capacity=2))
     expected = np.zeros((2, 3, 2, 2))
     for b, t, expert, place in [
         (0, 0, 0, 0), (0, 1, 0, 1), (0, 1, 1, 0), (0, 2, 1, 1),

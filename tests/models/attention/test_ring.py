@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from jax.sharding import use_abstract_mesh
 
-from bigmodel.models.attention.attend import attend, window_mask
+from bigmodel.models.attention.attend import attend
+from bigmodel.models.attention.masks import window_mask
 from bigmodel.models.attention.ring import ring_attend
 from bigmodel.sharding.collectives import collectives
 from bigmodel.sharding.mesh import MeshShape, make_mesh, replicated

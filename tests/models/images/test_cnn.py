@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bigmodel.experiment import InputError
-from bigmodel.models.images.cnn import PARTITION, Block, ConvNet
+from bigmodel.models.images.cnn import PARTITION, ConvBlock, ConvNet
 
 RNG = np.random.default_rng(0)
 SMALL = ConvNet(widths=(4, 6), convolutions=(1,), dense=(5,), dropout=0.5)
@@ -96,7 +96,7 @@ def test_dropout_is_for_training_alone():
 def batch_norm_block():
     """A block, its variables with random statistics, and what its normalization reads."""
     x = images(8, 6, 6, 2)["image"]
-    block = Block(ConvNet(batch_norm=True), 4, 1)
+    block = ConvBlock(ConvNet(batch_norm=True), 4, 1)
     variables = block.init(KEY, x, train=False)
     variables = jax.tree.map(lambda v: v + RNG.random(v.shape, np.float32), variables)
     kernel = variables["params"]["conv_0"]["kernel"]

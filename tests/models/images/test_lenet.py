@@ -3,7 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bigmodel.models.images.lenet import LENET
+from bigmodel.models.images.named_cnn import LENET
 from bigmodel.models.layers.resolution import enlarged
 
 RNG = np.random.default_rng(0)

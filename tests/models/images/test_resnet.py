@@ -9,7 +9,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from bigmodel.experiment import InputError
-from bigmodel.models.images.resnet import PARTITION, Block, ResNet
+from bigmodel.models.images.resnet import PARTITION, ResidualBlock, ResNet
 from bigmodel.tree import named_leaves
 
 RNG = np.random.default_rng(0)
@@ -70,7 +70,7 @@ def test_the_network_in_training_is_its_layers_written_out():
 @pytest.mark.parametrize("bottleneck", [True, False])
 def test_a_block_begins_as_the_identity(bottleneck):
     x = images(2, 4, 4, 8)["image"]
-    block = Block(ResNet(8), 2 if bottleneck else 8, 1, bottleneck)
+    block = ResidualBlock(ResNet(8), 2 if bottleneck else 8, 1, bottleneck)
     variables = block.init(KEY, x, True)
     out, _ = block.apply(variables, x, True, mutable=["batch_stats"])
     np.testing.assert_array_equal(out, x)

@@ -3,7 +3,7 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 
-from bigmodel.models.images.vgg import VGG
+from bigmodel.models.images.named_cnn import VGG
 
 
 def test_sixteen_layers_for_imagenet_have_the_published_parameters():

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bigmodel.models.layers.pooling import max_pool, mean_pool
+from bigmodel.models.layers.resolution import max_pool, mean_pool
 
 
 @pytest.mark.parametrize("shape", [(2, 4, 6, 3), (2, 5, 7, 3), (1, 2, 2, 1)])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from bigmodel.models.attention.lengths import present
+from bigmodel.models.attention.masks import padding_mask
 from bigmodel.models.layers.recurrent import CELLS, Recurrent
 
 RNG = np.random.default_rng(0)
@@ -19,7 +19,7 @@ directions = pytest.mark.parametrize("reverse", [False, True])
 
 def make(cell, reverse=False, dtype=FLOAT):
     layer = Recurrent(cell, WIDTH, dtype, reverse)
-    variables = layer.init(jax.random.key(1), X, present(LENGTHS, TIME))
+    variables = layer.init(jax.random.key(1), X, padding_mask(LENGTHS, TIME))
     # Biases that differ, so that no two gates could be taken for each other.
     params = variables["params"]
     bias = params["input"]["bias"]
@@ -59,7 +59,7 @@ def by_formula(cell, params, sequence):
 @directions
 def test_outputs_and_last_states_are_those_of_the_formula(cell, reverse):
     layer, variables = make(cell, reverse)
-    outputs, last = layer.apply(variables, X, present(LENGTHS, TIME))
+    outputs, last = layer.apply(variables, X, padding_mask(LENGTHS, TIME))
     for row, length in enumerate(LENGTHS):
         sequence = X[row, :length][::-1] if reverse else X[row, :length]
         expected, state = by_formula(cell, variables["params"], sequence)
@@ -73,12 +73,12 @@ def test_outputs_and_last_states_are_those_of_the_formula(cell, reverse):
 @directions
 def test_what_is_in_the_padding_changes_nothing_that_counts(cell, reverse):
     layer, variables = make(cell, reverse)
-    mask = np.asarray(present(LENGTHS, TIME))
+    mask = np.asarray(padding_mask(LENGTHS, TIME))
     other = np.where(mask[..., None], X, np.float32(9))
     longer = np.concatenate([other, other], axis=1)
     outputs, last = layer.apply(variables, X, mask)
     for changed in (other, longer):
-        again, state = layer.apply(variables, changed, present(LENGTHS, changed.shape[1]))
+        again, state = layer.apply(variables, changed, padding_mask(LENGTHS, changed.shape[1]))
         counting = np.asarray(again)[:, :TIME][mask]
         np.testing.assert_allclose(counting, np.asarray(outputs)[mask], rtol=1e-5, atol=1e-6)
         for got, expected in zip(state, last, strict=True):
@@ -89,7 +89,7 @@ def test_what_is_in_the_padding_changes_nothing_that_counts(cell, reverse):
 @directions
 def test_gradients_are_those_of_finite_differences(cell, reverse):
     layer, variables = make(cell, reverse)
-    mask = present(LENGTHS, TIME)
+    mask = padding_mask(LENGTHS, TIME)
 
     def total(params, x):
         outputs, last = layer.apply({"params": params}, x, mask)
@@ -103,7 +103,9 @@ def test_no_parameter_is_without_a_gradient_of_its_own(cell):
     layer, variables = make(cell)
 
     def total(params):
-        return jnp.sum(jnp.square(layer.apply({"params": params}, X, present(LENGTHS, TIME))[0]))
+        return jnp.sum(
+            jnp.square(layer.apply({"params": params}, X, padding_mask(LENGTHS, TIME))[0])
+        )
 
     gradients = jax.grad(total)(variables["params"])
     bias = np.asarray(gradients["input"]["bias"])
@@ -126,7 +128,7 @@ def test_going_on_from_a_state_is_going_over_the_whole(cell):
 @cells
 def test_each_gate_begins_orthogonal_and_forgetting_begins_at_one(cell):
     layer = Recurrent(cell, WIDTH, FLOAT)
-    params = layer.init(jax.random.key(0), X, present(LENGTHS, TIME))["params"]
+    params = layer.init(jax.random.key(0), X, padding_mask(LENGTHS, TIME))["params"]
     gates = np.split(np.asarray(params["recurrent"]), len(CELLS[cell].biases), axis=1)
     for gate in gates:
         np.testing.assert_allclose(gate.T @ gate, np.eye(WIDTH), atol=1e-5)
@@ -141,7 +143,7 @@ def test_each_gate_begins_orthogonal_and_forgetting_begins_at_one(cell):
 def test_bfloat16_computes_roughly_the_same_and_carries_float32(cell):
     layer, variables = make(cell)
     half, _ = make(cell, dtype=jnp.dtype(jnp.bfloat16))
-    mask = present(LENGTHS, TIME)
+    mask = padding_mask(LENGTHS, TIME)
     exact, (rough, last) = layer.apply(variables, X, mask)[0], half.apply(variables, X, mask)
     assert {rough.dtype, *(state.dtype for state in last)} == {FLOAT}
     assert not np.array_equal(rough, exact)

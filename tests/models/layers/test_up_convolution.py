@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.test_util import check_grads
 
-from bigmodel.models.layers.up_convolution import UpConv
+from bigmodel.models.layers.convolution import UpConv
 
 
 def test_up_conv_is_the_transposed_convolution() -> None:

@@ -28,7 +28,7 @@ def network(positions="rotary", **options):
         return getattr(outputs, "logits", outputs)
 
     decoder = options.decoder(vocab_size=VOCAB, context=CONTEXT)
-    return logits, decoder._replace(extend=jax.jit(decoder.extend)), variables["params"]
+    return logits, decoder._replace(decode_step=jax.jit(decoder.decode_step)), variables["params"]
 
 
 def generated(decoder, params, prompt, key, **options):
@@ -55,7 +55,7 @@ def test_cached_logits_are_those_of_the_whole_text(positions, pieces):
     text = tokens(sum(pieces))
     cache, cached = decoder.empty(2), []
     for piece in np.split(text, np.cumsum(pieces)[:-1], axis=1):
-        piece_logits, cache = decoder.extend(params, piece, cache)
+        piece_logits, cache = decoder.decode_step(params, piece, cache)
         cached.append(piece_logits)
     np.testing.assert_allclose(jnp.concatenate(cached, axis=1), logits(text), atol=2e-5)
 
@@ -78,9 +78,9 @@ def test_cached_logits_are_those_of_the_whole_text_under_every_option(options):
     text = tokens(sum(pieces))
     cache, cached = decoder.empty(2), []
     held = options.get("window", CONTEXT), options.get("kv_heads", 4)
-    assert cache.caches[0].keys.shape == (2, *held, 4)
+    assert cache.layers[0].keys.shape == (2, *held, 4)
     for piece in np.split(text, np.cumsum(pieces)[:-1], axis=1):
-        piece_logits, cache = decoder.extend(params, piece, cache)
+        piece_logits, cache = decoder.decode_step(params, piece, cache)
         cached.append(piece_logits)
     np.testing.assert_allclose(jnp.concatenate(cached, axis=1), logits(text), atol=2e-5)
 

@@ -13,8 +13,7 @@ from bigmodel.experiment import InputError
 from bigmodel.models.attention.moe import MixtureOfExperts
 from bigmodel.models.layers.feed_forward import residual_init
 from bigmodel.models.layers.norm import RmsNorm
-from bigmodel.models.texts.gpt import Gpt
-from bigmodel.models.texts.gpt_block import Block
+from bigmodel.models.texts.gpt import Gpt, GptBlock
 from bigmodel.tree import named_leaves
 
 
@@ -135,7 +134,7 @@ def residual(options, params):
     apply = partial(
         network.apply,
         train=False,
-        capture_intermediates=lambda module, _: isinstance(module, Block),
+        capture_intermediates=lambda module, _: isinstance(module, GptBlock),
     )
     _, state = jax.jit(apply)({"params": params}, tokens())
     return state["intermediates"]["blocks_0"]["__call__"][0][0]

@@ -127,8 +127,8 @@ def test_steps_with_a_cache_give_the_logits_of_the_whole():
     source = (batch["source"], batch["source_length"])
     read = jax.jit(functools.partial(network.apply, train=False))
     whole = read(variables, *source, batch["target_in"])
-    begin = functools.partial(network.apply, hypotheses=1, method="begin")
-    step = jax.jit(functools.partial(network.apply, method="step"))
+    begin = functools.partial(network.apply, hypotheses=1, method="start")
+    step = jax.jit(functools.partial(network.apply, method="decode_step"))
     memory, state = jax.jit(begin)(variables, *source)
     for at in range(LENGTH):
         tokens, position = batch["target_in"][:, at], jnp.asarray(at, jnp.int32)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import flax.linen as nn
+import jax.numpy as jnp
 
-from bigmodel.experiment import Batch, Key, Model, PyTree, Rules, Variables
+from bigmodel.experiment import Array, Batch, Key, Model, PyTree, Rules, Variables
 from bigmodel.models.layers.dropout import NUMBERS
 
 
@@ -32,14 +33,17 @@ def model(
     """
     names = (inputs,) if isinstance(inputs, str) else inputs
 
+    def arrays_of(batch: Batch) -> list[Array]:
+        return [jnp.asarray(batch[name]) for name in names]
+
     def init(key: Key, batch: Batch) -> Variables:
-        return module.init({"params": key}, *(batch[name] for name in names), train=False)
+        return module.init({"params": key}, *arrays_of(batch), train=False)
 
     def apply(
         variables: Variables, batch: Batch, *, train: bool, key: Key | None = None
     ) -> tuple[PyTree, Variables]:
         options: dict[str, Any] = {"train": train, "method": method}
-        arrays = [batch[name] for name in names]
+        arrays = arrays_of(batch)
         if key is not None:
             options["rngs"] = {"dropout": key}
         constant = ("params", NUMBERS)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple, Protocol, cast, runtime_checkable
 
 import flax.linen as nn
+import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from bigmodel.experiment import Batch, Key, Model, PyTree, Rules, Variables
@@ -45,6 +46,7 @@ class Translator(NamedTuple):
     attention: Callable[[PyTree, Batch], Float[Array, "batch time source"]]
 
 
+@runtime_checkable
 class EncoderDecoder(Protocol):
     """Options of a network that :func:`translator` wraps."""
 
@@ -66,13 +68,16 @@ def translator(module: nn.Module, *, partition: Rules, length: int, beam: Beam) 
         beam: options of the beam search.
     """
 
+    def arrays_of(batch: Batch) -> list[Array]:
+        return [jnp.asarray(batch[name]) for name in INPUTS]
+
     def init(key: Key, batch: Batch) -> Variables:
-        return module.init({"params": key}, *(batch[name] for name in INPUTS), train=False)
+        return module.init({"params": key}, *arrays_of(batch), train=False)
 
     def apply(
         variables: Variables, batch: Batch, *, train: bool, key: Key | None = None
     ) -> tuple[Translation, Variables]:
-        arrays = [batch[name] for name in INPUTS]
+        arrays = arrays_of(batch)
         random = {} if key is None else {"dropout": key}
         logits = cast("Array", module.apply(variables, *arrays, train=train, rngs=random))
         predicted = None if train else translate(variables, *arrays[:2])
@@ -92,7 +97,7 @@ def translator(module: nn.Module, *, partition: Rules, length: int, beam: Beam) 
         ).tokens
 
     def attention(params: PyTree, batch: Batch) -> Float[Array, "batch time source"]:
-        arrays = (batch[name] for name in INPUTS)
-        return cast("Array", module.apply({"params": params}, *arrays, method="attention"))
+        found = module.apply({"params": params}, *arrays_of(batch), method="attention")
+        return cast("Array", found)
 
     return Translator(Model(init, apply, partition), attention)

@@ -1,11 +1,8 @@
-import re
-
 import jax
 import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from bigmodel.experiment import InputError
 from bigmodel.models.recommender import Recommender
 
 USERS, ITEMS, MEAN = 4, 6, 3.5
@@ -104,11 +101,3 @@ def test_gradients_are_those_of_finite_differences(name):
         modes=["rev"],
         rtol=1e-2,
     )
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"width": 0}, {"hidden": (8, 0)}, {"dropout": 1.0}, {"scale": 0.0}]
-)
-def test_options_out_of_range_are_refused(wrong):
-    with pytest.raises(InputError, match=re.escape(f"--model.{next(iter(wrong))}")):
-        Recommender(**wrong)

@@ -1,4 +1,3 @@
-import re
 from dataclasses import replace
 
 import jax
@@ -7,11 +6,9 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from bigmodel.experiment import InputError
 from bigmodel.models.attention.masks import padding_mask
 from bigmodel.models.layers.recurrent import Recurrent
-from bigmodel.models.rnn import PARTITION, Rnn
-from bigmodel.tree import named_leaves
+from bigmodel.models.rnn import Rnn
 
 RNG = np.random.default_rng(0)
 KEY = jax.random.key(0)
@@ -103,37 +100,3 @@ def test_padding_has_no_gradient():
     counts = np.asarray(padding_mask(LENGTHS, 6))
     assert (gradient[~counts] == 0).all()
     assert (np.abs(gradient[counts]).max(axis=-1) > 0).all()
-
-
-def test_dropout_is_for_training_alone():
-    model, variables = make(replace(SMALL, dropout=0.5), TOKENS)
-    without, _ = make(SMALL, TOKENS)
-    plain = without.apply(variables, TOKENS, train=True, key=KEY)[0]
-    evaluated = model.apply(variables, TOKENS, train=False)[0]
-    trained = model.apply(variables, TOKENS, train=True, key=KEY)[0]
-    np.testing.assert_array_equal(evaluated, plain)
-    assert not np.allclose(evaluated, trained)
-
-
-def test_every_parameter_has_a_rule_and_every_rule_a_parameter():
-    _, variables = make(replace(SMALL, bidirectional=True), TOKENS)
-    matched = [
-        [pattern for pattern, _ in PARTITION if re.search(pattern, path)]
-        for path in named_leaves(variables["params"])
-    ]
-    assert all(matched)
-    assert {pattern for patterns in matched for pattern in patterns} == {p for p, _ in PARTITION}
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"layers": 0}, "--model.layers 0"),
-        ({"width": 0}, "--model.width 0"),
-        ({"embedding": 0}, "--model.embedding 0"),
-        ({"dropout": 1.0}, "--model.dropout 1.0"),
-    ],
-)
-def test_an_option_that_cannot_be_is_refused(options, message):
-    with pytest.raises(InputError, match=message):
-        Rnn(**options)

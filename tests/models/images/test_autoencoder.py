@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from initial import initial
 
-from bigmodel.experiment import InputError
 from bigmodel.models.images.autoencoder import Autoencoder
 from bigmodel.tree import named_leaves
 
@@ -60,16 +59,3 @@ def test_the_dense_encoder_is_the_formula() -> None:
     expected = x @ params["code"]["kernel"] + params["code"]["bias"]
     found, _ = encoder.apply(variables, batch, train=False)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"latents": 0}, "--model.latents 0"),
-        ({"hidden": ()}, "--model.hidden"),
-        ({"name": "convolutional", "widths": (4, 0)}, "--model.widths"),
-    ],
-)
-def test_sizes_that_make_no_network_are_refused(options: dict, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        Autoencoder(**options).build((8, 8, 1))

@@ -1,10 +1,8 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from jax.test_util import check_grads
 
-from bigmodel.experiment import InputError
 from bigmodel.models.images.cnn1d import ConvNet1d
 
 RNG = np.random.default_rng(0)
@@ -63,35 +61,3 @@ def test_gradients_are_those_of_finite_differences():
         return jnp.sum(jnp.sin(model.apply({"params": params}, BATCH, train=False)[0]))
 
     check_grads(total, (variables["params"],), order=1, modes=["rev"], rtol=2e-2, atol=2e-2)
-
-
-def test_dropout_is_for_training_alone():
-    model, variables = make(ConvNet1d(widths=(4, 6), size=3, dropout=0.5))
-    without, _ = make(ConvNet1d(widths=(4, 6), size=3, dropout=0.0))
-    evaluated = model.apply(variables, BATCH, train=False)[0]
-    trained = model.apply(variables, BATCH, train=True, key=KEY)[0]
-    plain = without.apply(variables, BATCH, train=True, key=KEY)[0]
-    np.testing.assert_array_equal(evaluated, plain)
-    assert not np.allclose(evaluated, trained)
-
-
-def test_bfloat16_computes_roughly_the_same():
-    model, variables = make()
-    half, _ = make(ConvNet1d(widths=(4, 6), size=3, dtype="bfloat16"))
-    exact, rough = (m.apply(variables, BATCH, train=False)[0] for m in (model, half))
-    assert not np.array_equal(rough, exact)
-    np.testing.assert_allclose(rough, exact, atol=0.05 * float(jnp.abs(exact).max()))
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"widths": ()}, "--model.widths"),
-        ({"widths": (8, 0)}, "--model.widths"),
-        ({"size": 0}, "--model.size 0"),
-        ({"dropout": 1.0}, "--model.dropout 1.0"),
-    ],
-)
-def test_an_option_that_cannot_be_is_refused(options, message):
-    with pytest.raises(InputError, match=message):
-        ConvNet1d(**options)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from initial import initial
 
-from bigmodel.experiment import InputError
 from bigmodel.models.images.dcgan import Dcgan
 
 SHAPES = [(8, 8, 1), (28, 28, 1), (7, 10, 3)]
@@ -33,32 +32,6 @@ def test_images_have_the_shape_and_the_range_of_the_data(shape: tuple, dtype: st
     assert logits.dtype == jnp.float32
 
 
-def test_statistics_of_the_batch_norm_change_in_training_only() -> None:
-    generator, _ = TINY.build((8, 8, 1), 10)
-    variables = initial(generator.init, jax.random.key(0), latents(1))
-    _, updates = generator.apply(variables, latents(16), train=True)
-    assert set(updates) == {"batch_stats"}
-    changed = jax.tree.map(
-        lambda old, new: bool(jnp.all(old != new)), variables["batch_stats"], updates["batch_stats"]
-    )
-    assert all(jax.tree.leaves(changed))
-    _, updates = generator.apply(variables, latents(16), train=False)
-    assert updates == {}
-
-
-def test_no_bias_stands_before_a_norm() -> None:
-    generator, _ = TINY.build((8, 8, 1), 10)
-    variables = initial(generator.init, jax.random.key(0), latents(1))
-
-    def loss(params: dict) -> jax.Array:
-        images, _ = generator.apply({**variables, "params": params}, latents(16), train=True)
-        return jnp.sum(jnp.square(images))
-
-    gradients = jax.jit(jax.grad(loss))(variables["params"])
-    sizes = jax.tree.map(lambda g: float(jnp.max(jnp.abs(g))), gradients)
-    assert min(jax.tree.leaves(sizes)) > 1e-4
-
-
 def test_discriminator_judges_each_image_by_itself() -> None:
     _, discriminator = TINY.build((8, 8, 1), 10)
     images = np.random.default_rng(0).random((6, 8, 8, 1), np.float32)
@@ -66,17 +39,6 @@ def test_discriminator_judges_each_image_by_itself() -> None:
     together, _ = discriminator.apply(variables, {"image": images}, train=True)
     alone = [discriminator.apply(variables, {"image": x[None]}, train=True)[0] for x in images]
     np.testing.assert_allclose(together, np.concatenate(alone), rtol=1e-4, atol=1e-5)
-
-
-def test_dropout_acts_in_training_only() -> None:
-    _, discriminator = Dcgan(widths=(4, 6), dropout=0.5).build((8, 8, 1), 10)
-    batch = {"image": np.random.default_rng(0).random((6, 8, 8, 1), np.float32)}
-    variables = initial(discriminator.init, jax.random.key(0), batch)
-    keys = jax.random.split(jax.random.key(1))
-    one, other = (discriminator.apply(variables, batch, train=True, key=k)[0] for k in keys)
-    assert not np.allclose(one, other)
-    still = [discriminator.apply(variables, batch, train=False, key=k)[0] for k in keys]
-    np.testing.assert_array_equal(*still)
 
 
 def test_the_class_decides_what_is_generated_and_how_it_is_judged() -> None:
@@ -90,16 +52,3 @@ def test_the_class_decides_what_is_generated_and_how_it_is_judged() -> None:
     variables = initial(discriminator.init, jax.random.key(1), seen)
     logits, _ = discriminator.apply(variables, seen, train=False)
     assert len(np.unique(logits)) == 3
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"latent": 0}, "--model.latent 0"),
-        ({"widths": ()}, "--model.widths"),
-        ({"dropout": 1.0}, "--model.dropout 1.0"),
-    ],
-)
-def test_sizes_that_make_no_network_are_refused(options: dict, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        Dcgan(**options).build((8, 8, 1), 10)

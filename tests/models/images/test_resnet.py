@@ -1,5 +1,3 @@
-import re
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -8,9 +6,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from bigmodel.experiment import InputError
-from bigmodel.models.images.resnet import PARTITION, ResidualBlock, ResNet
-from bigmodel.tree import named_leaves
+from bigmodel.models.images.resnet import ResidualBlock, ResNet
 
 RNG = np.random.default_rng(0)
 KEY = jax.random.key(0)
@@ -107,21 +103,3 @@ def test_blocks_are_computed_again_where_that_is_wanted_with_the_same_parameters
         return jax.grad(loss)(variables["params"])
 
     assert str(jax.make_jaxpr(gradient)(variables, batch)).count("remat") == (3 if remat else 0)
-
-
-@pytest.mark.parametrize("depth", [8, 18, 50])
-def test_every_parameter_has_a_rule(depth):
-    batch = {"image": jax.ShapeDtypeStruct((1, 32, 32, 1), jnp.float32)}
-    made = jax.eval_shape(ResNet(depth, width=4, dtype="bfloat16").build(3).init, KEY, batch)
-    for path, leaf in named_leaves(made["params"]).items():
-        assert any(re.search(p, path) and len(s) <= leaf.ndim for p, s in PARTITION), path
-        assert leaf.dtype == jnp.float32
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [({"width": 0}, "--model.width 0"), ({"dropout": 1.0}, "--model.dropout 1.0")],
-)
-def test_an_option_that_cannot_be_is_refused(options, message):
-    with pytest.raises(InputError, match=message):
-        ResNet(**options)

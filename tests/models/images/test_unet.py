@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 from initial import initial
 
-from bigmodel.experiment import InputError
 from bigmodel.models.images.unet import ConditionedBlock, GroupNorm, PixelAttention, Unet
-from bigmodel.tree import named_leaves
 
 SMALL = {"widths": (4, 8), "conditional": True}
 
@@ -57,19 +55,6 @@ def test_an_untrained_network_says_zero() -> None:
     np.testing.assert_array_equal(found, 0)
 
 
-@pytest.mark.parametrize("attention", [False, True])
-def test_every_parameter_has_a_gradient(attention: bool) -> None:
-    model = Unet(**SMALL, attention=attention).build(3)
-    variables = made(model, batch())
-
-    def loss(params: dict) -> jax.Array:
-        return jnp.sum(jnp.square(model.apply({"params": params}, batch(), train=True)[0]))
-
-    gradients = named_leaves(jax.jit(jax.grad(loss))(variables["params"]))
-    sizes = {path: float(np.abs(leaf).max()) for path, leaf in gradients.items()}
-    assert min(sizes.values()) > 1e-5, sizes
-
-
 def test_images_are_looked_at_one_by_one_with_their_time_and_class() -> None:
     model = Unet(**SMALL, attention=True).build(3)
     given = batch()
@@ -116,17 +101,3 @@ def test_blocks_that_were_not_trained_change_nothing() -> None:
     attention = PixelAttention(2, jnp.dtype("float32"))
     variables = attention.init(jax.random.key(0), x)
     np.testing.assert_array_equal(attention.apply(variables, x), x)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"widths": ()}, "--model.widths"),
-        ({"blocks": 0}, "--model.blocks 0"),
-        ({"dropout": 1.0}, "--model.dropout 1.0"),
-        ({"widths": (32, 48), "attention": True}, "heads of 32"),
-    ],
-)
-def test_sizes_that_make_no_network_are_refused(options: dict, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        Unet(**options).build(3)

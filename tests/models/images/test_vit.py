@@ -1,6 +1,3 @@
-import functools
-import re
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,8 +6,7 @@ from initial import initial
 from jax.test_util import check_grads
 
 from bigmodel.experiment import InputError
-from bigmodel.models.images.vit import PARTITION, Vit, patches
-from bigmodel.tree import named_leaves
+from bigmodel.models.images.vit import Vit, patches
 
 RNG = np.random.default_rng(0)
 KEY = jax.random.key(0)
@@ -90,40 +86,3 @@ def test_gradients_are_those_of_finite_differences():
     params = initial(model.init, KEY, batch)["params"]
     logits = jax.jit(lambda p: model.apply({"params": p}, batch, train=False)[0])
     check_grads(logits, (params,), order=1, rtol=2e-2)
-
-
-def test_no_parameter_has_a_gradient_of_rounding_alone():
-    batch = images(8, 4, 4, 1)
-    model = Vit(**{**SMALL, "layers": 1}, pooling="token").build(3)
-    variables = initial(model.init, KEY, batch)
-
-    def loss(params):
-        return jnp.sum(jnp.sin(model.apply({"params": params}, batch, train=False)[0]))
-
-    gradients = named_leaves(jax.jit(jax.grad(loss))(variables["params"]))
-    assert min(float(jnp.abs(g).max()) for g in gradients.values()) > 1e-4
-
-
-@pytest.mark.parametrize("pooling", ["mean", "token"])
-def test_computing_blocks_again_in_bfloat16_gives_float32_logits_and_parameters(pooling):
-    batch = images(2, 4, 4, 1)
-    model = Vit(**SMALL, pooling=pooling, remat=True, dtype="bfloat16").build(3)
-    variables = initial(model.init, KEY, batch)
-    logits, _ = jax.jit(functools.partial(model.apply, train=True))(variables, batch, key=KEY)
-    assert (logits.shape, logits.dtype) == ((2, 3), jnp.float32)
-    for path, leaf in named_leaves(variables["params"]).items():
-        assert leaf.dtype == jnp.float32
-        assert any(re.search(p, path) and len(s) <= leaf.ndim for p, s in PARTITION), path
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"patch": 0}, "--model.patch 0"),
-        ({"width": 10, "heads": 4}, "--model.heads 4 does not divide --model.width 10"),
-        ({"dropout": 1.0}, "--model.dropout 1.0"),
-    ],
-)
-def test_an_option_that_cannot_be_is_refused(options, message):
-    with pytest.raises(InputError, match=message):
-        Vit(**options)

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bigmodel.experiment import InputError
 from bigmodel.models.images.xception import PARTITION, Xception
 from bigmodel.tree import named_leaves
 
@@ -65,17 +64,3 @@ def test_every_parameter_has_a_rule_and_no_bias_comes_before_batch_norm(batch_no
     assert all(any(re.search(pattern, path) for pattern, _ in PARTITION) for path in paths)
     biased = {path.split("/")[-2].split("_")[0] for path in paths if path.endswith("/bias")}
     assert biased == {"head", "norm"} if batch_norm else {"head", "stem", "pointwise", "shortcut"}
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"widths": ()}, "--model.widths"),
-        ({"convolutions": (2, 2)}, "--model.convolutions .* each of the 1 blocks"),
-        ({"convolutions": (0,)}, "--model.convolutions"),
-        ({"dropout": 1.0}, "--model.dropout 1.0"),
-    ],
-)
-def test_an_option_that_cannot_be_is_refused(options, message):
-    with pytest.raises(InputError, match=message):
-        replace(SMALL, **options).build(3)

@@ -1,12 +1,9 @@
-import re
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from bigmodel.experiment import InputError
 from bigmodel.models.texts.bert import Bert
 from bigmodel.tree import named_leaves
 
@@ -138,39 +135,3 @@ def test_gradient_is_that_of_finite_differences_and_no_parameter_is_without(numb
     gradients = jax.grad(lambda v: jnp.square(logits(v) - 1).sum())(variables)
     for name, gradient in named_leaves(gradients["params"]).items():
         assert jnp.abs(gradient).max() > 1e-4, name
-
-
-def test_dropout_is_random_in_training_only():
-    model, _ = models(Bert(layers=1, width=8, heads=2, dropout=0.5))
-    variables = initial(model)
-    same, again, other = (
-        outputs(model, variables, batch(), train=True, key=jax.random.key(k)) for k in (0, 0, 1)
-    )
-    np.testing.assert_array_equal(same, again)
-    assert jnp.abs(same - other).max() > 1e-3
-    plain, _ = models(Bert(layers=1, width=8, heads=2))
-    np.testing.assert_array_equal(
-        outputs(model, variables, batch()), outputs(plain, variables, batch())
-    )
-
-
-@pytest.mark.parametrize("number", [0, 1])
-def test_partition_rules_cover_every_parameter_and_shard_every_matrix(number):
-    model = models()[number]
-    for name, leaf in named_leaves(model.init(jax.random.key(0), batch())["params"]).items():
-        spec = next(spec for pattern, spec in model.partition if re.search(pattern, name))
-        assert ("fsdp" in spec) == (leaf.ndim == 2), name
-        assert len(spec) in (0, leaf.ndim), name
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"heads": 3}, "--model.heads 3 does not divide --model.width 128"),
-        ({"layers": 0}, "--model.layers 0"),
-        ({"dropout": 1.0}, "--model.dropout 1.0"),
-    ],
-)
-def test_sizes_that_do_not_fit_are_refused(wrong, message):
-    with pytest.raises(InputError, match=re.escape(message)):
-        Bert(**wrong)

@@ -1,5 +1,4 @@
 import functools
-import re
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +7,7 @@ import pytest
 from initial import initial
 
 from bigmodel.experiment import InputError
-from bigmodel.models.texts.generation import Sampling, generate, sample, truncate
+from bigmodel.models.texts.generation import generate, sample, truncate
 from bigmodel.models.texts.gpt import Gpt
 
 VOCAB, CONTEXT = 13, 8
@@ -154,20 +153,3 @@ def test_text_longer_than_the_learned_positions_is_refused():
     assert generated(decoder, params, tokens(3), key, tokens=CONTEXT - 2).shape == (2, 6)
     with pytest.raises(InputError, match="do not fit into 8 learned positions"):
         generate(decoder, params, tokens(3), key=key, tokens=CONTEXT - 1)
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"prompt": "\udcff"}, "--sampling.prompt is not UTF-8"),
-        ({"tokens": 0}, "--sampling.tokens 0"),
-        ({"temperature": -0.1}, "--sampling.temperature -0.1"),
-        ({"temperature": float("nan")}, "--sampling.temperature nan"),
-        ({"top_k": -1}, "--sampling.top-k -1"),
-        ({"top_p": 0.0}, "--sampling.top-p 0.0"),
-        ({"top_p": 1.5}, "--sampling.top-p 1.5"),
-    ],
-)
-def test_sampling_options_out_of_range_are_refused(wrong, message):
-    with pytest.raises(InputError, match=re.escape(message)):
-        Sampling(**wrong)

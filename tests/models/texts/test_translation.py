@@ -9,12 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bigmodel.experiment import InputError
 from bigmodel.models.texts.beam import BOUNDARY, Beam
 from bigmodel.models.texts.seq2seq import Seq2Seq
 from bigmodel.models.texts.transformer import Transformer, TransformerNetwork
 from bigmodel.models.texts.translation import Translation, Translator
-from bigmodel.tree import named_leaves
 
 SOURCE_VOCAB, TARGET_VOCAB, LENGTH = 9, 7, 6
 TRANSFORMER = Transformer(layers=2, width=16, heads=2, dropout=0.5)
@@ -168,45 +166,8 @@ def test_attention_is_a_distribution_over_the_source_without_padding(options):
 
 
 @each
-def test_dropout_is_of_the_training_alone_and_of_its_key(options):
+def test_nothing_is_translated_in_training(options):
     built = build(options)
-    batch = random_batch(7)
-
-    @jax.jit
-    def trained(key):
-        key = jax.random.key(key)
-        return built.translator.model.apply(built.variables, batch, train=True, key=key)[0]
-
-    assert trained(0).predicted is None
-    np.testing.assert_array_equal(trained(0).logits, trained(0).logits)
-    assert np.abs(trained(0).logits - trained(1).logits).max() > 1e-3
-
-
-@each
-def test_every_parameter_has_a_gradient_that_is_no_rounding_noise(options):
-    built = build(options)
-    batch = random_batch(8)
-
-    def loss(params):
-        outputs, _ = built.translator.model.apply({"params": params}, batch, train=True, key=KEY)
-        return jnp.square(jax.nn.log_softmax(outputs.logits)).mean()
-
-    for name, gradient in named_leaves(jax.jit(jax.grad(loss))(built.variables["params"])).items():
-        assert np.abs(gradient).max() > 1e-5, name
-
-
-@pytest.mark.parametrize(
-    ("options", "values", "message"),
-    [
-        (Transformer, {"width": 30, "heads": 4}, "--model.width 30 .* use 32"),
-        (Transformer, {"layers": 0}, "--model.layers 0"),
-        (Transformer, {"dropout": 1.0}, "--model.dropout 1.0"),
-        (Seq2Seq, {"width": 15}, "--model.width 15 .* use 16"),
-        (Seq2Seq, {"heads": 0}, "--model.heads 0"),
-        (Seq2Seq, {"dropout": -0.1}, "--model.dropout -0.1"),
-    ],
-    ids=str,
-)
-def test_sizes_that_do_not_fit_are_refused(options, values, message):
-    with pytest.raises(InputError, match=message):
-        options(**values)
+    train = functools.partial(built.translator.model.apply, train=True)
+    outputs, _ = jax.eval_shape(train, built.variables, random_batch(7), key=KEY)
+    assert outputs.predicted is None

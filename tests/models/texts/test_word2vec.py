@@ -1,11 +1,7 @@
-import re
-
 import jax
 import numpy as np
-import pytest
 from jax.test_util import check_grads
 
-from bigmodel.experiment import InputError
 from bigmodel.models.texts.word2vec import SkipGram
 
 BATCH = {
@@ -46,9 +42,3 @@ def test_gradients_are_those_of_finite_differences():
         modes=["rev"],
         rtol=1e-2,
     )
-
-
-@pytest.mark.parametrize("wrong", [{"width": 0}, {"scale": 0.0}])
-def test_options_out_of_range_are_refused(wrong):
-    with pytest.raises(InputError, match=re.escape(f"--model.{next(iter(wrong))}")):
-        SkipGram(**wrong)

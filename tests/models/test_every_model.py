@@ -1,0 +1,243 @@
+"""What every network promises, whatever its architecture."""
+
+import functools
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from initial import initial
+
+from bigmodel.experiment import Model
+from bigmodel.models import (
+    Beam,
+    Bert,
+    ConvNet,
+    ConvNet1d,
+    Dcgan,
+    Gpt,
+    Mlp,
+    Recommender,
+    ResNet,
+    Rnn,
+    Seq2Seq,
+    SkipGram,
+    Transformer,
+    Unet,
+    Vit,
+    Xception,
+)
+from bigmodel.partition import spec_of
+from bigmodel.tree import named_leaves
+
+RNG = np.random.default_rng(0)
+KEY = jax.random.key(0)
+SIZES = {"vocab_size": 11, "context": 8}
+
+
+def integers(below: int, *shape: int) -> jax.Array:
+    return jnp.asarray(RNG.integers(below, size=shape), jnp.int32)
+
+
+def uniform(*shape: int) -> jax.Array:
+    return jnp.asarray(RNG.random(shape), jnp.float32)
+
+
+LENGTHS = jnp.array([8, 3, 1], jnp.int32)
+BATCH = {
+    "features": uniform(5, 3),
+    "image": uniform(5, 8, 8, 1),
+    "time": uniform(5),
+    "label": integers(3, 5),
+    "latent": uniform(5, 6),
+    "sequence": uniform(3, 8, 2),
+    "length": LENGTHS,
+    "tokens": integers(11, 3, 8),
+    "chosen": integers(8, 3, 2),
+    "source": integers(11, 3, 8),
+    "source_length": LENGTHS,
+    "target_in": integers(11, 3, 8),
+    "user": integers(4, 40),
+    "item": integers(6, 40),
+    "tags": uniform(40, 3),
+    "centre": jnp.arange(5, dtype=jnp.int32),
+    "context": jnp.arange(5, dtype=jnp.int32),
+    "negatives": integers(5, 5, 2),
+}
+
+
+def classes(options: Any) -> Model:
+    return options.build(3)
+
+
+def text(options: Any) -> Model:
+    return options.build(**SIZES)
+
+
+def translation(options: Any) -> Model:
+    return options.build(source_vocab=11, target_vocab=11, length=8, beam=Beam()).model
+
+
+def rating(options: Any) -> Model:
+    return options.build(users=4, items=6, mean=3.5)
+
+
+class Case(NamedTuple):
+    options: Any
+    build: Callable[[Any], Model] = classes
+
+
+TEXT = {"layers": 1, "width": 16, "heads": 4}
+GPT = Gpt(layers=2, width=16, heads=4)
+MLP = Mlp(widths=(4, 4), members=2)
+CNN = ConvNet(widths=(4, 6), convolutions=(2,), dense=(5,))
+XCEPTION = Xception(widths=(4, 6))
+GAN = Dcgan(latent=6, widths=(4, 6), conditional=True)
+VIT = Vit(patch=4, layers=1, width=8, heads=2)
+CASES = {
+    "mlp": Case(MLP),
+    "mlp-all": Case(replace(MLP, widths=(3, 4, 4), norm="layer", residual=True, shortcut=True)),
+    "cnn": Case(CNN),
+    "cnn-norm": Case(replace(CNN, batch_norm=True)),
+    "xception": Case(XCEPTION),
+    "xception-norm": Case(replace(XCEPTION, batch_norm=True)),
+    "resnet": Case(ResNet(8, width=4)),
+    "cnn1d": Case(ConvNet1d(widths=(4, 6), size=3)),
+    "vit": Case(VIT),
+    "vit-token": Case(replace(VIT, pooling="token", remat=True)),
+    "unet": Case(Unet(widths=(4, 8), conditional=True, attention=True)),
+    "generator": Case(GAN, lambda options: options.build((8, 8, 1), 3)[0]),
+    "discriminator": Case(GAN, lambda options: options.build((8, 8, 1), 3)[1]),
+    "rnn": Case(Rnn(cell="lstm", layers=2, width=4)),
+    "rnn-tokens": Case(
+        Rnn(cell="gru", width=4, embedding=3, bidirectional=True, output="mean"),
+        lambda options: options.build(5, vocab_size=11),
+    ),
+    "bert": Case(Bert(**TEXT), lambda options: options.masked(**SIZES)),
+    "bert-classifier": Case(Bert(**TEXT), lambda options: options.classifier(3, **SIZES)),
+    "gpt": Case(GPT, text),
+    "gpt-2": Case(replace(GPT, norm="layer", biases=True, positions="learned"), text),
+    "llama": Case(
+        replace(GPT, activation="swiglu", kv_heads=2, tied=False, expansion=2.67, window=3), text
+    ),
+    "gpt-experts": Case(replace(GPT, experts=4, capacity=1.0), text),
+    "gpt-stack": Case(replace(GPT, experts=2, activation="swiglu", scan=True), text),
+    "seq2seq": Case(Seq2Seq("lstm", layers=2, width=16), translation),
+    "transformer": Case(Transformer(**TEXT), translation),
+    "matrix": Case(Recommender(width=4), rating),
+    "two-tower": Case(Recommender("two_tower", width=4), rating),
+    "skip-gram": Case(SkipGram(width=3)),
+}
+WITH_DROPOUT = [
+    name
+    for name, case in CASES.items()
+    # A generator has none.
+    if hasattr(case.options, "dropout") and name not in ("generator", "mlp", "xception")
+]
+WITH_BATCH_NORM = ["cnn-norm", "xception-norm", "resnet", "generator"]
+WITH_DTYPE = [name for name, case in CASES.items() if hasattr(case.options, "dtype")]
+DEEP = {
+    "resnet-18": Case(ResNet(18, width=4)),
+    "resnet-50": Case(ResNet(50, width=4)),
+}
+
+
+def model_of(name: str, **changes: Any) -> Model:
+    case = (CASES | DEEP)[name]
+    return case.build(replace(case.options, **changes))
+
+
+@functools.cache
+def variables_of(name: str) -> Any:
+    """Variables away from where they begin, so that what begins at zero is seen as well."""
+    variables = initial(model_of(name).init, KEY, BATCH)
+    return jax.tree.map(lambda x: x + 0.2 * uniform(*x.shape), variables)
+
+
+def outputs(name: str, *, train: bool = False, key: Any = None, **changes: Any) -> jax.Array:
+    """The floating-point outputs, as one vector."""
+    apply = functools.partial(model_of(name, **changes).apply, train=train)
+    found, _ = jax.jit(apply)(variables_of(name), BATCH, key=key)
+    return flat(found)
+
+
+def flat(found: Any) -> jax.Array:
+    leaves = [x for x in jax.tree.leaves(found) if jnp.issubdtype(x.dtype, jnp.floating)]
+    return jnp.concatenate([x.astype(jnp.float32).reshape(-1) for x in leaves])
+
+
+@pytest.mark.parametrize("name", [*CASES, *DEEP])
+def test_a_rule_covers_every_parameter_and_shards_every_matrix(name: str) -> None:
+    model = model_of(name)
+    params = named_leaves(jax.eval_shape(model.init, KEY, BATCH)["params"])
+    for path, leaf in params.items():
+        spec = spec_of(model.partition, path, leaf.ndim)
+        assert spec is not None, path
+        assert len(spec) in (0, int("stacked" in path), leaf.ndim), path
+        matrix = path.endswith(("kernel", "embedding", "recurrent"))
+        assert ("fsdp" in spec) == matrix, path
+
+
+@pytest.mark.parametrize("name", ["cnn-norm", "rnn-tokens"])
+def test_every_rule_covers_a_parameter(name: str) -> None:
+    model = model_of(name)
+    paths = named_leaves(jax.eval_shape(model.init, KEY, BATCH)["params"])
+    used = {pattern for pattern, _ in model.partition if any(re.search(pattern, p) for p in paths)}
+    assert used == {pattern for pattern, _ in model.partition}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_parameter_has_a_gradient_that_is_no_rounding_noise(name: str) -> None:
+    # Of what is dropped and of what experts do not process there is none.
+    changes = {"dropout": 0.0} if hasattr(CASES[name].options, "dropout") else {}
+    model = model_of(name, **changes)
+    variables = variables_of(name)
+
+    @jax.jit
+    def gradients(params: Any) -> Any:
+        def loss(params: Any) -> jax.Array:
+            found, _ = model.apply({**variables, "params": params}, BATCH, train=True, key=KEY)
+            return jnp.sum(jnp.sin(flat(found)))
+
+        return jax.grad(loss)(params)
+
+    for path, gradient in named_leaves(gradients(variables["params"])).items():
+        assert np.abs(gradient).max() > 1e-5, path
+
+
+@pytest.mark.parametrize("name", WITH_DTYPE)
+def test_bfloat16_keeps_float32_parameters_and_outputs_and_computes_roughly_the_same(
+    name: str,
+) -> None:
+    model = model_of(name, dtype="bfloat16")
+    variables = jax.eval_shape(model.init, KEY, BATCH)
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+    found, _ = jax.eval_shape(functools.partial(model.apply, train=False), variables, BATCH)
+    assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {jnp.dtype("float32")}
+    if "experts" not in name and "stack" not in name:  # there another expert may be chosen
+        rough, exact = outputs(name, dtype="bfloat16"), outputs(name)
+        assert not np.array_equal(rough, exact)
+        np.testing.assert_allclose(rough, exact, atol=0.05 * float(jnp.abs(exact).max()))
+
+
+@pytest.mark.parametrize("name", WITH_DROPOUT)
+def test_dropout_is_random_by_its_key_in_training_alone(name: str) -> None:
+    options = {"train": True, "dropout": 0.5}
+    same, again, other = (outputs(name, key=jax.random.key(k), **options) for k in (0, 0, 1))
+    np.testing.assert_array_equal(same, again)
+    assert jnp.abs(same - other).max() > 1e-4
+    np.testing.assert_array_equal(outputs(name, dropout=0.5), outputs(name, dropout=0.0))
+
+
+@pytest.mark.parametrize("name", WITH_BATCH_NORM)
+def test_batch_statistics_change_in_training_alone(name: str) -> None:
+    model, variables = model_of(name), variables_of(name)
+    assert jax.jit(functools.partial(model.apply, train=False))(variables, BATCH)[1] == {}
+    _, updates = jax.jit(functools.partial(model.apply, train=True))(variables, BATCH, key=KEY)
+    assert set(updates) == {"batch_stats"}
+    old, new = (jax.tree.leaves(found["batch_stats"]) for found in (variables, updates))
+    assert all(not np.array_equal(a, b) for a, b in zip(old, new, strict=True))

@@ -24,8 +24,6 @@ PARTITION: Rules = (
     (r"head/bias$", P()),
 )
 
-Features = Float[Array, "batch time width"]
-
 
 @dataclass(frozen=True)
 class Rnn:
@@ -101,8 +99,8 @@ class RnnNetwork(nn.Module):
         return x if self.outputs else x[..., 0]
 
     def _layer(
-        self, x: Features, mask: Bool[Array, "batch time"], number: int
-    ) -> tuple[Features, Float[Array, "batch width"]]:
+        self, x: Float[Array, "batch time feature"], mask: Bool[Array, "batch time"], number: int
+    ) -> tuple[Float[Array, "batch time width"], Float[Array, "batch width"]]:
         """A layer's outputs at all steps and at the last, the directions concatenated.
 
         The last step of the reverse direction is the first one.

@@ -82,14 +82,16 @@ def normalized(part: PartialAttention) -> Float[Array, "batch time heads feature
     return part.mixed / part.total.transpose(0, 2, 1)[..., None]
 
 
-def grouped(query: Heads, groups: int) -> Heads:
+def grouped(query: Heads, groups: int) -> Float[Array, "batch {groups}*time heads//{groups} size"]:
     """Query heads that share a key head become more queries of that one, so none is copied."""
     batch, time, heads, size = query.shape
     stacked = query.reshape(batch, time, heads // groups, groups, size)
     return stacked.transpose(0, 3, 1, 2, 4).reshape(batch, groups * time, heads // groups, size)
 
 
-def ungrouped(mixed: Heads, groups: int) -> Heads:
+def ungrouped(
+    mixed: Heads, groups: int
+) -> Float[Array, "batch time//{groups} heads*{groups} size"]:
     """The way back from :func:`grouped`."""
     batch, stacked, shared, size = mixed.shape
     mixed = mixed.reshape(batch, groups, stacked // groups, shared, size)

@@ -130,7 +130,7 @@ class ConvBlock(nn.Module):
     convolutions: int
 
     @nn.compact
-    def __call__(self, x: Images, *, train: bool) -> Images:
+    def __call__(self, x: Images, *, train: bool) -> Float[Array, "batch down across {self.width}"]:
         """Images to images of half the height and width."""
         options = self.options
         dtype = jnp.dtype(options.dtype)

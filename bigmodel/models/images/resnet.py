@@ -124,7 +124,7 @@ class ResidualBlock(nn.Module):
     bottleneck: bool
 
     @nn.compact
-    def __call__(self, x: Images, train: bool) -> Images:
+    def __call__(self, x: Images, train: bool) -> Float[Array, "batch down across feature"]:
         """Images to images, of half the height and width where the stride is 2."""
         options = self.options
         dtype = jnp.dtype(options.dtype)

@@ -67,7 +67,9 @@ class ConditionedBlock(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, x: Images, condition: Condition, *, train: bool) -> Images:
+    def __call__(
+        self, x: Images, condition: Condition, *, train: bool
+    ) -> Float[Array, "batch height width {self.features}"]:
         """Images to images of the same size."""
         inner = Conv(self.features, use_bias=False, dtype=self.dtype, name="inner")
         y = GroupNorm(affine=False, name="inner_norm")(inner(nn.silu(GroupNorm(name="norm")(x))))
@@ -130,9 +132,11 @@ class UNet(nn.Module):
         """
         condition = self._condition(time, label)
 
-        def blocks(x: Images, width: int, name: str) -> Images:
+        def blocks(
+            x: Images, features: int, name: str
+        ) -> Float[Array, "batch height width {features}"]:
             for i in range(self.blocks):
-                block = ConditionedBlock(width, self.dropout, self.dtype, name=f"{name}_{i}")
+                block = ConditionedBlock(features, self.dropout, self.dtype, name=f"{name}_{i}")
                 x = block(x, condition, train=train)
             return x
 
@@ -169,7 +173,9 @@ class UNet(nn.Module):
         return condition + nn.Dense(width, use_bias=False, dtype=self.dtype, name="class")(onehot)
 
 
-def _twice(x: Images, *, like: Images) -> Images:
+def _twice(
+    x: Float[Array, "batch rows columns channel"], *, like: Float[Array, "batch height width _"]
+) -> Images:
     """Each pixel as 2x2, cut to the size of another image."""
     x = x.repeat(2, axis=1).repeat(2, axis=2)
     return x[:, : like.shape[1], : like.shape[2]]

@@ -98,7 +98,7 @@ class SeparableBlock(nn.Module):
     convolutions: int
 
     @nn.compact
-    def __call__(self, x: Images, *, train: bool) -> Images:
+    def __call__(self, x: Images, *, train: bool) -> Float[Array, "batch down across {self.width}"]:
         """Images to images of half the height and width."""
         options = self.options
         dtype = jnp.dtype(options.dtype)
@@ -113,7 +113,9 @@ class SeparableBlock(nn.Module):
             residual = residual[:, : 2 * height : 2, : 2 * width : 2]
         return x + self._pointwise(residual, "shortcut", "norm_shortcut", train=train)
 
-    def _pointwise(self, x: Images, name: str, norm: str, *, train: bool) -> Images:
+    def _pointwise(
+        self, x: Images, name: str, norm: str, *, train: bool
+    ) -> Float[Array, "batch height width {self.width}"]:
         options = self.options
         dtype = jnp.dtype(options.dtype)
         x = Conv(self.width, size=1, use_bias=not options.batch_norm, dtype=dtype, name=name)(x)

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.sharding import PartitionSpec as P
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from bigmodel.experiment import Rules
@@ -150,14 +151,14 @@ class Recurrent(nn.Module):
 def gate_biases(values: Sequence[float]) -> nn.initializers.Initializer:
     """Initial biases, one value for each gate."""
 
-    def init(key: Array, shape: Sequence[int], dtype: jnp.dtype = jnp.float32) -> Array:
+    def init(key: Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> Array:
         del key
         return jnp.repeat(jnp.asarray(values, dtype), shape[0] // len(values))
 
     return init
 
 
-def orthogonal_gates(key: Array, shape: Sequence[int], dtype: jnp.dtype = jnp.float32) -> Array:
+def orthogonal_gates(key: Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> Array:
     """An orthogonal matrix for each gate, side by side (Saxe et al., 2014)."""
     width, gates = shape
     keys = jax.random.split(key, gates // width)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import flax.linen as nn
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from bigmodel.experiment import Key, Model, Rules
@@ -31,7 +32,7 @@ PARTITION: Rules = (
 EMBEDDING_INIT = nn.initializers.normal(0.02)
 
 
-def _sinusoidal_init(key: Key, shape: tuple[int, int], dtype: jnp.dtype) -> Array:
+def _sinusoidal_init(key: Key, shape: tuple[int, int], dtype: DTypeLike) -> Array:
     """:func:`sinusoidal` positions at the scale of the embedding: neighbours begin alike."""
     del key
     length, width = shape

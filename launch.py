@@ -1,4 +1,4 @@
-"""Starts experiments: on many devices and machines, and as studies that are reported and replayed.
+"""Runs experiments on many devices and machines, and trains, reports and replays studies.
 
 python launch.py run experiments/cnn.py --devices 8 -- --mesh.fsdp 4 --run.steps 500
 """
@@ -8,14 +8,43 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import cast
+from typing import NoReturn, Protocol, cast
 
-from bigmodel.errors import StorageError
+from bigmodel import errors
 from bigmodel.experiment import InputError
 from bigmodel.launching import run, submit
-from bigmodel.launching.commands import Command, Parser
+from bigmodel.output import protect_output
 from bigmodel.planning import plan
 from bigmodel.studies import ablate, compare, listing, replay, report, work
+
+
+class Command(Protocol):
+    """A module with a command. Its docstring is the help; the first line of it the summary."""
+
+    __name__: str
+    __doc__: str | None
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Adds what may stand before ``--`` on the command line."""
+
+    def execute(self, parsed: argparse.Namespace, options: Sequence[str]) -> int:
+        """Runs the command and returns the exit status. ``options`` come after ``--``.
+
+        Raises:
+            InputError: where what the user gave cannot be used.
+        """
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that raises its errors as InputErrors of one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Says what is wrong and where an experiment's options belong."""
+        hint = ""
+        if message.startswith("unrecognized arguments"):
+            hint = "; the options of the experiment come after --"
+        raise InputError(f"{message}{hint} (see {self.prog} --help)")
+
 
 COMMANDS = {
     "run": run,
@@ -30,10 +59,11 @@ COMMANDS = {
 }
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Runs a command and gives the exit status; for bad input that is one line and 2.
+def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Splits a command line into a command's own arguments and the options after ``--``.
 
-    Where a file cannot be read or written, it is one line and 1.
+    Raises:
+        InputError: for arguments that the command does not have.
     """
     own, options = list(arguments), []
     if "--" in own:
@@ -53,16 +83,24 @@ def main(arguments: Sequence[str]) -> int:
                 formatter_class=as_written,
             )
         )
+    return parser.parse_args(own), options
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs a command and returns its exit status.
+
+    Errors are one line on stderr: bad input has the status 2, a file that cannot be read or
+    written has the status 1.
+    """
     try:
-        parsed = parser.parse_args(own)
+        parsed, options = parse(arguments)
         return cast(Command, COMMANDS[parsed.command]).execute(parsed, options)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except StorageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    except errors.EXPECTED as error:
+        status, message = errors.explain(error)
+        print(f"error: {message}", file=sys.stderr)
+        return status
 
 
 if __name__ == "__main__":
+    protect_output()
     sys.exit(main(sys.argv[1:]))

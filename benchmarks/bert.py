@@ -23,6 +23,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,17 +36,23 @@ from bigmodel.data.texts.text import TextData, load_text
 CLASSIFY = Path(__file__).parent.parent / "experiments" / "bert_classify.py"
 
 
-def main() -> None:
-    """Prints the comparison."""
+def read_options(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The options of the benchmark, and those of ``bert_classify.py``."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("run", type=Path)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--rates", type=float, nargs="+", default=(3e-4, 1e-3, 3e-3))
-    options, rest = parser.parse_known_args()
+    options, rest = parser.parse_known_args(arguments)
     if options.seeds < 2:
         parser.error("--seeds must be at least 2: one seed has no spread")
+    return options, rest
+
+
+def main() -> None:
+    """Prints the comparison."""
+    options, rest = read_options(sys.argv[1:])
     compare_guesses(options.run)
     if rest:
         compare_labels(options.run, rest, seeds=options.seeds, rates=options.rates)
@@ -53,7 +60,7 @@ def main() -> None:
 
 def compare_guesses(run: Path) -> None:
     """Accuracies on the masks of the test part."""
-    config = json.loads((run / "config.json").read_text())
+    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     text = load_text(TextData(**config["data"]))
     vocab_size = text.tokenizer.vocab_size
     data = masked(text.data, Masking(**config["masking"]), vocab_size=vocab_size)
@@ -71,7 +78,7 @@ def compare_guesses(run: Path) -> None:
             found["most frequent"].append(right == often)
             found["token before"].append(right == before)
             found["both sides"].append(right == between.get(sides, before))
-    summary = json.loads((run / "summary.json").read_text())
+    summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
     print(f"masked tokens of the test part: {len(found['both sides']):,}")
     print(f"  BERT           {100 * summary['test/accuracy']:.1f} %")
     for name, hits in found.items():
@@ -106,7 +113,7 @@ def label(seed: int, options: list[str]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, str(CLASSIFY), "--seed", str(seed), "--run.dir", folder]
         subprocess.run([*command, *options], check=True, stdout=subprocess.DEVNULL)
-        return json.loads((Path(folder) / "summary.json").read_text())
+        return json.loads((Path(folder) / "summary.json").read_text(encoding="utf-8"))
 
 
 def spread(runs: list[dict[str, Any]]) -> str:

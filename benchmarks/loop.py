@@ -14,8 +14,10 @@ import argparse
 import contextlib
 import io
 import statistics
+import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +30,19 @@ from bigmodel.data.texts.text import TextData, load_text
 from bigmodel.experiment import Data, Experiment, Model
 from bigmodel.models.texts.gpt import Gpt
 from bigmodel.processes.agreement import Agreement
-from bigmodel.processes.pulse import Pulse
+from bigmodel.processes.heartbeat import Heartbeat
 from bigmodel.processes.signals import StopRequest
 from bigmodel.run_directory.checkpoints import Checkpoints
 from bigmodel.run_directory.directory import RunDirectory
 from bigmodel.runtime.compilation import Compiled, compile_experiment
-from bigmodel.runtime.loop import Trainer, drive, init_key, step_key
-from bigmodel.runtime.settings import Run
+from bigmodel.runtime.loop import init_key, step_key, train
+from bigmodel.runtime.recorder import RunRecorder
+from bigmodel.runtime.settings import Run, Settings
 from bigmodel.sharding.mesh import MeshShape, make_mesh
-from bigmodel.tracking.progress import Reporter
-from bigmodel.training.losses import cross_entropy, next_token
+from bigmodel.tracking.profile import Profile
+from bigmodel.training.metrics import cross_entropy, next_token
 from bigmodel.training.optimizers import Optimizer
-from bigmodel.training.supervised import supervised
+from bigmodel.training.supervision import supervised
 
 
 def gpt() -> Experiment:
@@ -96,39 +99,44 @@ def bare(experiment: Experiment, compiled: Compiled, steps: int) -> float:
 
 def looped(experiment: Experiment, compiled: Compiled, steps: int) -> float:
     """Seconds a step of the runtime's loop, from its first metrics to its last."""
-    state = compiled.init(init_key(0))
-    jax.block_until_ready(state)
+    options = Run(steps=steps, eval_every=10 * steps, log_every=max(1, steps // 4))
+    config = Settings(mesh=MeshShape(1), run=options)
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         directory = RunDirectory(Path(folder))
         directory.resume(0)
         checkpoints = Checkpoints(directory.checkpoints, warn=print)
-        trainer = Trainer(
-            experiment,
-            compiled,
-            seed=0,
-            run=Run(steps=steps, eval_every=10 * steps, log_every=max(1, steps // 4)),
-            directory=directory,
-            checkpoints=checkpoints,
-            reporter=Reporter(steps),
-            agreement=Agreement(make_mesh(MeshShape(1)), StopRequest()),
-            pulse=Pulse(0),
-        )
-        drive(trainer.train(state, 0), compiled.step)
-        first, last = directory.history[0], directory.history[-1]
-        directory.close()
-        checkpoints.close()
+        with RunRecorder(experiment, config, compiled, directory, checkpoints, 0) as recorder:
+            train(
+                compiled,
+                jax.block_until_ready(compiled.init(init_key(0))),
+                0,
+                data=experiment.data,
+                seed=0,
+                key=step_key(0),
+                plan=recorder.plan,
+                recorder=recorder,
+                agreement=Agreement(make_mesh(MeshShape(1)), StopRequest()),
+                profile=Profile(range(0), directory.profile),
+                heartbeat=Heartbeat(0),
+            )
+            first, last = directory.history[0], directory.history[-1]
     return (last["time"] - first["time"]) / (last["step"] - first["step"])
 
 
-def main() -> None:
-    """Prints the cost of the loop."""
+def read_options(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of the benchmark."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("model", nargs="?", choices=("gpt", "mlp"), default="gpt")
     parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--steps", type=int, default=50)
-    options = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    """Prints the cost of the loop."""
+    options = read_options(sys.argv[1:])
     experiment = {"gpt": gpt, "mlp": mlp}[options.model]()
     experiment = experiment._replace(data=experiment.data._replace(splits={}))
     compiled = compile_experiment(experiment, make_mesh(MeshShape(1)))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -21,7 +22,7 @@ from bigmodel.data.batches import Arrays
 from bigmodel.data.ratings import load_ratings
 from bigmodel.experiment import Experiment
 from bigmodel.runtime.command_line import parse
-from bigmodel.training.classifier import fit
+from bigmodel.training.fitting import fit
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from experiments.recommender import Config, build
@@ -62,9 +63,14 @@ def measured_rmse(experiment: Experiment, state: object) -> float:
     return float(np.sqrt(total / count))
 
 
+def read_options(arguments: Sequence[str]) -> Config:
+    """The config that the options of the experiment make."""
+    return parse(Config(), arguments, description=__doc__ or "")
+
+
 def main() -> None:
     """Prints the test error of the model and of the baseline for each split."""
-    config = parse(Config(), sys.argv[1:], description=__doc__ or "")
+    config = read_options(sys.argv[1:])
     rows = []
     for split in range(SPLITS):
         data = dataclasses.replace(config.data, split_seed=split)

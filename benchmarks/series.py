@@ -8,7 +8,8 @@ Two baselines: the last value of the window, and ridge regression on the same wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -57,6 +58,11 @@ def baselines(options: SeriesData) -> Mapping[str, float]:
     }
 
 
+def read_options(arguments: Sequence[str]) -> SeriesData:
+    """The options of the benchmark."""
+    return tyro.cli(SeriesData, args=arguments)
+
+
 if __name__ == "__main__":
-    for name, error in baselines(tyro.cli(SeriesData)).items():
+    for name, error in baselines(read_options(sys.argv[1:])).items():
         print(f"{name:24} test/rmse {error:.3f}")

@@ -16,21 +16,27 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 OPTIMIZERS = ("sgd", "momentum", "adam")
 
 
-def main() -> None:
-    """Measures each experiment and prints a line for it."""
+def read_options(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("experiments", nargs="+", help="names of experiments")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--jobs", help="of the study")
-    parser.add_argument("--seeds-by", default="turns", help="of the study")
-    parsed = parser.parse_args()
+    parser.add_argument("--seeds-by", default="sequential", help="of the study")
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    """Measures each experiment and prints a line for it."""
+    parsed = read_options(sys.argv[1:])
     for name in parsed.experiments:
         with tempfile.TemporaryDirectory() as folder:
             options = [f"--run.steps={parsed.steps}"]
@@ -56,8 +62,8 @@ def _study(
     seconds = _time([*command, "--", *options], folder, folder / "cache-study")
     digests = {}
     for path in (folder / "studies" / name / "runs").glob("*/seed-*/config.json"):
-        config = json.loads(path.read_text())
-        summary = json.loads((path.parent / "summary.json").read_text())
+        config = json.loads(path.read_text(encoding="utf-8"))
+        summary = json.loads((path.parent / "summary.json").read_text(encoding="utf-8"))
         digests[config["optimizer"]["name"], config["seed"]] = summary["params_digest"]
     return digests, seconds
 
@@ -73,7 +79,7 @@ def _separate(
             own = [f"--optimizer.name={optimizer}", f"--seed={seed}", f"--run.dir={run}"]
             command = [str(ROOT / f"experiments/{name}.py"), *options, *own]
             seconds += _time(command, folder, folder / "cache-separate")
-            summary = json.loads((run / "summary.json").read_text())
+            summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
             digests[optimizer, seed] = summary["params_digest"]
     return digests, seconds
 

@@ -16,7 +16,7 @@ import argparse
 import dataclasses
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -35,7 +35,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from bigmodel.data.tables.bundled_tables import Bundled
 from bigmodel.data.tables.table import EncodedTable, encode_table
 from bigmodel.runtime.command_line import parse
-from bigmodel.training.classifier import fit
+from bigmodel.training.fitting import fit
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from experiments.mlp import Config, build
@@ -78,18 +78,24 @@ def scikit_learn(kind: Callable[..., Any], table: EncodedTable) -> np.ndarray:
     return model.predict(table.parts["test"]["features"])
 
 
-def main() -> None:
-    """Prints a line for each table, metric and model."""
+def read_options(arguments: Sequence[str]) -> tuple[argparse.Namespace, Config]:
+    """The options of the benchmark, and the config that those after ``--`` make."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("tables", nargs="*", default=["digits", "breast_cancer", "diabetes"])
     parser.add_argument("--seeds", type=int, default=1, help="ways to divide each table")
     names = ("bigmodel", *THEIRS)
     parser.add_argument("--models", nargs="+", choices=names, default=names, help="which to fit")
-    end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
-    arguments = parser.parse_args(sys.argv[1:end])
-    default = parse(Config(), sys.argv[end + 1 :], description="")
-    if unknown := set(arguments.tables) - set(get_args(Bundled)):
+    own = list(arguments)
+    end = own.index("--") if "--" in own else len(own)
+    parsed = parser.parse_args(own[:end])
+    if unknown := set(parsed.tables) - set(get_args(Bundled)):
         parser.error(f"no table {unknown.pop()!r}; there are {', '.join(get_args(Bundled))}")
+    return parsed, parse(Config(), own[end + 1 :], description="")
+
+
+def main() -> None:
+    """Prints a line for each table, metric and model."""
+    arguments, default = read_options(sys.argv[1:])
     # MLP* of scikit-learn stop after 200 epochs by default, and say so.
     warnings.simplefilter("ignore", ConvergenceWarning)
     for name in arguments.tables:

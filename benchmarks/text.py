@@ -8,6 +8,9 @@ on the validation part. Training, validation and test parts are the same as the 
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+
 import tyro
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -20,7 +23,7 @@ STRENGTHS = (1.0, 10.0, 100.0)
 
 def baseline(options: LabelledTextData) -> tuple[float, float]:
     """The best inverse strength of the penalty, and the accuracy on the test part."""
-    parts = divide_texts(options)
+    parts, _ = divide_texts(options)
     texts = {name: [line.text for line in lines] for name, lines in parts.items()}
     labels = {name: [line.label for line in lines] for name, lines in parts.items()}
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True).fit(texts["train"])
@@ -33,6 +36,11 @@ def baseline(options: LabelledTextData) -> tuple[float, float]:
     return best.C, accuracy_score(labels["test"], best.predict(read["test"]))
 
 
+def read_options(arguments: Sequence[str]) -> LabelledTextData:
+    """The options of the benchmark."""
+    return tyro.cli(LabelledTextData, args=arguments)
+
+
 if __name__ == "__main__":
-    strength, accuracy = baseline(tyro.cli(LabelledTextData))
+    strength, accuracy = baseline(read_options(sys.argv[1:]))
     print(f"tf-idf and logistic regression, C {strength:g}: test/accuracy {accuracy:.4f}")

@@ -14,6 +14,7 @@ as large?
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from sklearn.utils.extmath import randomized_svd
 
 from bigmodel.data.texts.words import load_words
 from bigmodel.runtime.command_line import parse
-from bigmodel.training.classifier import fit
+from bigmodel.training.fitting import fit
 from bigmodel.training.texts.vectors import cosines
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -76,9 +77,14 @@ def mantel(
     return observed, float(found.max()), p
 
 
+def read_options(arguments: Sequence[str]) -> Config:
+    """The config that the options of the experiment make."""
+    return parse(Config(), arguments, description=__doc__ or "")
+
+
 def main() -> None:
     """Trains, counts, and prints the correlation with its test."""
-    config = parse(Config(), sys.argv[1:], description=__doc__ or "")
+    config = read_options(sys.argv[1:])
     words = load_words(config.data)
     steps = config.run.total_steps(words.data.steps_per_epoch)
     state = fit(build(config), steps=steps, seed=config.seed)

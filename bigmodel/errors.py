@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from bigmodel.experiment import InputError
+
 DONE = 0
 FAILED = 1
 BAD_INPUT = 2
@@ -39,4 +41,34 @@ def naming(path: Path, doing: str = "write") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageError(f"cannot {doing} {path}: {error.strerror or error}") from error
+        raise StorageError(f"cannot {doing} {_short(path)}: {error.strerror or error}") from error
+
+
+EXPECTED = (InputError, StorageError, JoinError, NotFiniteError, OSError)
+"""What :func:`explain` explains."""
+
+
+def explain(error: Exception) -> tuple[int, str]:
+    """The exit status and the line of an error that says itself what is wrong.
+
+    Raises:
+        OSError: it is none of the system's, which have a number.
+    """
+    match error:
+        case InputError():
+            return BAD_INPUT, str(error)
+        case NotFiniteError():
+            return NOT_FINITE, str(error)
+        case OSError(errno=None):
+            raise error
+        case OSError(filename=None):
+            return FAILED, error.strerror or str(error)
+        case OSError():
+            return FAILED, f"cannot use {_short(error.filename)}: {error.strerror}"
+    return FAILED, str(error)
+
+
+def _short(path: object) -> str:
+    """A path whose end is left out where it fills lines."""
+    text = str(path)
+    return text if len(text) <= 200 else f"{text[:80]}... ({len(text)} characters)"

@@ -10,7 +10,7 @@ the contract too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
@@ -78,7 +78,7 @@ Measured: TypeAlias = Mapping[str, Mean | Rows]
 """What an evaluation measured, by name."""
 
 Results: TypeAlias = Mapping[str, "float | Figure"]
-"""What comes of an evaluation, by name: numbers and figures."""
+"""The results of an evaluation, by name: numbers and figures."""
 
 
 class Model(NamedTuple):
@@ -116,17 +116,21 @@ class State(Protocol):
     """Everything that training changes: a dataclass that is a pytree, with the parameters in it.
 
     See ``jax.tree_util.register_dataclass``.
+
+    Only ``evaluated`` leaves training. ``eval_step`` and ``show`` use it, and so does whatever
+    loads a trained run to predict, to export it or to go on from it. All of it belongs to the
+    same weights: where parameters are averaged, so are the statistics of batch normalization
+    beside them, for those of the last step describe other activations. It holds no moments of the
+    optimizer and nothing that only training needs, such as a discriminator.
     """
 
     @property
     def params(self) -> PyTree:
         """The trained parameters."""
 
-
-def nothing_to_show(state: State) -> Shown:
-    """The ``show`` of an experiment that has no picture and no text."""
-    del state
-    return {}
+    @property
+    def evaluated(self) -> Variables:
+        """The variables to evaluate, as a model's ``apply`` takes them: averaged if any are."""
 
 
 def scalars(measured: Measured) -> dict[str, float]:
@@ -149,8 +153,13 @@ class Experiment(NamedTuple):
     knows them better than a count of the step's products does: what a causal mask hides is
     computed and not needed. None leaves it to the count.
 
+    ``show`` makes figures of the variables that are evaluated; None shows nothing.
+
     ``summarize`` turns what ``eval_step`` measured, put together over a whole split in
     float64, into results: numbers become metrics, text and pixels figures.
+
+    ``maximize`` are the names of the metrics, without the split, of which more is better. All
+    others are minimised.
     """
 
     init: Callable[[Key], Any]
@@ -158,6 +167,12 @@ class Experiment(NamedTuple):
     eval_step: Callable[[Any, Batch], Measured]
     data: Data
     partition: Rules
-    show: Callable[[Any], Shown] = nothing_to_show
+    show: Callable[[Variables], Shown] | None = None
     summarize: Callable[[Measured], Results] = scalars
     flops: float | None = None
+    maximize: frozenset[str] = frozenset()
+
+
+def is_maximized(metric: str, maximize: Collection[str]) -> bool:
+    """Whether more of a metric is better, which may be named with its split: ``test/accuracy``."""
+    return metric.rpartition("/")[2] in maximize

@@ -38,6 +38,22 @@ def spec_of(rules: Rules, path: str, axes: int) -> PartitionSpec | None:
     return None
 
 
+def rules_below(name: str, rules: Rules, *axes: str | None) -> Rules:
+    """The rules for parameters that are below a path's component, and have more leading axes.
+
+    Those of a batch stay as they are.
+    """
+    return [
+        (pattern, spec)
+        if pattern.startswith("^batch/")
+        else (
+            rf"(^|/){name}/" + (pattern[1:] if pattern.startswith("^") else rf".*({pattern})"),
+            PartitionSpec(*axes, *spec),
+        )
+        for pattern, spec in rules
+    ]
+
+
 def batch_rules(rules: Rules) -> Rules:
     """The rules that are about arrays of a batch and not about parameters."""
     return [(pattern, spec) for pattern, spec in rules if pattern.startswith("^batch/")]
@@ -93,8 +109,8 @@ def gathered(params: PyTree, rules: Rules) -> PyTree:
     """Parameters laid out for use on the mesh in context: by their rules, but whole over ``fsdp``.
 
     Otherwise XLA would spread the layout of the parameters over the activations, whose batch is
-    already split over the same devices, and move them back and forth. Stacked layers, whose first
-    axis is split over ``pipeline``, stay as they are: their model gathers one at a time.
+    already split over the same devices, and move them back and forth. Stacked layers, which are
+    split over ``pipeline``, stay as they are: their model gathers one at a time.
     """
     axes = axes_in_context()
     if not axes:
@@ -103,8 +119,7 @@ def gathered(params: PyTree, rules: Rules) -> PyTree:
 
     def layout(path: str, leaf: Array) -> Array:
         spec = spec_of(rules, path, leaf.ndim) or PartitionSpec()
-        stacked = bool(spec) and spec[0] == "pipeline"
-        found = fitting(spec, leaf.shape, axes if stacked else without_fsdp)
+        found = fitting(spec, leaf.shape, axes if "pipeline" in spec else without_fsdp)
         return jax.lax.with_sharding_constraint(leaf, found)
 
     return map_named(layout, params)

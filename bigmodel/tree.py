@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from bigmodel.experiment import PyTree
 
@@ -27,3 +28,18 @@ def named_leaves(tree: PyTree) -> dict[str, Any]:
 def map_named(function: Callable[[str, Any], Any], tree: PyTree) -> PyTree:
     """The tree with ``function(path, leaf)`` in the place of each leaf."""
     return jax.tree_util.tree_map_with_path(lambda path, leaf: function(path_of(path), leaf), tree)
+
+
+def is_finite(leaf: jax.Array) -> jax.Array:
+    """Whether an array has neither NaN nor infinity.
+
+    On CPU its sum is the quickest way to see it. A sum that overflows, of entries beyond some
+    1e30, counts as infinity too.
+    """
+    wide = leaf.dtype if leaf.dtype.itemsize >= 4 else jnp.float32
+    return jnp.isfinite(jnp.sum(leaf, dtype=wide))
+
+
+def all_finite(tree: PyTree) -> jax.Array:
+    """Whether no leaf of a tree has NaN or infinity, as :func:`is_finite` sees it."""
+    return jnp.all(jnp.stack([is_finite(leaf) for leaf in jax.tree.leaves(tree)]))

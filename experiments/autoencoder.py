@@ -22,24 +22,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import numpy as np
 
-from bigmodel.data.images.images import ImageData, load_images
-from bigmodel.experiment import Array, Batch, Experiment, Shown
+from bigmodel.data import ImageData, load_images
+from bigmodel.experiment import Array, Batch, Experiment, Shown, Variables
 from bigmodel.figures.grid import tile
 from bigmodel.models.images.autoencoder import Autoencoder
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training.generative.autoencoding import autoencoding
-from bigmodel.training.generative.coding import Kind, coding
-from bigmodel.training.generative.frechet import with_distance
-from bigmodel.training.generative.latents import latents, with_latents
-from bigmodel.training.generative.pca import pca_squared_error
-from bigmodel.training.generative.quality import Quality
-from bigmodel.training.optimizers import Optimizer
-from bigmodel.training.supervised import TrainState
+from bigmodel.training import (
+    Kind,
+    Optimizer,
+    Quality,
+    autoencoding,
+    coding,
+    latents,
+    pca_squared_error,
+    with_distance,
+    with_latents,
+)
 
 
 @dataclass(frozen=True)
@@ -79,29 +81,28 @@ def build(config: Config) -> Experiment:
     if not variational:
         return experiment
 
-    def generate(state: TrainState, batch: Batch) -> Array:
-        logits, _ = decoder.apply(
-            state.evaluated, {"latent": batch["prior"]}, train=False, key=None
-        )
+    def generate(variables: Variables, batch: Batch) -> Array:
+        logits, _ = decoder.apply(variables, {"latent": batch["prior"]}, train=False, key=None)
         return jax.nn.sigmoid(logits)
 
     features = config.quality.features(images.data, images.classes)
     experiment = with_distance(experiment, generate, features)
     data = with_latents(experiment.data, (size,), name="prior")
+    assert experiment.show is not None
     return experiment._replace(data=data, show=with_samples(experiment.show, generate, size))
 
 
 def with_samples(
-    show: Callable[[Any], Shown], generate: Callable[[Any, Batch], Array], size: int
-) -> Callable[[Any], Shown]:
+    show: Callable[[Variables], Shown], generate: Callable[[Variables, Batch], Array], size: int
+) -> Callable[[Variables], Shown]:
     """What to show: also a hundred images from the prior, of the same latents each time."""
     batch = {"prior": latents(100, (size,), stream="show")}
-    draw = jax.jit(lambda state: generate(state, batch))
+    draw = jax.jit(lambda variables: generate(variables, batch))
 
-    def show_all(state: TrainState) -> Shown:
-        images = np.asarray(draw(state))
+    def show_all(variables: Variables) -> Shown:
+        images = np.asarray(draw(variables))
         enlarge = -(-32 // images.shape[1])
-        return {**show(state), "samples": tile(images, columns=10, enlarge=enlarge)}
+        return {**show(variables), "samples": tile(images, columns=10, enlarge=enlarge)}
 
     return show_all
 

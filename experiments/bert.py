@@ -23,16 +23,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bigmodel.data.texts.masking import Masking, masked
+from bigmodel.data import Masking, Text, TextData, load_text, masked
 from bigmodel.data.texts.ngrams import likeliest_followers, most_frequent
-from bigmodel.data.texts.text import Text, TextData, load_text
-from bigmodel.experiment import Array, Batch, Data, Experiment, Mean, Model, Shown
+from bigmodel.experiment import Array, Batch, Data, Experiment, Mean, Model, Shown, Variables
 from bigmodel.models.texts.bert import Bert
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training.losses import next_token, weighted
-from bigmodel.training.metrics import Metric, token_accuracy
-from bigmodel.training.optimizers import Optimizer
-from bigmodel.training.supervised import TrainState, supervised
+from bigmodel.training import (
+    Metric,
+    Optimizer,
+    next_token,
+    supervised,
+    token_accuracy,
+    weighted,
+)
 
 
 @dataclass(frozen=True)
@@ -54,15 +57,17 @@ def build(config: Config) -> Experiment:
     vocab_size = text.tokenizer.vocab_size
     data = masked(text.data, config.masking, vocab_size=vocab_size)
     model = config.model.masked(vocab_size=vocab_size, context=config.data.context)
+    metrics = {"accuracy": token_accuracy, **guesses(text)}
     return supervised(
         model,
         # Its targets are the tokens at the masks here.
         next_token,
-        {"accuracy": token_accuracy, **guesses(text)},
+        metrics,
         config.optimizer,
         data,
         steps=config.run.total_steps(data.steps_per_epoch),
         show=filler(model, data, text),
+        maximize=metrics,
     )
 
 
@@ -87,20 +92,20 @@ def guesses(text: Text) -> dict[str, Metric]:
     return {"accuracy_most_frequent": frequent, "accuracy_bigram": bigram}
 
 
-def filler(model: Model, data: Data, text: Text) -> Callable[[TrainState], Shown]:
+def filler(model: Model, data: Data, text: Text) -> Callable[[Variables], Shown]:
     """What to show: how the model fills in a window that it was not trained on."""
     batch = (data.splits.get("validation") or data.splits.get("test") or [data.train(0, 0)])[0]
 
     @jax.jit
-    def fill(state: TrainState) -> jax.Array:
-        return model.apply(state.evaluated, batch, train=False, key=None)[0].argmax(axis=-1)
+    def fill(variables: Variables) -> jax.Array:
+        return model.apply(variables, batch, train=False, key=None)[0].argmax(axis=-1)
 
-    def show(state: TrainState) -> Shown:
+    def show(variables: Variables) -> Shown:
         tokens, read = batch["tokens"][0].copy(), text.tokenizer.decode
         at, right = batch["chosen"][0], batch["targets"][0]
         tokens[at] = right
         pieces = [read(tokens[index : index + 1]) for index in range(batch["length"][0])]
-        for index, truth, guess in zip(at, right, np.asarray(fill(state))[0], strict=True):
+        for index, truth, guess in zip(at, right, np.asarray(fill(variables))[0], strict=True):
             filled = "" if guess == truth else f"{read(guess[None])}|"
             pieces[index] = f"[{filled}{read(truth[None])}]"
         return {"filled": "[guess|truth], [both]\n\n" + "".join(pieces)}

@@ -20,19 +20,14 @@ from typing import Literal
 
 import numpy as np
 
+from bigmodel.data import LabelledTextData, load_labelled_text
 from bigmodel.data.fingerprint import fingerprint
-from bigmodel.data.texts.labelled_text import LabelledTextData, load_labelled_text
 from bigmodel.data.texts.tokenizers import load
 from bigmodel.experiment import Experiment, InputError
 from bigmodel.models.texts.bert import Bert
 from bigmodel.run_directory.trained import read_trained
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training.losses import cross_entropy
-from bigmodel.training.metrics import accuracy
-from bigmodel.training.optimizers import Optimizer
-from bigmodel.training.reports import classification
-from bigmodel.training.supervised import supervised
-from bigmodel.training.transfer import begin_with
+from bigmodel.training import Ensemble, Optimizer, classifier, with_pretrained
 
 
 @dataclass(frozen=True)
@@ -52,6 +47,7 @@ class Config(Settings):
     optimizer: Optimizer = Optimizer(
         "adamw", learning_rate=1e-3, warmup_steps=20, weight_decay=0.01, eps=1e-6
     )
+    ensemble: Ensemble = Ensemble()
     run: Run = Run(steps=200, eval_every=50)
 
 
@@ -72,18 +68,17 @@ def build(config: Config) -> Experiment:
     )
     if trained and not config.scratch:
         learned = with_positions(trained.params, context)
-        model = begin_with(model, learned, under="encoder")
+        model = with_pretrained(model, learned, under="encoder")
         # What the run begins with is data of it: another checkpoint there is another run.
         both = {"texts": np.frombuffer(data.fingerprint.encode(), np.uint8), **learned}
         data = data._replace(fingerprint=fingerprint(both))
-    return supervised(
+    return classifier(
         model,
-        cross_entropy,
-        {"accuracy": accuracy},
-        config.optimizer,
         data,
+        texts.names,
+        config.optimizer,
+        ensemble=config.ensemble,
         steps=config.run.total_steps(data.steps_per_epoch),
-        **classification(texts.names),
     )
 
 

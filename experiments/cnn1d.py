@@ -13,15 +13,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bigmodel.data.sequences.sequences import SequenceData, load_sequences
+from bigmodel.data import SequenceData, load_sequences
 from bigmodel.experiment import Experiment
 from bigmodel.models.images.cnn1d import ConvNet1d
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training.losses import cross_entropy
-from bigmodel.training.metrics import accuracy
-from bigmodel.training.optimizers import Optimizer
-from bigmodel.training.reports import classification
-from bigmodel.training.supervised import supervised
+from bigmodel.training import Ensemble, Optimizer, classifier
 
 
 @dataclass(frozen=True)
@@ -31,20 +27,20 @@ class Config(Settings):
     data: SequenceData = SequenceData()
     model: ConvNet1d = ConvNet1d()
     optimizer: Optimizer = Optimizer("adamw", learning_rate=2e-3, weight_decay=0.05, eps=1e-6)
+    ensemble: Ensemble = Ensemble()
     run: Run = Run(steps=400, eval_every=100)
 
 
 def build(config: Config) -> Experiment:
     """The experiment of a config."""
     data, names = load_sequences(config.data)
-    return supervised(
+    return classifier(
         config.model.build(len(names)),
-        cross_entropy,
-        {"accuracy": accuracy},
-        config.optimizer,
         data,
+        names,
+        config.optimizer,
+        ensemble=config.ensemble,
         steps=config.run.total_steps(data.steps_per_epoch),
-        **classification(names),
     )
 
 

@@ -10,29 +10,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import numpy as np
 
-from bigmodel.data.images.images import ImageData, load_images
-from bigmodel.experiment import Array, Batch, Experiment, InputError, Shown
+from bigmodel.data import ImageData, load_images
+from bigmodel.experiment import Array, Batch, Experiment, InputError, Shown, Variables
 from bigmodel.figures.grid import tile
 from bigmodel.models.images.unet import Unet
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training.generative.diffusion import (
+from bigmodel.training import (
+    Optimizer,
     Prediction,
+    Quality,
     Sampling,
+    denoising_error,
+    latents,
     noising,
     sampler,
-    squared_error,
+    supervised,
+    with_distance,
     with_noise,
 )
-from bigmodel.training.generative.frechet import with_distance
-from bigmodel.training.generative.latents import latents
-from bigmodel.training.generative.quality import Quality
-from bigmodel.training.optimizers import Optimizer
-from bigmodel.training.supervised import TrainState, supervised
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def build(config: Config) -> Experiment:
     network = config.model.build(images.classes)
     experiment = supervised(
         noising(network, prediction=config.prediction, label_dropout=config.label_dropout),
-        squared_error,
+        denoising_error,
         {},
         config.optimizer,
         with_noise(images.data),
@@ -75,8 +74,8 @@ def build(config: Config) -> Experiment:
     )
     sample = sampler(network, config.sampling, prediction=config.prediction)
 
-    def generate(state: TrainState, batch: Batch) -> Array:
-        return sample(state.evaluated, batch["noise"], batch["label"])
+    def generate(variables: Variables, batch: Batch) -> Array:
+        return sample(variables, batch["noise"], batch["label"])
 
     features = config.quality.features(images.data, images.classes)
     experiment = with_distance(experiment, generate, features, count=config.sampling.count)
@@ -84,18 +83,18 @@ def build(config: Config) -> Experiment:
 
 
 def shown(
-    generate: Callable[[Any, Batch], Array], shape: tuple[int, int, int], classes: int
-) -> Callable[[TrainState], Shown]:
+    generate: Callable[[Variables, Batch], Array], shape: tuple[int, int, int], classes: int
+) -> Callable[[Variables], Shown]:
     """What to show: ten rows of images, of the same noise each time, a class a column."""
     batch = {
         "noise": latents(10 * classes, shape, stream="show"),
         "label": np.tile(np.arange(classes, dtype=np.int32), 10),
     }
-    draw = jax.jit(lambda state: generate(state, batch))
+    draw = jax.jit(lambda variables: generate(variables, batch))
 
-    def show(state: TrainState) -> Shown:
+    def show(variables: Variables) -> Shown:
         enlarge = -(-32 // shape[1])
-        return {"samples": tile(np.asarray(draw(state)), columns=classes, enlarge=enlarge)}
+        return {"samples": tile(np.asarray(draw(variables)), columns=classes, enlarge=enlarge)}
 
     return show
 

@@ -3,7 +3,7 @@ r"""Deep convolutional GAN on small images (Radford et al., 2015), told their cl
     python experiments/gan.py   # digits: Fréchet distance 1.0 to 1.3 (3 seeds)
     python experiments/gan.py --loss wasserstein --gradient-penalty 10 --critic-steps 3 \
         --r1 0 --run.steps 500   # digits: 0.9, in twice the time
-    python experiments/gan.py --no-model.conditional   # 2.1
+    python experiments/gan.py --model.no-conditional   # 2.1
     python experiments/gan.py --data.name fashion_mnist --data.batch-size 64 --run.steps 4000
 
 `train/loss` is the discriminator's. It falls from 1.386 while the discriminator wins, and
@@ -20,16 +20,12 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from bigmodel.data.images.images import ImageData, load_images
-from bigmodel.experiment import Experiment, Model, Shown
+from bigmodel.data import ImageData, load_images
+from bigmodel.experiment import Experiment, Model, Shown, Variables
 from bigmodel.figures.grid import tile
 from bigmodel.models.images.dcgan import Dcgan
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training.generative.adversarial import AdversarialState, adversarial
-from bigmodel.training.generative.gan_losses import LossName
-from bigmodel.training.generative.latents import latents
-from bigmodel.training.generative.quality import Quality
-from bigmodel.training.optimizers import Optimizer
+from bigmodel.training import LossName, Optimizer, Quality, adversarial, latents
 
 
 @dataclass(frozen=True)
@@ -45,11 +41,11 @@ class Config(Settings):
         "adam", learning_rate=1e-3, schedule="constant", b1=0.5
     )
     loss: LossName = "non_saturating"
-    """what both minimise; wasserstein wants --gradient-penalty 10 --critic-steps 5 --r1 0"""
+    """losses of both networks; wasserstein wants --gradient-penalty 10 --critic-steps 5 --r1 0"""
     r1: float = 1.0
     """weight of the penalty on the discriminator's gradient at real images"""
     gradient_penalty: float = 0.0
-    """weight of the penalty that draws its slopes between real and generated images to 1"""
+    """weight of the penalty that draws the norm of its gradients between both kinds to 1"""
     critic_steps: int = 1
     """updates of the discriminator for each one of the generator, on a batch each"""
     quality: Quality = Quality()
@@ -77,7 +73,7 @@ def build(config: Config) -> Experiment:
     )
 
 
-def sampler(generator: Model, model: Dcgan, classes: int) -> Callable[[AdversarialState], Shown]:
+def sampler(generator: Model, model: Dcgan, classes: int) -> Callable[[Variables], Shown]:
     """What to show: ten rows of images, of the same latents each time, a class a column."""
     columns = classes if model.conditional else 10
     batch = {
@@ -86,11 +82,11 @@ def sampler(generator: Model, model: Dcgan, classes: int) -> Callable[[Adversari
     }
 
     @jax.jit
-    def sample(state: AdversarialState) -> jax.Array:
-        return generator.apply(state.evaluated, batch, train=False, key=None)[0]
+    def sample(variables: Variables) -> jax.Array:
+        return generator.apply(variables, batch, train=False, key=None)[0]
 
-    def show(state: AdversarialState) -> Shown:
-        images = np.asarray(sample(state))
+    def show(variables: Variables) -> Shown:
+        images = np.asarray(sample(variables))
         enlarge = -(-32 // images.shape[1])
         return {"samples": tile(images, columns=columns, enlarge=enlarge)}
 

@@ -34,18 +34,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bigmodel.data.texts.text import Text, TextData, load_text
-from bigmodel.experiment import Experiment, Shown
+from bigmodel.data import Text, TextData, load_text
+from bigmodel.experiment import Experiment, Shown, Variables
 from bigmodel.models.texts.generation import Sampling, check_length, generate
 from bigmodel.models.texts.gpt import Gpt
 from bigmodel.models.texts.gpt_flops import train_flops
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training.losses import next_token
-from bigmodel.training.metrics import Metric, bits_per_char
-from bigmodel.training.mixture import balanced, expert_load, load_balance, on_logits
-from bigmodel.training.optimizers import Optimizer
-from bigmodel.training.reports import perplexity
-from bigmodel.training.supervised import TrainState, supervised
+from bigmodel.training import Optimizer, language_model
 
 
 @dataclass(frozen=True)
@@ -64,42 +59,32 @@ class Config(Settings):
 def build(config: Config) -> Experiment:
     """The experiment of a config."""
     text = load_text(config.data)
-    vocab_size = text.tokenizer.vocab_size
-    loss: Metric = next_token
-    nats = "loss"
-    metrics = {"bits_per_char": bits_per_char(text.tokenizer.characters)}
-    if config.model.experts:
-        loss = balanced(loss, weight=config.model.balance)
-        metrics["nats"], nats = next_token, "nats"
-        metrics = {name: on_logits(metric) for name, metric in metrics.items()}
-        metrics |= {"load_balance": load_balance, "expert_load": expert_load}
-    sizes = {"vocab_size": vocab_size, "context": config.data.context}
-    experiment = supervised(
+    sizes = {"vocab_size": text.tokenizer.vocab_size, "context": config.data.context}
+    experiment = language_model(
         config.model.build(**sizes),
-        loss,
-        metrics,
-        config.optimizer,
         text.data,
+        text.tokenizer.characters,
+        config.optimizer,
         steps=config.run.total_steps(text.data.steps_per_epoch),
+        balance=config.model.balance if config.model.experts else None,
         show=sampler(config, text),
-        summarize=perplexity(nats),
     )
     flops = train_flops(config.model, batch_size=config.data.batch_size, **sizes)
     return experiment._replace(flops=flops)
 
 
-def sampler(config: Config, text: Text) -> Callable[[TrainState], Shown]:
-    """What to show: the prompt, and how the model goes on."""
+def sampler(config: Config, text: Text) -> Callable[[Variables], Shown]:
+    """What to show: the prompt, and a continuation."""
     sampling, tokenizer = config.sampling, text.tokenizer
     decoder = config.model.decoder(vocab_size=tokenizer.vocab_size, context=config.data.context)
     prompt = tokenizer.encode(sampling.prompt or text.opening)[None]
     check_length(decoder, prompt=prompt.shape[1], tokens=sampling.tokens)
 
     @jax.jit
-    def sample(state: TrainState) -> jax.Array:
+    def sample(variables: Variables) -> jax.Array:
         return generate(
             decoder,
-            state.evaluated["params"],
+            variables["params"],
             jnp.asarray(prompt),
             key=jax.random.key(sampling.seed),
             tokens=sampling.tokens,
@@ -108,8 +93,8 @@ def sampler(config: Config, text: Text) -> Callable[[TrainState], Shown]:
             top_p=sampling.top_p,
         )
 
-    def show(state: TrainState) -> Shown:
-        following = np.asarray(sample(state))
+    def show(variables: Variables) -> Shown:
+        following = np.asarray(sample(variables))
         return {"sample": tokenizer.decode(np.concatenate([prompt, following], axis=1)[0])}
 
     return show

@@ -19,26 +19,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bigmodel.data.tables.table import TableData, load_table
+from bigmodel.data import TableData, load_table
 from bigmodel.experiment import Experiment
 from bigmodel.models.mlp import Mlp
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training.ensemble import average, mixture, of_all, of_each, report_of_all
-from bigmodel.training.losses import cross_entropy
-from bigmodel.training.metrics import accuracy
-from bigmodel.training.optimizers import Optimizer
-from bigmodel.training.regression import regression, squared_error
-from bigmodel.training.reports import classification
-from bigmodel.training.supervised import supervised
+from bigmodel.training import Ensemble, Optimizer, classifier, regressor
 
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """An ensemble of perceptrons and how it is trained."""
+    """A multilayer perceptron and how it is trained."""
 
     data: TableData = TableData()
-    model: Mlp = Mlp(widths=(256, 256), members=4, dropout=0.0)
+    model: Mlp = Mlp(widths=(256, 256), dropout=0.3)
     optimizer: Optimizer = Optimizer("adamw", learning_rate=1e-2, weight_decay=0.1, eps=1e-6)
+    ensemble: Ensemble = Ensemble()
     run: Run = Run(steps=1000, eval_every=200)
 
 
@@ -46,24 +41,31 @@ def build(config: Config) -> Experiment:
     """The experiment of a config."""
     table = load_table(config.data)
     target = table.target
-    if target.names:
-        model = config.model.build(len(target.names))
-        loss = of_each(cross_entropy)
-        metrics = {"accuracy": of_all(mixture, accuracy)}
-        report = report_of_all(mixture, classification(target.names))
-    else:
-        model = config.model.build(None)
-        loss = of_each(squared_error)
-        metrics = {}
-        report = report_of_all(
-            average, regression(target.column, mean=target.mean, scale=target.scale)
-        )
+    model = config.model.build(len(target.names) or None)
     steps = config.run.total_steps(table.data.steps_per_epoch)
-    return supervised(model, loss, metrics, config.optimizer, table.data, steps=steps, **report)
+    if target.names:
+        return classifier(
+            model,
+            table.data,
+            target.names,
+            config.optimizer,
+            steps=steps,
+            ensemble=config.ensemble,
+        )
+    return regressor(
+        model,
+        table.data,
+        target.column,
+        config.optimizer,
+        steps=steps,
+        mean=target.mean,
+        scale=target.scale,
+        ensemble=config.ensemble,
+    )
 
 
 TINY = (
-    "--model.widths", "32", "32", "--model.members=2", "--optimizer.learning-rate=5e-3",
+    "--model.widths", "32", "32", "--optimizer.learning-rate=5e-3",
     "--run.steps=60",
 )  # fmt: skip
 

@@ -22,13 +22,11 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from bigmodel.data.ratings import RatingData, Ratings, load_ratings
-from bigmodel.experiment import Experiment, Model, Shown
+from bigmodel.data import RatingData, Ratings, load_ratings
+from bigmodel.experiment import Experiment, Model, Shown, Variables
 from bigmodel.models.recommender import Recommender
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training.optimizers import Optimizer
-from bigmodel.training.regression import regression, squared_error
-from bigmodel.training.supervised import TrainState, supervised
+from bigmodel.training import Ensemble, Optimizer, regressor, regressors
 
 
 @dataclass(frozen=True)
@@ -50,6 +48,7 @@ class Config(Settings):
     # The penalty is a Gaussian prior on every embedding, which rare films need most.
     optimizer: Optimizer = Optimizer("adam", learning_rate=5e-3, l2=2.5e-4, eps=1e-6)
     show: Show = Show()
+    ensemble: Ensemble = Ensemble()
     run: Run = Run(steps=1000, eval_every=250)
 
 
@@ -59,19 +58,18 @@ def build(config: Config) -> Experiment:
     model = config.model.build(
         users=ratings.known_users, items=ratings.known_items, mean=ratings.mean
     )
-    return supervised(
+    return regressor(
         model,
-        squared_error,
-        {},
-        config.optimizer,
         ratings.data,
+        "rating",
+        config.optimizer,
+        ensemble=config.ensemble,
         steps=config.run.total_steps(ratings.data.steps_per_epoch),
-        show=recommender(config.show, model, ratings),
-        **regression("rating"),
+        show=recommender(config.show, regressors(model, config.ensemble), ratings),
     )
 
 
-def recommender(options: Show, model: Model, ratings: Ratings) -> Callable[[TrainState], Shown]:
+def recommender(options: Show, model: Model, ratings: Ratings) -> Callable[[Variables], Shown]:
     """What to show: the items that a user has not rated and would rate highest."""
     train = ratings.parts["train"]
     users = np.argsort(-np.bincount(train["user"]), kind="stable")[: options.users]
@@ -80,14 +78,14 @@ def recommender(options: Show, model: Model, ratings: Ratings) -> Callable[[Trai
     rated = [train["item"][train["user"] == user] for user in users]
 
     @jax.jit
-    def predict(state: TrainState, user: jax.Array) -> jax.Array:
+    def predict(variables: Variables, user: jax.Array) -> jax.Array:
         batch = {"user": jax.numpy.full(len(items), user, np.int32), **everything}
-        return model.apply(state.evaluated, batch, train=False)[0]
+        return model.apply(variables, batch, train=False)[0]
 
-    def show(state: TrainState) -> Shown:
+    def show(variables: Variables) -> Shown:
         lines = []
         for user, seen in zip(users, rated, strict=True):
-            scores = np.array(predict(state, user))
+            scores = np.array(predict(variables, user))
             scores[seen] = -np.inf
             best = np.argsort(-scores, kind="stable")[: options.items]
             lines += [f"for user {ratings.users[user]}:"]

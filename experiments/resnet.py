@@ -19,15 +19,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bigmodel.data.images.images import ImageData, load_images
+from bigmodel.data import ImageData, load_images
 from bigmodel.experiment import Experiment
 from bigmodel.models.images.resnet import ResNet
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training.losses import cross_entropy
-from bigmodel.training.metrics import accuracy
-from bigmodel.training.optimizers import Optimizer
-from bigmodel.training.reports import classification
-from bigmodel.training.supervised import supervised
+from bigmodel.training import Ensemble, Optimizer, classifier
 
 
 @dataclass(frozen=True)
@@ -37,20 +33,20 @@ class Config(Settings):
     data: ImageData = ImageData(shift=1)
     model: ResNet = ResNet(activation="silu")
     optimizer: Optimizer = Optimizer("muon", learning_rate=5e-3, momentum=0.95, eps=1e-6)
+    ensemble: Ensemble = Ensemble()
     run: Run = Run(steps=300, eval_every=100)
 
 
 def build(config: Config) -> Experiment:
     """The experiment of a config."""
     images = load_images(config.data)
-    return supervised(
+    return classifier(
         config.model.build(images.classes),
-        cross_entropy,
-        {"accuracy": accuracy},
-        config.optimizer,
         images.data,
+        images.names,
+        config.optimizer,
+        ensemble=config.ensemble,
         steps=config.run.total_steps(images.data.steps_per_epoch),
-        **classification(images.names),
     )
 
 

@@ -22,115 +22,61 @@ value 35.9 (``python benchmarks/series.py --horizon 12 --window 132``).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
-from bigmodel.data.images.images import ImageData, load_images
-from bigmodel.data.sequences.sequences import SequenceData, load_sequences, rows
-from bigmodel.data.sequences.series import SeriesData, load_series
-from bigmodel.data.texts.labelled_text import LabelledTextData, load_labelled_text
+from bigmodel.data import SequenceSource, load_forecasts, load_labelled
 from bigmodel.experiment import Experiment, InputError
 from bigmodel.models.rnn import Rnn
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training.forecast import forecast_error, forecasts
-from bigmodel.training.losses import cross_entropy
-from bigmodel.training.metrics import accuracy
-from bigmodel.training.optimizers import Optimizer
-from bigmodel.training.reports import classification
-from bigmodel.training.supervised import supervised
-
-Name: TypeAlias = Literal[
-    "digits", "fashion_mnist", "japanese_vowels", "ts", "topics", "text", "sunspots", "series"
-]
-
-
-@dataclass(frozen=True)
-class AnySequences(LabelledTextData, SeriesData, SequenceData):
-    """Which sequences, and how they are divided."""
-
-    # Wider than in any of the three, of which each loader reads its own part.
-    name: Name = "digits"  # type: ignore[assignment]
-    """classes of the rows of images (digits, fashion_mnist), of 640 utterances (japanese_vowels),
-    of a .ts file (ts), of 724 paragraphs (topics), of a file of lines LABEL<tab>TEXT (text);
-    forecasts of monthly sunspots, or of a column of a CSV file (series)"""
-    path: str = ""
-    """the file of ts, text or series, which may be gzipped (.gz); the folder of fashion_mnist"""
-    test_path: str = ""
-    """ts, text: another such file for the test, in the place of a fraction of the first"""
-    batch_size: int = 128
-    """sequences in a batch"""
-    validation: float = 0.1
-    """fraction held out to choose by: of each class, or of a series before its test"""
-    test: float = 0.2
-    """fraction held out for the test: of each class, where it has no such set, or of a series"""
-    split_seed: int = 0
-    """decides which sequences are held out, apart from the seed of the run"""
-    length: int = 128
-    """text: most tokens; ts: most steps, and a longer sequence is an error"""
+from bigmodel.training import Ensemble, Optimizer, classifier, forecaster
 
 
 @dataclass(frozen=True)
 class Config(Settings):
     """A recurrent network and how it is trained."""
 
-    data: AnySequences = AnySequences()
+    data: SequenceSource = SequenceSource()
     model: Rnn = Rnn(dropout=0.2)
     optimizer: Optimizer = Optimizer(
         "muon", learning_rate=5e-3, momentum=0.95, weight_decay=0.01, eps=1e-6, clip=1.0
     )
+    ensemble: Ensemble = Ensemble()
     run: Run = Run(steps=1500, eval_every=300)
 
 
 def build(config: Config) -> Experiment:
     """The experiment of a config."""
-    return (forecaster if config.data.name in ("sunspots", "series") else classifier)(config)
+    return (build_forecaster if config.data.forecast else build_classifier)(config)
 
 
-def classifier(config: Config) -> Experiment:
+def build_classifier(config: Config) -> Experiment:
     """A class for each sequence, by its rows, steps or tokens."""
-    options, vocab_size = config.data, None
     if config.model.output == "every":
         raise InputError("--model.output every needs a target at each step: sunspots or series")
-    if options.name in ("text", "topics"):
-        text = load_labelled_text(options)
-        data, names, vocab_size = text.data, text.names, text.tokenizer.vocab_size
-    elif options.name == "digits" or options.name == "fashion_mnist":
-        images = ImageData(
-            options.name,
-            options.path,
-            options.batch_size,
-            validation=options.validation,
-            test=options.test,
-            split_seed=options.split_seed,
-            folds=options.folds,
-            fold=options.fold,
-        )
-        data, names = rows(load_images(images))
-    else:
-        data, names = load_sequences(options)
-    return supervised(
+    data, names, vocab_size = load_labelled(config.data)
+    return classifier(
         config.model.build(len(names), vocab_size=vocab_size),
-        cross_entropy,
-        {"accuracy": accuracy},
-        config.optimizer,
         data,
+        names,
+        config.optimizer,
+        ensemble=config.ensemble,
         steps=config.run.total_steps(data.steps_per_epoch),
-        **classification(names),
     )
 
 
-def forecaster(config: Config) -> Experiment:
+def build_forecaster(config: Config) -> Experiment:
     """A number for each window of a series: a value that comes after it."""
     if config.model.bidirectional and config.model.output == "every":
         raise InputError("--model.bidirectional would see what --model.output every forecasts")
-    series = load_series(config.data)
-    return supervised(
+    series = load_forecasts(config.data)
+    return forecaster(
         config.model.build(None),
-        forecast_error,
-        {},
-        config.optimizer,
         series.data,
+        series.name,
+        config.optimizer,
+        ensemble=config.ensemble,
         steps=config.run.total_steps(series.data.steps_per_epoch),
-        **forecasts(series.name, mean=series.mean, scale=series.scale),
+        mean=series.mean,
+        scale=series.scale,
     )
 
 

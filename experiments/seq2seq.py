@@ -11,21 +11,19 @@ phonemes and 31.2 % of the words:
 
 Your own pairs, a file with tabs between its columns:
 
-    python experiments/seq2seq.py --data.path PAIRS.tsv --data.source-unit word \
-        --data.target-unit word
+    python experiments/seq2seq.py --data.path PAIRS.tsv
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bigmodel.data.texts.pairs import PairData, load_pairs
+from bigmodel.data import PairData, load_pairs
 from bigmodel.experiment import Experiment
 from bigmodel.models.texts.beam import Beam
 from bigmodel.models.texts.seq2seq import Seq2Seq
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training.optimizers import Optimizer
-from bigmodel.training.texts.sequence_to_sequence import sequence_to_sequence
+from bigmodel.training import Optimizer, sequence_to_sequence
 
 
 @dataclass(frozen=True)

@@ -13,21 +13,19 @@ and 30.4 % of the words, in 16 min on 2 shared cores; with `--run.steps 2200` 6.
 Your own sentences, a file with tabs between its columns, judged by BLEU (11.3 on five whole books
 of a Bible that were held out, after 600 steps; `benchmarks/results.md` has the command):
 
-    python experiments/transformer.py --data.path PAIRS.tsv --data.source-unit bpe \
-        --data.target-unit bpe --data.max-source 64 --data.max-target 64 --data.long drop
+    python experiments/transformer.py --data.path PAIRS.tsv
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bigmodel.data.texts.pairs import PairData, load_pairs
+from bigmodel.data import PairData, load_pairs
 from bigmodel.experiment import Experiment
 from bigmodel.models.texts.beam import Beam
 from bigmodel.models.texts.transformer import Transformer
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training.optimizers import Optimizer
-from bigmodel.training.texts.sequence_to_sequence import sequence_to_sequence
+from bigmodel.training import Optimizer, sequence_to_sequence
 
 
 @dataclass(frozen=True)

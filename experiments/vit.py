@@ -22,17 +22,13 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from bigmodel.data.images.images import ImageData, Images, load_images
-from bigmodel.experiment import Experiment, Shown
+from bigmodel.data import ImageData, Images, load_images
+from bigmodel.experiment import Experiment, Shown, Variables
 from bigmodel.figures.grid import tile
 from bigmodel.figures.heatmap import draw_heatmap
 from bigmodel.models.images.vit import Vit
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training.losses import cross_entropy
-from bigmodel.training.metrics import accuracy
-from bigmodel.training.optimizers import Optimizer
-from bigmodel.training.reports import classification
-from bigmodel.training.supervised import TrainState, supervised
+from bigmodel.training import Ensemble, Optimizer, classifier, one_member
 
 
 @dataclass(frozen=True)
@@ -44,31 +40,34 @@ class Config(Settings):
     optimizer: Optimizer = Optimizer(
         "muon", learning_rate=5e-3, warmup_steps=50, momentum=0.95, eps=1e-6, weight_decay=0.01
     )
+    ensemble: Ensemble = Ensemble()
     run: Run = Run(steps=600, eval_every=200)
 
 
 def build(config: Config) -> Experiment:
     """The experiment of a config."""
     images = load_images(config.data)
-    return supervised(
+    return classifier(
         config.model.build(images.classes),
-        cross_entropy,
-        {"accuracy": accuracy},
-        config.optimizer,
         images.data,
+        images.names,
+        config.optimizer,
+        ensemble=config.ensemble,
         steps=config.run.total_steps(images.data.steps_per_epoch),
         show=attention_maps(config, images),
-        **classification(images.names),
     )
 
 
-def attention_maps(config: Config, images: Images) -> Callable[[TrainState], Shown]:
-    """What to show: images, below each where the last block looks; the first one with axes."""
+def attention_maps(config: Config, images: Images) -> Callable[[Variables], Shown]:
+    """What to show: images, below each where the last block attends; the first one with axes.
+
+    Of an ensemble it is the first member's.
+    """
     looked_at = next(iter(images.data.splits.values()), [images.data.train(0, 0)])[0]["image"][:10]
     maps = jax.jit(config.model.attention(images.classes))
 
-    def show(state: TrainState) -> Shown:
-        weights = np.asarray(maps(state.evaluated, looked_at))
+    def show(variables: Variables) -> Shown:
+        weights = np.asarray(maps(one_member(variables), looked_at))
         relative = weights / weights.max(axis=(1, 2), keepdims=True)
         size = config.model.patch
         spread = relative.repeat(size, axis=1).repeat(size, axis=2)[..., None]

@@ -19,15 +19,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bigmodel.data.texts.words import WordData, Words, load_words
-from bigmodel.experiment import Experiment, Shown
+from bigmodel.data import WordData, Words, load_words
+from bigmodel.experiment import Experiment, Shown, Variables
 from bigmodel.figures.scatter import draw_scatter
 from bigmodel.models.texts.word2vec import SkipGram
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training.optimizers import Optimizer
-from bigmodel.training.supervised import TrainState, supervised
-from bigmodel.training.texts.negative_sampling import negative_sampling, ranked
-from bigmodel.training.texts.vectors import neighbours, principal_plane
+from bigmodel.training import (
+    Optimizer,
+    negative_sampling,
+    neighbours,
+    principal_plane,
+    ranked,
+    supervised,
+)
 
 
 @dataclass(frozen=True)
@@ -66,18 +70,19 @@ def build(config: Config) -> Experiment:
         words.data,
         steps=config.run.total_steps(words.data.steps_per_epoch),
         show=shower(config.show, words),
+        maximize={"ranked"},
     )
 
 
-def shower(options: Show, words: Words) -> Callable[[TrainState], Shown]:
+def shower(options: Show, words: Words) -> Callable[[Variables], Shown]:
     """The nearest neighbours of frequent words, and where they lie in a plane."""
     vocabulary = words.vocabulary
     long = [n for n, word in enumerate(vocabulary) if len(word) >= options.letters]
     long = long or list(range(len(vocabulary)))
     drawn = long[: options.points]
 
-    def show(state: TrainState) -> Shown:
-        vectors = np.asarray(state.evaluated["params"]["centre"]["embedding"])
+    def show(variables: Variables) -> Shown:
+        vectors = np.asarray(variables["params"]["centre"]["embedding"])
         near = neighbours(vectors, long[: options.words], count=options.neighbours)
         lines = [
             f"{vocabulary[word]}: {', '.join(vocabulary[other] for other in others)}"

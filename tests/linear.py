@@ -11,13 +11,12 @@ from jax.sharding import PartitionSpec as P
 from bigmodel.data.batches import epochs, in_order
 from bigmodel.experiment import Data, Experiment, Model
 from bigmodel.processes.signals import StopRequest
-from bigmodel.runtime.entry import start
+from bigmodel.runtime.entry import run_experiment
 from bigmodel.runtime.settings import Run, Settings
 from bigmodel.sharding.mesh import MeshShape
-from bigmodel.training.losses import cross_entropy
-from bigmodel.training.metrics import accuracy
+from bigmodel.training.metrics import accuracy, cross_entropy
 from bigmodel.training.optimizers import Optimizer
-from bigmodel.training.supervised import supervised
+from bigmodel.training.supervision import supervised
 
 
 def arrays(count: int, seed: int) -> dict[str, np.ndarray]:
@@ -61,4 +60,4 @@ def run(directory: Path, *, one: Experiment | None = None, seed: int = 0, **opti
     settings = {"steps": 40, "eval_every": 10, "log_every": 10, **options}
     config = Settings(seed=seed, mesh=MeshShape(1), run=Run(dir=str(directory), **settings))
     with StopRequest() as stop:
-        return start(one or experiment(), config, script=Path(__file__), stop=stop)
+        return run_experiment(one or experiment(), config, script=Path(__file__), stop=stop)

@@ -9,6 +9,7 @@ import importlib.util
 import itertools
 import json
 import shutil
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,8 +27,9 @@ from bigmodel.processes.signals import StopRequest
 from bigmodel.run_directory.history import read_metrics
 from bigmodel.runtime.command_line import option_names, parse
 from bigmodel.runtime.compilation import RetraceError, compile_experiment
-from bigmodel.runtime.entry import main, start
-from bigmodel.runtime.loop import Trainer, init_key, step_key
+from bigmodel.runtime.entry import main, run_experiment
+from bigmodel.runtime.loop import init_key, step_key
+from bigmodel.runtime.recorder import RunRecorder
 from bigmodel.runtime.settings import Settings
 from bigmodel.sharding.mesh import MeshShape, make_mesh
 from bigmodel.tree import named_leaves
@@ -124,19 +126,20 @@ def run(built: Built, directory: Path, *, layout: MeshShape = MeshShape(1), **op
     settings = dataclasses.replace(built.config.run, dir=str(directory), **options)
     config = dataclasses.replace(built.config, run=settings, mesh=layout)
     with StopRequest() as stop:
-        return start(built.experiment, config, script=Path(built.module.__file__), stop=stop)
+        script = Path(built.module.__file__)
+        return run_experiment(built.experiment, config, script=script, stop=stop)
 
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """As if SIGTERM came after so many steps of this process."""
-    read = Trainer._read
+    trained = RunRecorder.trained
 
-    def reading(self: Trainer, at: int, *record: Any) -> None:
-        read(self, at, *record)
+    def stopping(self: RunRecorder, at: int, report: Any) -> None:
+        trained(self, at, report)
         if at == step:
-            self.agreement.stop.number = 15
+            signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr(Trainer, "_read", reading)
+    monkeypatch.setattr(RunRecorder, "trained", stopping)
 
 
 def logged(directory: Path) -> list[dict[str, Any]]:

@@ -69,6 +69,9 @@ def test_two_processes_save_what_one_goes_on_with_and_have_its_losses(tmp_path: 
     done = launch(script, tmp_path / "run", 1, *first)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "on from step 3" in done.stdout
+    names = [path.name for path in (tmp_path / "run/checkpoints/3").iterdir()]
+    assert "ocdbt.process_1" in names
+    assert [name for name in names if "SUMS" in name] == ["SHA256SUMS"]
     assert losses(tmp_path / "run") == pytest.approx(before, rel=1e-5)
 
 

@@ -1,1 +1,58 @@
-"""Real data to numpy arrays to ``batch(seed, step)``. Imports no JAX."""
+"""Real data to numpy arrays to ``batch(seed, step)``. Imports no JAX.
+
+Options and loaders are imported when they are asked for, so that one kind of data needs no
+package of another.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bigmodel.data.images.images import ImageData as ImageData
+    from bigmodel.data.images.images import Images as Images
+    from bigmodel.data.images.images import load_images as load_images
+    from bigmodel.data.ratings import RatingData as RatingData
+    from bigmodel.data.ratings import Ratings as Ratings
+    from bigmodel.data.ratings import load_ratings as load_ratings
+    from bigmodel.data.sequences.sequences import SequenceData as SequenceData
+    from bigmodel.data.sequences.sequences import load_sequences as load_sequences
+    from bigmodel.data.sequences.series import SeriesData as SeriesData
+    from bigmodel.data.sequences.series import load_series as load_series
+    from bigmodel.data.sequences.sources import SequenceSource as SequenceSource
+    from bigmodel.data.sequences.sources import load_forecasts as load_forecasts
+    from bigmodel.data.sequences.sources import load_labelled as load_labelled
+    from bigmodel.data.tables.table import TableData as TableData
+    from bigmodel.data.tables.table import load_table as load_table
+    from bigmodel.data.texts.labelled_text import LabelledTextData as LabelledTextData
+    from bigmodel.data.texts.labelled_text import load_labelled_text as load_labelled_text
+    from bigmodel.data.texts.masking import Masking as Masking
+    from bigmodel.data.texts.masking import masked as masked
+    from bigmodel.data.texts.pairs import PairData as PairData
+    from bigmodel.data.texts.pairs import load_pairs as load_pairs
+    from bigmodel.data.texts.text import Text as Text
+    from bigmodel.data.texts.text import TextData as TextData
+    from bigmodel.data.texts.text import load_text as load_text
+    from bigmodel.data.texts.words import WordData as WordData
+    from bigmodel.data.texts.words import Words as Words
+    from bigmodel.data.texts.words import load_words as load_words
+
+_PLACES = {
+    "images.images": ("ImageData", "Images", "load_images"),
+    "ratings": ("RatingData", "Ratings", "load_ratings"),
+    "sequences.sequences": ("SequenceData", "load_sequences"),
+    "sequences.series": ("SeriesData", "load_series"),
+    "sequences.sources": ("SequenceSource", "load_forecasts", "load_labelled"),
+    "tables.table": ("TableData", "load_table"),
+    "texts.labelled_text": ("LabelledTextData", "load_labelled_text"),
+    "texts.masking": ("Masking", "masked"),
+    "texts.pairs": ("PairData", "load_pairs"),
+    "texts.text": ("Text", "TextData", "load_text"),
+    "texts.words": ("WordData", "Words", "load_words"),
+}
+_ROOM_OF = {name: room for room, names in _PLACES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_ROOM_OF[name]}"), name)

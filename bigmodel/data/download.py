@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import os
 import sys
 import tempfile
 import urllib.error
@@ -12,15 +11,22 @@ import urllib.request
 from pathlib import Path
 
 from bigmodel.experiment import InputError
+from bigmodel.files import user_cache
 
 CHUNK_BYTES = 1 << 20
 TIMEOUT_SECONDS = 30
 
 
 def cache_folder(name: str) -> Path:
-    """Where downloads of that name are kept: below ``$XDG_CACHE_HOME``, else ``~/.cache``."""
-    root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "bigmodel" / name
+    """Where downloads of that name are kept: below ``$XDG_CACHE_HOME``, else ``~/.cache``.
+
+    Raises:
+        InputError: the user has no home folder.
+    """
+    root = user_cache()
+    if root is None:
+        raise InputError("this user has no home folder for downloads; set XDG_CACHE_HOME")
+    return root / "bigmodel" / name
 
 
 def fetch(url: str, destination: Path, *, sha256: str) -> Path:

@@ -1,4 +1,4 @@
-"""Arrays that are divided into parts as the data of an experiment."""
+"""The data of an experiment from arrays that are divided into parts."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from bigmodel.data.fingerprint import fingerprint
 from bigmodel.experiment import Batch, Data
 
 Prepare = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
+Augment = Callable[[dict[str, np.ndarray], int, int], dict[str, np.ndarray]]
 NOTHING: Mapping[str, bytes] = MappingProxyType({})
 
 
@@ -20,29 +21,38 @@ def data_of(
     batch_size: int,
     *,
     prepare: Prepare = dict,
-    train: Callable[[int, int], Batch] | None = None,
+    augment: Augment | None = None,
     beside: Mapping[str, np.ndarray] = MappingProxyType({}),
     deciding: Mapping[str, bytes] = NOTHING,
     assets: Mapping[str, bytes] = NOTHING,
+    digest: str | None = None,
 ) -> Data:
     """Shuffled epochs of the part ``train``, and the other parts in order where they have rows.
 
     Args:
         parts: arrays of ``train``, ``validation`` and ``test``, in the order of the splits.
         batch_size: rows in a batch.
-        prepare: turns stored arrays into what the model reads.
-        train: batches to train on, in the place of those.
-        beside: other arrays that the fingerprint has to cover.
-        deciding: files that decide what numbers in the arrays mean, which it covers too.
-        assets: files that belong beside the results.
+        prepare: turns stored arrays into model inputs.
+        augment: changes the stored arrays of a training batch, given its seed and step.
+        beside: other arrays that the fingerprint covers.
+        deciding: files that say what numbers in the arrays mean, which it covers as well.
+        assets: files to keep with the results.
+        digest: another fingerprint than that of the arrays and files.
 
     Raises:
         InputError: If not even one batch can be filled.
     """
     drawn = epochs(parts["train"], batch_size)
-    arrays = {f"{part}/{name}": a for part, named in parts.items() for name, a in named.items()}
+    if digest is None:
+        named = {f"{part}/{name}": a for part, of in parts.items() for name, a in of.items()}
+        digest = fingerprint({**named, **beside}, deciding)
+
+    def train(seed: int, step: int) -> Batch:
+        batch = drawn(seed, step)
+        return prepare(augment(batch, seed, step) if augment else batch)
+
     return Data(
-        train=train or (lambda seed, step: prepare(drawn(seed, step))),
+        train=train,
         splits={
             name: in_order(part, batch_size, prepare=prepare)
             for name, part in parts.items()
@@ -50,6 +60,6 @@ def data_of(
         },
         batch_size=batch_size,
         steps_per_epoch=rows(parts["train"]) // batch_size,
-        fingerprint=fingerprint({**arrays, **beside}, deciding),
+        fingerprint=digest,
         assets=assets,
     )

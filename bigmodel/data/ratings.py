@@ -107,6 +107,11 @@ def load_ratings(options: RatingData) -> Ratings:
                 f"{frame.source}: all training ratings have the {what} {numbered.names[0]!r}, and "
                 f"a model learns from differences; give ratings of at least two {what}s"
             )
+    known = ratings[split["train"]]
+    if (known == known[0]).all():
+        raise InputError(
+            f"{frame.source}: all training ratings are {known[0]:g}; there is nothing to learn"
+        )
     movielens = frame.source == MOVIELENS
     tags, tagged = _tags(frame, options.tags or ("genres" if movielens else ""), items)
     titles = _titles(frame, options.title or ("title" if movielens else ""), items)

@@ -1,4 +1,4 @@
-"""One process of a run, as the launcher sees it from outside."""
+"""A child process of the launcher."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from bigmodel.processes.pulse import CONTROL, LAYOUT
+from bigmodel.processes.heartbeat import CONTROL, LAYOUT
 
 LINES = 3
 """Last lines of a log that are shown."""
@@ -45,7 +45,7 @@ class Child:
             stdin=subprocess.DEVNULL,
             stdout=None if first else subprocess.PIPE,
             stderr=subprocess.PIPE if first else subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
             errors="replace",
             start_new_session=True,
             preexec_fn=die_with_parent,
@@ -73,15 +73,17 @@ class Child:
     def stopped(self) -> bool:
         """Whether SIGSTOP holds it, where the system tells."""
         try:
-            text = Path(f"/proc/{self.process.pid}/stat").read_text()
+            text = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="utf-8")
         except OSError:
             return False
         return text.rpartition(")")[2].split()[0] in ("T", "t")
 
     def look(self) -> int | None:
-        """Takes note of its pulse, and gives the step that it has done; None before the first."""
+        """Reads its heartbeat and returns the step that it has done; None before the first."""
         try:
-            beats, step = LAYOUT.unpack((self._control / f"rank-{self.rank}.pulse").read_bytes())
+            beats, step = LAYOUT.unpack(
+                (self._control / f"rank-{self.rank}.heartbeat").read_bytes()
+            )
         except (OSError, ValueError, struct.error):
             return None
         if beats != self._beats:
@@ -96,7 +98,7 @@ class Child:
                 os.killpg(self.process.pid, number)
 
     def wait(self, seconds: float) -> bool:
-        """Whether it has ended within so many seconds."""
+        """Waits up to so many seconds; returns whether it has ended."""
         try:
             self.process.wait(max(seconds, 0.0))
         except subprocess.TimeoutExpired:
@@ -106,23 +108,25 @@ class Child:
 
     @property
     def log(self) -> Path | None:
-        """Where it prints to, if that is a file of the run."""
+        """The log file that it prints to, if it has one."""
         with contextlib.suppress(OSError):
-            return Path((self._control / f"rank-{self.rank}.log").read_text())
+            return Path(os.fsdecode((self._control / f"rank-{self.rank}.log").read_bytes()))
         return None
 
     def last_lines(self) -> str:
-        """The last lines that it printed, as one."""
+        """The last lines that it printed, joined into one."""
         lines = list(self._last)
         with contextlib.suppress(OSError):
             if self.log is not None:
-                lines += self.log.read_text(errors="replace")[-4000:].splitlines()
+                lines += self.log.read_text(encoding="utf-8", errors="replace")[-4000:].splitlines()
         return " | ".join([line.strip() for line in lines if line.strip()][-LINES:])[-600:]
 
     def stacks(self) -> str:
         """What it answered to SIGUSR1: the stacks of its threads."""
         with contextlib.suppress(OSError):
-            return (self._control / f"rank-{self.rank}.stacks").read_text(errors="replace")
+            return (self._control / f"rank-{self.rank}.stacks").read_text(
+                encoding="utf-8", errors="replace"
+            )
         return ""
 
     def where(self) -> str:

@@ -31,7 +31,7 @@ TPUS = {
     "v5p": ("tpu-v5p-slice", 3),
     "v6e": ("tpu-v6e-slice", 2),
 }
-"""What GKE calls a generation, and the number of dimensions of its topologies."""
+"""GKE's name of a generation, and the number of dimensions of its topologies."""
 CHIPS_PER_HOST = 4
 ONE_HOST = 8
 """Chips up to which a topology of two dimensions is on one host."""
@@ -49,7 +49,7 @@ class Slice:
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """What is asked of Kubernetes beside the job itself."""
+    """Resources requested from Kubernetes for a job."""
 
     image: str
     namespace: str | None
@@ -59,9 +59,17 @@ class Cluster:
 
 
 def manifest(job: Job, cluster: Cluster) -> str:
-    """The JobSet as YAML."""
-    import yaml
+    """The JobSet as YAML.
 
+    Raises:
+        InputError: where the package that writes YAML is not installed.
+    """
+    try:
+        import yaml
+    except ImportError:
+        raise InputError(
+            "--kubernetes needs the package pyyaml: pip install -e '.[kubernetes]'"
+        ) from None
     text = yaml.safe_dump(jobset(job, cluster), sort_keys=False, width=100)
     return f"# {job.written_by}\n{text}"
 
@@ -161,7 +169,7 @@ def _pod(job: Job, cluster: Cluster, pods: int) -> dict[str, Any]:
 
 
 def _environment(job: Job, cluster: Cluster, pods: int) -> list[dict[str, Any]]:
-    """What a process is to know. On TPUs JAX finds the others by what the node says."""
+    """Environment variables of a process. On TPUs JAX finds the others from the node's metadata."""
     from bigmodel.processes.distributed import (  # brings JAX with it
         COORDINATOR,
         COUNT,

@@ -1,4 +1,4 @@
-"""Which processes are started here, with which ranks and devices."""
+"""The processes to start on this machine, with their ranks and devices."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Layout(NamedTuple):
         return range(self.first, self.first + self.local)
 
     def environment(self, rank: int) -> dict[str, str]:
-        """What a process finds in its environment beside the coordinator's address."""
+        """Environment variables of a process other than the coordinator's address."""
         found = {}
         if self.devices is not None:
             found["JAX_NUM_CPU_DEVICES"] = str(self.devices)
@@ -46,7 +46,7 @@ class Layout(NamedTuple):
         return found
 
     def reduced(self, lost: int) -> Layout:
-        """The layout without so many processes: the largest number left that divides this one.
+        """The layout after losing processes: the largest divisor of their number that is left.
 
         A divisor, so that what divided a batch or a mesh still divides it.
         """
@@ -63,7 +63,7 @@ def plan_layout(
     hosts: Sequence[str] = (),
     host_index: int | None = None,
 ) -> Layout:
-    """The layout that the options ask for.
+    """The layout described by the options.
 
     Args:
         processes: on each host.
@@ -122,7 +122,11 @@ def find_gpus() -> tuple[str, ...]:
     if shutil.which("nvidia-smi") is None:
         return ()
     listed = subprocess.run(
-        ["nvidia-smi", "--list-gpus"], capture_output=True, text=True, check=False, timeout=60
+        ["nvidia-smi", "--list-gpus"],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=60,
     )
     count = sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
     return tuple(str(index) for index in range(count))
@@ -151,7 +155,7 @@ def coordinator(layout: Layout) -> str:
 
 
 def rank_environment(layout: Layout, rank: int, address: str) -> Mapping[str, str]:
-    """All that tells a process its place."""
+    """Environment variables with the process information of a rank."""
     return {
         "BIGMODEL_COORDINATOR": address,
         "BIGMODEL_PROCESSES": str(layout.total),

@@ -9,16 +9,22 @@ stays cancelled.
 
 from __future__ import annotations
 
+import argparse
 import re
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from bigmodel import errors
 from bigmodel.experiment import InputError
 from bigmodel.launching.job import Job
 from bigmodel.launching.supervisor import FINAL
 
+SBATCH = ("partition", "account", "qos", "constraint", "exclude")
+"""Options that sbatch has under the same name."""
+OF_SLURM = (*SBATCH, "time", "sbatch", "setup")
 FORMATS = (
     r"(?P<m>\d+)(:(?P<s>\d+))?",
     r"(?P<h>\d+):(?P<m>\d+):(?P<s>\d+)",
@@ -33,7 +39,7 @@ PAUSE = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is asked of SLURM beside the job itself."""
+    """Resources requested from SLURM for a job."""
 
     directory: str
     """absolute path of the directory that the job runs in"""
@@ -51,7 +57,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Array:
-    """Tasks of which each is a job of its own; they differ in one word of their command."""
+    """An array of tasks that differ in one word of their command."""
 
     command: Sequence[str]
     """of each, for Python; the task's word comes after it"""
@@ -60,8 +66,41 @@ class Array:
     """tasks that may run at once"""
 
 
+def add_slurm_options(parser: argparse._ActionsContainer) -> None:
+    """Adds the options of SLURM."""
+    add = parser.add_argument
+    add("--time", help="limit as minutes, h:m:s or days-h; goes on after it in a new job")
+    for name in SBATCH:
+        add(f"--{name}", help=f"{name} of sbatch")
+    add("--sbatch", action="append", help="any other option of sbatch, as constraint=a100")
+    add("--setup", action="append", help="a line of shell to run first, as 'module load cuda'")
+
+
+def request_of(parsed: argparse.Namespace, job: Job) -> Request:
+    """Resources requested from SLURM; the job runs in the current directory.
+
+    Raises:
+        InputError: for a time that SLURM cannot read, or that leaves none but the notice.
+    """
+    if parsed.time is not None and 0 < seconds_of(parsed.time) <= job.notice:
+        raise InputError(
+            f"--time {parsed.time} is {seconds_of(parsed.time)} s, all of it --notice; "
+            "make one longer or the other shorter"
+        )
+    others = {name: getattr(parsed, name) for name in SBATCH}
+    return Request(
+        directory=str(Path.cwd()),
+        logs="slurm",
+        python="python" if parsed.setup else sys.executable,
+        time=parsed.time,
+        setup=parsed.setup or (),
+        others={name: value for name, value in others.items() if value is not None},
+        raw=parsed.sbatch or (),
+    )
+
+
 def sbatch_script(job: Job, request: Request, array: Array | None = None) -> str:
-    """The text of a script for sbatch that trains, and goes on after an interruption.
+    """A script for sbatch that trains, and resumes after an interruption.
 
     Raises:
         InputError: for a value that a directive of sbatch cannot hold.
@@ -133,7 +172,7 @@ def check_processes(job: Job) -> None:
 
 
 def _environment(job: Job) -> list[str]:
-    """What the processes are to know."""
+    """Environment variables of the processes."""
     from bigmodel.processes.distributed import RESUMES  # brings JAX with it
 
     lines = [f"export {RESUMES}=1"]
@@ -149,7 +188,7 @@ def _indices(array: Array) -> str:
 
 
 def _tries(job: Job, request: Request, array: Array | None) -> list[str]:
-    """Starts the processes; again where one died, and not again where it would end the same."""
+    """Shell lines that start the processes, and restart them after failures."""
     cpus = [] if job.cpus_per_task is None else [f"--cpus-per-task={job.cpus_per_task}"]
     srun = ["srun", f"--wait={WAIT}", "--kill-on-bad-exit=0", *cpus, request.python]
     if array is None:

@@ -20,14 +20,8 @@ from pathlib import Path
 
 from bigmodel.experiment import InputError
 from bigmodel.launching import kubernetes, slurm
-from bigmodel.launching.asking import (
-    OF_SLURM,
-    add_resources,
-    add_slurm_options,
-    job_of,
-    request_of,
-)
-from bigmodel.launching.job import Job, check_positive, default_name
+from bigmodel.launching.job import Job, add_resources, check_positive, default_name, job_of
+from bigmodel.launching.slurm import OF_SLURM, add_slurm_options, request_of
 from bigmodel.script import add_script, check_script
 
 ONLY_SLURM = (*OF_SLURM, "processes_per_node")
@@ -51,11 +45,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_slurm_options(group)
     group = parser.add_argument_group("Kubernetes")
     add = group.add_argument
-    add("--kubernetes", action="store_true", help="a JobSet in the place of a SLURM job")
+    add("--kubernetes", action="store_true", help="submit a JobSet instead of a SLURM job")
     add("--image", help="image with Python and the code in its working directory")
     add("--namespace", help="default: kubectl's own")
     add("--volume", help="CLAIM:/PATH of the volume with the run directories")
-    add("--tpu", help="slice of TPUs on GKE, as v5e:8x8, in the place of --nodes")
+    add("--tpu", help="slice of TPUs on GKE, as v5e:8x8, instead of --nodes")
 
 
 def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
@@ -138,8 +132,10 @@ def hand_over(text: str, command: Sequence[str], path: Path) -> None:
     if shutil.which(command[0]) is None:
         raise InputError(f"there is no {command[0]} here; --dry-run prints what it would get")
     path.parent.mkdir(exist_ok=True)
-    path.write_text(text)
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    path.write_text(text, encoding="utf-8", errors="surrogateescape")
+    done = subprocess.run(
+        command, check=False, capture_output=True, encoding="utf-8", errors="replace"
+    )
     if done.returncode != 0:
         path.unlink()
         said = " ".join((done.stderr or done.stdout).split())

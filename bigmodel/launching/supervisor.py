@@ -23,12 +23,14 @@ from bigmodel.processes.signals import Handlers
 POLL = 0.1
 SETTLE = 3.0
 """Seconds that the others have to end by themselves when one has failed."""
+ENDED = (-signal.SIGTERM, -signal.SIGHUP)
+"""Statuses of a process that was asked to stop before it could take the signal."""
 FINAL = (errors.BAD_INPUT, errors.NOT_FINITE)
-"""Statuses that another try would only bring again."""
+"""Statuses that a restart would only reproduce."""
 
 
 class Policy(NamedTuple):
-    """What happens where a process fails.
+    """How failures of processes are handled.
 
     ``watchdog`` is the longest time in seconds without a step, 0 for any; ``grace`` how long
     processes have to save after a signal. ``elastic`` goes on with those that are left.
@@ -41,7 +43,7 @@ class Policy(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """How a try ended.
+    """The outcome of an attempt.
 
     Where it failed, ``cause`` says why in a line, ``lost`` how many processes a signal ended,
     and ``said`` whether the first rank has already printed what went wrong.
@@ -54,7 +56,7 @@ class Outcome(NamedTuple):
 
 
 class Relay(Handlers):
-    """Notes the signals that the launcher gets, for its processes."""
+    """Records the signals that the launcher receives, to pass them on to its processes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,7 +75,7 @@ class Relay(Handlers):
 
 
 def supervise(command: Sequence[str], layout: Layout, policy: Policy) -> int:
-    """Runs a command on all processes of a layout until it is done or not worth another try.
+    """Runs a command on all processes of a layout, and restarts it after failures.
 
     Returns:
         Its exit status: 0, that of the process that failed (1 for one that was killed), 75
@@ -120,7 +122,7 @@ def _run_once(
 
 
 def _watch(children: Sequence[Child], policy: Policy, relay: Relay) -> Outcome:
-    """Returns when all have ended, or when there is a reason to end them."""
+    """Waits until all have ended, or until there is a reason to end them."""
     relayed = 0
     deadline: float | None = None
     while True:
@@ -132,11 +134,11 @@ def _watch(children: Sequence[Child], policy: Policy, relay: Relay) -> Outcome:
                 child.send(number)
         steps = {child.rank: child.look() for child in children}
         failed = [child for child in children if child.status not in (None, errors.DONE)]
-        stopping = [c for c in failed if c.status in (errors.RESUME, -signal.SIGTERM)]
+        stopping = [c for c in failed if c.status == errors.RESUME or c.status in ENDED]
         if stopping and deadline is None:
             # One of the processes got the signal itself; the others stop after the same step.
             deadline = time.monotonic() + policy.grace
-            if stopping[0].status == -signal.SIGTERM or steps[stopping[0].rank] is None:
+            if stopping[0].status in ENDED or steps[stopping[0].rank] is None:
                 relay.received.append(signal.SIGTERM)
         if deadline is not None:
             number = relay.received[0] if relay.received else signal.SIGTERM
@@ -159,7 +161,7 @@ def _watch(children: Sequence[Child], policy: Policy, relay: Relay) -> Outcome:
 
 
 def _failure(children: Sequence[Child], steps: Mapping[int, int | None]) -> Outcome:
-    """What to say where a process has ended with another status than 0."""
+    """The outcome after a process has ended with a status other than 0."""
     # Those that lost it end as well and may be seen first; bad input ends all, one by one.
     _wait(lambda: any(_is_cause(child) for child in children), SETTLE)
     if any(child.status in FINAL for child in children):
@@ -188,7 +190,7 @@ def _is_cause(child: Child) -> bool:
 
 
 def _hang(running: Sequence[Child], steps: Mapping[int, int | None], watchdog: float) -> Outcome:
-    """Lets each process write its stacks, and says where it is."""
+    """Makes each process write its stacks, and reports where it hangs."""
     for child in running:
         if not child.stopped:
             child.send(signal.SIGUSR1)
@@ -197,7 +199,7 @@ def _hang(running: Sequence[Child], steps: Mapping[int, int | None], watchdog: f
     logs = next((child.log.parent for child in running if child.log is not None), None)
     if logs is not None:
         for child in running:
-            (logs / f"rank-{child.rank}.stacks").write_text(child.stacks())
+            (logs / f"rank-{child.rank}.stacks").write_text(child.stacks(), encoding="utf-8")
     held = [child for child in running if child.stopped]
     at = "; ".join(f"rank {child.rank}: {child.where()}" for child in running)
     culprit = held[0] if held else min(running, key=lambda child: child.moved)
@@ -207,7 +209,7 @@ def _hang(running: Sequence[Child], steps: Mapping[int, int | None], watchdog: f
 
 
 def _end(children: Sequence[Child], grace: float) -> None:
-    """Ends what still runs: SIGTERM, a grace, SIGKILL. Nothing is left behind."""
+    """Ends all running processes: SIGTERM, a grace period, SIGKILL."""
     for child in children:
         child.send(signal.SIGTERM)
     until = time.monotonic() + grace

@@ -8,7 +8,6 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from bigmodel.experiment import Array, Batch, Key, Model, PyTree, Rules, Variables
-from bigmodel.models.layers.dropout import NUMBERS
 
 
 def model(
@@ -29,7 +28,7 @@ def model(
             method alone share their parameters.
 
     Returns:
-        The model. Collections other than ``params`` and ``numbers`` change, in training only.
+        The model. Collections other than ``params`` change, in training only.
     """
     names = (inputs,) if isinstance(inputs, str) else inputs
 
@@ -46,8 +45,7 @@ def model(
         arrays = arrays_of(batch)
         if key is not None:
             options["rngs"] = {"dropout": key}
-        constant = ("params", NUMBERS)
-        mutable = [name for name in variables if name not in constant] if train else []
+        mutable = [name for name in variables if name != "params"] if train else []
         if not mutable:
             return module.apply(variables, *arrays, **options), {}
         return module.apply(variables, *arrays, mutable=mutable, **options)

@@ -1,4 +1,4 @@
-"""Multilayer perceptron over a vector of features (Rumelhart et al., 1986), one or an ensemble."""
+"""Multilayer perceptron over a vector of features (Rumelhart et al., 1986)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from jaxtyping import Array, Float
 from bigmodel.experiment import Model, Rules
 from bigmodel.models import linen
 from bigmodel.models.layers.activation import ACTIVATIONS, Activation
-from bigmodel.models.layers.dropout import NUMBERS, Dropout
 from bigmodel.models.layers.norm import LayerNorm
-from bigmodel.models.options import check_dropout, check_sizes, check_widths
+from bigmodel.models.options import check_dropout, check_widths
 
 PARTITION: Rules = (
-    (r"dense_\d+/kernel$", P(None, None, "fsdp")),
-    (r"(head|shortcut)/kernel$", P(None, "fsdp", None)),
+    (r"dense_\d+/kernel$", P(None, "fsdp")),
+    (r"(head|shortcut)/kernel$", P("fsdp", None)),
     (r"(bias|scale)$", P()),
 )
 
@@ -40,25 +39,22 @@ class Mlp:
     """whether a linear map of the features is added to the output (Cheng et al., 2016)"""
     dropout: float = 0.1
     """probability with which a hidden unit is dropped in training"""
-    members: int = 1
-    """networks that train side by side, each from its own initial parameters, to be averaged"""
 
     def __post_init__(self) -> None:
         """Raises InputError for sizes and probabilities that no network has."""
         check_widths(self, least=0)
-        check_sizes(self, "members")
         check_dropout(self.dropout)
 
     def build(self, classes: int | None) -> Model:
-        """The network: ``features`` to float32 logits ``[member, batch, class]``.
+        """The network: ``features`` to float32 logits ``[batch, class]``.
 
-        Without classes it gives one number for each row, ``[member, batch]``.
+        Without classes it gives one number for each row, ``[batch]``.
         """
-        return linen.model(Ensemble(self, classes), inputs="features", partition=PARTITION)
+        return linen.model(Perceptron(self, classes), inputs="features", partition=PARTITION)
 
 
-class Ensemble(nn.Module):
-    """Perceptrons that read the same features and share nothing."""
+class Perceptron(nn.Module):
+    """The network of the options."""
 
     options: Mlp
     classes: int | None
@@ -66,31 +62,10 @@ class Ensemble(nn.Module):
     @nn.compact
     def __call__(
         self, x: Float[Array, "batch feature"], *, train: bool
-    ) -> Float[Array, "member batch *class"]:
-        """What each member gives."""
-        members = nn.vmap(
-            Perceptron,
-            in_axes=None,
-            axis_size=self.options.members,
-            variable_axes={"params": 0, NUMBERS: None},
-            split_rngs={"params": True, "dropout": True},
-        )
-        outputs = 1 if self.classes is None else self.classes
-        out = members(self.options, outputs, train, name="members")(x)
-        return out[..., 0] if self.classes is None else out
-
-
-class Perceptron(nn.Module):
-    """One network."""
-
-    options: Mlp
-    outputs: int
-    train: bool
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "batch feature"]) -> Float[Array, "batch output"]:
+    ) -> Float[Array, "batch *class"]:
         """Features to outputs."""
         options, features = self.options, x
+        outputs = 1 if self.classes is None else self.classes
         normed = options.norm == "layer"
         for n, width in enumerate(options.widths):
             # A bias before layer normalization would move all units; one after it is its own.
@@ -98,9 +73,9 @@ class Perceptron(nn.Module):
             if normed:
                 y = LayerNorm(jnp.dtype(jnp.float32), name=f"norm_{n}")(y)
             y = ACTIVATIONS[options.activation](y)
-            y = Dropout(options.dropout, deterministic=not self.train)(y)
+            y = nn.Dropout(options.dropout, deterministic=not train)(y)
             x = x + y if options.residual and x.shape == y.shape else y
-        out = nn.Dense(self.outputs, name="head")(x)
+        out = nn.Dense(outputs, name="head")(x)
         if options.shortcut:
-            out = out + nn.Dense(self.outputs, use_bias=False, name="shortcut")(features)
-        return out
+            out = out + nn.Dense(outputs, use_bias=False, name="shortcut")(features)
+        return out[:, 0] if self.classes is None else out

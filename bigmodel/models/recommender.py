@@ -15,7 +15,6 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
 from bigmodel.experiment import InputError, Model, Rules
-from bigmodel.models.layers.dropout import Dropout
 from bigmodel.models.linen import model
 from bigmodel.models.options import check_dropout, check_sizes, check_widths
 
@@ -113,7 +112,7 @@ class RatingNetwork(nn.Module):
         user_bias = Table(self.users, 1, nn.initializers.zeros, name="user_bias")(user)
         item_bias = Table(self.items, 1, nn.initializers.zeros, name="item_bias")(item)
         normal = nn.initializers.normal(options.scale)
-        dropout = Dropout(options.dropout, deterministic=not train)
+        dropout = nn.Dropout(options.dropout, deterministic=not train)
         of_user = dropout(Table(self.users, options.width, normal, name="user")(user))
         of_item = dropout(Table(self.items, options.width, normal, name="item")(item))
         if options.name == "two_tower":

@@ -12,7 +12,6 @@ from jaxtyping import Array, Bool, Float, Int
 
 from bigmodel.experiment import Model, Rules
 from bigmodel.models.attention.masks import masked_mean, padding_mask
-from bigmodel.models.layers.dropout import Dropout
 from bigmodel.models.layers.recurrent import RECURRENT_PARTITION, CellName, Recurrent
 from bigmodel.models.linen import model
 from bigmodel.models.options import check_dropout, check_sizes
@@ -84,7 +83,7 @@ class RnnNetwork(nn.Module):
     ) -> Float[Array, "batch *time_output"]:
         """Predictions from sequences of these lengths; their padding does not matter."""
         options = self.options
-        dropout = Dropout(options.dropout, deterministic=not train)
+        dropout = nn.Dropout(options.dropout, deterministic=not train)
         mask = padding_mask(lengths, x.shape[1])
         if self.vocab_size is not None:
             x = dropout(nn.Embed(self.vocab_size, options.embedding, name="embedding")(x))

@@ -1,9 +1,9 @@
-"""Says beforehand whether a run fits devices that need not be here, and how fast it could be.
+"""Plans a run on devices that you need not have: whether it fits, and how fast it could be.
 
 Compiles the real training step for them and reads memory, work and communication from the
-program. For TPUs that takes libtpu (pip install -e '.[tpu]'), which compiles for a slice without
-having it; virtual devices of the CPU stand in for all others. No parameter is made. The exit
-status is 1 where the run does not fit.
+program. For TPUs this uses libtpu (pip install -e '.[tpu]'), which compiles for a slice that is not
+attached; for all other devices it uses virtual devices of the CPU. No parameters are created. The
+exit status is 1 if the run does not fit.
 
 python launch.py plan experiments/gpt.py --topology v5e:8x8 -- --mesh.fsdp 64 --model.layers 32
 python launch.py plan experiments/cnn.py --devices 8 --chip h100 --search
@@ -22,21 +22,26 @@ from bigmodel.script import add_script, check_script
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
     add_script(parser)
-    parser.add_argument("--topology", help="a chip and its slice or number: v5e:8x8, h100:8")
-    parser.add_argument("--devices", type=int, help="a number of devices, in place of a topology")
-    parser.add_argument("--chip", help="the chip that --devices are, if one is meant")
+    parser.add_argument(
+        "--topology", help="chip and its slice or number, such as v5e:8x8 or h100:8"
+    )
+    parser.add_argument("--devices", type=int, help="number of devices, instead of a topology")
+    parser.add_argument("--chip", help="chip of the --devices")
     parser.add_argument(
         "--search",
         action="store_true",
         help="try meshes, batch sizes and remat; print the best that fits",
     )
     parser.add_argument(
-        "--tries", type=int, default=12, help="programs to compile in a search; default 12"
+        "--tries",
+        type=int,
+        default=12,
+        help="number of programs that a search compiles; default 12",
     )
 
 
 def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
-    """Plans, prints, and gives 0 where it fits or no chip was named, else 1."""
+    """Prints a plan and returns 0 if the run fits or no chip was named, else 1."""
     check_script(parsed.script)
     found = target(topology=parsed.topology, devices=parsed.devices, chip=parsed.chip)
     if parsed.tries < 1:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Sequence
+import multiprocessing
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from bigmodel.config import with_values
 from bigmodel.experiment import Experiment, InputError
-from bigmodel.planning.apart import DiedError, apart
-from bigmodel.planning.choice import Choice, as_options
 from bigmodel.planning.step_program import Program, compile_step
 from bigmodel.planning.table import table
 from bigmodel.planning.target import Target, devices_of
@@ -22,6 +24,9 @@ from bigmodel.sharding.mesh import make_mesh
 from bigmodel.tracking.progress import say
 
 QUICK = {"exec_time_optimization_effort": -1.0}
+Choice: TypeAlias = Mapping[str, Any]
+"""Values of some options of a config by their paths: ``mesh.fsdp``, ``data.batch_size``."""
+Result = TypeVar("Result")
 
 
 class Planned(NamedTuple):
@@ -91,3 +96,38 @@ def _compile(
     mesh = make_mesh(config.mesh, devices_of(target))
     platform, effort = ("tpu", QUICK if quick else {}) if target.tpu else ("cpu", {})
     return compile_step(planned.build(config), mesh, platform=platform, options=effort)
+
+
+def as_options(choice: Choice) -> str:
+    """Returns a choice as a user types it."""
+    words = []
+    for path, value in choice.items():
+        part, _, name = path.replace("_", "-").partition(".")
+        if isinstance(value, bool):
+            words.append(f"--{part}.{'' if value else 'no-'}{name}")
+        elif value is not None:
+            words.append(f"--{part}.{name} {value}")
+    return " ".join(words)
+
+
+class DiedError(RuntimeError):
+    """The process died during the call."""
+
+
+def apart(function: Callable[..., Result], *arguments: Any) -> Result:
+    """Calls a function in a new process, whose stderr is discarded.
+
+    Raises:
+        DiedError: if the process dies.
+    """
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context, initializer=_silence) as pool:
+        try:
+            return pool.submit(function, *arguments).result()
+        except BrokenProcessPool:
+            raise DiedError from None
+
+
+def _silence() -> None:
+    """Discards stderr, because a library that aborts prints its stack first."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from bigmodel.experiment import InputError
-from bigmodel.planning.choice import Choice, as_options, first_choice
-from bigmodel.planning.planning import compile_choice, fits, read
-from bigmodel.planning.step_program import Program
-from bigmodel.planning.step_time import step_time
+from bigmodel.planning.planning import Choice, as_options, compile_choice, fits, read
+from bigmodel.planning.step_program import Program, step_time
 from bigmodel.planning.table import table
 from bigmodel.planning.target import Target
 from bigmodel.sharding.chips import Chip
@@ -55,6 +53,16 @@ def search(script: Path, options: Sequence[str], target: Target, *, tries: int) 
             return 0
     say(f"\nnone of {len(scores)} fits {target.name}; use more devices or a smaller model")
     return 1
+
+
+def first_choice(config: Any, devices: int) -> Choice:
+    """Returns the config's own values of the options that a search may change."""
+    choice: dict[str, Any] = {"mesh.data": None, "mesh.fsdp": min(config.mesh.fsdp, devices)}
+    for path in ("mesh.tensor", "data.batch_size", "model.remat"):
+        part, _, name = path.partition(".")
+        if hasattr(getattr(config, part, None), name):
+            choice[path] = getattr(getattr(config, part), name)
+    return choice
 
 
 def score_of(program: Program, chip: Chip, devices: int) -> Score:

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-from bigmodel.planning.step_program import Memory, Program
-from bigmodel.planning.step_time import step_time, utilization
+from bigmodel.planning.step_program import Memory, Program, step_time, utilization
 from bigmodel.planning.target import Target
 from bigmodel.sharding.chips import CHIPS
 

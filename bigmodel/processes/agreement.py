@@ -1,4 +1,4 @@
-"""Whether to stop, with the same answer after the same step on every process."""
+"""Agreement between all processes on whether to stop after a step."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ class Agreement:
         return self.stop.requested if self._alone else self._agreed
 
     def ask(self) -> Any:
-        """Starts to ask all; what it gives is for :meth:`hear`."""
+        """Starts a reduction over all processes; pass its result to :meth:`hear`."""
         if self._alone:
             return None
         answer = self._any(self._flags[self.stop.requested])
         return jax.block_until_ready(answer) if must_wait_for_steps() else answer
 
     def hear(self, answer: Any) -> None:
-        """Takes in what :meth:`ask` gave."""
+        """Records the result of :meth:`ask`."""
         if answer is not None:
             self._agreed = self._agreed or bool(answer)
 
     def ask_now(self) -> bool:
-        """Asks all and waits for the answer."""
+        """Asks all processes and waits for the answer."""
         self.hear(self.ask())
         return self.reached

@@ -1,43 +1,45 @@
-"""The processes of one run: which one this is, and what only several of them need.
+"""Multi-process runs: process information, joining, and placing arrays.
 
 A run of one process pays nothing for it.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
 
 from bigmodel.experiment import InputError, PyTree
-from bigmodel.processes.pulse import is_watched
-from bigmodel.processes.rendezvous import meet
+from bigmodel.processes.heartbeat import is_watched
+from bigmodel.processes.rendezvous import rendezvous
 
 COORDINATOR, COUNT, RANK = "BIGMODEL_COORDINATOR", "BIGMODEL_PROCESSES", "BIGMODEL_PROCESS"
-"""What the launcher says by the environment: ``host:port``, number of processes, rank."""
+"""Environment variables set by the launcher: ``host:port``, number of processes, rank."""
 RESUMES = "BIGMODEL_RESUMES"
 """Set by a job scheduler's script that starts a process of status 75 again."""
+TASKS = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
+"""Where schedulers say how many processes a run has."""
 JOIN_SECONDS = "BIGMODEL_JOIN_SECONDS"
 HEARTBEAT_SECONDS = 60
 SMALL = 1 << 18
 """Bytes of a batch that is handed over in a call rather than by a transfer."""
 
 
-class Place(NamedTuple):
-    """The place of a process among those of its run."""
+class ProcessInfo(NamedTuple):
+    """The address of the coordinator, the number of processes and the rank of this one."""
 
     coordinator: str
     processes: int
     rank: int
 
 
-def find_place() -> Place | None:
-    """The place that the launcher or the cluster gives this process; None if it is alone.
+def find_process_info() -> ProcessInfo | None:
+    """Process information from the launcher or the cluster; None for a single process.
 
     Clusters are found by JAX's own detection: SLURM, Open MPI, TPU pods, Kubernetes.
 
@@ -46,7 +48,7 @@ def find_place() -> Place | None:
     """
     if COUNT in os.environ:
         try:
-            place: Place | None = Place(
+            info: ProcessInfo | None = ProcessInfo(
                 os.environ[COORDINATOR], int(os.environ[COUNT]), int(os.environ[RANK])
             )
         except (KeyError, ValueError):
@@ -54,31 +56,41 @@ def find_place() -> Place | None:
                 f"{COUNT} is set, so {COORDINATOR} must be host:port and {RANK} a number"
             ) from None
     else:
-        place = _detect()
-    if place is None or place.processes <= 1:
+        info = _detect()
+    if info is None or info.processes <= 1:
         return None
-    if not 0 <= place.rank < place.processes:
-        raise InputError(f"this is rank {place.rank} of {place.processes}; ranks count from 0")
-    return place
+    if not 0 <= info.rank < info.processes:
+        raise InputError(f"this is rank {info.rank} of {info.processes}; ranks count from 0")
+    return info
 
 
-def _detect() -> Place | None:
+def _detect() -> ProcessInfo | None:
     # The public call joins at once, and ends the process where another one is missing.
-    from jax._src.clusters import ClusterEnv
+    try:
+        from jax._src.clusters import ClusterEnv
 
-    address, count, rank, _ = ClusterEnv.auto_detect_unset_distributed_params(
-        None, None, None, None, None, 300
-    )
+        detect: Any = ClusterEnv.auto_detect_unset_distributed_params
+        unset = dict.fromkeys(inspect.signature(detect).parameters)
+        address, count, rank, *_ = detect(**{**unset, "initialization_timeout": 300})
+    except (ImportError, AttributeError, TypeError):
+        # Of several processes that do not know of each other each would make the whole run.
+        several = [name for name in TASKS if os.environ.get(name, "1") not in ("", "1")]
+        if several:
+            raise InputError(
+                f"{several[0]} says that there are several processes, and JAX {jax.__version__} "
+                f"does not say which one this is; set {COORDINATOR}, {COUNT} and {RANK} in each"
+            ) from None
+        return None
     if address is None or count is None or rank is None:
         return None
-    return Place(address, count, rank)
+    return ProcessInfo(address, count, rank)
 
 
-def join(place: Place, facts: Mapping[str, Any]) -> None:
+def join(info: ProcessInfo, facts: Mapping[str, Any]) -> None:
     """Joins the processes of a run, so that ``jax.devices()`` are those of all of them.
 
     Args:
-        place: that of this process.
+        info: process information of this process.
         facts: what must be the same for all, as JSON values.
 
     Raises:
@@ -90,13 +102,13 @@ def join(place: Place, facts: Mapping[str, Any]) -> None:
         seconds = float(text)
     except ValueError:
         raise InputError(f"{JOIN_SECONDS} is {text}; it must be a number of seconds") from None
-    meet(place.coordinator, rank=place.rank, count=place.processes, facts=facts, seconds=seconds)
+    rendezvous(info.coordinator, rank=info.rank, count=info.processes, facts=facts, seconds=seconds)
     # JAX would take SIGTERM for itself; the loop's own request to stop is the one that counts.
     jax.config.update("jax_enable_preemption_service", False)
     jax.distributed.initialize(
-        place.coordinator,
-        place.processes,
-        place.rank,
+        info.coordinator,
+        info.processes,
+        info.rank,
         initialization_timeout=round(seconds),
         heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
     )
@@ -125,7 +137,7 @@ def is_started_again() -> bool:
 
 
 def is_first() -> bool:
-    """Whether this process is the one that writes and shows."""
+    """Whether this process has rank 0, which writes the run directory."""
     return jax.process_index() == 0
 
 
@@ -172,6 +184,7 @@ def place_scalar(value: Any, sharding: NamedSharding) -> jax.Array:
 
 def fetch(tree: PyTree) -> PyTree:
     """The whole arrays of a tree as numpy arrays; every process has to call it."""
+    from jax.experimental import multihost_utils
 
     def whole(leaf: Any) -> np.ndarray:
         if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
@@ -182,13 +195,17 @@ def fetch(tree: PyTree) -> PyTree:
 
 
 def agree_on(number: int) -> int:
-    """The number that the first process gives."""
+    """Broadcasts a number from the first process."""
     if jax.process_count() == 1:
         return number
+    from jax.experimental import multihost_utils
+
     return int(multihost_utils.broadcast_one_to_all(np.int32(number)))
 
 
 def wait_for_all(name: str) -> None:
-    """Returns when every process has come here."""
+    """A barrier: returns when every process has reached it."""
     if jax.process_count() > 1:
+        from jax.experimental import multihost_utils
+
         multihost_utils.sync_global_devices(name)

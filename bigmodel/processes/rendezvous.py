@@ -1,4 +1,4 @@
-"""The roll call of a run's processes, before JAX joins them.
+"""The rendezvous of a run's processes, before JAX joins them.
 
 JAX itself ends a process without a Python error where the coordinator cannot be reached, its
 port is taken or a process is missing. So all processes first come to the coordinator's address
@@ -24,11 +24,13 @@ LONGEST = 1 << 24
 """Bytes of the longest message; a longer one is not from a process of this run."""
 
 LATE = 2.0
-"""Seconds in which others may still come and hear of a problem."""
+"""Seconds in which late processes are still told about a problem."""
 
 
-def meet(address: str, *, rank: int, count: int, facts: Mapping[str, Any], seconds: float) -> None:
-    """Returns when all processes are there and are about to do the same.
+def rendezvous(
+    address: str, *, rank: int, count: int, facts: Mapping[str, Any], seconds: float
+) -> None:
+    """Waits for all processes and checks that they run the same code and config.
 
     Args:
         address: ``host:port`` of the process of rank 0.

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request to save and stop."""
+"""Ctrl-C, SIGTERM and SIGHUP as a request to save and stop."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import abc
 import signal
 from types import FrameType, TracebackType
 from typing import Self
+
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The last one comes when the terminal is closed."""
 
 
 class Interrupted(BaseException):
@@ -17,14 +20,18 @@ class Interrupted(BaseException):
 
 
 class Handlers(abc.ABC):
-    """While entered, SIGINT and SIGTERM are for :meth:`receive`; then for whoever had them."""
+    """While entered, passes the signals of ``STOPS`` to :meth:`receive`.
+
+    SIGHUP stays ignored where it was, as ``nohup`` has it.
+    """
 
     def __init__(self) -> None:
         self._previous: dict[int, object] = {}
 
     def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._previous[number] = signal.signal(number, self.receive)
+        for number in STOPS:
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                self._previous[number] = signal.signal(number, self.receive)
         return self
 
     def __exit__(
@@ -42,7 +49,7 @@ class Handlers(abc.ABC):
 
 
 class StopRequest(Handlers):
-    """While entered, the first SIGINT or SIGTERM is noted; a second SIGINT stops at once.
+    """While entered, the first signal is noted; a second SIGINT stops at once.
 
     Until :meth:`defer` is called there is nothing to save, and the first signal already
     raises :class:`Interrupted`. ``at_once`` is then true: nothing is to be waited for.

@@ -1,4 +1,4 @@
-"""What differs between the manifests of two runs, and what it can do to their bits."""
+"""Differences between the manifests of two runs, and their effect on the bits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 Effect: TypeAlias = Literal["none", "rounding", "another run"]
-"""On the bits of a run. Training can amplify what begins as rounding."""
+"""Effect on the bits of a run. Training can amplify rounding differences."""
 SEVERITY: tuple[Effect, ...] = ("none", "rounding", "another run")
 
 _DEVICES = re.compile(r"--xla_force_host_platform_device_count=\d+")
@@ -15,7 +15,7 @@ _RANDOM = "jax_threefry_partitionable"
 
 
 class Change(NamedTuple):
-    """One thing that two runs were not made with alike, with what it was and is in words."""
+    """A difference in what two runs were made with, described in words."""
 
     what: str
     before: str
@@ -27,7 +27,7 @@ class Change(NamedTuple):
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
-    """What differs between two manifests; what one of them does not say is no difference.
+    """What differs between two manifests; what only one of them records is ignored.
 
     The code is that of bigmodel and of the script; a commit may change others.
     """
@@ -35,7 +35,7 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
 
 
 def changes_on_the_way(manifest: Mapping[str, Any]) -> list[Change]:
-    """What was not the same any more when a run went on from a checkpoint, each once."""
+    """Changes between the first start of a run and its resumed starts, each listed once."""
     counts: dict[str, tuple[str, Effect]] = {
         "device_count": ("the number of devices", "rounding"),
         "process_count": ("the number of processes", "rounding"),

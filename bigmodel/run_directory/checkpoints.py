@@ -1,8 +1,9 @@
 """Checkpoints: Orbax behind one small door, with a sha256 of every file.
 
 ``checkpoints/<step>/`` holds what Orbax wrote, each leaf of the state under its path, and
-``SHA256SUMS`` in the format of ``sha256sum``. A save happens under another name and is
-renamed when all of it is on the disk, so a folder whose name is a number was finished.
+``SHA256SUMS`` in the format of ``sha256sum``. A save happens under another name and is renamed
+when all of it would outlast a power cut, so a folder whose name is a number was finished. Older
+ones are removed when the new name would outlast it too.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import logging
 import re
 import shutil
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +23,23 @@ import orbax.checkpoint as ocp
 
 from bigmodel.errors import StorageError, naming
 from bigmodel.experiment import InputError, PyTree
-from bigmodel.files import PARTIAL, sha256_of, write_atomically
+from bigmodel.files import PARTIAL, sha256_of, sync, write_atomically
 from bigmodel.tree import named_leaves
 
 SUMS = "SHA256SUMS"
+SHARD = "ocdbt.process_"
+"""How the name of the folder begins that Orbax has for the arrays of each process."""
 FILES = 65536
 """What Orbax's own files beside the arrays take, in bytes, rounded up."""
+HASH_SECONDS = 3600
+"""How long one process waits for the sums of the others."""
 
 
 class Checkpoints:
     """The checkpoints of one run. Saves go on in the background; one at a time.
 
-    Of several processes each writes its own part of the arrays; the one that is ``writing``
-    does the rest. All have to call :meth:`save` and :meth:`restore` with the same step.
+    Of several processes each writes its own part of the arrays and its sums; the one that is
+    ``writing`` does the rest. All have to call :meth:`save` and :meth:`restore` with the same step.
     """
 
     def __init__(
@@ -54,11 +59,7 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """The finished steps, in order."""
-        if not self.directory.is_dir():
-            return []
-        with naming(self.directory, "read"):
-            names = [path.name for path in self.directory.iterdir() if path.is_dir()]
-        return sorted(int(name) for name in names if re.fullmatch(r"\d+", name))
+        return finished_steps(self.directory)
 
     def newest_intact(self, newest: int | None = None) -> int | None:
         """The newest step whose files all have the sha256 that they were written with.
@@ -147,15 +148,23 @@ class Checkpoints:
     def _finish(self, partial: Path, final: Path, keep: set[int]) -> None:
         try:
             self._orbax.wait_until_finished()
+            if jax.process_count() > 1:
+                shard = f"{SHARD}{jax.process_index()}"
+                _write_sums(partial, partial / shard, partial / f"{SUMS}-{shard}")
+                barrier = ocp.multihost.get_barrier_sync_fn()
+                barrier(key=f"sums of {partial}", timeout_ms=1000 * HASH_SECONDS)
             if not self._writing:
                 return
             write_sums(partial)
             with naming(final):
                 if final.exists():
-                    shutil.rmtree(final)
+                    final.rename(final.with_name(f"{final.name}{PARTIAL}-old"))
                 partial.rename(final)
+                sync(self.directory)
                 for step in set(self.steps()) - keep:
                     shutil.rmtree(self.directory / str(step))
+                for old in self.directory.glob(f"*{PARTIAL}-old"):
+                    shutil.rmtree(old)
         except Exception as error:
             # Orbax and TensorStore have no common class for a disk that is full.
             known = isinstance(error, StorageError)
@@ -214,11 +223,44 @@ class Checkpoints:
                 self._orbax.close()
 
 
+def finished_steps(directory: Path) -> list[int]:
+    """The steps of which a folder has finished checkpoints, in order."""
+    if not directory.is_dir():
+        return []
+    with naming(directory, "read"):
+        names = [path.name for path in directory.iterdir() if path.is_dir()]
+    return sorted(int(name) for name in names if re.fullmatch(r"\d+", name))
+
+
 def write_sums(folder: Path) -> None:
-    """Writes the sha256 of every file of a folder into it."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SUMS)
-    lines = [f"{sha256_of(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
-    write_atomically(folder / SUMS, "".join(lines).encode())
+    """Writes the sha256 of every file of a folder into it, all of which then outlasts a power cut.
+
+    What the processes of a run have written of their own files is taken from there.
+    """
+    lines = []
+    for path in sorted(folder.glob(f"{SUMS}-*")):
+        lines += path.read_text(encoding="utf-8").splitlines(keepends=True)
+        path.unlink()
+    known = {line.partition("  ")[2].rstrip("\n") for line in lines}
+    _write_sums(folder, folder, folder / SUMS, known=known, lines=lines)
+
+
+def _write_sums(
+    root: Path, folder: Path, sums: Path, *, known: Collection[str] = (), lines: Sequence[str] = ()
+) -> None:
+    """Writes the sha256 of the files below a folder, with their paths below the root."""
+    lines = [*lines]
+    folders = [folder]
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(root).as_posix()
+        if path.is_dir():
+            folders.append(path)
+        elif name not in known:
+            sync(path)
+            lines.append(f"{sha256_of(path)}  {name}\n")
+    write_atomically(sums, "".join(lines).encode())
+    for each in folders:
+        sync(each)
 
 
 def find_damage(folder: Path) -> str | None:
@@ -227,7 +269,7 @@ def find_damage(folder: Path) -> str | None:
     if not sums.is_file():
         return f"{sums} (missing)"
     listed = {}
-    for line in sums.read_text(errors="replace").splitlines():
+    for line in sums.read_text(encoding="utf-8", errors="replace").splitlines():
         digest, _, name = line.partition("  ")
         if not re.fullmatch(r"[0-9a-f]{64}", digest) or not name:
             return f"{sums} (not a list of sha256)"

@@ -6,11 +6,11 @@ the patience are functions of it, so a resume needs nothing else beside a checkp
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
 import os
-import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,17 +18,17 @@ from typing import Any
 
 import numpy as np
 
-from bigmodel.config import differences
 from bigmodel.errors import StorageError, naming
 from bigmodel.experiment import InputError, Shown
-from bigmodel.files import lock, write_atomically, write_json
+from bigmodel.files import locked, write_atomically, write_json
+from bigmodel.output import warn
+from bigmodel.run_directory.checkpoints import finished_steps
 from bigmodel.run_directory.history import History, read_metrics
+from bigmodel.run_directory.same_run import check_config, free_options, recorded_config
 from bigmodel.tracking.events import Events
 from bigmodel.tracking.sinks import Sinks
 
 CONFIG, MANIFEST, METRICS, SUMMARY = "config.json", "manifest.json", "metrics.jsonl", "summary.json"
-LAYOUT_FIELDS = ("mesh", "run.dir", "run.profile", "run.sinks")
-"""Parts of a config that say where a run happens and is shown, not what comes out."""
 OF_EACH_START = (
     "command",
     "started",
@@ -40,8 +40,9 @@ OF_EACH_START = (
     "device_count",
     "process_count",
     "cores",
+    "xla_flags",
 )
-"""What of its manifest a start leaves, where the run goes on from another one."""
+"""Entries of the manifest that are recorded for each start of a run."""
 FLUSH_SECONDS = 5.0
 """How far what TensorBoard shows may be behind ``metrics.jsonl``."""
 
@@ -60,7 +61,8 @@ class RunDirectory:
         self.history: History = []
         self._events: Events | None = None
         self._sinks = Sinks()
-        self._lock: int | None = None
+        self._lock = contextlib.ExitStack()
+        self._locked = False
 
     @property
     def checkpoints(self) -> Path:
@@ -88,15 +90,25 @@ class RunDirectory:
             if not path.exists():
                 return None
             try:
-                value = json.loads(path.read_text())
+                value = json.loads(path.read_text(encoding="utf-8"))
             except ValueError as error:
                 raise StorageError(f"cannot read {path}: {error}") from None
         if not isinstance(value, dict):
             raise StorageError(f"cannot read {path}: it is not a JSON object")
         return value
 
-    def check_same_run(self, config: Mapping[str, Any], fingerprint: str) -> None:
-        """Raises InputError where the directory holds another run, naming what differs."""
+    def check_same_run(self, config: Mapping[str, Any], fingerprint: str, *, total: int) -> None:
+        """Raises InputError where the directory holds another run, naming what differs.
+
+        ``total`` is the length of the run in steps: see :func:`check_config`.
+        """
+        try:
+            str(self.path).encode()
+        except UnicodeEncodeError:
+            raise InputError(
+                f"--run.dir {self.path} has letters that this locale lacks, and checkpoints cannot "
+                "be written there; set LC_ALL=C.UTF-8, or choose another one"
+            ) from None
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"--run.dir {self.path} is a file; choose a directory")
         there = self.read_json(CONFIG)
@@ -106,32 +118,45 @@ class RunDirectory:
                     f"{self.path} holds a run without its {CONFIG}; choose another --run.dir"
                 )
             return
-        differing = [
-            words
-            for name, words in differences(there, config).items()
-            if not re.match("|".join(LAYOUT_FIELDS), name)
-        ]
-        if differing:
-            raise InputError(
-                f"{self.path} holds a run with another config: {'; '.join(differing)}; "
-                "choose another --run.dir"
-            )
-        manifest = self.read_json(MANIFEST)
-        if manifest is not None and manifest.get("data_fingerprint") != fingerprint:
+        before = (self.read_json(MANIFEST) or {}).get("data_fingerprint")
+        reached = (self.read_json(SUMMARY) or {}).get("step", 0)
+        reached = max([reached, *finished_steps(self.checkpoints)])
+        check_config(
+            self.path,
+            there,
+            config,
+            data_known=before is not None,
+            total=total,
+            reached=reached,
+        )
+        if before not in (None, fingerprint):
             raise InputError(
                 f"the data has changed since the run in {self.path} began "
                 "(its sha256 differs); choose another --run.dir"
             )
 
     def lock(self) -> None:
-        """Keeps other processes from running here until this one ends.
+        """Makes the directory and keeps other processes from running in it until it is closed.
 
         Raises:
-            InputError: where another process runs here.
+            InputError: another process runs here.
+            StorageError: the directory cannot be written.
         """
-        if self._lock is not None or not self.writing or not self.path.is_dir():
+        if not self.writing or self._locked:
             return
-        self._lock = lock(self.path, otherwise="wait for it, or choose another --run.dir")
+        with naming(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        otherwise = "wait for it, or choose another --run.dir"
+        self._lock.enter_context(locked(self.path, otherwise=otherwise))
+        self._locked = True
+
+    def unlock(self) -> None:
+        """Lets other processes run here; a directory that nothing was written into goes."""
+        if self._locked:
+            self._locked = False
+            self._lock.close()
+            with contextlib.suppress(OSError):
+                self.path.rmdir()
 
     def create(
         self,
@@ -144,25 +169,29 @@ class RunDirectory:
         """Writes what is known before the first step of this start.
 
         The manifest is that of the start from which the run has come: where it goes on from
-        a step, what the earlier one wrote is kept, and this one is added to its ``starts``.
+        a step, what the earlier one wrote is kept, and this one is added to its ``starts``, with
+        the options that may differ from start to start. The config is that of the last start.
 
         Raises:
             StorageError: where the directory cannot be written.
         """
         if not self.writing:
             return
-        with naming(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
         self.lock()
         there = self.read_json(MANIFEST) or {}
-        start = {"step": step, **{name: manifest[name] for name in OF_EACH_START}}
+        start = {
+            "step": step,
+            **{name: manifest[name] for name in OF_EACH_START if name in manifest},
+            "options": free_options(config),
+        }
         kept = there if there and step > 0 else manifest
         starts = [*there.get("starts", []), start]
         write_json(self.path / MANIFEST, {**kept, "starts": starts})
         for name, content in assets.items():
             write_atomically(self.path / name, content)
-        if not (self.path / CONFIG).exists():
-            write_json(self.path / CONFIG, config)
+        before = self.read_json(CONFIG)
+        if (kept_config := recorded_config(before, config)) != before:
+            write_json(self.path / CONFIG, kept_config)
 
     def resume(self, step: int, sinks: Callable[[], Sinks] = Sinks) -> None:
         """Takes the history back to a step: later lines, and half a line, are dropped.
@@ -186,8 +215,9 @@ class RunDirectory:
         for line in self.history:
             self._events.scalars(line["step"], line["time"], _numbers(line))
             self._sinks.add(line["step"], line["time"], values=_numbers(line))
-        for path in sorted((self.path / "figures").glob("*-*.*")):
-            name, _, at = path.stem.rpartition("-")
+        figures = self.path / "figures"
+        for path in sorted(figures.rglob("*-*.*")):
+            name, _, at = path.relative_to(figures).as_posix()[: -len(path.suffix)].rpartition("-")
             if at.isdigit() and int(at) <= step:
                 self._show_event(int(at), path.stat().st_mtime, name, _read_figure(path))
                 self._sinks.add(int(at), path.stat().st_mtime, figures={name: path})
@@ -212,7 +242,7 @@ class RunDirectory:
             return
         assert self._events is not None
         path = self.path / METRICS
-        with naming(path), path.open("a") as file:
+        with naming(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         self._events.scalars(step, line["time"], values)
         self._events.flush(after=FLUSH_SECONDS)
@@ -220,15 +250,28 @@ class RunDirectory:
         self._sinks.add(step, line["time"], values=_numbers(line))
 
     def show(self, step: int, shown: Shown) -> None:
-        """Writes pictures and texts into ``figures/``, with the step in their names."""
+        """Writes pictures and texts into ``figures/``, with the step in their names.
+
+        One that cannot be drawn is a warning, since no figure may end a training.
+
+        Raises:
+            StorageError: a figure cannot be written.
+        """
         for name, figure in shown.items() if self.writing else ():
-            stem = self.path / "figures" / f"{name}-{step:08d}"
             if callable(figure) and not self.drawing:
                 continue
-            value = figure() if callable(figure) else figure
-            path = stem.with_suffix(".txt" if isinstance(value, str) else ".png")
-            write_atomically(path, value.encode() if isinstance(value, str) else _png(value))
-            self._show_event(step, time.time(), name, value)
+            try:
+                value = figure() if callable(figure) else figure
+                text = isinstance(value, str)
+                path = self.path / "figures" / f"{name}-{step:08d}{'.txt' if text else '.png'}"
+                write_atomically(path, value.encode() if isinstance(value, str) else _png(value))
+                self._show_event(step, time.time(), name, value)
+            except StorageError:
+                raise
+            except Exception as error:
+                reason = " ".join(f"{type(error).__name__}: {error}".split())
+                warn(f"the figure {name} of step {step} is left out: {reason}")
+                continue
             self._sinks.add(step, time.time(), figures={name: path})
 
     def _show_event(self, step: int, at: float, name: str, value: str | np.ndarray) -> None:
@@ -243,7 +286,7 @@ class RunDirectory:
         path = self.path / METRICS
         if not self.writing:
             return
-        with naming(path), path.open("a") as file:
+        with naming(path), path.open("a", encoding="utf-8") as file:
             os.fsync(file.fileno())
 
     def finish(self, summary: Mapping[str, Any], curves: Callable[[History], np.ndarray]) -> None:
@@ -264,9 +307,7 @@ class RunDirectory:
         if self._events is not None:
             self._events.close()
             self._events = None
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self.unlock()
 
 
 def _numbers(line: Mapping[str, Any]) -> dict[str, float]:
@@ -291,6 +332,6 @@ def _read_figure(path: Path) -> str | np.ndarray:
 
     with naming(path, "read"):
         if path.suffix == ".txt":
-            return path.read_text()
+            return path.read_text(encoding="utf-8")
         with Image.open(path) as image:
             return np.asarray(image)

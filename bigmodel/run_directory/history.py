@@ -1,4 +1,4 @@
-"""What a run has logged, and what follows from it."""
+"""The metrics that a run has logged, and its best evaluation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def read_metrics(path: Path) -> History:
     if not path.exists():
         return []
     with naming(path, "read"):
-        lines = path.read_text().splitlines(keepends=True)
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     whole = [line for line in lines if line.endswith("\n")]
     try:
         return [json.loads(line) for line in whole]

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,14 @@ DIFF = ("--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--ds
 """Whatever the user's own settings are, ``git apply`` takes what is written."""
 
 
-def manifest(*, script: Path, seed: int, fingerprint: str) -> dict[str, Any]:
+def manifest(
+    *, script: Path, seed: int, fingerprint: str, maximize: Collection[str] = ()
+) -> dict[str, Any]:
     """The facts on which the bits of a run depend, as plain JSON values.
 
     ``code`` is a digest of the script and of bigmodel. ``git`` is null where the script is in no
     repository. ``directory`` is where relative paths begin. ``cores`` are those that this
-    process may use.
+    process may use. ``maximize`` are the metrics, without their splits, of which more is better.
     """
     return {
         "command": [sys.executable, *sys.argv],
@@ -47,6 +50,7 @@ def manifest(*, script: Path, seed: int, fingerprint: str) -> dict[str, Any]:
         "started": time.time(),
         "seed": seed,
         "data_fingerprint": fingerprint,
+        "maximize": sorted(maximize),
         "code": identity(script)["code"],
         "git": _git(script.parent),
         "python": platform.python_version(),
@@ -71,7 +75,7 @@ def manifest(*, script: Path, seed: int, fingerprint: str) -> dict[str, Any]:
 
 
 def identity(script: Path) -> dict[str, str | None]:
-    """What of a process must be the same in all processes of a run: code and packages."""
+    """Code and package versions, which must agree between the processes of a run."""
     package = Path(bigmodel.__file__).parent
     code = hashlib.sha256(script.read_bytes())
     for path in sorted(package.rglob("*.py")):
@@ -91,7 +95,7 @@ def _version(package: str) -> str | None:
 def _processor() -> str:
     """The model of the processor, on which the compiler's choices depend."""
     path = Path("/proc/cpuinfo")
-    text = path.read_text() if path.exists() else ""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
     found = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
     return found.group(1) if found else platform.processor()
 

@@ -1,8 +1,7 @@
-"""What a run has learned, for another experiment to go on with."""
+"""Reads the trained parameters of a run, from which another experiment can begin."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from bigmodel.errors import naming
 from bigmodel.experiment import InputError
+from bigmodel.output import warn
 from bigmodel.run_directory.checkpoints import Checkpoints
 from bigmodel.run_directory.directory import RunDirectory
 
@@ -33,7 +33,7 @@ def read_trained(path: Path, *, option: str) -> Trained:
         StorageError: Its files are damaged or cannot be read.
     """
     directory = RunDirectory(path)
-    checkpoints = Checkpoints(directory.checkpoints, warn=_warn)
+    checkpoints = Checkpoints(directory.checkpoints, warn=warn)
     step = checkpoints.newest_intact()
     tokenizer = path / "tokenizer.json"
     if step is None or not tokenizer.is_file():
@@ -41,14 +41,11 @@ def read_trained(path: Path, *, option: str) -> Trained:
         raise InputError(f"{option} {path} has {lacking}; give the directory of a finished run")
     leaves = checkpoints.read(step)
     checkpoints.close()
-    averaged = any(name.startswith("average/") for name in leaves)
-    prefix = "average/" if averaged else "params/"
+    # Runs of 0.1.0 averaged the parameters alone, right below "average".
+    prefixes = ("average/params/", "average/", "params/")
+    prefix = next(p for p in prefixes if any(name.startswith(p) for name in leaves))
     params = {
         name.removeprefix(prefix): leaf for name, leaf in leaves.items() if name.startswith(prefix)
     }
     with naming(tokenizer, "read"):
         return Trained(params, tokenizer.read_bytes())
-
-
-def _warn(message: str) -> None:
-    print(f"warning: {message}", file=sys.stderr, flush=True)

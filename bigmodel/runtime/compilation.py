@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,63 +23,52 @@ class RetraceError(TypeError):
     """A compiled step was given arguments of other shapes than at first."""
 
 
-class Record(NamedTuple):
-    """What a step reports: its metrics, and which of the values in ``names`` are finite."""
+class Report(NamedTuple):
+    """What a step reports: its metrics, and which of the values in ``names`` are finite.
+
+    Of several runs at once, all have the axis of the runs first.
+    """
 
     metrics: Metrics
     healthy: Array
     finite: Array
 
 
-class Reported(Protocol):
-    """A :class:`Record`, or what gives the same when it is asked for."""
-
-    @property
-    def metrics(self) -> Metrics:
-        """The metrics of the step."""
-
-    @property
-    def healthy(self) -> Any:
-        """Whether all that is watched is finite."""
-
-    @property
-    def finite(self) -> Any:
-        """Which of the values that are watched are finite."""
-
-
 class Compiled(NamedTuple):
     """The functions of an experiment on a mesh, and where their arguments belong.
 
-    ``step(state, batch, key, index)`` gives the next state, the next index and a
-    :class:`Record`. It consumes the state and the index, which stays on the devices.
-    ``trace`` takes the same arguments, or their shapes, and gives what is to be compiled; the
-    first step then does not trace again. So it is with ``evaluate`` and ``trace_evaluate``.
-    ``names`` says what each entry of ``Record.finite`` is, once the step has been traced.
-    ``pure`` is the step before it is compiled. ``whole`` gives the arrays of a state, where what
-    stands for it is something else.
+    ``step(state, batch, key, index)`` returns the next state, the next index and a
+    :class:`Report`. It consumes the state and the index, which stays on the devices.
+    ``trace`` takes the same arguments, or their shapes, and returns what is to be compiled; the
+    first step then does not trace again. ``state`` has the shapes and shardings of a state.
+    ``names`` says what each entry of ``Report.finite`` is, once the step has been traced.
     """
 
     init: Callable[[Key], Any]
-    step: Callable[[Any, Batch, Key, Array], tuple[Any, Array, Record]]
+    step: Callable[[Any, Batch, Key, Array], tuple[Any, Array, Report]]
     trace: Callable[[Any, Batch, Key, Array], jax.stages.Traced]
     evaluate: Callable[[Any, Batch], Measured]
-    trace_evaluate: Callable[[Any, Batch], jax.stages.Traced]
     place: Callable[[Batch], Batch]
     place_scalar: Callable[[Any], Array]
     state: PyTree
     names: list[str]
-    pure: Callable[[Any, Batch, Key, Array], tuple[Any, Array, Record]]
-    whole: Callable[[Any], Any] = lambda state: state
 
 
-def compile_experiment(experiment: Experiment, mesh: Mesh) -> Compiled:
+def compile_experiment(
+    experiment: Experiment, mesh: Mesh, *, runs: tuple[int, ...] = ()
+) -> Compiled:
     """Jits the functions of an experiment with shardings for a mesh.
+
+    Args:
+        experiment: what is trained.
+        mesh: the devices.
+        runs: the shape of the keys: empty for one run, ``(n,)`` for :func:`side_by_side`'s.
 
     Raises:
         InputError: where the mesh does not divide the batch.
         ValueError: where a parameter is covered by no partition rule.
     """
-    shapes = jax.eval_shape(experiment.init, jax.random.key(0))
+    shapes = jax.eval_shape(experiment.init, jax.random.split(jax.random.key(0), runs))
     shardings = state_shardings(mesh, experiment.partition, shapes)
     check_batch(mesh, experiment.data.batch_size)
     if "sequence" in mesh.shape:
@@ -109,8 +96,9 @@ def compile_experiment(experiment: Experiment, mesh: Mesh) -> Compiled:
 
         return inside
 
-    def step(state: Any, batch: Batch, key: Key, index: Array) -> tuple[Any, Array, Record]:
-        key_of_step = jax.random.fold_in(key, index)
+    def step(state: Any, batch: Batch, key: Key, index: Array) -> tuple[Any, Array, Report]:
+        fold = jax.vmap(jax.random.fold_in, (0, None)) if runs else jax.random.fold_in
+        key_of_step = fold(key, index)
         params = gathered(state.params, experiment.partition)
         state = dataclasses.replace(state, params=params)
         state, metrics, gradients = experiment.train_step(state, batch, key_of_step)
@@ -120,8 +108,8 @@ def compile_experiment(experiment: Experiment, mesh: Mesh) -> Compiled:
             **{f"parameter {path}": leaf for path, leaf in named_leaves(state.params).items()},
         }
         names[:] = watched
-        finite = jnp.stack([_is_finite(leaf) for leaf in watched.values()])
-        return state, index + 1, Record(metrics, jnp.all(finite), finite)
+        finite = jnp.stack([_is_finite(leaf, len(runs)) for leaf in watched.values()], axis=-1)
+        return state, index + 1, Report(metrics, jnp.all(finite, axis=-1), finite)
 
     targets = jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
@@ -149,23 +137,21 @@ def compile_experiment(experiment: Experiment, mesh: Mesh) -> Compiled:
         step=ordered(jitted),
         trace=jitted.trace,
         evaluate=ordered(evaluate),
-        trace_evaluate=evaluate.trace,
         place=place,
         place_scalar=lambda value: place_scalar(value, whole),
         state=targets,
         names=names,
-        pure=on_mesh(step),
     )
 
 
-def _is_finite(leaf: Array) -> Array:
-    """Whether an array has neither NaN nor infinity.
+def _is_finite(leaf: Array, leading: int) -> Array:
+    """Whether the entries beyond so many leading axes are neither NaN nor infinite.
 
-    On CPU its sum is the quickest way to see it. A sum that overflows, of entries beyond some
-    1e30, counts as infinity too.
+    On CPU their sum is the quickest way to see it. A sum that overflows, of entries beyond some
+    1e30, counts as infinite too.
     """
     wide = leaf.dtype if leaf.dtype.itemsize >= 4 else jnp.float32
-    return jnp.isfinite(jnp.sum(leaf, dtype=wide))
+    return jnp.isfinite(jnp.sum(leaf, axis=tuple(range(leading, leaf.ndim)), dtype=wide))
 
 
 def run_once(mesh: Mesh) -> dict[str, int]:
@@ -185,11 +171,14 @@ def _one_after_another(function: Callable[..., Any]) -> Callable[..., Any]:
 def traced_once(function: Callable[..., Any], arguments: tuple[str, ...]) -> Callable[..., Any]:
     """The function, which raises RetraceError where JAX traces it a second time.
 
-    The error names the first argument whose structure, shape or dtype has changed.
+    The error names the first argument whose structure, shape or dtype has changed. JAX's
+    debuggers call the function with arrays, which is not tracing.
     """
     first: list[dict[str, str]] = []
 
     def traced(*values: Any) -> Any:
+        if not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values)):
+            return function(*values)
         named = dict(zip(arguments, values, strict=True))
         seen = {path: str(jax.typeof(leaf)) for path, leaf in named_leaves(named).items()}
         if first:
@@ -206,35 +195,3 @@ def traced_once(function: Callable[..., Any], arguments: tuple[str, ...]) -> Cal
         return result
 
     return traced
-
-
-def use_compilation_cache() -> None:
-    """Keeps compiled programs between runs, unless JAX's own variable says where or whether.
-
-    They go to ``bigmodel/xla`` in the user's cache folder (``XDG_CACHE_HOME``). Programs are
-    found again by what they compute, the flags and the kind of machine.
-    """
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(home / "bigmodel" / "xla"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    if must_wait_for_steps():
-        _let_every_process_write()
-
-
-def _let_every_process_write() -> None:
-    """Makes JAX keep what processes other than the first have compiled.
-
-    It leaves that to the first one, whose programs the others find. On CPU the key contains the
-    rank, so they would compile anew at every start, and there is no public option.
-    """
-    from jax._src import compilation_cache, compiler
-
-    def write(
-        key: str, seconds: float, name: str, backend: Any, program: Any, callbacks: Any
-    ) -> None:
-        if not callbacks:
-            compilation_cache.put_executable_and_time(key, name, program, backend, int(seconds))
-
-    compiler._cache_write = write  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""One run for each fold of the data, and what they give together."""
+"""Cross-validation: a run for each fold of the data, and their summary."""
 
 from __future__ import annotations
 
@@ -24,13 +24,18 @@ def has_folds(config: Settings) -> bool:
     return getattr(data, "folds", 0) > 0 and getattr(data, "fold", None) is None
 
 
-def one_fold(config: Any, fold: int, directory: Path) -> Any:
-    """The config of the run of one fold, whose directory is in that of all."""
-    return dataclasses.replace(
-        config,
-        data=dataclasses.replace(config.data, fold=fold),
-        run=dataclasses.replace(config.run, dir=str(directory / f"fold-{fold}")),
-    )
+def one_fold(config: Any, fold: int) -> Any:
+    """The config of the run of one fold."""
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, fold=fold))
+
+
+def check_readable_again(config: Settings, why: str) -> None:
+    """Raises InputError if the data is a pipe, which can be read only once."""
+    path = getattr(getattr(config, "data", None), "path", "")
+    if path and Path(path).is_fifo():
+        raise InputError(
+            f"--data.path {path} is a pipe and can be read once, but {why}; use a file"
+        )
 
 
 def cross_validate(config: Any, directory: Path, run: Callable[[Any], int]) -> int:
@@ -54,7 +59,9 @@ def cross_validate(config: Any, directory: Path, run: Callable[[Any], int]) -> i
         raise InputError(f"--data.folds {config.data.folds} must be 2 or more, or 0 for none")
     summaries = []
     for fold in range(config.data.folds):
-        one = one_fold(config, fold, directory)
+        one = one_fold(config, fold)
+        run_options = dataclasses.replace(config.run, dir=str(directory / f"fold-{fold}"))
+        one = dataclasses.replace(one, run=run_options)
         say(f"fold {fold}, of {config.data.folds} folds")
         status = run(one)
         summary = RunDirectory(Path(one.run.dir)).read_json(SUMMARY)

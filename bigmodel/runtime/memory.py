@@ -1,4 +1,4 @@
-"""Whether a state can fit where it shall live, asked before anything is allocated."""
+"""Checks whether a state fits into memory before anything is allocated."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from bigmodel.tree import named_leaves
 
 
 class TooLargeError(InputError):
-    """What is to be trained does not fit the memory."""
+    """The state to be trained does not fit into memory."""
 
 
 def plan_command(script: Path, options: Sequence[str]) -> str:
-    """The command that says what a run needs on as many devices as there are."""
+    """The command that plans a run on as many devices as there are."""
     kind = name_of_kind(jax.devices()[0].device_kind)
     chip = "" if kind is None else f" --chip {kind}"
     words = f" -- {shlex.join(options)}" if options else ""

@@ -20,7 +20,7 @@ class Run:
     steps: int = 1000
     """length of the run in steps"""
     epochs: float | None = None
-    """length of the run in epochs, in the place of steps"""
+    """length of the run in epochs, instead of steps"""
     dir: str = ""
     """run directory; by default runs/, the experiment's name and a digest of its config"""
     log_every: int = 50
@@ -28,17 +28,18 @@ class Run:
     eval_every: int = 200
     """steps between two evaluations; there is one at the last step in any case"""
     eval_every_epochs: float | None = None
-    """epochs between two evaluations, in the place of steps"""
+    """epochs between two evaluations, instead of steps"""
     checkpoint_every: int | None = None
     """steps between two checkpoints; by default one at each evaluation"""
     keep: int = 2
     """how many of the last checkpoints to keep, beside the best one"""
     best: str = "validation/loss"
-    """metric that decides which checkpoint is the best and when to stop early"""
-    maximize: bool = False
-    """whether the best value of that metric is the largest one"""
+    """metric that decides which checkpoint is the best and when to stop early; whether more of it
+    is better, its experiment says"""
     patience: int | None = None
     """evaluations without a better value after which the run stops early"""
+    deterministic: bool = True
+    """the same bits in each run on NVIDIA GPUs, by algorithms that can be slower"""
     profile: str = ""
     """steps START:STOP to record in profile/, for TensorBoard's profiler and Perfetto"""
     sinks: tuple[Literal["wandb", "mlflow"], ...] = ()

@@ -1,173 +1,233 @@
-"""Several runs of one program as one: their states are stacked, and a step is made of all."""
+"""Runs of one experiment under several seeds, trained as one run.
+
+Their states, batches and metrics have a leading axis, that of the runs.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, PartitionSpec
 
-from bigmodel.experiment import Batch, Metrics, PyTree
+from bigmodel.experiment import Batch, Experiment, Measured, PyTree, Rows
+from bigmodel.processes.agreement import Agreement
+from bigmodel.processes.heartbeat import Heartbeat
+from bigmodel.processes.signals import StopRequest
 from bigmodel.run_directory.checkpoints import Checkpoints
-from bigmodel.runtime.compilation import Compiled, Record
-from bigmodel.runtime.loop import Training
-
-Result = TypeVar("Result")
-
-
-class Stacked:
-    """The states of all lanes as one, after some step."""
-
-    def __init__(self, states: PyTree) -> None:
-        self._states = states
-        self._last: tuple[int, Any] | None = None
-
-    def lane(self, number: int) -> Any:
-        """The state of one lane; that of the last one asked for is kept."""
-        if self._last is None or self._last[0] != number:
-            self._last = (number, jax.tree.map(lambda leaf: leaf[number], self._states))
-        return self._last[1]
+from bigmodel.runtime.compilation import Report, compile_experiment
+from bigmodel.runtime.evaluation import Splits
+from bigmodel.runtime.loop import step_key, train
+from bigmodel.runtime.recorder import RunRecorder
+from bigmodel.tracking.profile import Profile
 
 
-class Lane(NamedTuple):
-    """What stands for the state of one run among others."""
+def side_by_side(experiment: Experiment) -> Experiment:
+    """The experiment of several runs, which takes a seed and a key for each.
 
-    stacked: Stacked
-    number: int
+    ``jax.vmap`` over states, batches and keys; all runs are evaluated on the same data. Rows
+    have the axis of the runs second, so that batches of them are joined on the first.
+    """
 
-    @property
-    def state(self) -> Any:
-        """The state itself."""
-        return self.stacked.lane(self.number)
+    def train_batch(seeds: Any, step: int) -> Batch:
+        batches = [experiment.data.train(seed, step) for seed in seeds]
+        return jax.tree.map(lambda *arrays: np.stack(arrays), *batches)
 
+    def evaluate(states: PyTree, batch: Batch) -> Measured:
+        measured = jax.vmap(experiment.eval_step, in_axes=(0, None))(states, batch)
+        return {
+            name: jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), metric)
+            if isinstance(metric, Rows)
+            else metric
+            for name, metric in measured.items()
+        }
 
-class Reports:
-    """What all lanes report of a step, fetched once and only when one of them asks."""
-
-    def __init__(self, record: Record) -> None:
-        self._record = record
-
-    @functools.cached_property
-    def fetched(self) -> Record:
-        """The report with arrays of the host, whose first axis is that of the lanes."""
-        return jax.device_get(self._record)
-
-
-class LaneRecord:
-    """The :class:`Record` of one lane."""
-
-    def __init__(self, reports: Reports, number: int) -> None:
-        self._reports = reports
-        self._number = number
-
-    @property
-    def metrics(self) -> Metrics:
-        """The metrics of the lane."""
-        return jax.tree.map(lambda leaf: leaf[self._number], self._reports.fetched.metrics)
-
-    @property
-    def healthy(self) -> bool:
-        """Whether all that is watched is finite."""
-        return bool(self._reports.fetched.healthy[self._number])
-
-    @property
-    def finite(self) -> np.ndarray:
-        """Which of the values that are watched are finite."""
-        return np.asarray(self._reports.fetched.finite)[self._number]
-
-
-def in_lane(compiled: Compiled) -> Compiled:
-    """The functions of a run that is one lane: its state is a :class:`Lane`."""
-
-    def state_of(state: Any) -> Any:
-        return state.state if isinstance(state, Lane) else state
-
-    return compiled._replace(
-        # Batches are stacked on the host and go to the device as one.
-        place=lambda batch: batch,
-        trace=lambda _, batch, key, index: compiled.trace(
-            compiled.state, compiled.place(batch), key, index
-        ),
-        evaluate=lambda state, batch: compiled.evaluate(state_of(state), compiled.place(batch)),
-        whole=state_of,
+    data = experiment.data._replace(train=train_batch)
+    return experiment._replace(
+        init=jax.vmap(experiment.init),
+        train_step=jax.vmap(experiment.train_step),
+        eval_step=evaluate,
+        data=data,
+        partition=((".*", PartitionSpec()),),
+        flops=None,
     )
 
 
-class Ended(NamedTuple, Generic[Result]):
-    """How a run ended: with a result, or an error."""
-
-    result: Result | None
-    error: Exception | None
-
-
-def drive_together(
-    trainings: Sequence[Training[Result]],
-    compiled: Compiled,
-    step: Callable[..., Any],
-    ended: Callable[[int, Ended[Result]], None],
-) -> None:
-    """Makes the steps of trainings together, each a lane, until all have ended.
-
-    A lane that has ended, or has nothing to do, is computed on for nothing: so those that are left
-    get the same bits as if it were there.
-
-    Args:
-        trainings: made with :func:`in_lane`; those that ask for a step begin with the same one.
-        compiled: the functions of the one program.
-        step: from :func:`stacked_step`.
-        ended: told the number of a lane when it has ended, and how.
-    """
-    asked: dict[int, tuple[Any, ...]] = {}
-
-    def go_on(number: int, begin: Callable[[], tuple[Any, ...]]) -> None:
-        asked.pop(number, None)
-        try:
-            asked[number] = begin()
-        except StopIteration as end:
-            ended(number, Ended(end.value, None))
-        except Exception as error:
-            ended(number, Ended(None, error))
-
-    for number, training in enumerate(trainings):
-        go_on(number, functools.partial(next, training))
-    if not asked:
-        return
-    # A lane without a run is a copy of another one.
-    filled = {n: asked.get(n, next(iter(asked.values()))) for n in range(len(trainings))}
-    states = stack_arrays([state for state, *_ in filled.values()])
-    keys = jnp.stack([key for _, _, key, _ in filled.values()])
-    index = next(iter(filled.values()))[3]
-    batches: list[Batch] = [batch for _, batch, _, _ in filled.values()]
-    with contextlib.ExitStack() as left:
-        for training in trainings:
-            left.enter_context(contextlib.closing(training))
-        while asked:
-            batch = compiled.place({n: np.stack([one[n] for one in batches]) for n in batches[0]})
-            states, index, record = step(states, batch, keys, index)
-            stacked, reports = Stacked(states), Reports(record)
-            for number in list(asked):
-                sent = (Lane(stacked, number), index, LaneRecord(reports, number))
-                go_on(number, functools.partial(trainings[number].send, sent))
-            batches = [asked[n][1] if n in asked else batches[n] for n in range(len(trainings))]
-
-
-def stacked_step(compiled: Compiled) -> Callable[..., Any]:
-    """The step of several lanes at once: ``(states, batches, keys, index)``.
-
-    The first axis of the states, the batches, the keys and of what is reported is that of lanes.
-    """
-    together = jax.vmap(compiled.pure, in_axes=(0, 0, 0, None), out_axes=(0, None, 0))
-    return jax.jit(together, donate_argnums=(0,))
-
-
-def stack_arrays(trees: Iterable[PyTree]) -> PyTree:
+def stack(trees: Sequence[PyTree]) -> PyTree:
     """One tree of arrays whose first axis is that of the trees."""
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+class Recorders:
+    """Records each of several runs; what goes wrong with one leaves the others alone.
+
+    A run that has ended is computed on for nothing, so the others keep the bits that they have
+    beside it.
+
+    Args:
+        recorders: those of the runs by number, entered here.
+        ended: told the number of a run that ends and its summary or error; None where a signal
+            stopped it.
+    """
+
+    def __init__(
+        self,
+        recorders: Mapping[int, RunRecorder],
+        ended: Callable[[int, dict[str, Any] | Exception | None], None],
+    ) -> None:
+        self.running = dict(recorders)
+        self._plan = next(iter(recorders.values())).plan
+        self._tell = ended
+        for one in recorders.values():
+            one.__enter__()
+
+    @property
+    def ended(self) -> str | None:
+        """Whether all runs have ended."""
+        return None if self.running else "completed"
+
+    def lacks_evaluation(self, step: int) -> bool:
+        """Whether one of the runs has not recorded the evaluation of this step."""
+        return any(one.lacks_evaluation(step) for one in self.running.values())
+
+    def trained(self, step: int, report: Report) -> None:
+        """Records what a step reported of each run."""
+        if np.asarray(report.healthy).all() and not self._plan.logs(step):
+            return
+        report = jax.device_get(report)
+        self._each(lambda number, one: one.trained(step, _slice(report, number)))
+
+    def evaluated(self, step: int, splits: Splits, state: PyTree) -> None:
+        """Records an evaluation of each run."""
+
+        def evaluated(number: int, one: RunRecorder) -> None:
+            if one.lacks_evaluation(step):
+                one.evaluated(step, _measured(splits, number), _slice(state, number))
+
+        self._each(evaluated)
+
+    def wants_checkpoint(self, step: int) -> bool:
+        """Whether the state of one of the runs is to be saved now."""
+        return any(one.wants_checkpoint(step) for one in self.running.values())
+
+    def save(self, step: int, state: PyTree) -> None:
+        """Saves the states that are to be saved, and ends the runs that have ended."""
+
+        def save(number: int, one: RunRecorder) -> None:
+            if one.wants_checkpoint(step):
+                one.save(step, _slice(state, number))
+
+        self._each(save)
+        self.finish(step, state)
+
+    def finish(self, step: int, state: PyTree) -> None:
+        """Ends the runs that have nothing more to train."""
+
+        def finish(number: int, one: RunRecorder) -> None:
+            if one.ended is not None:
+                self._finish(number, step, state)
+
+        self._each(finish)
+
+    def stop(self, step: int, state: PyTree) -> None:
+        """Saves the last states, waits for them, and ends all runs."""
+        self._each(lambda number, _: self._finish(number, step, state))
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leaves what happens inside out of the measured speeds."""
+        with contextlib.ExitStack() as paused:
+            for one in self.running.values():
+                paused.enter_context(one.paused())
+            yield
+
+    def _finish(self, number: int, step: int, state: PyTree) -> None:
+        one, mine = self.running[number], _slice(state, number)
+        one.stop(step, mine)
+        summary = one.finish(step, mine) if one.ended is not None else None
+        self._end(number, summary)
+
+    def _end(self, number: int, how: dict[str, Any] | Exception | None) -> None:
+        try:
+            self.running.pop(number).__exit__(None, None, None)
+        except Exception as error:
+            how = how if isinstance(how, Exception) else error
+        self._tell(number, how)
+
+    def _each(self, record: Callable[[int, RunRecorder], None]) -> None:
+        for number, one in list(self.running.items()):
+            try:
+                record(number, one)
+            except Exception as error:
+                self._end(number, error)
+
+
+def train_side_by_side(
+    experiment: Experiment,
+    runs: Mapping[int, tuple[RunRecorder, PyTree]],
+    seeds: Sequence[int],
+    *,
+    mesh: Mesh,
+    stop: StopRequest,
+    ended: Callable[[int, dict[str, Any] | Exception | None], None],
+) -> None:
+    """Trains runs of one experiment together, from a step that all of them have come to.
+
+    Args:
+        experiment: that of each run.
+        runs: by number, what :func:`~bigmodel.runtime.recorder.open_run` returned. A number
+            that is left out, of a run that had ended before, keeps its place.
+        seeds: those of all numbers.
+        mesh: of one device.
+        stop: asks the runs to save and stop.
+        ended: see :class:`Recorders`.
+    """
+    together = side_by_side(experiment)
+    compiled = compile_experiment(together, mesh, runs=(len(seeds),))
+    for one, _ in runs.values():
+        # The step of a run alone may never be traced, which is when its list is filled.
+        one.compiled = one.compiled._replace(names=compiled.names)
+    filling = next(iter(runs.values()))
+    opened = [runs.get(number, filling) for number in range(len(seeds))]
+    recorder = Recorders({number: one for number, (one, _) in runs.items()}, ended)
+    state, start = stack([state for _, state in opened]), filling[0].start
+    recorder.finish(start, state)
+    train(
+        compiled,
+        state,
+        start,
+        data=together.data,
+        seed=tuple(seeds),
+        key=jnp.stack([step_key(seed) for seed in seeds]),
+        plan=filling[0].plan,
+        recorder=recorder,
+        agreement=Agreement(mesh, stop),
+        profile=Profile(range(0), Path()),
+        heartbeat=Heartbeat(0),
+    )
+
+
+def _slice(tree: PyTree, number: int) -> PyTree:
+    """What is that of one run."""
+    return jax.tree.map(lambda leaf: leaf[number], tree)
+
+
+def _measured(splits: Splits, number: int) -> Splits:
+    """What was measured of one run."""
+
+    def one(metric: Any) -> Any:
+        at = (slice(None), number) if isinstance(metric, Rows) else number
+        return jax.tree.map(lambda leaf: leaf[at], metric)
+
+    return {
+        split: {name: one(metric) for name, metric in measured.items()}
+        for split, measured in splits.items()
+    }
 
 
 def common_checkpoint(directories: Sequence[Path], warn: Callable[[str], None]) -> int:

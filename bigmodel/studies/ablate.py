@@ -23,10 +23,8 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 import threading
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +33,11 @@ from bigmodel.experiment import InputError
 from bigmodel.launching.job import check_positive
 from bigmodel.script import check_script, load_script
 from bigmodel.studies.ablation.array import add_array_options, check_array_options, submit_array
-from bigmodel.studies.ablation.joining import check_joins, held
-from bigmodel.studies.ablation.nursery import Nursery
+from bigmodel.studies.ablation.worker import start_fork_server
 from bigmodel.studies.definition.definition import AT, WAYS, Definition, read_seeds
 from bigmodel.studies.definition.grid import read_axes
 from bigmodel.studies.definition.study_file import is_study_file, read_study_file
-from bigmodel.studies.study import Cell, Study, write_study
+from bigmodel.studies.study import Cell, Study, check_joins, held, write_study
 
 
 class _InOrder(argparse.Action):
@@ -85,50 +82,38 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
             "underscores, for it is a folder in studies/"
         )
     check_script(definition.script)
-    cells = definition.cells()
-    with closing(Nursery(definition.script)) as nursery:
-        if not (parsed.dry_run or parsed.slurm):
-            # It imports while the study is still being checked.
-            nursery.prepare()
-        return _execute(parsed, definition, *cells, nursery)
-
-
-def _execute(
-    parsed: argparse.Namespace,
-    definition: Definition,
-    choices: Sequence[dict[str, str]],
-    baseline: dict[str, str] | None,
-    nursery: Nursery,
-) -> int:
-    path = Path("studies") / definition.name
+    choices, baseline = definition.cells()
+    idle = parsed.dry_run or parsed.slurm
+    if not idle:
+        # It imports while the study is still being checked.
+        start_fork_server()
     # These bring JAX with them.
-    from bigmodel.studies.ablation.runner import Runner, StoppedError
+    from bigmodel.studies.ablation.runner import Runner
+    from bigmodel.studies.definition.cells import resolve
     from bigmodel.studies.metric import FINISHED
     from bigmodel.studies.report import load, make_report
     from bigmodel.studies.results import read_results
 
-    idle = parsed.dry_run or parsed.slurm
-    with Runner(nursery, jobs=parsed.jobs, drawing=parsed.figures, idle=idle) as runner:
-        from bigmodel.studies.definition.cells import resolve
-
-        default = load_script(definition.script).Config()
-        configs = resolve(default, definition.options, choices)
-        study = Study(
-            script=str(definition.script),
-            options=definition.options,
-            cells=tuple(Cell(choice) for choice in choices),
-            seeds=definition.seeds,
-            baseline=None if baseline is None else Cell(baseline).name,
-            metric=definition.metric,
-            at=definition.at,
-            seeds_by=definition.seeds_by,
-        )
-        if parsed.dry_run:
-            _print_cells(path, study)
-        if parsed.slurm:
-            return submit_array(parsed, path, study)
-        if parsed.dry_run:
-            return 0
+    path = Path("studies") / definition.name
+    default = load_script(definition.script).Config()
+    configs = resolve(default, definition.options, choices)
+    study = Study(
+        script=str(definition.script),
+        options=definition.options,
+        cells=tuple(Cell(choice) for choice in choices),
+        seeds=definition.seeds,
+        baseline=None if baseline is None else Cell(baseline).name,
+        metric=definition.metric,
+        at=definition.at,
+        seeds_by=definition.seeds_by,
+    )
+    if parsed.dry_run:
+        _print_cells(path, study)
+    if parsed.slurm:
+        return submit_array(parsed, path, study)
+    if idle:
+        return errors.DONE
+    with Runner(definition.script, jobs=parsed.jobs, drawing=parsed.figures) as runner:
         stopped = runner.check_metric(path, study, configs)
         if stopped is not None:
             return stopped
@@ -136,11 +121,7 @@ def _execute(
             check_joins(path, study)
             write_study(path, study)
             threading.Thread(target=load, daemon=True).start()
-            try:
-                status = runner.run(path, study, configs, retry_failed=parsed.retry_failed)
-            except StoppedError as error:
-                print(f"error: {error}", file=sys.stderr, flush=True)
-                return errors.FAILED
+            status = runner.run(path, study, configs, retry_failed=parsed.retry_failed)
     if status not in (errors.DONE, errors.FAILED):
         return status
     if all(result.state not in FINISHED for result in read_results(path, study)):

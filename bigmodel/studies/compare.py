@@ -1,9 +1,9 @@
-"""Shows side by side what differs between runs: options, code, machine, and what came out.
+"""Compares runs side by side: the options, code and machine that differ, and all results.
 
     python launch.py compare runs/a runs/b runs/c
 
-Of options, code, packages and machine only what differs is shown; of the results everything. A
-run without an end is shown as far as it has come.
+Of options, code, packages and machine only the differences are shown; of the results everything.
+Unfinished runs are shown with their latest results.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ from typing import Any
 from bigmodel.config import differences, flat
 from bigmodel.experiment import InputError
 from bigmodel.run_directory.changes import flags
-from bigmodel.run_directory.directory import LAYOUT_FIELDS
+from bigmodel.run_directory.same_run import LAYOUT_FIELDS
 from bigmodel.studies.runs import SomeRun, read_run
-from bigmodel.studies.tables import show_table
-from bigmodel.studies.values import ABSENT, number_text, option_text
+from bigmodel.studies.tables import ABSENT, number_text, option_text, show_table
 from bigmodel.tracking.progress import say
 
 PLACES = tuple(name for name in LAYOUT_FIELDS if name.startswith("run."))
@@ -40,19 +39,19 @@ Values = Mapping[str, Any]
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="their directories")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories")
 
 
 def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     """Prints the tables.
 
     Raises:
-        InputError: for less than two runs, and a directory without one.
+        InputError: for fewer than two runs, or a directory that holds none.
     """
     if options:
-        raise InputError(f"compare has no options of an experiment; leave out {' '.join(options)}")
+        raise InputError(f"compare takes no options after --; leave out {' '.join(options)}")
     if len(parsed.runs) < 2:
-        raise InputError("compare needs two runs or more; launch.py list shows those there are")
+        raise InputError("compare needs two or more runs; launch.py list shows them")
     runs = [read_run(path) for path in parsed.runs]
     _differing("options", runs, [_options(run) for run in runs], option_text)
     _differing("code", runs, [_code(run) for run in runs], str)
@@ -131,7 +130,7 @@ def _result(run: SomeRun) -> Values:
 def _say_digests(runs: Sequence[SomeRun]) -> None:
     digests = [run.summary.get("params_digest") for run in runs]
     if None in digests:
-        say("parameters: not all of these runs have come to an end with some")
+        say("parameters: not all of these runs have finished")
     elif len(set(digests)) == 1:
         say("parameters: the same bits")
     else:

@@ -1,10 +1,10 @@
-"""Shows the runs in a folder, those of studies too, as a table.
+"""Lists the runs in a folder as a table, including those of studies.
 
     python launch.py list
     python launch.py list studies/opt --where optimizer.name=adam --sort test/accuracy --descending
 
-Without --metric each run is shown with the one that a report would be about. A run without an end
-is shown as far as it has come. Where the output is no terminal, columns are two spaces or more
+Without --metric, each run is shown with the metric that a report would compare. Unfinished runs are
+shown with their latest results. If the output is not a terminal, columns are at least two spaces
 apart.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,8 +23,7 @@ from bigmodel.nearest import nearest_option
 from bigmodel.studies.metric import main_metric
 from bigmodel.studies.results import ENDED
 from bigmodel.studies.runs import UNREADABLE, SomeRun, find_runs, read_run
-from bigmodel.studies.tables import show_table
-from bigmodel.studies.values import ABSENT, number_text, option_text, same_value
+from bigmodel.studies.tables import ABSENT, number_text, option_text, show_table
 from bigmodel.tracking.progress import say
 
 STATES = ("begun", *ENDED, UNREADABLE)
@@ -35,18 +35,24 @@ COLUMNS: dict[str, Callable[[SomeRun], Any]] = {
     "seconds": lambda run: run.seconds,
     "started": lambda run: run.manifest.get("started", 0.0),
 }
-"""What a table can be sorted by, beside metrics and options."""
+"""What a table can be sorted by, besides metrics and options."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
     add = parser.add_argument
     add("folder", nargs="?", type=Path, default=Path("runs"), help="default: runs")
-    add("--where", action="append", default=[], metavar="OPTION=VALUE", help="only those runs")
-    add("--status", metavar="STATUS", help=f"only runs that are {', '.join(STATES)}")
-    add("--script", help="only runs of a script, by its name: cnn")
-    add("--metric", help="the metric to show: test/accuracy")
-    add("--sort", default="started", help=f"{', '.join(COLUMNS)}, a metric or an option")
+    add(
+        "--where",
+        action="append",
+        default=[],
+        metavar="OPTION=VALUE",
+        help="only runs with this value of an option",
+    )
+    add("--status", metavar="STATUS", help=f"only runs with this status: {', '.join(STATES)}")
+    add("--script", help="only runs of this script, such as cnn")
+    add("--metric", help="the metric to show, such as test/accuracy")
+    add("--sort", default="started", help=f"sort by {', '.join(COLUMNS)}, a metric or an option")
     add("--descending", action="store_true", help="the largest first")
 
 
@@ -54,12 +60,13 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     """Prints the table.
 
     Raises:
-        InputError: for a folder that is not there, and names that no run has.
+        InputError: if there is no such folder, or no run has what a name asks for.
     """
     if options:
-        raise InputError(f"a list has no options of an experiment; leave out {' '.join(options)}")
+        raise InputError(f"list takes no options after --; leave out {' '.join(options)}")
     if not parsed.folder.is_dir():
-        raise InputError(f"there is no folder {parsed.folder}; name the one with the runs")
+        raise InputError(f"there is no folder {parsed.folder}; name the folder with the runs")
+    os.scandir(parsed.folder).close()  # raises for a folder that cannot be read
     runs = [read_run(path) for path in find_runs(parsed.folder)]
     if not runs:
         say(f"{parsed.folder}: no runs")
@@ -166,3 +173,24 @@ def _check(name: str, what: str, known: Any) -> None:
     if name not in known:
         hint = nearest_option(name, sorted(known))
         raise InputError(f"no run has the {what} {name}; {hint}see launch.py list --help")
+
+
+def same_value(value: Any, text: str) -> bool:
+    """Whether an option's value in ``config.json`` is what a text says.
+
+    Numbers count by their value and tuples as they are typed: ``1e-3``, ``32,64``, ``None``.
+    """
+    if isinstance(value, list):
+        parts = [part for part in text.strip("[]()").replace(",", " ").split() if part]
+        return len(parts) == len(value) and all(map(same_value, value, parts))
+    if isinstance(value, bool) or value is None:
+        return text.lower() in (
+            {None: "null", True: "true", False: "false"}[value],
+            str(value).lower(),
+        )
+    if isinstance(value, int | float):
+        try:
+            return float(text) == value
+        except ValueError:
+            return False
+    return text.strip("\"'") == value

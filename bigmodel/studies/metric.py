@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from bigmodel.experiment import InputError
+from bigmodel.experiment import InputError, is_maximized
 from bigmodel.nearest import nearest_option
-from bigmodel.run_directory.directory import CONFIG, RunDirectory
+from bigmodel.run_directory.directory import CONFIG, MANIFEST, RunDirectory
 from bigmodel.run_directory.history import best_step
 from bigmodel.studies.results import Result
 
@@ -26,14 +26,6 @@ PREFERRED = (
     "loss",
 )
 """What a report is about where nothing says it: the first of these on test, else on validation."""
-SMALLER = {
-    "negative", "loss", "error", "rmse", "mae", "mse", "perplexity", "bits", "nats", "distance",
-    "divergence", "reconstruction",
-}  # fmt: skip
-LARGER = {
-    "accuracy", "f1", "auc", "precision", "recall", "bleu", "r2", "likelihood", "ranked", "score",
-}  # fmt: skip
-"""Words in the names of metrics that tell which value is the better one."""
 
 
 class Value(NamedTuple):
@@ -79,18 +71,20 @@ def main_metric(names: Sequence[str]) -> str | None:
     return None
 
 
-def more_is_better(metric: str) -> bool:
-    """Whether the larger value is the better one, by the words of the metric's name.
+def larger_is_better(manifests: Iterable[Mapping[str, Any]], metric: str) -> bool:
+    """Whether the larger value of a metric is the better one, as the manifests of its runs say.
 
     Raises:
-        InputError: where the name does not tell.
+        InputError: where a run was made by a version that did not record it, or the runs differ.
     """
-    words = set(metric.rpartition("/")[2].split("_"))
-    if words & SMALLER:
-        return False
-    if words & LARGER:
-        return True
-    raise InputError(f"whether more {metric} is better is not known; add --maximize or --minimize")
+    recorded = [found.get("maximize") for found in manifests]
+    said = {None if names is None else is_maximized(metric, names) for names in recorded}
+    if len(said) == 1 and None not in said:
+        return said == {True}
+    reason = "some of these runs were made by an earlier version, which did not record"
+    if None not in said:
+        reason = "these runs do not agree on"
+    raise InputError(f"{reason} whether more {metric} is better; add --maximize or --minimize")
 
 
 def value_of(result: Result, metric: str, at: str) -> Value:
@@ -114,21 +108,29 @@ def value_of(result: Result, metric: str, at: str) -> Value:
 
 
 def best_rule(result: Result) -> tuple[str, bool]:
-    """The metric by which a run chose its best step, and whether its largest value is.
+    """The metric by which a run chose its best step, and whether the largest value is the best.
 
     Raises:
-        InputError: where that metric is one of test.
+        InputError: where that metric is one of test, or its direction was not recorded.
     """
     from bigmodel.runtime.settings import Run  # brings JAX with it
 
-    run = (RunDirectory(result.directory).read_json(CONFIG) or {}).get("run", {})
+    directory = RunDirectory(result.directory)
+    run = (directory.read_json(CONFIG) or {}).get("run", {})
     best = run.get("best", Run.best)
     if best.startswith("test/"):
         raise InputError(
             f"{result.directory} chose its best step by {best}, and a step is not chosen on test; "
             "use --at last"
         )
-    return best, run.get("maximize", Run.maximize)
+    names = (directory.read_json(MANIFEST) or {}).get("maximize")
+    if names is not None:
+        return best, is_maximized(best, names)
+    if "maximize" in run:  # an option of earlier versions
+        return best, run["maximize"]
+    raise InputError(
+        f"{result.directory} does not record whether more {best} is better; use --at last"
+    )
 
 
 def _number(value: float | None) -> float:

@@ -1,20 +1,20 @@
-"""Makes a run again from its directory alone, and says whether the same came out.
+"""Repeats a run from its directory alone, and says whether the results are the same.
 
     python launch.py replay runs/cnn-1a2b3c4d
     python launch.py replay runs/cnn-1a2b3c4d --checkout
     python launch.py replay --study studies/opt --sample 3
 
-First it names all that differs from when the run was made (code, packages, machine, data) and
-what that does: nothing, rounding, or another run. Then it trains, in a temporary directory, and
-compares the digest of the parameters and every logged metric; the run itself is only read.
-Devices of the CPU, processes, XLA's and JAX's flags are those of the run.
+It first lists what has changed since (code, packages, machine, data) and what to expect: equal
+bits, agreement to rounding, or another run. Then it trains in a temporary directory and compares
+the digest of the parameters and every logged metric; the run itself is only read. The replay has
+the run's number of CPU devices and processes, and its flags of XLA and JAX.
 
---checkout takes the recorded commit with its recorded changes, in a temporary working tree of
-git, and the packages that are here. Runs of a study that were trained side by side by vmap are
-compared within 1e-5, since no run alone has their bits.
+--checkout uses the recorded commit and its recorded uncommitted changes, in a temporary git
+worktree, with the installed packages. Runs of a study that were trained side by side by vmap are
+compared within 1e-5, because a run on its own does not have the same bits.
 
-The exit status is 0 where all came out again, 1 where something is different, and 2 where the run
-cannot be replayed, in a line that says why.
+The exit status is 0 if everything is equal, 1 if something differs, and 2 if the run cannot be
+replayed; one line says why.
 """
 
 from __future__ import annotations
@@ -53,26 +53,26 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
     add = parser.add_argument
     add("run", nargs="?", type=Path, help="the run's directory")
-    add("--checkout", action="store_true", help="run the recorded commit with its changes")
-    add("--script", type=Path, help="the experiment's script, if it is not where it was")
-    add("--keep", type=Path, metavar="DIR", help="keep the new run in a directory, a new one")
-    add("--study", type=Path, help="replay runs of a study, by its folder")
-    add("--sample", type=int, default=3, help="how many runs of the study, at random; default 3")
-    add("--seed", type=int, default=0, help="decides which runs of the study; default 0")
+    add("--checkout", action="store_true", help="use the recorded commit and its recorded changes")
+    add("--script", type=Path, help="the experiment's script, if it has moved")
+    add("--keep", type=Path, metavar="DIR", help="keep the new run in this new directory")
+    add("--study", type=Path, help="replay runs of the study in this folder")
+    add("--sample", type=int, default=3, help="number of runs of the study, at random; default 3")
+    add("--seed", type=int, default=0, help="seed of the choice of runs; default 0")
 
 
 def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
-    """Replays, and gives 0 where all came out again, 1 where not, 2 where it cannot be done.
+    """Replays a run or some runs of a study, and returns the exit status.
 
     Raises:
-        InputError: where the run cannot be replayed.
+        InputError: if the run cannot be replayed.
     """
     if options:
-        raise InputError(f"a replay has the options of the run; leave out {' '.join(options)}")
+        raise InputError(f"replay takes the options of the run; leave out {' '.join(options)}")
     if (parsed.run is None) == (parsed.study is None):
-        raise InputError("name the directory of a run, or a study by --study (see --help)")
+        raise InputError("name the directory of a run, or a study with --study (see --help)")
     if parsed.keep is not None and parsed.keep.exists():
-        raise InputError(f"--keep {parsed.keep} is there already; choose a new directory")
+        raise InputError(f"--keep {parsed.keep} already exists; choose a new directory")
     try:
         with StopRequest():
             return _study(parsed) if parsed.run is None else _replay(parsed.run, parsed)
@@ -85,7 +85,7 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
 
 
 def _study(parsed: argparse.Namespace) -> int:
-    """Replays some runs of a study and sums up."""
+    """Replays some runs of a study and prints a summary."""
     if parsed.keep is not None:
         raise InputError("--keep is for one run; leave it out with --study")
     if parsed.sample < 1:
@@ -93,7 +93,7 @@ def _study(parsed: argparse.Namespace) -> int:
     study = read_study(parsed.study)
     ended = [result.directory for result in read_results(parsed.study, study) if result.summary]
     if not ended:
-        raise InputError(f"{parsed.study} has no run that has ended; launch.py ablate runs them")
+        raise InputError(f"{parsed.study} has no finished run; launch.py ablate trains them")
     chosen = random.Random(parsed.seed).sample(ended, min(parsed.sample, len(ended)))
     found = []
     for path in chosen:
@@ -132,7 +132,7 @@ def _replay(path: Path, parsed: argparse.Namespace) -> int:
 
 
 def _announce(recorded: Recorded, facts: Facts) -> None:
-    """Says what differs beforehand, each with its effect, and what is to be expected."""
+    """Lists what differs, each with its effect, and what to expect."""
     found = changes(recorded.manifest, facts["manifest"])
     found += [
         Change(f"the option {name}", "absent", f"{value}, its default,", "another run")
@@ -145,7 +145,7 @@ def _announce(recorded: Recorded, facts: Facts) -> None:
         say(f"  {what}: {before} when it began, {now} when it went on: {EFFECTS[effect]}")
     found += later
     if recorded.manifest.get("seeds_by") == "vmap":
-        say(f"  it was trained side by side with others: agreement within {SIDE_BY_SIDE:g}")
+        say(f"  it was trained side by side with other runs: agreement within {SIDE_BY_SIDE:g}")
         return
     # Of what differs, the worst decides.
     worst = SEVERITY[max((SEVERITY.index(change.effect) for change in found), default=0)]

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from bigmodel import errors
 from bigmodel.experiment import InputError
-from bigmodel.files import write_json
+from bigmodel.files import LOCK, PARTIAL, locked, write_json
 
 STUDY = "study.json"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -87,23 +88,50 @@ def read_study(path: Path) -> Study:
     if not (path / STUDY).is_file():
         raise InputError(f"{path} is no study, for it has no {STUDY}; launch.py ablate makes one")
     try:
-        return _study(json.loads((path / STUDY).read_text()))
+        value = json.loads((path / STUDY).read_text(encoding="utf-8"))
+        version = value.pop("version")
+        if version == VERSION:
+            cells = tuple(Cell(dict(cell["options"])) for cell in value.pop("cells"))
+            options, seeds = tuple(value.pop("options")), tuple(value.pop("seeds"))
+            return Study(options=options, cells=cells, seeds=seeds, **value)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path / STUDY} cannot be read as a study: {error!r}") from None
-
-
-def _study(value: dict[str, Any]) -> Study:
-    version = value.pop("version")
-    if version != VERSION:
-        raise ValueError(f"its version is {version}; this program reads {VERSION}")
-    cells = tuple(Cell(dict(cell["options"])) for cell in value.pop("cells"))
-    return Study(
-        script=value["script"],
-        options=tuple(value["options"]),
-        cells=cells,
-        seeds=tuple(value["seeds"]),
-        baseline=value["baseline"],
-        metric=value["metric"],
-        at=value["at"],
-        seeds_by=value["seeds_by"],
+    raise InputError(
+        f"{path} is a study of version {version} and this program reads version {VERSION}; make it "
+        "anew under another --name"
     )
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Has the folder of a study for itself while entered.
+
+    Raises:
+        InputError: where another process works there, or it is no folder.
+    """
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file; choose another --name")
+    with errors.naming(path):
+        path.mkdir(parents=True, exist_ok=True)
+    with locked(path, otherwise="wait for it, or choose another --name"):
+        yield
+
+
+def check_joins(path: Path, study: Study) -> None:
+    """Raises InputError where a folder holds another study, to which this one does not add."""
+    # One that was stopped while it was first written has only a part of that file.
+    names = [there.name for there in path.iterdir()] if path.is_dir() else []
+    if all(name.endswith(PARTIAL) or name.startswith(LOCK) for name in names):
+        return
+    there = read_study(path)
+    differing = [
+        name
+        for name in ("script", "options", "seeds_by")
+        if getattr(there, name) != getattr(study, name)
+    ]
+    gone = [cell.name for cell in there.cells if cell not in study.cells]
+    if differing:
+        raise InputError(f"{path} holds a study with other {differing[0]}; choose another --name")
+    if gone or set(there.seeds) - set(study.seeds):
+        what = f"the cell {gone[0]}" if gone else "more seeds"
+        raise InputError(f"{path} holds a study that has {what} too; choose another --name")

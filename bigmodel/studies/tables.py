@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Collection, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from bigmodel.tracking.progress import say
 
 GAP = "  "
+ABSENT = "-"
+
+
+def option_text(value: Any) -> str:
+    """The value of an option, as in ``config.json``."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def number_text(value: float | None, digits: int = 5) -> str:
+    """A metric with so many digits; what was not finite has no value."""
+    return "not finite" if value is None else f"{value:.{digits}g}"
 
 
 def show_table(

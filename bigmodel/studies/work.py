@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 from collections.abc import Sequence
-from contextlib import closing
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -22,7 +20,7 @@ from bigmodel import errors
 from bigmodel.experiment import InputError
 from bigmodel.files import locked
 from bigmodel.script import check_script, load_script
-from bigmodel.studies.ablation.nursery import Nursery
+from bigmodel.studies.ablation.worker import start_fork_server
 from bigmodel.studies.study import Cell, Study, directory_of, read_study
 
 
@@ -45,33 +43,23 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     cell = _cell(study, parsed.study, parsed.cell)
     script = Path(study.script)
     check_script(script)
-    with closing(Nursery(script)) as nursery:
-        nursery.prepare()
-        return _work(parsed, study, cell, nursery)
-
-
-def _work(parsed: argparse.Namespace, study: Study, cell: Cell, nursery: Nursery) -> int:
+    start_fork_server()
     # These bring JAX with them.
-    from bigmodel.studies.ablation.runner import Runner, StoppedError
+    from bigmodel.studies.ablation.runner import Runner
     from bigmodel.studies.definition.cells import resolve
 
     home = directory_of(parsed.study, cell, study.seeds[0]).parent
+    default = load_script(script).Config()
+    configs = resolve(default, study.options, [dict(cell.options)])
+    part = dataclasses.replace(study, cells=(cell,))
     with locked(parsed.study, shared=True, otherwise="wait for it"):
         with errors.naming(home):
             home.mkdir(parents=True, exist_ok=True)
         with (
             locked(home, otherwise="wait for it"),
-            Runner(nursery, jobs=1, drawing=parsed.figures) as runner,
+            Runner(script, jobs=1, drawing=parsed.figures) as runner,
         ):
-            configs = resolve(
-                load_script(Path(study.script)).Config(), study.options, [dict(cell.options)]
-            )
-            part = dataclasses.replace(study, cells=(cell,))
-            try:
-                return runner.run(parsed.study, part, configs, home=home)
-            except StoppedError as error:
-                print(f"error: {error}", file=sys.stderr, flush=True)
-                return errors.FAILED
+            return runner.run(parsed.study, part, configs, home=home)
 
 
 def _cell(study: Study, path: Path, name: str) -> Cell:

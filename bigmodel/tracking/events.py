@@ -20,7 +20,7 @@ class Events:
     """One event file: scalars, pictures and texts by step.
 
     The file is a function of what is written, times included, so a resumed run starts a new
-    one from its history in the place of the old.
+    one from its history and removes the old one.
     """
 
     def __init__(self, directory: Path) -> None:

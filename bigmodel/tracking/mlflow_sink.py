@@ -27,7 +27,7 @@ def check() -> None:
 
 
 def open_sink(start: Start) -> MlflowSink:
-    """Begins a run, or goes on with one."""
+    """Starts a run, or resumes one."""
     client = MlflowClient()
     if start.id is not None:
         client.update_run(start.id, status="RUNNING")

@@ -20,7 +20,7 @@ class Profile:
         self._running = False
 
     def around(self, step: int, state: Any) -> AbstractContextManager[object]:
-        """What a step happens in. The first of the range waits until what came before is done."""
+        """The context to run a step in. The first step of the range waits for all earlier work."""
         if step in self._steps and not self._running:
             jax.block_until_ready(state)
             with naming(self._folder):
@@ -31,13 +31,13 @@ class Profile:
         return jax.profiler.StepTraceAnnotation("step", step_num=step)
 
     def after(self, step: int, state: Any) -> None:
-        """Ends after the last step of the range, once it is done."""
+        """Stops recording after the last step of the range."""
         if self._running and step + 1 not in self._steps:
             jax.block_until_ready(state)
             self.close()
 
     def close(self) -> None:
-        """Ends where the run does."""
+        """Stops recording at the end of the run."""
         if self._running:
             self._running = False
             with naming(self._folder):

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a bar on a terminal, plain lines elsewhere."""
+"""Progress of a run: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -104,22 +104,19 @@ def thousands(number: float) -> str:
 
 
 def say(text: str) -> None:
-    """Prints a line at once; a reader that has gone away does not end the run."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    """Prints a line at once."""
+    print(text, flush=True)
 
 
 def redirect_output(path: Path) -> Path:
-    """Appends from here on all that this process prints to a file, and gives its path.
+    """Appends everything that this process prints from now on to a file, and returns its path.
 
     Raises:
         StorageError: where it cannot be written.
     """
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a") as file:
+        with path.open("ab") as file:
             sys.stdout.flush()
             for stream in (1, 2):
                 os.dup2(file.fileno(), stream)

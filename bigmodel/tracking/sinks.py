@@ -9,17 +9,27 @@ run goes on in the same place, and rows that a sink has are not sent again.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import importlib.util
+import json
 import math
+import queue
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
 
 from bigmodel.experiment import InputError
-from bigmodel.tracking.sending import Sender
+from bigmodel.files import write_json
+
+CLOSE_SECONDS = 30.0
+"""Seconds that the end of a run waits for a sink."""
+NOTE_SECONDS = 1.0
+"""Seconds between two notes of what was sent, while there is more to send."""
 
 
 @dataclass
@@ -47,15 +57,15 @@ class Start(NamedTuple):
 
 
 class Sink(Protocol):
-    """A run in some other place. One thread calls it, and whatever it raises ends only it."""
+    """A run in an external service. One thread calls it; an exception disables only this sink."""
 
     @property
     def id(self) -> str:
-        """The sink's name of the run, with which it is opened when the run goes on."""
+        """The identifier of the run in the sink, with which it is resumed."""
 
     @property
     def sent(self) -> int | None:
-        """The last step that the sink had when it was opened; None where it does not know."""
+        """The last step that the sink had when it was opened; None if it cannot tell."""
 
     def send(self, row: Row) -> None:
         """Logs what there is of a step; steps increase."""
@@ -68,10 +78,10 @@ class SinkModule(Protocol):
     """The module of a sink, which is imported only where the sink is asked for."""
 
     def check(self) -> None:
-        """Raises InputError where the sink cannot be used as it is set up."""
+        """Raises InputError if the sink is not set up correctly."""
 
     def open_sink(self, start: Start) -> Sink:
-        """Begins a run in the sink, or goes on with one."""
+        """Starts a run in the sink, or resumes one."""
 
 
 def check_sinks(names: Sequence[str]) -> None:
@@ -88,7 +98,92 @@ def check_sinks(names: Sequence[str]) -> None:
 
 
 def _module(name: str) -> SinkModule:
-    return cast(SinkModule, importlib.import_module(f"bigmodel.runtime.{name}_sink"))
+    return cast(SinkModule, importlib.import_module(f"bigmodel.tracking.{name}_sink"))
+
+
+class Sender:
+    """A thread that sends rows to a sink in order, and records the last step that was sent."""
+
+    def __init__(
+        self,
+        name: str,
+        connect: Callable[[str | None], Sink],
+        *,
+        note: Path,
+        warn: Callable[[str], None],
+    ) -> None:
+        """Starts the thread, which opens the sink.
+
+        Args:
+            name: the sink's, for warnings.
+            connect: opens it, given the sink's name of the run or None for a new one.
+            note: the file of that name and of the last step that was sent.
+            warn: is told, once, why the sink gets no more.
+        """
+        self._name = name
+        self._connect = connect
+        self._note = note
+        self._warn = warn
+        self._id, self._sent = _read(note)
+        self._summary: Mapping[str, Any] | None = None
+        self._rows: queue.SimpleQueue[Row | None] = queue.SimpleQueue()
+        self._given_up = False
+        # A daemon, for a process must not wait at its end for a server that does not answer.
+        self._thread = threading.Thread(target=self._run, name=f"sink {name}", daemon=True)
+        self._thread.start()
+
+    def send(self, row: Row) -> None:
+        """Takes a row, which is left out where the sink has its step."""
+        if not self._given_up:
+            self._rows.put(row)
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Takes the summary, with which the sink is closed."""
+        self._summary = summary
+
+    def close(self) -> None:
+        """Waits until everything has been sent, or warns that it was not."""
+        self._rows.put(None)
+        self._thread.join(CLOSE_SECONDS)
+        if self._thread.is_alive():
+            self._give_up(f"has not taken everything within {CLOSE_SECONDS:.0f} s")
+
+    def _run(self) -> None:
+        try:
+            sink = self._connect(self._id)
+            self._sent = self._sent if sink.sent is None else sink.sent
+            self._write(sink.id)
+            noted = time.monotonic()
+            while (row := self._rows.get()) is not None:
+                if row.step <= self._sent:
+                    continue
+                sink.send(row)
+                self._sent = row.step
+                if self._rows.empty() or time.monotonic() - noted > NOTE_SECONDS:
+                    self._write(sink.id)
+                    noted = time.monotonic()
+            self._write(sink.id)
+            sink.close(self._summary)
+        # Whatever goes wrong in a foreign package, the training goes on.
+        except Exception as error:
+            reason = next(iter(str(error).strip().splitlines()), "")
+            self._give_up(f"failed: {type(error).__name__}: {reason}")
+
+    def _write(self, name: str) -> None:
+        write_json(self._note, {"id": name, "step": self._sent})
+
+    def _give_up(self, reason: str) -> None:
+        if not self._given_up:
+            self._given_up = True
+            self._warn(f"--run.sinks {self._name} {reason}; what it lacks is in the run directory")
+
+
+def _read(note: Path) -> tuple[str | None, int]:
+    """The identifier and the last step of a note; those of no run if it cannot be read."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        known = json.loads(note.read_text(encoding="utf-8"))
+        return str(known["id"]), int(known["step"])
+    return None, -1
 
 
 class Sinks:
@@ -161,6 +256,6 @@ class Sinks:
             sender.finish(summary)
 
     def close(self) -> None:
-        """Waits, not for long, until the sinks have what they were given."""
+        """Waits briefly until the sinks have sent everything."""
         for sender in self._senders:
             sender.close()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
 
 import jax
@@ -67,6 +68,54 @@ def rates(step: StepSize, *, steps_per_second: float, peak: float | None) -> dic
     if peak:
         found["mfu"] = found["model_flops_per_second"] / peak
     return {name: float(f"{value:.4g}") for name, value in found.items()}
+
+
+class Timer:
+    """Seconds and speeds of training: what evaluations and checkpoints take is not in the speed.
+
+    Args:
+        start: the step at which it begins.
+        before: seconds that earlier starts of the run have trained.
+        size: the size of a step, and the FLOP/s that the devices reach together at their best;
+            called once, when a speed is first known.
+    """
+
+    def __init__(
+        self, start: int, before: float, size: Callable[[], tuple[StepSize, float | None]]
+    ) -> None:
+        self._before = before
+        self._start = self._mark = time.perf_counter()
+        self._step = start
+        self._size = functools.cache(size)
+        self.first_step: float | None = None
+
+    @property
+    def total(self) -> float:
+        """Seconds over all starts of the run."""
+        return self._before + time.perf_counter() - self._start
+
+    def speeds(self, step: int) -> dict[str, float]:
+        """Steps per second since the last call, and :func:`rates`, by name.
+
+        Empty at first, when the speed would be that of the compiler.
+        """
+        now = time.perf_counter()
+        speed = (step - self._step) / max(now - self._mark, 1e-9)
+        self._mark, self._step = now, step
+        if self.first_step is None:
+            self.first_step = now - self._start
+            return {}
+        with self.paused():
+            size, peak = self._size()
+        found = {"steps_per_second": round(speed, 3)}
+        return found | rates(size, steps_per_second=speed, peak=peak)
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leaves what happens inside out of the speed."""
+        start = time.perf_counter()
+        yield
+        self._mark += time.perf_counter() - start
 
 
 def peak_flops(devices: Collection[jax.Device]) -> float | None:

@@ -19,11 +19,11 @@ from bigmodel.tracking.sinks import Row, Start
 FINISH_SECONDS = 20
 """How long the package waits for its last uploads, which it would do forever."""
 FLUSH_SECONDS = 1.0
-"""How much of its offline file a killed run can lack. It is 15 s where nobody says."""
+"""Seconds of logged data that a killed run can lose offline; the package's default is 15."""
 
 
 def check() -> None:
-    """Raises InputError where nobody is logged in, for the package would then ask on a terminal."""
+    """Raises InputError if no user is logged in, since the package would then prompt for a key."""
     settings = wandb.setup().settings
     online = settings.mode in (None, "online", "shared")
     if online and not wandb.login(prompt=False, verify=False):
@@ -34,7 +34,7 @@ def check() -> None:
 
 
 def open_sink(start: Start) -> WandbSink:
-    """Begins a run, or goes on with one."""
+    """Starts a run, or resumes one."""
     settings = wandb.Settings(
         console="off",
         quiet=True,
@@ -81,5 +81,7 @@ class WandbSink:
 
 def _figure(path: Path) -> wandb.Image | wandb.Html:
     if path.suffix == ".txt":
-        return wandb.Html(f"<pre>{html.escape(path.read_text())}</pre>", inject=False)
+        return wandb.Html(
+            f"<pre>{html.escape(path.read_text(encoding='utf-8'))}</pre>", inject=False
+        )
     return wandb.Image(str(path))

@@ -1,1 +1,84 @@
-"""Losses, metrics, optimizers, and builders that turn a model into an experiment."""
+"""Losses, metrics, optimizers, and builders that make experiments of models and data.
+
+The names in ``_NAMES`` are imported when they are asked for, so that one costs no more than it
+needs.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bigmodel.training.classification import classification_report as classification_report
+    from bigmodel.training.classification import classifier as classifier
+    from bigmodel.training.ensemble import Ensemble as Ensemble
+    from bigmodel.training.ensemble import one_member as one_member
+    from bigmodel.training.ensemble import regressors as regressors
+    from bigmodel.training.fitting import fit as fit
+    from bigmodel.training.generative.adversarial import adversarial as adversarial
+    from bigmodel.training.generative.autoencoding import Kind as Kind
+    from bigmodel.training.generative.autoencoding import autoencoding as autoencoding
+    from bigmodel.training.generative.autoencoding import coding as coding
+    from bigmodel.training.generative.autoencoding import pca_squared_error as pca_squared_error
+    from bigmodel.training.generative.diffusion import Prediction as Prediction
+    from bigmodel.training.generative.diffusion import Sampling as Sampling
+    from bigmodel.training.generative.diffusion import denoising_error as denoising_error
+    from bigmodel.training.generative.diffusion import noising as noising
+    from bigmodel.training.generative.diffusion import sampler as sampler
+    from bigmodel.training.generative.diffusion import with_noise as with_noise
+    from bigmodel.training.generative.frechet import with_distance as with_distance
+    from bigmodel.training.generative.gan_losses import LossName as LossName
+    from bigmodel.training.generative.latents import latents as latents
+    from bigmodel.training.generative.latents import with_latents as with_latents
+    from bigmodel.training.generative.quality import Quality as Quality
+    from bigmodel.training.metrics import Metric as Metric
+    from bigmodel.training.metrics import accuracy as accuracy
+    from bigmodel.training.metrics import cross_entropy as cross_entropy
+    from bigmodel.training.metrics import next_token as next_token
+    from bigmodel.training.metrics import token_accuracy as token_accuracy
+    from bigmodel.training.metrics import weighted as weighted
+    from bigmodel.training.optimizers import Optimizer as Optimizer
+    from bigmodel.training.regression import absolute_error as absolute_error
+    from bigmodel.training.regression import forecaster as forecaster
+    from bigmodel.training.regression import regression_report as regression_report
+    from bigmodel.training.regression import regressor as regressor
+    from bigmodel.training.regression import squared_error as squared_error
+    from bigmodel.training.supervision import TrainState as TrainState
+    from bigmodel.training.supervision import supervised as supervised
+    from bigmodel.training.texts.language_model import language_model as language_model
+    from bigmodel.training.texts.negative_sampling import negative_sampling as negative_sampling
+    from bigmodel.training.texts.negative_sampling import ranked as ranked
+    from bigmodel.training.texts.sequence_to_sequence import (
+        sequence_to_sequence as sequence_to_sequence,
+    )
+    from bigmodel.training.texts.vectors import neighbours as neighbours
+    from bigmodel.training.texts.vectors import principal_plane as principal_plane
+    from bigmodel.training.transfer import with_pretrained as with_pretrained
+
+_NAMES = {
+    "classification": "classification_report classifier",
+    "ensemble": "Ensemble one_member regressors",
+    "fitting": "fit",
+    "generative.adversarial": "adversarial",
+    "generative.autoencoding": "Kind autoencoding coding pca_squared_error",
+    "generative.diffusion": "Prediction Sampling denoising_error noising sampler with_noise",
+    "generative.frechet": "with_distance",
+    "generative.gan_losses": "LossName",
+    "generative.latents": "latents with_latents",
+    "generative.quality": "Quality",
+    "metrics": "Metric accuracy cross_entropy next_token token_accuracy weighted",
+    "optimizers": "Optimizer",
+    "regression": "absolute_error forecaster regression_report regressor squared_error",
+    "supervision": "TrainState supervised",
+    "texts.language_model": "language_model",
+    "texts.negative_sampling": "negative_sampling ranked",
+    "texts.sequence_to_sequence": "sequence_to_sequence",
+    "texts.vectors": "neighbours principal_plane",
+    "transfer": "with_pretrained",
+}
+_PLACES = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)

@@ -82,6 +82,6 @@ def penalty(params: PyTree, optimizer: Optimizer) -> jax.Array:
             else jnp.zeros((), jnp.float32)
         ),
         params,
-        optimizer.mask(params),
+        optimizer.decays(params),
     )
     return sum(jax.tree.leaves(penalised), start=jnp.zeros((), jnp.float32))

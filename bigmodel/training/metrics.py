@@ -1,19 +1,43 @@
-"""Metrics as sums with their counts: however the data is split, they add up to one mean."""
+"""Losses and metrics as sums with their counts: however data is split, they add up to one mean."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from bigmodel.experiment import Batch, Mean
-from bigmodel.training.losses import negative_log_likelihood, weighted
 
 Metric: TypeAlias = Callable[[Any, Batch], Mean]
-"""A loss or metric: what the model gave and the batch, to a mean."""
+"""A loss or metric: from a model's outputs and the batch to a mean."""
+
+
+def weighted(values: Float[Array, "*position"], batch: Batch) -> Mean:
+    """The mean of values over the entries of a batch that are not padding."""
+    weight = jnp.asarray(batch["weight"], jnp.float32)
+    return Mean(jnp.sum(values * weight), jnp.sum(weight))
+
+
+def negative_log_likelihood(
+    logits: Float[Array, "*position classes"], targets: Int[Array, "*position"]
+) -> Float[Array, "*position"]:
+    """``-log softmax(logits)[target]`` in nats, computed in float32."""
+    log_probabilities = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
+    chosen = jnp.take_along_axis(log_probabilities, targets[..., None], axis=-1)
+    return -jnp.squeeze(chosen, axis=-1)
+
+
+def cross_entropy(logits: Float[Array, "batch classes"], batch: Batch) -> Mean:
+    """Nats per example between the logits and the integer ``label``."""
+    return weighted(negative_log_likelihood(logits, batch["label"]), batch)
+
+
+def next_token(logits: Float[Array, "batch time vocab"], batch: Batch) -> Mean:
+    """Nats per token between the logits and the integer ``targets``."""
+    return weighted(negative_log_likelihood(logits, batch["targets"]), batch)
 
 
 def accuracy(logits: Float[Array, "batch classes"], batch: Batch) -> Mean:
@@ -26,21 +50,3 @@ def token_accuracy(logits: Float[Array, "batch time vocab"], batch: Batch) -> Me
     """The share of tokens whose largest logit is that of the target."""
     correct = jnp.argmax(logits, axis=-1) == batch["targets"]
     return weighted(correct.astype(jnp.float32), batch)
-
-
-def bits_per_char(characters: Float[np.ndarray, " vocab"]) -> Metric:
-    """Bits per character of a language model, comparable across tokenizers.
-
-    Args:
-        characters: the number of characters that each token of the vocabulary stands for.
-
-    Returns:
-        The metric ``sum of -log2 p(target) / sum of characters(target)``.
-    """
-
-    def metric(logits: Float[Array, "batch time vocab"], batch: Batch) -> Mean:
-        nats = weighted(negative_log_likelihood(logits, batch["targets"]), batch)
-        lengths = jnp.asarray(characters, jnp.float32)[batch["targets"]]
-        return Mean(nats.total / np.float32(np.log(2)), weighted(lengths, batch).total)
-
-    return metric

@@ -7,6 +7,7 @@ it chose.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -16,20 +17,25 @@ from bigmodel.experiment import Batch, Mean
 from bigmodel.training.metrics import Metric
 
 
-def on_logits(metric: Metric) -> Metric:
-    """A loss or metric of the logits alone."""
-    return lambda outputs, batch: metric(outputs.logits, batch)
+def of_mixture(
+    loss: Metric, metrics: Mapping[str, Metric], *, balance: float
+) -> tuple[Metric, dict[str, Metric]]:
+    """The loss and the metrics of a mixture of experts, from those of its logits.
 
+    ``balance`` times the load-balancing loss is added to the loss. ``nats`` is the loss without
+    it; ``load_balance`` and ``expert_load`` say how evenly experts are used.
+    """
 
-def balanced(loss: Metric, *, weight: float) -> Metric:
-    """A loss of the logits, with ``weight`` times the load-balancing loss added."""
+    def on_logits(metric: Metric) -> Metric:
+        return lambda outputs, batch: metric(outputs.logits, batch)
 
     def objective(outputs: Any, batch: Batch) -> Mean:
         total, count = loss(outputs.logits, batch)
-        balance = load_balance(outputs, batch)
-        return Mean(total + weight * balance.total / balance.count * count, count)
+        added = load_balance(outputs, batch)
+        return Mean(total + balance * added.total / added.count * count, count)
 
-    return objective
+    named = {name: on_logits(metric) for name, metric in {**metrics, "nats": loss}.items()}
+    return objective, {**named, "load_balance": load_balance, "expert_load": expert_load}
 
 
 def load_balance(outputs: Any, batch: Batch) -> Mean:

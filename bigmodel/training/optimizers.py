@@ -9,10 +9,15 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
-from bigmodel.experiment import Array, InputError, PyTree
+from bigmodel.experiment import InputError, PyTree
 from bigmodel.tree import map_named
+
+REPEATING = ("stacked", "experts", "members")
+"""Components of a path by which a model declares that its parameters have a leading axis over
+which they are repeated: one for each layer of a stack, expert, or member of an ensemble."""
 
 Name = Literal["sgd", "momentum", "nesterov", "rmsprop", "adagrad", "adam", "adamw", "lion", "muon"]
 
@@ -45,10 +50,15 @@ class Optimizer:
     """added to the denominator (adam, adamw, rmsprop, adagrad, muon's vectors)"""
     weight_decay: float = 0.0
     """decoupled weight decay"""
-    decay: tuple[str, ...] = (".*",)
-    """path patterns of the parameters that decay and are penalised"""
-    no_decay: tuple[str, ...] = (r"(^|/)(bias|scale)$",)
-    """path patterns of the parameters that do not: norms and biases"""
+    decay: tuple[str, ...] = ()
+    """path patterns of the parameters that decay and are penalised; by default all that have two
+    dimensions or more, so no biases, norms, class tokens"""
+    no_decay: tuple[str, ...] = ()
+    """path patterns of the parameters that do not, whatever decay says"""
+    adam_parameters: tuple[str, ...] = (r"(^|/)(embed|embedding|positions?|head)(/|$)",)
+    """muon: path patterns of the parameters that Adam trains beside all that have less than two
+    dimensions; the others are orthogonalized. In a path, stacked, experts and members stand for an
+    axis over which parameters are repeated, and which is no dimension of theirs"""
     l1: float = 0.0
     """penalty l1 * sum |p| added to the loss"""
     l2: float = 0.0
@@ -58,7 +68,11 @@ class Optimizer:
     accumulate: int = 1
     """parts into which a batch is cut, their gradients added up by a scan"""
     ema: float | None = None
-    """decay of an exponential moving average of the parameters, used to evaluate"""
+    """decay of an exponential moving average of the parameters and of the statistics of batch
+    normalization, used to evaluate"""
+    skip_nonfinite: int = 0
+    """updates in a row that are skipped, and counted, where the loss or a gradient is not finite;
+    one more ends the run"""
 
     def __post_init__(self) -> None:
         """Raises InputError for a value that no optimizer can use."""
@@ -76,6 +90,7 @@ class Optimizer:
             ("clip", 0.0, math.inf),
             ("accumulate", 1, math.inf),
             ("ema", 0.0, 1.0),
+            ("skip_nonfinite", 0, math.inf),
         ):
             value = getattr(self, field)
             if value is not None and not (low <= value <= high and math.isfinite(value)):
@@ -84,17 +99,16 @@ class Optimizer:
                 raise InputError(
                     f"{option} is {value}; it must be a finite number of at least {low:g}{most}"
                 )
-        for pattern in (*self.decay, *self.no_decay):
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise InputError(f"decay pattern {pattern!r} is not a regex: {error}") from None
+        for field in ("decay", "no_decay", "adam_parameters"):
+            for pattern in getattr(self, field):
+                try:
+                    re.compile(pattern)
+                except re.error as error:
+                    option = field.replace("_", "-")
+                    raise InputError(f"{option} {pattern!r} is no regex: {error}") from None
 
-    def rate(self, steps: int, peak: float | Array | None = None) -> optax.Schedule:
-        """The learning rate by step (0-based) of a run of so many steps.
-
-        ``peak`` is that of the options unless told: see :func:`peak_rate`.
-        """
+    def learning_rate_schedule(self, steps: int) -> optax.Schedule:
+        """The learning rate by the number of updates made, in a run of so many steps."""
         rest = max(1, steps - self.warmup_steps)
         share = {
             "constant": optax.constant_schedule(1.0),
@@ -105,122 +119,94 @@ class Optimizer:
             first = 1.0 / self.warmup_steps
             warm = optax.linear_schedule(first, 1.0, max(1, self.warmup_steps - 1))
             share = optax.join_schedules([warm, share], [self.warmup_steps])
-        top = jnp.float32(self.learning_rate if peak is None else peak)
-        return lambda step: top * jnp.asarray(share(jnp.asarray(step, jnp.float32)), jnp.float32)
+        peak = np.float32(self.learning_rate)
+        return lambda step: peak * jnp.asarray(share(jnp.asarray(step, jnp.float32)), jnp.float32)
 
-    def decays(self, path: str) -> bool:
-        """Whether the parameter at this path decays and is penalised."""
-        return any(re.search(pattern, path) for pattern in self.decay) and not any(
-            re.search(pattern, path) for pattern in self.no_decay
-        )
+    def decays(self, params: PyTree) -> PyTree:
+        """Which parameters decay and are penalised, as a tree of booleans."""
 
-    def mask(self, params: PyTree) -> PyTree:
-        """Which parameters decay, as a tree of booleans."""
-        return map_named(lambda path, _: self.decays(path), params)
+        def decays(path: str, parameter: Any) -> bool:
+            if _matches(self.no_decay, path):
+                return False
+            return _matches(self.decay, path) if self.decay else dimensions(path, parameter) >= 2
+
+        return map_named(decays, params)
 
     def transform(self, steps: int) -> optax.GradientTransformation:
-        """The whole chain for a run of so many steps, the negative learning rate included.
+        """The whole chain for a run of so many steps, the negative learning rate included."""
+        links = [self._direction()]
+        if self.clip is not None:
+            links.insert(0, optax.clip_by_global_norm(self.clip))
+        if self.weight_decay:
+            links.append(optax.add_decayed_weights(self.weight_decay, self.decays))
+        links.append(optax.scale_by_learning_rate(self.learning_rate_schedule(steps)))
+        return _with_standard_promotion(optax.chain(*links))
 
-        Its numbers are in its state, where runs that differ in them alone have the same program.
-        """
+    def _direction(self) -> optax.GradientTransformation:
         b2 = self.b2 if self.b2 is not None else 0.99 if self.name in ("lion", "rmsprop") else 0.999
-        chain = optax.inject_hyperparams(self._chain, "steps", hyperparam_dtype=jnp.float32)
-        return _with_standard_promotion(
-            chain(
-                steps=steps,
-                learning_rate=self.learning_rate,
-                weight_decay=self.weight_decay or None,
-                clip=self.clip,
-                momentum=self.momentum,
-                b1=self.b1,
-                b2=b2,
-                eps=self.eps,
-            )
-        )
-
-    def _chain(
-        self,
-        *,
-        steps: int,
-        learning_rate: Array,
-        weight_decay: Array | None,
-        clip: Array | None,
-        momentum: Array,
-        b1: Array,
-        b2: Array,
-        eps: Array,
-    ) -> optax.GradientTransformation:
-        links = [self._direction(momentum=momentum, b1=b1, b2=b2, eps=eps)]
-        if clip is not None:
-            links.insert(0, optax.clip_by_global_norm(clip))
-        if weight_decay is not None:
-            links.append(optax.add_decayed_weights(weight_decay, self.mask))
-        links.append(optax.scale_by_learning_rate(self.rate(steps, learning_rate)))
-        return optax.chain(*links)
-
-    def _direction(
-        self, *, momentum: Array, b1: Array, b2: Array, eps: Array
-    ) -> optax.GradientTransformation:
         match self.name:
             case "sgd":
                 return optax.identity()
             case "momentum":
-                return optax.trace(momentum)
+                return optax.trace(self.momentum)
             case "nesterov":
-                return optax.trace(momentum, nesterov=True)
+                return optax.trace(self.momentum, nesterov=True)
             case "rmsprop":
-                return optax.scale_by_rms(decay=b2, eps=eps, bias_correction=True)
+                return optax.scale_by_rms(decay=b2, eps=self.eps, bias_correction=True)
             case "adagrad":
-                return optax.scale_by_rss(initial_accumulator_value=0.1, eps=eps)
+                return optax.scale_by_rss(initial_accumulator_value=0.1, eps=self.eps)
             case "adam" | "adamw":
-                return optax.scale_by_adam(b1=b1, b2=b2, eps=eps)
+                return optax.scale_by_adam(b1=self.b1, b2=b2, eps=self.eps)
             case "lion":
-                return optax.scale_by_lion(b1=b1, b2=b2)
+                return optax.scale_by_lion(b1=self.b1, b2=b2)
             case "muon":
-                return _muon(momentum=momentum, b1=b1, b2=b2, eps=eps)
+                adam = optax.scale_by_adam(b1=self.b1, b2=b2, eps=self.eps)
+
+                def label(path: str, parameter: Any) -> str:
+                    vector = dimensions(path, parameter) < 2
+                    return "adam" if vector or _matches(self.adam_parameters, path) else "muon"
+
+                return optax.partition(
+                    {"muon": _muon(self.momentum), "adam": adam},
+                    lambda params: map_named(label, params),
+                )
 
 
-def peak_rate(opt_state: PyTree) -> Array:
-    """The peak learning rate that the state of an optimizer's chain has."""
-    return opt_state.hyperparams["learning_rate"]
+def _matches(patterns: tuple[str, ...], path: str) -> bool:
+    return any(re.search(pattern, path) for pattern in patterns)
 
 
-def _muon(*, momentum: Array, b1: Array, b2: Array, eps: Array) -> optax.GradientTransformation:
-    """Muon (Jordan et al., 2024) for hidden matrices and convolutions, Adam for the others.
+def repetitions(path: str) -> int:
+    """How many leading axes of a parameter only repeat it: over layers, experts or members."""
+    return sum(name in REPEATING for name in path.split("/"))
 
-    The last axis of a parameter is its output, the others together its input; where ``stacked``
-    is in its path, the first one counts the layers, each of which is a matrix. Updates are
-    scaled to the root mean square that Adam's have, 0.2 (Liu et al., 2025), so that both
-    halves share one learning rate and one decay.
+
+def dimensions(path: str, parameter: Any) -> int:
+    """The dimensions of a parameter: its axes but for those that only repeat it."""
+    return parameter.ndim - repetitions(path)
+
+
+def _muon(momentum: float) -> optax.GradientTransformation:
+    """Muon (Jordan et al., 2024) of matrices and convolutions.
+
+    The last axis of a parameter is its output, the other dimensions together are its input.
+    Updates are scaled to the root mean square that Adam's have, 0.2 (Liu et al., 2025), so that
+    both share one learning rate and one decay.
     """
 
-    def first(path: str) -> int:
-        return int("stacked" in path.split("/"))
-
-    def label(path: str, parameter: Any) -> str:
-        vector = parameter.ndim - first(path) < 2 or re.search(r"embed|head|position", path)
-        return "adam" if vector else "muon"
-
-    def dimensions(path: str, parameter: Any) -> optax.contrib.MuonDimensionNumbers:
+    def axes(path: str, parameter: Any) -> optax.contrib.MuonDimensionNumbers:
         last = parameter.ndim - 1
-        return optax.contrib.MuonDimensionNumbers(tuple(range(first(path), last)), (last,))
+        return optax.contrib.MuonDimensionNumbers(tuple(range(repetitions(path), last)), (last,))
 
     def rescale(path: str, update: jax.Array) -> jax.Array:
-        *inputs, outputs = update.shape[first(path) :]
+        *inputs, outputs = update.shape[repetitions(path) :]
         return update * (0.2 * math.sqrt(max(outputs, math.prod(inputs))))
 
     orthogonal = optax.contrib.scale_by_muon(
-        beta=momentum,
-        weight_dimension_numbers=lambda params: map_named(dimensions, params),
+        beta=momentum, weight_dimension_numbers=lambda params: map_named(axes, params)
     )
-    shaped = optax.stateless(lambda updates, _: map_named(rescale, updates))
-    return optax.partition(
-        {
-            "muon": optax.chain(orthogonal, shaped),
-            "adam": optax.scale_by_adam(b1=b1, b2=b2, eps=eps),
-        },
-        lambda params: map_named(label, params),
-    )
+    scaled = optax.stateless(lambda updates, _: map_named(rescale, updates))
+    return optax.chain(orthogonal, scaled)
 
 
 def _with_standard_promotion(
@@ -235,12 +221,19 @@ def _with_standard_promotion(
     return optax.GradientTransformation(transform.init, update)
 
 
-def moving_average(average: PyTree, params: PyTree, *, decay: float, step: jax.Array) -> PyTree:
+def moving_average(average: PyTree, values: PyTree, *, decay: float, step: jax.Array) -> PyTree:
     """One step of an exponential moving average that trusts its start less than its end.
 
     The decay is ``min(decay, (1 + step) / (10 + step))``, so that the random initial
-    parameters are forgotten within some ten steps.
+    parameters are forgotten within some ten steps. What is no floating-point number, such as a
+    counter, is not averaged but the last one.
     """
     step = step.astype(jnp.float32)
-    decay_now = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
-    return optax.incremental_update(params, average, 1.0 - decay_now)
+    share = 1.0 - jnp.minimum(decay, (1.0 + step) / (10.0 + step))
+
+    def averaged(old: jax.Array, new: jax.Array) -> jax.Array:
+        if not jnp.issubdtype(new.dtype, jnp.floating):
+            return new
+        return old + share.astype(new.dtype) * (new - old)
+
+    return jax.tree.map(averaged, average, values)

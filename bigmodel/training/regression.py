@@ -1,17 +1,106 @@
-"""Losses of predicted numbers, and what is said of them over a whole split."""
+"""Regressors and forecasters: their losses, experiments, and reports over a whole split."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from bigmodel.experiment import Batch, Mean, Measured, PyTree, Results, Rows, scalars
+from bigmodel.experiment import (
+    Batch,
+    Data,
+    Experiment,
+    Mean,
+    Measured,
+    Model,
+    PyTree,
+    Results,
+    Rows,
+    Shown,
+    Variables,
+    scalars,
+)
+from bigmodel.figures.lines import draw_lines
 from bigmodel.figures.scatter import draw_scatter
-from bigmodel.training.losses import weighted
-from bigmodel.training.reports import Report
+from bigmodel.training.ensemble import SINGLE, Ensemble, regressors
+from bigmodel.training.metrics import weighted
+from bigmodel.training.optimizers import Optimizer
+from bigmodel.training.supervision import Report, supervised
+
+
+def regressor(
+    model: Model,
+    data: Data,
+    name: str,
+    optimizer: Optimizer,
+    *,
+    steps: int,
+    mean: float = 0.0,
+    scale: float = 1.0,
+    ensemble: Ensemble = SINGLE,
+    show: Callable[[Variables], Shown] | None = None,
+) -> Experiment:
+    """An experiment that learns a number for each example by squared error.
+
+    Args:
+        model: reads an example, gives a number.
+        data: batches with ``target``.
+        name: what is predicted.
+        optimizer: options of the Optax chain.
+        steps: length of the run.
+        mean: what a target of 0 stands for, in the units of the data,
+        scale: and how much more a target of 1 is.
+        ensemble: how many such networks there are.
+        show: figures for a person, made of the variables that are evaluated.
+    """
+    return supervised(
+        regressors(model, ensemble),
+        squared_error,
+        {},
+        optimizer,
+        data,
+        steps=steps,
+        show=show,
+        **regression_report(name, mean=mean, scale=scale),
+    )
+
+
+def forecaster(
+    model: Model,
+    data: Data,
+    name: str,
+    optimizer: Optimizer,
+    *,
+    steps: int,
+    mean: float,
+    scale: float,
+    ensemble: Ensemble = SINGLE,
+) -> Experiment:
+    """An experiment that learns to forecast a series, after a window or after each of its steps.
+
+    Args:
+        model: reads windows, gives a number for each ``[batch]`` or for each step too
+            ``[batch, time]``.
+        data: batches with ``target`` and ``targets``, of the last and of all steps.
+        name: what is predicted.
+        optimizer: options of the Optax chain.
+        steps: length of the run.
+        mean: what a target of 0 stands for, in the units of the data,
+        scale: and how much more a target of 1 is.
+        ensemble: how many such networks there are.
+    """
+    return supervised(
+        regressors(model, ensemble),
+        forecast_error,
+        {},
+        optimizer,
+        data,
+        steps=steps,
+        **forecast_report(name, mean=mean, scale=scale),
+    )
 
 
 def squared_error(predictions: Float[Array, " batch"], batch: Batch) -> Mean:
@@ -24,7 +113,7 @@ def absolute_error(predictions: Float[Array, " batch"], batch: Batch) -> Mean:
     return weighted(jnp.abs(predictions - batch["target"]), batch)
 
 
-def regression(name: str, *, mean: float = 0.0, scale: float = 1.0) -> Report:
+def regression_report(name: str, *, mean: float = 0.0, scale: float = 1.0) -> Report:
     """Reports on predicted numbers, as scikit-learn computes them from all predictions.
 
     Metrics are ``rmse`` and ``mae``, in the units of the data, and ``r2``, which is nan for less
@@ -58,4 +147,42 @@ def regression(name: str, *, mean: float = 0.0, scale: float = 1.0) -> Report:
             "predictions": partial(draw_scatter, points, x=f"{name}, true", y=f"{name}, predicted"),
         }
 
-    return Report(gathered={"prediction": prediction}, summarize=summarize)
+    return Report(
+        gathered={"prediction": prediction}, summarize=summarize, maximize=frozenset({"r2"})
+    )
+
+
+def forecast_error(predictions: Float[Array, "batch *time"], batch: Batch) -> Mean:
+    """The squared error of the one prediction of a window, or the mean of those of all steps."""
+    if predictions.ndim == 1:
+        return squared_error(predictions, batch)
+    return weighted(jnp.mean(jnp.square(predictions - batch["targets"]), axis=1), batch)
+
+
+def forecast_report(name: str, *, mean: float, scale: float) -> Report:
+    """The report of a regression on the last step's predictions, and a figure of them in time.
+
+    Args:
+        name: what is predicted.
+        mean: a value of 0 stands for this number,
+        scale: and a value of 1 for this much more.
+    """
+    of_last = regression_report(name, mean=mean, scale=scale)
+
+    def at_last(predictions: PyTree, batch: Batch) -> PyTree:
+        last = predictions if predictions.ndim == 1 else predictions[:, -1]
+        return of_last["gathered"]["prediction"](last, batch)
+
+    def summarize(measured: Measured) -> Results:
+        rows = measured["prediction"]
+        assert isinstance(rows, Rows)
+        curves = {}
+        for key, label in (("target", "true"), ("predicted", "forecast")):
+            values = mean + scale * np.asarray(rows.values[key], np.float64)
+            curves[label] = (np.arange(len(values), dtype=np.float64), values)
+        drawn = partial(draw_lines, curves, x="steps since the part's first", y=name)
+        return {**of_last["summarize"](measured), "forecast": drawn}
+
+    return Report(
+        gathered={"prediction": at_last}, summarize=summarize, maximize=of_last["maximize"]
+    )

@@ -1,4 +1,4 @@
-"""Training that goes on from parameters that something else learned."""
+"""Training that begins with pre-trained parameters."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from bigmodel.experiment import Array, Batch, InputError, Key, Model, Variables
 from bigmodel.tree import map_named, named_leaves
 
 
-def begin_with(model: Model, learned: Mapping[str, np.ndarray], *, under: str) -> Model:
-    """The same model, some of whose parameters begin as those of another one.
+def with_pretrained(model: Model, pretrained: Mapping[str, np.ndarray], *, under: str) -> Model:
+    """The model, some of whose initial parameters are those of another one.
 
     Args:
         model: The model; its other parameters are initialised as before.
-        learned: Parameters by path. Those that are not under the path are not read.
+        pretrained: Parameters by path. Those that are not under the path are not read.
         under: The path whose parameters are replaced, all of them: ``encoder``.
 
     Returns:
@@ -27,12 +27,12 @@ def begin_with(model: Model, learned: Mapping[str, np.ndarray], *, under: str) -
     def replace(path: str, parameter: Array) -> Array:
         if not path.startswith(f"{under}/"):
             return parameter
-        if path not in learned:
+        if path not in pretrained:
             raise InputError(
                 f"the pre-trained model has no parameter {path}; use the options of --model that "
                 "it was trained with"
             )
-        found = learned[path]
+        found = pretrained[path]
         if found.shape != parameter.shape:
             raise InputError(
                 f"{path} has shape {list(found.shape)} in the pre-trained model and "
@@ -43,7 +43,7 @@ def begin_with(model: Model, learned: Mapping[str, np.ndarray], *, under: str) -
     def init(key: Key, batch: Batch) -> Variables:
         variables = model.init(key, batch)
         params = map_named(replace, variables["params"])
-        unread = {path for path in learned if path.startswith(f"{under}/")} - set(
+        unread = {path for path in pretrained if path.startswith(f"{under}/")} - set(
             named_leaves(params)
         )
         if unread:

@@ -25,8 +25,16 @@ def test_parts_with_rows_are_splits_and_the_batches_of_all_are_prepared() -> Non
     assert set(batch["x"].tolist()) < {1, 2, 3, 4, 5}
 
 
-def test_other_batches_to_train_on_take_the_place_of_epochs() -> None:
-    assert data_of(PARTS, 2, train=lambda seed, step: part(seed, step)).train(3, 4)["x"][1] == 4
+def test_training_batches_alone_are_augmented_before_they_are_prepared() -> None:
+    data = data_of(
+        PARTS,
+        2,
+        augment=lambda batch, seed, step: {"x": batch["x"] + 100 * seed + 1000 * step},
+        prepare=lambda batch: {"x": 10 * batch["x"]},
+    )
+    assert sorted(data.train(3, 1)["x"] % 10_000 // 1000) == [3, 3]
+    assert (data.train(3, 1)["x"] > 10_000).all()
+    assert data.splits["test"][0]["x"].tolist() == [60, 70]
 
 
 @pytest.mark.parametrize(

@@ -220,6 +220,14 @@ def test_a_missing_script_is_said_before_all_else(capsys: pytest.CaptureFixture)
     assert "there is no script two.py" in capsys.readouterr().err
 
 
+def test_a_jobset_without_pyyaml_is_refused_in_one_line(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    assert main(["submit", "one.py", "--dry-run", *KUBERNETES]) == 2
+    assert "pip install -e '.[kubernetes]'" in capsys.readouterr().err
+
+
 def test_a_jobset_has_what_its_schema_demands(capsys: pytest.CaptureFixture) -> None:
     asked = ["--nodes=2", "--gpus-per-node=8", "--mem=64Gi", "--name=job", "--retries=5"]
     jobset = yaml.safe_load(printed(capsys, *KUBERNETES, *asked, "--", *ODD))

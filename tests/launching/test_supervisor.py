@@ -20,7 +20,7 @@ tries.write_text(tries.read_text() + "x" if tries.exists() else "x")
 attempt = len(tries.read_text())
 (Path(sys.argv[1]) / f"pid-{rank}-{attempt}").write_text(str(os.getpid()))
 def beat(n, step):
-    path = Path(os.environ["BIGMODEL_CONTROL"]) / f"rank-{rank}.pulse"
+    path = Path(os.environ["BIGMODEL_CONTROL"]) / f"rank-{rank}.heartbeat"
     path.write_bytes(struct.pack("<qq", n, step))
 """
 

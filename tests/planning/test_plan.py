@@ -1,4 +1,6 @@
 import argparse
+import math
+import os
 import re
 import resource
 import subprocess
@@ -10,6 +12,7 @@ import pytest
 
 from bigmodel.experiment import InputError
 from bigmodel.planning.plan import add_options, execute
+from bigmodel.planning.planning import DiedError, apart
 from bigmodel.sharding.chips import CHIPS, find_chip
 
 ROOT = Path(__file__).parent.parent.parent
@@ -124,3 +127,17 @@ def test_seven_billion_parameters_are_planned_within_3_minutes_and_4_gb(side, st
     assert ("DOES NOT FIT" in done.stdout) == bool(status)
     assert time.monotonic() - start < 180
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 4e6
+
+
+def test_a_call_apart_returns_and_raises_what_the_function_does() -> None:
+    assert apart(math.gcd, 12, 18) == 6
+    with pytest.raises(ValueError, match=r"math domain error|nonnegative"):
+        apart(math.sqrt, -1)
+    with pytest.raises(InputError, match="no chip"):
+        apart(find_chip, "v0")
+
+
+def test_a_process_that_dies_is_an_error_and_leaves_this_one_alone(capfd) -> None:
+    with pytest.raises(DiedError):
+        apart(os.abort)
+    assert capfd.readouterr().err == ""

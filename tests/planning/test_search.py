@@ -4,8 +4,8 @@ import pytest
 
 from bigmodel.config import with_values
 from bigmodel.models.texts.gpt import Gpt
-from bigmodel.planning.choice import as_options, first_choice
-from bigmodel.planning.search import climb
+from bigmodel.planning.planning import as_options
+from bigmodel.planning.search import climb, first_choice
 from bigmodel.runtime.settings import Settings
 from bigmodel.sharding.mesh import MeshShape
 

@@ -6,7 +6,7 @@ import pytest
 
 from bigmodel.errors import JoinError
 from bigmodel.experiment import InputError
-from bigmodel.processes.rendezvous import meet
+from bigmodel.processes.rendezvous import rendezvous
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def all_meet(address: str, facts: list[Any], *, count: int, seconds: float = 10.
 
     def one(rank: int) -> Exception | None:
         try:
-            meet(address, rank=rank, count=count, facts=facts[rank], seconds=seconds)
+            rendezvous(address, rank=rank, count=count, facts=facts[rank], seconds=seconds)
         except (InputError, JoinError) as error:
             return error
         return None
@@ -51,8 +51,8 @@ def test_what_differs_is_named_with_its_rank(address: str) -> None:
 
 def test_another_number_of_processes_is_a_difference(address: str) -> None:
     with ThreadPoolExecutor(2) as pool:
-        two = pool.submit(meet, address, rank=0, count=2, facts={}, seconds=10.0)
-        three = pool.submit(meet, address, rank=1, count=3, facts={}, seconds=10.0)
+        two = pool.submit(rendezvous, address, rank=0, count=2, facts={}, seconds=10.0)
+        three = pool.submit(rendezvous, address, rank=1, count=3, facts={}, seconds=10.0)
         with pytest.raises(InputError, match="processes is 3 there and 2 here"):
             two.result()
         with pytest.raises(JoinError, match="processes is 3"):
@@ -61,14 +61,14 @@ def test_another_number_of_processes_is_a_difference(address: str) -> None:
 
 def test_an_unreachable_first_process_is_named(address: str) -> None:
     with pytest.raises(JoinError, match=f"rank 1 of 2 cannot reach rank 0 at {address} in 1 s"):
-        meet(address, rank=1, count=2, facts={}, seconds=1.0)
+        rendezvous(address, rank=1, count=2, facts={}, seconds=1.0)
 
 
 def test_a_port_in_use_is_refused(address: str) -> None:
     port = int(address.rpartition(":")[2])
     in_use = pytest.raises(InputError, match=f"port {port} is in use")
     with socket.create_server(("", port)), in_use:
-        meet(address, rank=0, count=2, facts={}, seconds=1.0)
+        rendezvous(address, rank=0, count=2, facts={}, seconds=1.0)
 
 
 def test_strangers_are_ignored(address: str) -> None:
@@ -85,7 +85,7 @@ def test_strangers_are_ignored(address: str) -> None:
                     continue
 
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(meet, address, rank=0, count=2, facts={}, seconds=20.0)
+        first = pool.submit(rendezvous, address, rank=0, count=2, facts={}, seconds=20.0)
         pool.submit(strange).result()
-        meet(address, rank=1, count=2, facts={}, seconds=20.0)
+        rendezvous(address, rank=1, count=2, facts={}, seconds=20.0)
         first.result()

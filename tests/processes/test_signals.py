@@ -23,12 +23,24 @@ def test_then_the_first_is_noted_and_a_second_ctrl_c_stops_at_once() -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_a_second_sigterm_does_not_cut_the_save_short() -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_another_signal_of_its_kind_does_not_cut_the_save_short(number: int) -> None:
     with StopRequest() as stop:
         stop.defer()
         for _ in range(3):
-            os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.number == signal.SIGTERM
+            os.kill(os.getpid(), number)
+        assert stop.number == number
+
+
+def test_a_closed_terminal_that_is_to_be_ignored_is() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopRequest() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop.requested
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_the_handlers_that_were_there_come_back() -> None:

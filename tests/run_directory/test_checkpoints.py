@@ -1,6 +1,8 @@
 import os
+import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -151,6 +153,45 @@ def test_a_disk_without_room_is_named_before_anything_is_written(saved, monkeypa
     with pytest.raises(StorageError, match=r"checkpoints/9: it needs .* MB and the disk has 0.0"):
         saved.save(9, on_mesh(STATE, MeshShape(1)))
     assert {path.name for path in saved.directory.iterdir()} == {"1", "2", "3"}
+
+
+def test_a_power_cut_always_leaves_an_intact_one(saved, monkeypatch) -> None:
+    """A file is on the disk before the folder's new name, and that before an older one goes."""
+    events: list[tuple[str, str]] = []
+
+    def noted(name: str, function: Any, where: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
+            path = str(where(*arguments)).replace(f"{saved.directory}/", "")
+            events.append((name, path))
+            return function(*arguments, **options)
+
+        return call
+
+    def opened(descriptor: int) -> str:
+        return os.readlink(f"/proc/self/fd/{descriptor}")
+
+    monkeypatch.setattr(os, "fsync", noted("sync", os.fsync, opened))
+    monkeypatch.setattr(Path, "rename", noted("rename", Path.rename, lambda path, _: path))
+    monkeypatch.setattr(shutil, "rmtree", noted("remove", shutil.rmtree, lambda path, **_: path))
+    saved.save(4, on_mesh(STATE, MeshShape(1)))
+    saved.wait()
+    renamed = events.index(("rename", "4.partial"))
+    written = {path for name, path in events[:renamed] if name == "sync"}
+    listed = (saved.directory / "4" / SUMS).read_text().splitlines()
+    files = {f"4.partial/{line.partition('  ')[2]}" for line in listed}
+    folders = {"4.partial", *(str(Path(file).parent) for file in files)}
+    assert files | folders | {f"4.partial/.{SUMS}.partial"} <= written
+    after = events[renamed + 1 :]
+    assert after[0] == ("sync", str(saved.directory))
+    assert sorted(after[1:]) == [("remove", "1"), ("remove", "2"), ("remove", "3")]
+
+
+def test_a_damaged_step_that_is_made_again_is_replaced(saved) -> None:
+    flip(largest_file(saved.directory / "3"))
+    saved.save(3, on_mesh(STATE, MeshShape(1)), keep={2})
+    saved.wait()
+    assert {path.name for path in saved.directory.iterdir()} == {"2", "3"}
+    assert saved.newest_intact() == 3
 
 
 def test_a_failure_in_the_background_comes_out(saved, monkeypatch) -> None:

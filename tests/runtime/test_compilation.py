@@ -15,8 +15,8 @@ from bigmodel.sharding.mesh import MeshShape, make_mesh
 def test_one_entry_that_is_not_finite_is_seen(wrong: tuple[float, ...], dtype: jnp.dtype) -> None:
     # The sum of these is beyond what a float16 can hold.
     leaf = jnp.full((300, 7), 1000.0, dtype)
-    assert _is_finite(leaf)
-    assert not _is_finite(leaf.at[7, : len(wrong)].set(jnp.array(wrong, dtype)))
+    assert _is_finite(leaf, 0)
+    assert not _is_finite(leaf.at[7, : len(wrong)].set(jnp.array(wrong, dtype)), 0)
 
 
 @pytest.mark.parametrize("rows", [8, SMALL // 16])

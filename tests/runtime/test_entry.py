@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import os
 import subprocess
@@ -15,10 +14,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from bigmodel.errors import StorageError
 from bigmodel.experiment import Experiment, InputError
 from bigmodel.run_directory.changes import changes
+from bigmodel.run_directory.checkpoints import Checkpoints
+from bigmodel.run_directory.directory import RunDirectory
 from bigmodel.run_directory.manifest import manifest
-from bigmodel.runtime.entry import directory_of, main
+from bigmodel.runtime.entry import main
 from bigmodel.runtime.settings import Settings
-from bigmodel.sharding.mesh import MeshShape
 from bigmodel.training.optimizers import Optimizer
 
 SMALL = ["--run.steps=4", "--run.eval-every=2", "--mesh.data=1"]
@@ -83,9 +83,6 @@ def test_the_same_command_finds_its_run_and_another_config_another() -> None:
     assert len(list(Path("runs").iterdir())) == 1
     assert status("--seed=1") == 0
     assert len(list(Path("runs").iterdir())) == 2
-    config = Config()
-    spread = dataclasses.replace(config, mesh=MeshShape(2))
-    assert directory_of(config, Path("a.py")) == directory_of(spread, Path("a.py"))
 
 
 def test_a_finished_run_is_not_run_again(capsys: pytest.CaptureFixture[str]) -> None:
@@ -167,17 +164,43 @@ def test_a_file_in_the_place_of_the_directory_is_refused(capsys) -> None:
     assert "a is a file" in capsys.readouterr().err
 
 
-def test_two_processes_cannot_run_in_one_directory(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    code = "import fcntl, os, sys; fd = os.open(sys.argv[1], os.O_RDONLY); "
-    code += "fcntl.flock(fd, fcntl.LOCK_EX); print('locked', flush=True); sys.stdin.read()"
-    command = [sys.executable, "-c", code, str(tmp_path / "a")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        assert other.stdout is not None
-        other.stdout.readline()
+def test_a_directory_is_locked_before_its_checkpoints_are_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another start, of a directory that was not there before, may not find it without one."""
+    search = Checkpoints.newest_intact
+
+    def meanwhile(self: Checkpoints, newest: int | None = None) -> int | None:
         with pytest.raises(InputError, match="another process is running"):
             linear.run(tmp_path / "a")
-        other.kill()
+        monkeypatch.setattr(Checkpoints, "newest_intact", search)
+        return self.newest_intact(newest)
+
+    monkeypatch.setattr(Checkpoints, "newest_intact", meanwhile)
+    assert linear.run(tmp_path / "a", steps=2) == 0
+    assert Checkpoints.newest_intact is search
+
+
+def test_a_figure_keeps_its_step_and_one_that_fails_is_a_warning(tmp_path: Path, capsys) -> None:
+    def fails() -> np.ndarray:
+        raise ValueError("no parse:\n$x")
+
+    shown = {"layer.1": "one", "group/two": np.zeros((2, 2), np.uint8), "broken": fails}
+    one = linear.experiment(show=lambda _: shown)
+    assert linear.run(tmp_path / "a", one=one, steps=2) == 0
+    figures = tmp_path / "a" / "figures"
+    assert (figures / "layer.1-00000002.txt").read_text() == "one"
+    assert (figures / "group" / "two-00000002.png").exists()
+    warning = "warning: the figure broken of step 2 is left out: ValueError: no parse: $x\n"
+    assert capsys.readouterr().err == warning
+    directory = RunDirectory(tmp_path / "a")
+    directory.lock()
+    directory.resume(2)
+    directory.close()
+    reader = EventAccumulator(str(tmp_path / "a"))
+    reader.Reload()
+    assert "layer.1/text_summary" in reader.Tags()["tensors"]
+    assert reader.Tags()["images"] == ["group/two"]
 
 
 def test_a_full_disk_is_one_line_that_names_the_path_and_the_run_goes_on_later(
@@ -221,6 +244,14 @@ def test_a_place_that_cannot_be_written_is_one_line_that_names_it(capsys) -> Non
     error = capsys.readouterr().err
     assert "cannot write /proc/nowhere/a" in error
     assert error.count("\n") == 1
+
+
+def test_a_name_that_is_too_long_is_one_line(capsys) -> None:
+    assert status("--run.dir=" + "a" * 9000) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: cannot use aaa")
+    assert error.endswith("aaa... (9000 characters): File name too long\n")
+    assert len(error) < 300
 
 
 def test_a_run_that_was_started_before_its_first_checkpoint_begins_anew() -> None:
@@ -268,3 +299,15 @@ def test_a_run_that_runs_out_of_memory_names_the_command_that_plans_it(
     assert error.startswith("error: out of memory: RESOURCE_EXHAUSTED")
     assert "python launch.py plan" in error
     assert error.count("\n") == 1
+
+
+def test_a_start_that_is_refused_leaves_no_lock_and_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def search(*_: object) -> None:
+        raise StorageError("all checkpoints are damaged")
+
+    monkeypatch.setattr(Checkpoints, "newest_intact", search)
+    with pytest.raises(StorageError, match="are damaged"):
+        linear.run(tmp_path / "a", steps=2)
+    assert not (tmp_path / "a").exists()

@@ -1,6 +1,8 @@
 import dataclasses
 import json
+import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,11 @@ import numpy as np
 import pytest
 
 from bigmodel.errors import NotFiniteError
-from bigmodel.experiment import InputError, Mean, Rows
+from bigmodel.experiment import Experiment, InputError, Mean, Rows
 from bigmodel.run_directory.checkpoints import Checkpoints
 from bigmodel.run_directory.history import best_step, read_metrics
-from bigmodel.runtime.compilation import compile_experiment
-from bigmodel.runtime.evaluation import evaluate
-from bigmodel.runtime.loop import Trainer, drive
+from bigmodel.runtime.compilation import Compiled, compile_experiment
+from bigmodel.runtime.evaluation import Evaluation, measure, summarize
 from bigmodel.runtime.settings import Run
 from bigmodel.sharding.mesh import MeshShape, make_mesh
 from bigmodel.training.optimizers import Optimizer
@@ -33,6 +34,12 @@ def lines(directory: Path, metric: str) -> dict[int, float]:
 
 def saved(directory: Path) -> list[int]:
     return Checkpoints(directory / "checkpoints", warn=print).steps()
+
+
+def evaluated(one: Experiment, compiled: Compiled, state: Any) -> Evaluation:
+    splits = measure(compiled, state, one.data.splits)
+    assert splits is not None
+    return summarize(one, splits)
 
 
 def test_metrics_are_those_of_a_bare_loop_over_the_pure_functions(tmp_path: Path) -> None:
@@ -54,7 +61,7 @@ def test_evaluation_is_exact_however_the_data_is_split(layout: MeshShape) -> Non
         one = linear.experiment()._replace(data=linear.data(size))
         compiled = compile_experiment(one, make_mesh(layout))
         state = compiled.init(jax.random.key(3))
-        found.append(evaluate(one, compiled, state, cancelled=lambda: False).values)
+        found.append(evaluated(one, compiled, state).values)
     test = linear.arrays(50, 2)
     logits = test["image"] @ np.asarray(state.params["kernel"])
     assert found[0]["test/accuracy"] == np.mean(logits.argmax(1) == test["label"])
@@ -73,7 +80,7 @@ def test_rows_are_gathered_in_order_without_padding(layout: MeshShape) -> None:
         one = linear.experiment(summarize=summarize)._replace(data=linear.data(size))
         one = one._replace(eval_step=lambda _, batch: {"rows": Rows(batch, batch["weight"])})
         compiled = compile_experiment(one, make_mesh(layout))
-        found = evaluate(one, compiled, compiled.init(jax.random.key(3)), cancelled=lambda: False)
+        found = evaluated(one, compiled, compiled.init(jax.random.key(3)))
         assert found.values == {"validation/rows": 40, "test/rows": 50}
         np.testing.assert_array_equal(found.shown["test_picture"], test["image"])
         assert found.shown["test_text"] == str(test["label"])
@@ -100,19 +107,20 @@ def test_patience_stops_early_and_a_resume_knows_it(tmp_path: Path) -> None:
     assert summary(tmp_path)["step"] == 40
 
 
-def test_a_run_that_is_stopped_in_its_last_evaluation_is_not_complete(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    evaluate = Trainer._evaluate
+def test_a_run_that_is_stopped_in_its_last_evaluation_is_not_complete(tmp_path: Path) -> None:
+    class Stopping(list[Any]):
+        passes = 0
 
-    def stopping(self: Trainer, state, step: int) -> bool:
-        if step == 40:
-            self.agreement.stop.number = 15
-        return evaluate(self, state, step)
+        def __iter__(self) -> Iterator[Any]:
+            self.passes += 1
+            if self.passes == 4:
+                signal.raise_signal(signal.SIGTERM)
+            return super().__iter__()
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_evaluate", stopping)
-        assert linear.run(tmp_path) == 0
+    one = linear.experiment()
+    splits = {name: Stopping(batches) for name, batches in one.data.splits.items()}
+    stopped = one._replace(data=one.data._replace(splits=splits))
+    assert linear.run(tmp_path, one=stopped) == 0
     assert not (tmp_path / "summary.json").exists()
     assert 40 not in lines(tmp_path, "test/loss")
     assert linear.run(tmp_path) == 0
@@ -184,15 +192,16 @@ def test_a_checkpoint_never_holds_parameters_that_are_not_finite(tmp_path: Path)
 
 
 def test_batches_are_made_ahead_by_another_thread(tmp_path: Path) -> None:
-    names, built = set(), linear.experiment()
+    elsewhere, built = set(), linear.experiment()
 
     def train(seed, step):
-        names.add(threading.current_thread().name)
+        if threading.current_thread() is not threading.main_thread():
+            elsewhere.add(step)
         return built.data.train(seed, step)
 
     data = built.data._replace(train=train)
     assert linear.run(tmp_path, one=built._replace(data=data)) == 0
-    assert threading.main_thread().name not in names
+    assert elsewhere == set(range(40))
 
 
 def test_an_error_while_a_batch_is_made_comes_out(tmp_path: Path) -> None:
@@ -207,19 +216,23 @@ def test_an_error_while_a_batch_is_made_comes_out(tmp_path: Path) -> None:
         linear.run(tmp_path, one=built._replace(data=built.data._replace(train=train)))
 
 
-def test_a_step_that_fails_closes_its_training():
-    closed = []
+@pytest.mark.parametrize("debugger", [jax.disable_jit, lambda: jax.debug_nans(True)])
+def test_jaxs_debuggers_may_call_a_step_again(debugger: Any, tmp_path: Path) -> None:
+    with debugger():
+        assert linear.run(tmp_path, steps=3, eval_every=2) == 0
 
-    def training():
-        try:
-            yield 1, 2, 3, 4
-        finally:
-            closed.append(True)
 
-    def step(*_):
-        raise MemoryError
+def test_a_nan_is_found_by_jaxs_debugger_where_it_arises(tmp_path: Path) -> None:
+    one = linear.experiment()
 
-    kept = training()
-    with pytest.raises(MemoryError):
-        drive(kept, step)
-    assert closed
+    def train_step(state, batch, key):
+        return one.train_step(state, {**batch, "image": jnp.log(batch["image"])}, key)
+
+    with jax.debug_nans(True), pytest.raises(FloatingPointError, match="log"):
+        linear.run(tmp_path, one=one._replace(train_step=train_step))
+
+
+def test_rows_with_a_weight_for_each_token_are_refused() -> None:
+    rows = Rows(np.zeros((4, 3)), np.ones((4, 3)))
+    with pytest.raises(ValueError, match="rows tokens have shape"):
+        summarize(linear.experiment(), {"test": {"tokens": rows}})

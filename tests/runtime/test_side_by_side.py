@@ -2,96 +2,56 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import linear
+import numpy as np
 import pytest
 
 from bigmodel.errors import NotFiniteError, StorageError
-from bigmodel.experiment import Experiment
+from bigmodel.experiment import Experiment, Rows
 from bigmodel.processes.signals import StopRequest
 from bigmodel.run_directory.directory import RunDirectory
 from bigmodel.run_directory.history import read_metrics
-from bigmodel.runtime.entry import begin
-from bigmodel.runtime.loop import drive
-from bigmodel.runtime.programs import Programs
+from bigmodel.runtime.compilation import compile_experiment
+from bigmodel.runtime.recorder import open_run
 from bigmodel.runtime.settings import Run, Settings
-from bigmodel.runtime.side_by_side import (
-    Ended,
-    common_checkpoint,
-    drive_together,
-    in_lane,
-    stacked_step,
-)
+from bigmodel.runtime.side_by_side import common_checkpoint, train_side_by_side
 from bigmodel.sharding.mesh import MeshShape, make_mesh
 from bigmodel.training.optimizers import Optimizer
 
-DIVERGING = 1e38
+OPTIONS: dict[str, Any] = {"steps": 12, "eval_every": 3, "log_every": 2}
+SEEDS = (0, 1, 2)
 
 
-class Lane(NamedTuple):
-    """One of several runs: its learning rate, seed, and what ends it early."""
-
-    rate: float
-    seed: int
-    patience: int | None = None
+def alone(folder: Path, one: Experiment) -> None:
+    """Makes a run under each seed in ``folder/0`` and so on."""
+    for seed in SEEDS:
+        assert linear.run(folder / str(seed), one=one, seed=seed, **OPTIONS) == 0
 
 
-LANES = (Lane(0.05, 0), Lane(0.05, 1), Lane(0.2, 0))
-
-
-def experiment(lane: Lane) -> Experiment:
-    """Linear softmax regression whose parameters grow without bounds under a huge rate."""
-    return linear.experiment(Optimizer("sgd", learning_rate=lane.rate, weight_decay=0.01))
-
-
-class Runs:
-    """Runs of one program, each in a folder of its own."""
-
-    def __init__(self, stop: StopRequest) -> None:
-        self.programs = Programs()
-        self.stop = stop
-
-    def begin(self, lane: Lane, directory: Path, *, beside: bool, newest: int | None = None) -> Any:
-        """A training, and the functions of its program."""
-        one = experiment(lane)
-        compiled = self.programs.compile(one, make_mesh(MeshShape(1)))
-        run = Run(dir=str(directory), steps=12, eval_every=3, log_every=2, patience=lane.patience)
-        training = begin(
-            one,
-            Settings(seed=lane.seed, mesh=MeshShape(1), run=run),
-            in_lane(compiled) if beside else compiled,
-            script=Path(linear.__file__),
-            stop=self.stop,
-            newest=newest,
-            drawing=False,
-        )
-        return training, compiled
-
-
-def alone(folder: Path, lanes: Sequence[Lane]) -> None:
-    """Makes runs in turns in ``folder/0`` and so on."""
+def together(
+    folder: Path, one: Experiment, seeds: Sequence[int] = SEEDS, **options: Any
+) -> dict[int, Any]:
+    """Makes the runs side by side in ``folder/0`` and so on; how each has ended."""
+    ended: dict[int, Any] = {}
+    folders = [folder / str(number) for number in range(len(seeds))]
+    newest = common_checkpoint([RunDirectory(path).checkpoints for path in folders], print)
+    mesh = make_mesh(MeshShape(1))
+    compiled = compile_experiment(one, mesh)
+    runs = {}
+    for number, (path, seed) in enumerate(zip(folders, seeds, strict=True)):
+        run = Run(dir=str(path), **{**OPTIONS, **options})
+        config = Settings(seed=seed, mesh=MeshShape(1), run=run)
+        script = Path(linear.__file__)
+        opened = open_run(one, config, compiled, path, script=script, newest=newest, drawing=False)
+        assert opened is not None
+        runs[number] = opened
     with StopRequest() as stop:
-        runs = Runs(stop)
-        for number, lane in enumerate(lanes):
-            training, compiled = runs.begin(lane, folder / str(number), beside=False)
-            assert drive(training, compiled.step) == 0
-
-
-def together(folder: Path, lanes: Sequence[Lane]) -> dict[int, Ended[int]]:
-    """Makes runs side by side in ``folder/0`` and so on; how each has ended."""
-    ended: dict[int, Ended[int]] = {}
-    folders = [folder / str(number) for number in range(len(lanes))]
-    newest = common_checkpoint([RunDirectory(one).checkpoints for one in folders], print)
-    with StopRequest() as stop:
-        runs = Runs(stop)
-        trainings = []
-        for lane, directory in zip(lanes, folders, strict=True):
-            training, compiled = runs.begin(lane, directory, beside=True, newest=newest)
-            trainings.append(training)
-        drive_together(trainings, compiled, stacked_step(compiled), ended.__setitem__)
+        stop.defer()
+        train_side_by_side(one, runs, seeds, mesh=mesh, stop=stop, ended=ended.__setitem__)
     return ended
 
 
@@ -105,16 +65,33 @@ def digest(directory: Path) -> str:
     return json.loads((directory / "summary.json").read_text())["params_digest"]
 
 
+def experiment(**changes: Any) -> Experiment:
+    return linear.experiment(Optimizer("sgd", learning_rate=0.05, weight_decay=0.01), **changes)
+
+
+def with_seed_2(change: Callable[[Any], Any]) -> Experiment:
+    """The experiment whose batches of seed 2 are changed."""
+    one = experiment()
+
+    def train(seed: int, step: int) -> Any:
+        batch = dict(one.data.train(seed, step))
+        return change(batch) if seed == 2 else batch
+
+    return one._replace(data=one.data._replace(train=train))
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
-    ended = together(folder, LANES)
-    assert {number: how.result for number, how in ended.items()} == {0: 0, 1: 0, 2: 0}
+    ended = together(folder, experiment())
+    assert {number: how["status"] for number, how in ended.items()} == dict.fromkeys(
+        SEEDS, "completed"
+    )
     return folder
 
 
-def test_metrics_are_within_a_hundred_thousandth_of_each_alone(whole: Path, tmp_path) -> None:
-    alone(tmp_path, LANES)
+def test_metrics_are_within_a_hundred_thousandth_of_each_alone(whole: Path, tmp_path: Path) -> None:
+    alone(tmp_path, experiment())
     for name in "012":
         by_itself, beside = logged(tmp_path / name), logged(whole / name)
         assert len(by_itself) == len(beside) == 11
@@ -123,11 +100,33 @@ def test_metrics_are_within_a_hundred_thousandth_of_each_alone(whole: Path, tmp_
     assert len({digest(whole / str(number)) for number in range(3)}) == 3
 
 
-def test_a_lane_that_diverges_says_so_and_leaves_the_others_their_bits(
+def test_rows_of_an_evaluation_are_those_of_each_run(tmp_path: Path) -> None:
+    """Numbers that no mean gives, from rows of which the last are padding."""
+
+    def summarize(measured: Any) -> dict[str, Any]:
+        rows = measured["rows"].values
+        return {"rows": len(rows), "median": float(np.median(rows))}
+
+    one = experiment(summarize=summarize)
+
+    def eval_step(state: Any, batch: Any) -> Any:
+        return {"rows": Rows((batch["image"] @ state.params["kernel"])[:, 0], batch["weight"])}
+
+    one = one._replace(eval_step=eval_step)
+    alone(tmp_path / "alone", one)
+    together(tmp_path / "beside", one)
+    for name in "012":
+        ours, theirs = (logged(tmp_path / way / name)[-1] for way in ("beside", "alone"))
+        assert ours["test/rows"] == 50
+        assert ours == pytest.approx(theirs, rel=1e-5)
+
+
+def test_a_run_that_diverges_says_so_and_leaves_the_others_their_bits(
     whole: Path, tmp_path: Path
 ) -> None:
-    ended = together(tmp_path, (*LANES[:2], Lane(DIVERGING, 0)))
-    assert isinstance(ended[2].error, NotFiniteError)
+    huge = with_seed_2(lambda batch: {**batch, "image": batch["image"] * np.float32(1e30)})
+    ended = together(tmp_path, huge)
+    assert isinstance(ended[2], NotFiniteError)
     summary = json.loads((tmp_path / "2" / "summary.json").read_text())
     assert summary["status"] == "not finite"
     for name in "01":
@@ -135,21 +134,21 @@ def test_a_lane_that_diverges_says_so_and_leaves_the_others_their_bits(
         assert logged(tmp_path / name) == logged(whole / name)
 
 
-def test_a_lane_that_stops_early_leaves_the_others_their_bits(whole: Path, tmp_path: Path) -> None:
-    """With no learning rate no evaluation is better, so its patience is over at the second."""
-    ended = together(tmp_path, (*LANES[:2], Lane(0.0, 0, patience=1)))
-    assert ended[2].result == 0
-    summary = json.loads((tmp_path / "2" / "summary.json").read_text())
-    assert (summary["status"], summary["step"]) == ("stopped early", 6)
+def test_a_run_that_stops_early_leaves_the_others_their_bits(whole: Path, tmp_path: Path) -> None:
+    """Trained on wrong labels, no evaluation is better than the first."""
+    wrong = with_seed_2(lambda batch: {**batch, "label": (batch["label"] + 1) % 3})
+    ended = together(tmp_path, wrong, patience=1)
+    assert (ended[2]["status"], ended[2]["step"]) == ("stopped early", 6)
     for name in "01":
         assert digest(tmp_path / name) == digest(whole / name)
+        assert logged(tmp_path / name) == logged(whole / name)
 
 
-def test_what_cannot_be_written_of_one_lane_is_its_own_failure(tmp_path: Path) -> None:
+def test_what_cannot_be_written_of_one_run_is_its_own_failure(tmp_path: Path) -> None:
     (tmp_path / "1" / ".summary.json.partial").mkdir(parents=True)
-    ended = together(tmp_path, LANES[:2])
-    assert isinstance(ended[1].error, StorageError)
-    assert ended[0] == Ended(0, None)
+    ended = together(tmp_path, experiment())
+    assert isinstance(ended[1], StorageError)
+    assert ended[0]["status"] == ended[2]["status"] == "completed"
 
 
 def test_runs_go_on_from_the_newest_step_of_which_all_have_a_checkpoint(
@@ -162,7 +161,7 @@ def test_runs_go_on_from_the_newest_step_of_which_all_have_a_checkpoint(
     shutil.rmtree(tmp_path / "a" / "1" / "checkpoints" / "12")
     paths = [tmp_path / "a" / name / "checkpoints" for name in "012"]
     assert common_checkpoint(paths, print) == 9
-    together(tmp_path / "a", LANES)
+    together(tmp_path / "a", experiment())
     for name in "012":
         assert digest(tmp_path / "a" / name) == digest(whole / name)
         assert logged(tmp_path / "a" / name) == logged(whole / name)

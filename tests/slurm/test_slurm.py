@@ -208,7 +208,7 @@ def test_a_study_as_an_array_stopped_on_the_way_has_the_runs_of_a_local_one(
 ) -> None:
     varied = ["--vary", "optimizer.weight-decay=0.01,0.1", "--seeds", "2"]
     options = [*load(MLP).TINY, "--run.steps=600", "--run.log-every=10"]
-    study = ["ablate", str(MLP), *varied, "--seeds-by", "turns"]
+    study = ["ablate", str(MLP), *varied, "--seeds-by", "sequential"]
     done = cluster.launch(tmp_path, *study, "--name", "array", "--slurm", "--", *options)
     assert done.returncode == 0, done.stderr
     job = done.stdout.split("Submitted batch job ")[1].split()[0]

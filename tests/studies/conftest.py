@@ -3,9 +3,9 @@ from made_study import Made, make_undisturbed
 
 
 @pytest.fixture(scope="session")
-def in_turns(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """A study whose runs were made in turns."""
-    return make_undisturbed(tmp_path_factory.mktemp("turns"), "turns")
+def sequential(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A study whose runs were made one after the other."""
+    return make_undisturbed(tmp_path_factory.mktemp("sequential"), "sequential")
 
 
 @pytest.fixture(scope="session")
@@ -14,7 +14,7 @@ def side_by_side(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return make_undisturbed(tmp_path_factory.mktemp("vmap"), "vmap")
 
 
-@pytest.fixture(params=["in_turns", pytest.param("side_by_side", marks=pytest.mark.matrix)])
+@pytest.fixture(params=["sequential", pytest.param("side_by_side", marks=pytest.mark.matrix)])
 def either_way(request: pytest.FixtureRequest) -> Made:
     """One and then the other."""
     return request.getfixturevalue(request.param)

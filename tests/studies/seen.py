@@ -6,28 +6,40 @@ from typing import NamedTuple
 
 
 class Seen(NamedTuple):
-    """A process of an experiment's script; a fork makes runs, the one that imports does not."""
+    """A fork server, or a worker, which is one of its forks."""
 
     number: int
     parent: int
-    fork: bool
+    folder: str
+    worker: bool
 
 
-def processes(script: Path | str) -> list[Seen]:
-    """The processes that a study of the script has started and that are there now."""
-    parents = {}
+def fork_processes() -> list[Seen]:
+    """All fork servers and workers of this machine."""
+    found = {}
     for path in Path("/proc").glob("[0-9]*"):
         try:
-            words = (path / "cmdline").read_bytes().split(b"\0")
+            words = (path / "cmdline").read_bytes()
             state, parent = (path / "stat").read_text().rpartition(")")[2].split()[:2]
+            folder = os.readlink(path / "cwd")
         except OSError:
             continue
-        ours = any(word.startswith(b"bigmodel.studies.ablation.") for word in words)
-        if ours and os.fsencode(script) in words and state != "Z":
-            parents[int(path.name)] = int(parent)
-    return [Seen(number, parent, parent in parents) for number, parent in parents.items()]
+        if b"multiprocessing.forkserver" in words and state != "Z":
+            found[int(path.name)] = int(parent), folder
+    return [Seen(number, *one, one[0] in found) for number, one in found.items()]
 
 
-def workers(script: Path | str) -> list[int]:
+def processes(folder: Path) -> list[int]:
+    """The fork servers and workers of studies that were started in a folder."""
+    return [one.number for one in fork_processes() if one.folder == str(folder.resolve())]
+
+
+def workers(folder: Path) -> list[int]:
     """Those of them that make runs."""
-    return [process.number for process in processes(script) if process.fork]
+    here = processes(folder)
+    return [one.number for one in fork_processes() if one.worker and one.number in here]
+
+
+def threads(process: int) -> int:
+    """How many threads the system counts in a process."""
+    return len(os.listdir(f"/proc/{process}/task"))

@@ -22,7 +22,7 @@ from made_study import (
 from bigmodel.files import write_json
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ablate")]
-WHATS = ("--vary", "what=broken,killed,large,diverging,nothing", "--seeds-by", "turns")
+WHATS = ("--vary", "what=broken,killed,large,diverging,nothing", "--seeds-by", "sequential")
 
 
 def alone(script: Path, directory: Path, *options: str) -> Path:
@@ -45,19 +45,19 @@ def failing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return script
 
 
-def test_a_run_in_turns_is_bit_for_bit_that_of_a_process_of_its_own(in_turns, tmp_path) -> None:
+def test_a_run_sequential_is_bit_for_bit_that_of_a_process_of_its_own(sequential, tmp_path) -> None:
     """It shares the program of a cell with other numbers."""
-    last = made(in_turns.folder)[3]
+    last = made(sequential.folder)[3]
     options = [*LENGTH, "--optimizer.learning-rate=0.2", "--seed=1"]
-    assert same_bits(last.directory, alone(in_turns.script, tmp_path / "a", *options))
+    assert same_bits(last.directory, alone(sequential.script, tmp_path / "a", *options))
     manifest = read(last.directory, "manifest.json")
-    assert manifest["seeds_by"] == "turns"
-    directory = last.directory.relative_to(in_turns.folder)
+    assert manifest["seeds_by"] == "sequential"
+    directory = last.directory.relative_to(sequential.folder)
     assert manifest["command"][2:] == [*options, f"--run.dir={directory}"]
 
 
-def test_cells_and_seeds_are_different_runs(in_turns: Made) -> None:
-    found = made(in_turns.folder)
+def test_cells_and_seeds_are_different_runs(sequential: Made) -> None:
+    found = made(sequential.folder)
     assert [(run.cell.name[-4:], run.seed) for run in found] == [
         ("0.05", 0), ("0.05", 1), ("=0.2", 0), ("=0.2", 1), ("1e38", 0), ("1e38", 1),
     ]  # fmt: skip
@@ -65,9 +65,9 @@ def test_cells_and_seeds_are_different_runs(in_turns: Made) -> None:
     assert len({run.summary["params_digest"] for run in found[:4]}) == 4
 
 
-def test_side_by_side_metrics_are_within_a_hundred_thousandth(in_turns, side_by_side) -> None:
+def test_side_by_side_metrics_are_within_a_hundred_thousandth(sequential, side_by_side) -> None:
     found = made(side_by_side.folder)
-    for run, other in zip(found, made(in_turns.folder), strict=True):
+    for run, other in zip(found, made(sequential.folder), strict=True):
         assert read(run.directory, "manifest.json")["seeds_by"] == "vmap"
         for ours, line in zip(logged(run.directory), logged(other.directory), strict=True):
             assert ours == pytest.approx(line, rel=1e-5)
@@ -106,14 +106,14 @@ def test_seeds_are_added_and_what_failed_is_made_again_where_that_is_asked_for(
 
 @pytest.mark.matrix
 def test_what_failed_is_not_made_again_by_itself_and_cells_are_added(
-    in_turns: Made, tmp_path: Path
+    sequential: Made, tmp_path: Path
 ) -> None:
-    shutil.copytree(in_turns.folder / "studies", tmp_path / "studies")
+    shutil.copytree(sequential.folder / "studies", tmp_path / "studies")
     first = made(tmp_path)[0].directory
     shutil.rmtree(first)
     write_json(first / "failed.json", {"reason": "by hand"})
-    words = ("--vary", "optimizer.learning-rate=0.05,0.2,1e38,0.4", *in_turns.words[2:])
-    done = ablate(in_turns.script, *words, folder=tmp_path, status=1)
+    words = ("--vary", "optimizer.learning-rate=0.05,0.2,1e38,0.4", *sequential.words[2:])
+    done = ablate(sequential.script, *words, folder=tmp_path, status=1)
     lines = [line.split()[0] for line in done.stdout.splitlines() if ": completed" in line]
     assert lines == ["7/8", "8/8"]
     assert made(tmp_path)[0].reason == "by hand"
@@ -121,18 +121,18 @@ def test_what_failed_is_not_made_again_by_itself_and_cells_are_added(
 
 @pytest.mark.matrix
 def test_a_full_disk_stops_all_in_one_line_and_the_study_goes_on_later(
-    in_turns: Made, tmp_path: Path
+    sequential: Made, tmp_path: Path
 ) -> None:
-    full = in_turns.again(tmp_path, status=1, FILE_LIMIT="2500")
+    full = sequential.again(tmp_path, status=1, FILE_LIMIT="2500")
     assert full.stderr.startswith("error: cannot write ")
     assert full.stderr.count("\n") == 1
     assert {run.state for run in made(tmp_path)} == {"begun", "missing"}
-    in_turns.again(tmp_path)
-    assert results(tmp_path) == results(in_turns.folder)
+    sequential.again(tmp_path)
+    assert results(tmp_path) == results(sequential.folder)
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize("seeds_by", ["turns", "vmap", "processes"])
+@pytest.mark.parametrize("seeds_by", ["sequential", "vmap", "processes"])
 @pytest.mark.parametrize("name", ["mlp", "cnn"])
 def test_every_run_of_a_network_is_that_of_its_script(name, seeds_by, tmp_path: Path) -> None:
     script = ROOT / "experiments" / f"{name}.py"

@@ -40,13 +40,13 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     ("words", "message"),
     [
         ("--vary model.dropuot=0.1,0.2", "no option --model.dropuot; did you mean --model.dropout"),
-        ("--vary model.dropout=0.1,much", "--vary model.dropout=much: --model.dropout: could not"),
+        ("--vary model.dropout=0.1,much", "model.dropout=much: --model.dropout: could not"),
         ("--vary model.dropout=0.1,1.5", "--model.dropout 1.5 must be at least 0 and below 1"),
-        ("--vary run.steps=10,1.5", "--vary run.steps=1.5: --run.steps: invalid literal for int()"),
-        ("--vary optimizer.name=adam,adamm", "--vary optimizer.name=adamm: invalid choice 'adamm'"),
+        ("--vary run.steps=10,1.5", "run.steps=1.5: --run.steps: invalid literal for int()"),
+        ("--vary optimizer.name=adam,adamm", "optimizer.name=adamm: invalid choice 'adamm'"),
         ("--vary model.residual=true,yes", "--model.residual is yes; it is true or false"),
         ("--vary model.no-residual=true", "--model.no-residual switches off what can be varied"),
-        ("--vary model.widths=32,a", "--vary model.widths=a: --model.widths"),
+        ("--vary model.widths=32,a", "model.widths=a: --model.widths"),
         (
             "--vary optimizer.learning-rate=1e-3,0.001",
             "the same cell twice: optimizer.learning-rate=1e-3 and optimizer.learning-rate=0.001",
@@ -65,6 +65,10 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         ("--vary data.folds=2,3", "--data.folds in a study: vary the folds"),
         ("-- --model.dropuot 3", "did you mean --model.dropout?"),
         ("--vary model.dropout=uniform:0:0.5", "is a range; say how many draws by --random N"),
+        (
+            "--vary data.name=digits,csv --vary model.dropout=0,0.1",
+            "data.name=csv model.dropout=0: --data.name csv needs --data.path",
+        ),
         ("--jobs 0", "--jobs is 0; it must be at least 1"),
         ("--seeds 0", "--seeds 0 must be between 1 and 10000"),
         ("--name a/b", "--name is a/b; it must be letters, digits, dots"),
@@ -127,6 +131,21 @@ def test_a_dry_run_prints_the_cells_and_writes_nothing(capsys) -> None:
         "  model.widths=64  (baseline)",
     ]
     assert not any(Path(".").iterdir())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--vary data.path=a.csv,b.csv -- --data.name csv --data.target y",
+        "--vary data.target=x,y --with data.path=a.csv,b.csv -- --data.name csv",
+        "--one-at-a-time --vary data.path=a.csv,b.csv --vary run.steps=1,2 -- --data.name csv",
+        "--random 2 --vary data.path=a.csv,b.csv -- --data.name csv",
+    ],
+)
+def test_options_that_need_each_other_are_checked_together(words: str, capsys) -> None:
+    """``--data.name csv`` alone is refused, for it needs a path."""
+    assert launch.main(["ablate", str(MLP), "--dry-run", *words.split()]) == 0
+    assert "data.path=a.csv" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("path", sorted(MLP.parent.glob("*.toml")), ids=lambda path: path.stem)

@@ -39,12 +39,12 @@ def wait_for(done: Callable[[], bool], seconds: float = 60.0) -> None:
 
 def test_killed_at_random_moments(either_way: Made, tmp_path: Path) -> None:
     chance = random.Random(f"{SEED} {either_way.words}")
-    for _ in range(2):
+    for kill in (os.kill, os.killpg):  # the fork server is in the group, and the workers are not
         process = begin(either_way, tmp_path)
         time.sleep(chance.uniform(0.2, 1.0) * either_way.seconds)
-        os.killpg(process.pid, signal.SIGKILL)
+        kill(process.pid, signal.SIGKILL)
         process.communicate()
-        wait_for(lambda: not processes(either_way.script), 10.0)
+        wait_for(lambda: not processes(tmp_path), 10.0)
     either_way.again(tmp_path)
     assert results(tmp_path) == results(either_way.folder), f"seed {SEED}"
 
@@ -60,7 +60,7 @@ def test_stopped_by_a_signal_saves_and_goes_on(
     output, _ = process.communicate(timeout=100)
     assert process.returncode == status, output
     assert f"stopped by {number.name}, saved" in output
-    assert not processes(either_way.script)
+    assert not processes(tmp_path)
     assert not any((tmp_path / "studies").rglob("failed.json"))
     either_way.again(tmp_path)
     assert results(tmp_path) == results(either_way.folder)
@@ -70,7 +70,7 @@ def begun_and_robbed(study: Made, folder: Path) -> tuple[int, str]:
     """The status and the output of a study whose process for runs is killed in the first run."""
     process = begin(study, folder, "--jobs=1")
     wait_for(lambda: any((folder / "studies").rglob("metrics.jsonl")))
-    (worker,) = workers(study.script)
+    (worker,) = workers(folder)
     os.kill(worker, signal.SIGKILL)
     output, _ = process.communicate(timeout=200)
     return process.returncode, output
@@ -78,23 +78,23 @@ def begun_and_robbed(study: Made, folder: Path) -> tuple[int, str]:
 
 @pytest.mark.matrix
 def test_the_run_of_a_killed_process_has_failed_and_is_made_when_asked(
-    in_turns: Made, tmp_path: Path
+    sequential: Made, tmp_path: Path
 ) -> None:
-    status, output = begun_and_robbed(in_turns, tmp_path)
+    status, output = begun_and_robbed(sequential, tmp_path)
     assert status == 1, output
     reasons = [run.reason for run in made(tmp_path) if run.state == "failed"]
     assert reasons == ["its process was ended by SIGKILL (by hand, or because memory ran out)"]
-    in_turns.again(tmp_path, "--retry-failed")
-    assert results(tmp_path) == results(in_turns.folder)
+    sequential.again(tmp_path, "--retry-failed")
+    assert results(tmp_path) == results(sequential.folder)
 
 
 @pytest.mark.matrix
-def test_of_a_killed_process_runs_side_by_side_go_on_in_turns(
+def test_of_a_killed_process_runs_side_by_side_go_on_sequential(
     side_by_side: Made, tmp_path: Path
 ) -> None:
     status, output = begun_and_robbed(side_by_side, tmp_path)
     assert status == 0, output
-    assert "with 6 runs side by side; these go on in turns" in output
+    assert "with 2 runs side by side; these go on one by one" in output
     states = [run.state for run in made(tmp_path)]
     assert states == [run.state for run in made(side_by_side.folder)]
 

@@ -10,12 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from seen import processes
+from seen import workers
 from written_study import write_runs
 
 from bigmodel.files import locked
 from bigmodel.studies.ablation.board import last_step
-from bigmodel.studies.ablation.sharing import Job, Sharing
 from bigmodel.studies.results import FAILED
 from bigmodel.studies.study import Cell, Study, directory_of, read_study, write_study
 from launch import main
@@ -95,7 +94,7 @@ def test_what_cannot_be_submitted_is_one_line_and_nothing_written(
 def written(study: Path, *, steps: int = 20) -> Cell:
     """Writes a study of one seed without any run, and gives its first cell."""
     options = (*TINY, f"--run.steps={steps}")
-    write_study(study, Study(MLP, options, tuple(map(Cell, CELLS)), (0,), seeds_by="turns"))
+    write_study(study, Study(MLP, options, tuple(map(Cell, CELLS)), (0,), seeds_by="sequential"))
     return Cell(CELLS[0])
 
 
@@ -121,42 +120,6 @@ def test_no_two_processes_work_on_one_cell(
     assert not directory_of(study, cell, 0).exists()
 
 
-def jobs(study: Path, cell: int) -> list[Job]:
-    one = Cell(CELLS[cell])
-    return [Job(one, seed, directory_of(study, one, seed), (), "program") for seed in range(3)]
-
-
-def shared(
-    study: Path, asked: list[Job], *, home: Path, trial: tuple[str, str] | None
-) -> list[list[int]]:
-    """The groups of seeds that are made together, where a trial would say what it says."""
-    sharing = Sharing(study, "auto", home=home)
-    sharing.decide(asked, {job.directory for job in asked}, lambda *_: trial)
-    return [[job.seed for job in group] for group in sharing.waiting]
-
-
-def test_a_cell_keeps_what_it_chose_and_a_whole_study_goes_by_its_cells(study: Path) -> None:
-    together, in_turns = [[0, 1, 2]], [[0], [1], [2]]
-    vmap, turns = ("vmap", ""), ("turns", "")
-    homes = [jobs(study, cell)[0].directory.parent for cell in range(2)]
-    for first, later in ((vmap, turns), (turns, vmap)):
-        home, own = (homes[0], jobs(study, 0)) if first is vmap else (homes[1], jobs(study, 1))
-        expected = together if first is vmap else in_turns
-        for trial in (first, later):
-            assert shared(study, own, home=home, trial=trial) == expected
-    # One cell was made in turns, so no run of it may go on side by side.
-    everything = [*jobs(study, 0), *jobs(study, 1)]
-    assert shared(study, everything, home=study, trial=vmap) == in_turns * 2
-    assert shared(study, jobs(study, 0), home=homes[0], trial=vmap) == in_turns
-
-
-def below(parent: int, script: str) -> list[int]:
-    """The processes that make runs for another one, or the one that still imports for them."""
-    there = processes(script)
-    first = [process.number for process in there if process.parent == parent]
-    return [process.number for process in there if process.parent in first] or first
-
-
 def wait_for(found: Callable[[], object], seconds: float = 120.0) -> None:
     until = time.monotonic() + seconds
     while not found():
@@ -166,7 +129,7 @@ def wait_for(found: Callable[[], object], seconds: float = 120.0) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-@pytest.mark.parametrize("moment", ["importing", "training"])
+@pytest.mark.parametrize("moment", ["starting", "training"])
 def test_a_signal_that_reaches_the_worker_first_saves_and_marks_no_run_as_failed(
     moment: str, study: Path
 ) -> None:
@@ -176,11 +139,10 @@ def test_a_signal_that_reaches_the_worker_first_saves_and_marks_no_run_as_failed
         env={**os.environ, "PYTHONPATH": str(ROOT), "BIGMODEL_RESUMES": "1"},
     )
     try:
-        script = read_study(study).script
-        wait_for(lambda: below(work.pid, script))
+        wait_for(lambda: workers(Path.cwd()))
         if moment == "training":
             wait_for(lambda: last_step(directory))
-        for number in below(work.pid, script):
+        for number in workers(Path.cwd()):
             os.kill(number, signal.SIGTERM)
         assert work.wait(120) == 75
     finally:

@@ -15,7 +15,7 @@ name = "opt"
 seeds = [0, 3, 7]
 metric = "test/accuracy"
 at = "best"
-seeds_by = "turns"
+seeds_by = "sequential"
 one_at_a_time = true
 [options]
 "run.steps" = 300
@@ -64,7 +64,7 @@ def test_every_key_of_a_toml_file_is_read() -> None:
     found = define(str(written(TOML, "studies/a.toml")))
     assert found.script.resolve() == Path("cnn.py").resolve()
     assert (found.name, found.seeds, found.metric) == ("opt", (0, 3, 7), "test/accuracy")
-    assert (found.at, found.seeds_by, found.one_at_a_time) == ("best", "turns", True)
+    assert (found.at, found.seeds_by, found.one_at_a_time) == ("best", "sequential", True)
     assert found.options == ("--run.steps=300", "--model.batch-norm", "--model.widths", "8", "16")
     choices, baseline = found.cells()
     first = {"model.widths": "32 64", "model.residual": "true"}
@@ -160,7 +160,7 @@ def test_ways_that_do_not_fit_are_refused(words: tuple[str, ...], message: str) 
         ('script = "a.py"\nvary = [{a = [1, 2]}, {a = [3]}]', "a is varied already"),
         ('script = "a.py"\noptions = "x"', "options are a list of words or a table"),
         ('script = "a.py"\nat = "lst"', "at is lst; it is last or best"),
-        ('script = "a.py"\nseeds_by = "turn"', "seeds_by is turn; it is auto, turns, vmap"),
+        ('script = "a.py"\nseeds_by = "turns"', "seeds_by is turns; it is auto, sequential, vmap"),
         ('script = "a.py"\nrandom = "3"', "random is 3; it is a whole number"),
         ('script = "a.py"\nrandom = true', "random is true; it is a whole number"),
         ('script = "a.py"\nsample_seed = 0.5', "sample_seed is 0.5; it is a whole number"),

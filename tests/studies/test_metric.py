@@ -6,7 +6,7 @@ import pytest
 from written_study import write_runs
 
 from bigmodel.experiment import InputError
-from bigmodel.studies.metric import choose_metric, more_is_better
+from bigmodel.studies.metric import choose_metric, larger_is_better
 from bigmodel.studies.reporting.content import notes, read_report
 
 CELLS = ({"a": "1"}, {"a": "2"})
@@ -32,18 +32,37 @@ def test_metric_of_training_is_never_chosen() -> None:
         choose_metric(None, ["train/loss"])
 
 
-@pytest.mark.parametrize("name", ["accuracy", "top_5_accuracy", "roc_auc", "f1_macro", "r2"])
-def test_more_of_a_score_is_better(name: str) -> None:
-    assert more_is_better(f"test/{name}")
+def test_direction_is_what_the_manifests_say_whatever_the_name() -> None:
+    runs = [{"maximize": ["error_score", "accuracy"]}] * 2
+    assert larger_is_better(runs, "test/error_score")
+    assert not larger_is_better(runs, "validation/likelihood")
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["loss", "rmse", "word_error_rate", "bits_per_char", "negative_elbo", "frechet_distance",
-     "negative_log_likelihood", "calibration_error", "perplexity"],
-)  # fmt: skip
-def test_less_of_an_error_is_better(name: str) -> None:
-    assert not more_is_better(f"test/{name}")
+    ("runs", "words"),
+    [
+        ([{"maximize": ["accuracy"]}, {}], "an earlier version, which did not record whether more"),
+        ([{"maximize": ["accuracy"]}, {"maximize": []}], "do not agree on whether more"),
+    ],
+)
+def test_direction_that_is_not_known_is_asked_for(runs: list[dict], words: str) -> None:
+    with pytest.raises(InputError, match=f"{words} test/accuracy is better; add --maximize or"):
+        larger_is_better(runs, "test/accuracy")
+
+
+def test_a_study_of_an_earlier_version_needs_the_direction(tmp_path: Path) -> None:
+    write_runs(
+        tmp_path,
+        CELLS,
+        seeds=(0,),
+        accuracy=lambda *_: 0.5,
+        config={"run.maximize": False},
+        manifest=lambda *_: {"maximize": None},
+    )
+    with pytest.raises(InputError, match="an earlier version"):
+        read_report(tmp_path)
+    report = read_report(tmp_path, at="best", maximize=True)
+    assert {score.step for score in report.scores} == {100}
 
 
 def test_best_step_is_the_one_that_validation_chose_and_not_the_best_on_test(

@@ -329,7 +329,7 @@ def test_what_cannot_be_replayed_is_one_line_and_status_2(
     [
         ([], "name the directory of a run"),
         (["run", "--study", "x"], "name the directory of a run"),
-        (["run", "--keep", "run"], "--keep run is there already"),
+        (["run", "--keep", "run"], "--keep run already exists"),
         (["run", "--", "--seed", "1"], "leave out --seed 1"),
         (["--study", "x"], "there is no folder x"),
         (["--study", "x", "--sample", "0"], "--sample is 0"),

@@ -74,7 +74,7 @@ def test_the_seed_decides_the_sample_which_never_has_more_than_there_is(monkeypa
     assert len(paths) == 5
 
 
-@pytest.mark.parametrize(("seeds_by", "status"), [("vmap", 0), ("turns", 1), ("processes", 1)])
+@pytest.mark.parametrize(("seeds_by", "status"), [("vmap", 0), ("sequential", 1), ("processes", 1)])
 def test_only_seeds_side_by_side_are_compared_within_a_tolerance(
     monkeypatch: pytest.MonkeyPatch, capsys, seeds_by: str, status: int
 ) -> None:

@@ -169,7 +169,6 @@ def test_equal_studies_have_equal_reports_but_for_seconds(study: Path, tmp_path:
             "did you mean test/accuracy? there are train/loss, ",
         ),
         (["--baseline", "a.name=sdg"], "no cell a.name=sdg; did you mean a.name=sgd"),
-        (["--metric", "train/depth"], "more train/depth is better is not known; add --maximize"),
         (["--at", "best", "--metric", "train/loss"], "a step is not chosen on test"),
         (["--", "--run.steps", "3"], "no options after --"),
     ],
@@ -184,7 +183,6 @@ def test_what_the_study_does_not_have_is_refused_in_one_line(
         seeds=SEEDS,
         accuracy=accuracy,
         config={"run.best": "test/loss"},
-        more={"train/depth": 1},
     )
     assert launch.main(["report", str(path), *options]) == 2
     said = capsys.readouterr().err

@@ -12,7 +12,7 @@ from written_study import write_runs
 from bigmodel.experiment import InputError
 from bigmodel.studies.reporting.content import read_report, warnings
 from bigmodel.studies.reporting.drawings import Points, over_seconds, over_steps
-from bigmodel.studies.reporting.shown import show_report
+from bigmodel.studies.reporting.text import show_report
 from bigmodel.studies.statistics.scores import best_rows, find_baseline
 from bigmodel.studies.statistics.statistics import compare, holm
 from bigmodel.studies.study import Cell, Study

@@ -4,8 +4,7 @@ import re
 
 import pytest
 
-from bigmodel.studies.reporting.rows import no_formula
-from bigmodel.studies.reporting.text import escape_latex, escape_markdown, one_line
+from bigmodel.studies.reporting.text import escape_latex, escape_markdown, no_formula, one_line
 
 
 def test_markdown_shows_what_is_markup_as_it_is() -> None:

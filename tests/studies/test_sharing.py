@@ -1,169 +1,144 @@
-import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from bigmodel.studies.ablation import sharing
-from bigmodel.studies.ablation.sharing import SHARING, Job, Sharing
+from bigmodel.studies.ablation.sharing import SHARING, Job, Queue
 from bigmodel.studies.study import Cell
 
-
-def job(program: str, cell: str, seed: int) -> Job:
-    folder = Path(program, cell, str(seed))
-    return Job(Cell({"rate": cell, "of": program}), seed, folder, (), program)
+VMAP, SEQUENTIAL = ("vmap", "side by side: quicker"), ("sequential", "")
 
 
-JOBS = [job(program, cell, seed) for program in "ab" for cell in "12" for seed in (0, 1)]
-ALL = {job.directory for job in JOBS}
+def job(cell: str, seed: int) -> Job:
+    return Job(Cell({"name": cell}), seed, Path(cell, str(seed)), ())
 
 
-def decided(path: Path, asked: str = "vmap", **options: Any) -> Sharing:
-    """The groups of the jobs, where a trial says what ``asked`` says."""
-    trials = options.pop("trials", [])
-    found = Sharing(path, asked, home=path)
-    jobs = options.pop("jobs", JOBS)
-    missing = options.pop("missing", {job.directory for job in jobs})
-    answer = options.pop("answer", ("vmap", "side by side: quicker"))
-    found.decide(jobs, missing, lambda jobs, count: trials.append((jobs, count)) or answer)
-    return found
+def name(cell: str) -> str:
+    return Cell({"name": cell}).name
 
 
-def test_in_turns_every_run_waits_for_itself_and_no_trial_is_made(tmp_path: Path) -> None:
+JOBS = [job(cell, seed) for cell in "ab" for seed in range(4)]
+A, B = JOBS[:4], JOBS[4:]
+
+
+def directories(jobs: list[Job]) -> set[Path]:
+    return {job.directory for job in jobs}
+
+
+def decided(
+    path: Path,
+    seeds_by: str = "vmap",
+    *,
+    jobs: list[Job] = JOBS,
+    missing: list[Job] | None = None,
+    trial: tuple[str, str] | None = VMAP,
+    trials: list[Any] | None = None,
+    home: Path | None = None,
+) -> Queue:
+    """The groups of the jobs where a trial has this outcome; trials that are made are noted."""
+
+    def try_out(alike: Any, count: int) -> tuple[str, str] | None:
+        (trials if trials is not None else []).append((alike, count))
+        return trial
+
+    queue = Queue(path, seeds_by, home=home or path)
+    queue.decide(jobs, directories(jobs if missing is None else missing), try_out)
+    return queue
+
+
+@pytest.mark.parametrize("seeds_by", ["sequential", "processes"])
+def test_alone_every_run_waits_for_itself_and_no_trial_is_made(
+    seeds_by: str, tmp_path: Path
+) -> None:
     trials: list[Any] = []
-    found = decided(tmp_path, "turns", trials=trials)
-    assert found.waiting == [[job] for job in JOBS]
-    assert (trials, found.alone) == ([], False)
+    assert decided(tmp_path, seeds_by, trials=trials).waiting == [[job] for job in JOBS]
+    assert not trials
 
 
-def test_processes_are_turns_that_share_nothing(tmp_path: Path) -> None:
-    found = decided(tmp_path, "processes")
-    assert found.waiting == [[job] for job in JOBS]
-    assert found.alone
-
-
-def test_side_by_side_are_those_of_one_program(tmp_path: Path) -> None:
-    assert decided(tmp_path).waiting == [JOBS[:4], JOBS[4:]]
-
-
-def test_no_group_is_wider_than_the_limit(tmp_path: Path, monkeypatch) -> None:
+def test_side_by_side_are_the_seeds_of_a_cell(tmp_path: Path, monkeypatch) -> None:
+    assert decided(tmp_path / "a").waiting == [A, B]
     monkeypatch.setattr(sharing, "WIDTH", 3)
-    assert decided(tmp_path).waiting == [JOBS[:3], JOBS[3:4], JOBS[4:7], JOBS[7:]]
+    assert decided(tmp_path / "b").waiting == [A[:3], A[3:], B[:3], B[3:]]
 
 
-def test_what_a_trial_says_is_kept_for_later_starts(tmp_path: Path) -> None:
+def test_the_outcome_of_a_trial_is_kept_for_later_starts(tmp_path: Path) -> None:
     trials: list[Any] = []
     first = decided(tmp_path, "auto", trials=trials)
-    assert trials == [(JOBS[:4], 8)]
+    assert trials == [(A, 8)]
     assert first.said == "side by side: quicker"
-    again = decided(tmp_path, "auto", trials=trials, answer=("turns", ""))
+    again = decided(tmp_path, "auto", trials=trials, trial=SEQUENTIAL)
     assert len(trials) == 1
     assert again.waiting == first.waiting
 
 
-def test_a_trial_that_fails_leaves_it_at_turns(tmp_path: Path) -> None:
-    assert decided(tmp_path, "auto", answer=None).waiting == [[job] for job in JOBS]
+def test_after_a_trial_that_fails_each_run_is_made_alone(tmp_path: Path) -> None:
+    assert decided(tmp_path, "auto", trial=None).waiting == [[job] for job in JOBS]
+
+
+def test_a_cell_keeps_what_it_chose_and_a_whole_study_goes_by_its_cells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    study = Path("study")
+    for of_cell, first, later in ((A, VMAP, SEQUENTIAL), (B, SEQUENTIAL, VMAP)):
+        for trial in (first, later):
+            home = of_cell[0].directory.parent
+            queue = decided(study, "auto", jobs=of_cell, trial=trial, home=home)
+            assert (len(queue.waiting) == 1) == (first is VMAP)
+    # The runs of one cell were made alone, so no run of the study may go on side by side.
+    assert decided(study, "auto").waiting == [[job] for job in JOBS]
+    assert decided(study, "auto", jobs=A, home=Path("a")).waiting == [[job] for job in A]
 
 
 def test_a_group_that_was_begun_is_made_again_as_it_was(tmp_path: Path) -> None:
     """The bits of a lane depend on how many there are, so those that ended keep their places."""
     decided(tmp_path)
-    left = decided(
-        tmp_path, missing=ALL - {JOBS[1].directory} - {job.directory for job in JOBS[4:]}
-    )
-    assert left.waiting == [JOBS[:4]]
+    assert decided(tmp_path, missing=[A[0], A[2]]).waiting == [A]
 
 
 def test_runs_that_are_added_are_groups_of_their_own(tmp_path: Path) -> None:
     decided(tmp_path)
-    added = [job("a", "1", 2), job("b", "3", 0)]
-    more = decided(tmp_path, jobs=[*JOBS, *added], missing={job.directory for job in added})
+    added = [job("a", 9), job("c", 0)]
+    more = decided(tmp_path, jobs=[*JOBS, *added], missing=added)
     assert more.waiting == [[added[0]], [added[1]]]
     everything = decided(tmp_path, jobs=[*JOBS, *added])
-    assert everything.waiting == [JOBS[:4], JOBS[4:], [added[0]], [added[1]]]
+    assert everything.waiting == [A, B, [added[0]], [added[1]]]
 
 
 def test_nothing_is_decided_where_nothing_is_missing(tmp_path: Path) -> None:
     trials: list[Any] = []
-    assert decided(tmp_path, "auto", missing=set(), trials=trials).waiting == []
+    assert decided(tmp_path, "auto", missing=[], trials=trials).waiting == []
     assert not trials
     assert not (tmp_path / SHARING).exists()
 
 
-def chosen(
-    found: Sharing, last: Job | None = None, *, busy: Any = (), compiling: Any = (), crew: int = 2
-) -> list[Job] | None:
-    """What a worker is to make that made ``last`` before, while others make others."""
-    programs = [job.program for job in busy]
-    return found.next(
-        last.program if last else None, programs, [job.program for job in compiling], crew=crew
-    )
+def test_runs_that_cannot_be_side_by_side_are_made_alone_now_and_later(tmp_path: Path) -> None:
+    queue = decided(tmp_path)
+    assert queue.next(None, (), ()) == A
+    queue.separate(A[1:])  # one of them had ended
+    assert queue.waiting == [B, *([job] for job in A[1:])]
+    for _ in range(2):
+        assert decided(tmp_path, missing=[*A[2:], *B]).waiting == [B, [A[2]], [A[3]]]
 
 
-def test_a_worker_begins_with_a_program_that_is_not_in_use(tmp_path: Path) -> None:
-    found = decided(tmp_path, "turns")
-    assert chosen(found) == [JOBS[0]]
-    assert chosen(found, busy=[JOBS[0]], compiling=[JOBS[0]]) == [JOBS[4]]
+def test_a_worker_stays_with_its_cell_and_begins_one_that_no_other_makes(tmp_path: Path) -> None:
+    queue = decided(tmp_path, "sequential")
+    assert queue.next(None, (), ()) == [A[0]]
+    assert queue.next(None, {name("a")}, ()) == [B[0]]
+    assert queue.next(name("b"), {name("a")}, ()) == [B[1]]
+    assert queue.next(name("c"), {name("a"), name("b")}, ()) == [A[1]]
 
 
-def test_a_worker_stays_with_its_program(tmp_path: Path) -> None:
-    found = decided(tmp_path, "turns")
-    assert [chosen(found), chosen(found)] == [[JOBS[0]], [JOBS[4]]]
-    assert chosen(found, JOBS[4], busy=[JOBS[0], JOBS[4]]) == [JOBS[5]]
-    assert chosen(found, JOBS[0], busy=[JOBS[5]]) == [JOBS[1]]
+def test_no_worker_compiles_what_another_one_is_compiling(tmp_path: Path) -> None:
+    queue = decided(tmp_path, "sequential", jobs=A)
+    assert queue.next(None, (), ()) == [A[0]]
+    assert queue.next(None, {name("a")}, {name("a")}) is None
+    assert queue.next(None, {name("a")}, ()) == [A[1]]
 
 
-def test_nobody_compiles_what_another_process_is_compiling(tmp_path: Path) -> None:
-    found = decided(tmp_path, "turns")
-    assert [chosen(found), chosen(found)] == [[JOBS[0]], [JOBS[4]]]
-    first, second, waiting = JOBS[0], JOBS[4], list(found.waiting)
-    assert chosen(found, busy=[first, second], compiling=[first, second]) is None
-    assert found.waiting == waiting
-    assert chosen(found, busy=[first, second], compiling=[second]) == [JOBS[1]]
-
-
-def test_a_program_that_is_left_over_is_compiled_while_others_have_work(tmp_path: Path) -> None:
-    jobs = [job(program, "1", seed) for program in "abc" for seed in (0, 1)]
-    found = decided(tmp_path, "turns", jobs=jobs)
-    assert chosen(found) == [jobs[0]]
-    assert chosen(found, busy=[jobs[0]], compiling=[jobs[0]]) == [jobs[2]]
-    assert chosen(found, jobs[0], busy=[jobs[2]]) == [jobs[4]]
-    assert chosen(found, jobs[2], busy=[jobs[4]], compiling=[jobs[4]]) == [jobs[3]]
-
-
-def test_one_worker_goes_through_the_programs_one_after_another(tmp_path: Path) -> None:
-    found = decided(tmp_path, "turns")
-    made: list[Job] = []
-    while found.waiting:
-        made += chosen(found, made[-1] if made else None, crew=1) or ()
-    assert made == JOBS
-
-
-def test_runs_that_cannot_be_side_by_side_are_made_in_turns(tmp_path: Path) -> None:
-    found = decided(tmp_path)
-    group = chosen(found)
-    assert group is not None
-    found.separate(group)
-    assert found.waiting == [JOBS[4:], *([job] for job in JOBS[:4])]
-
-
-def test_runs_that_could_not_be_side_by_side_stay_in_turns_when_the_study_goes_on(
-    tmp_path: Path,
-) -> None:
-    found = decided(tmp_path)
-    group = chosen(found)
-    assert group == JOBS[:4]
-    found.separate(group[1:])  # one of them had ended
-    missing = ALL - {JOBS[0].directory, JOBS[1].directory}
-    assert decided(tmp_path, missing=missing).waiting == [JOBS[4:], [JOBS[2]], [JOBS[3]]]
-    assert decided(tmp_path, missing=missing).waiting == [JOBS[4:], [JOBS[2]], [JOBS[3]]]
-
-
-def test_configs_share_a_program_where_they_differ_in_numbers_that_stay_on_one_side_of_0() -> None:
-    def program(**values: Any) -> str:
-        return json.dumps(sharing._without_numbers({"a": values}), sort_keys=True)
-
-    assert program(rate=0.1, steps=3) == program(rate=0.2, steps=3)
-    assert program(rate=0.1) != program(rate=0.0)
-    assert program(rate=0.1) != program(rate=-0.1)
-    assert program(steps=3) != program(steps=4)
-    assert program(norm=True) != program(norm=False)
-    assert program(name="sgd") != program(name="adam")
+def test_one_worker_makes_the_cells_one_after_the_other(tmp_path: Path) -> None:
+    queue, made = decided(tmp_path, "sequential"), [None]
+    while queue.waiting:
+        made += queue.next(made[-1] and made[-1].cell.name, (), ()) or ()
+    assert made[1:] == JOBS

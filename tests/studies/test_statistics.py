@@ -5,8 +5,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bigmodel.studies.statistics.sign_flip import DRAWS, EXACT, least_p, sign_flip
-from bigmodel.studies.statistics.statistics import compare, holm, p_value, spread, too_few
+from bigmodel.studies.statistics.statistics import (
+    DRAWS,
+    EXACT,
+    compare,
+    holm,
+    least_p,
+    p_value,
+    sign_flip,
+    spread,
+    too_few,
+)
 
 CHANCE = np.random.default_rng(7)
 

@@ -39,7 +39,7 @@ def test_folders_are_safe_and_differ_where_cells_do() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 2}, "its version is 2; this program reads 1"),
+        ({"version": 1}, "is a study of version 1 and this program reads version 2; make it anew"),
         ({"cells": 3}, "cannot be read as a study"),
         ({"cells": [{}]}, "cannot be read as a study"),
         ({"seeds": None}, "cannot be read as a study"),

@@ -17,6 +17,7 @@ MANIFEST = {
     "seed": 0,
     "data_fingerprint": "d" * 64,
     "code": "c" * 16,
+    "maximize": ["accuracy"],
     "git": {"commit": "1" * 40, "diff": "", "untracked": ""},
     "python": "3.11.9",
     "packages": {"jax": "0.10.2", "numpy": "2.3.0"},

@@ -50,7 +50,7 @@ def write_runs(
                 ]
                 write_run(
                     folder,
-                    config={"run.best": "validation/loss", "run.maximize": False, **(config or {})},
+                    config={"run.best": "validation/loss", **(config or {})},
                     manifest=manifest(index, seed),
                     lines=lines,
                     summary=_summary(state, lines, seconds, more or {}),

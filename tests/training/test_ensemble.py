@@ -2,13 +2,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from bigmodel.training.losses import cross_entropy
+from bigmodel.training.reports import classification
 from scipy.special import softmax
 
 from bigmodel.training.ensemble import average, mixture, of_all, of_each, report_of_all
-from bigmodel.training.losses import cross_entropy
 from bigmodel.training.metrics import accuracy
 from bigmodel.training.regression import squared_error
-from bigmodel.training.reports import classification
 
 RNG = np.random.default_rng(0)
 LOGITS = (3 * RNG.normal(size=(4, 6, 3))).astype(np.float32)

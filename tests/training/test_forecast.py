@@ -1,9 +1,9 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from bigmodel.training.forecast import forecast_error, forecasts
 
 from bigmodel.experiment import Mean, Rows
-from bigmodel.training.forecast import forecast_error, forecasts
 
 RNG = np.random.default_rng(0)
 EVERY = RNG.normal(size=(4, 3)).astype(np.float32)

@@ -1,9 +1,9 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from bigmodel.training.losses import cross_entropy, next_token
 from sklearn.metrics import accuracy_score, log_loss
 
-from bigmodel.training.losses import cross_entropy, next_token
 from bigmodel.training.metrics import accuracy, bits_per_char
 
 RNG = np.random.default_rng(0)

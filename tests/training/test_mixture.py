@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from bigmodel.training.losses import next_token
 from jax.test_util import check_grads
 
-from bigmodel.training.losses import next_token
 from bigmodel.training.mixture import balanced, expert_load, load_balance, on_logits
 
 BATCH, TIME, LAYERS, EXPERTS, VOCAB = 2, 5, 3, 4, 7

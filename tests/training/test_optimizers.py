@@ -86,7 +86,7 @@ def test_muon_moves_each_layer_of_a_stack_as_if_it_were_alone() -> None:
     for layer in range(2):
         alone = update(jax.tree.map(lambda leaf, at=layer: leaf[at], stack))
         chex.assert_trees_all_close(
-            jax.tree.map(lambda leaf, at=layer: leaf[at], found), alone, rtol=1e-5
+            jax.tree.map(lambda leaf, at=layer: leaf[at], found), alone, rtol=1e-4
         )
 
 

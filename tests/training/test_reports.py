@@ -1,11 +1,11 @@
 import jax
 import numpy as np
 import pytest
+from bigmodel.training.reports import calibration_error, classification, describe, perplexity
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
 
 from bigmodel.experiment import Mean, Rows
-from bigmodel.training.reports import calibration_error, classification, describe, perplexity
 
 NAMES = tuple("abcdefg")
 

@@ -4,13 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from bigmodel.training.losses import cross_entropy
+from bigmodel.training.supervised import supervised
 from jax.sharding import PartitionSpec as P
 
 from bigmodel.experiment import Data, InputError, Model
-from bigmodel.training.losses import cross_entropy
 from bigmodel.training.metrics import accuracy
 from bigmodel.training.optimizers import Optimizer
-from bigmodel.training.supervised import supervised
 
 RNG = np.random.default_rng(0)
 BATCH = {

@@ -1,3 +1,6 @@
+import re
+import sys
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -120,6 +123,12 @@ def test_bleu_is_that_of_sacrebleu_on_the_whole_split():
     expected = sacrebleu.corpus_bleu(said, [[pair.targets[0] for pair in EXAMPLES]]).score
     assert result["bleu"] == expected
     assert 0 < expected < 100
+
+
+def test_bleu_without_sacrebleu_is_refused_before_the_first_step(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sacrebleu", None)
+    with pytest.raises(InputError, match=re.escape("pip install -e '.[bleu]'")):
+        bleu(EXAMPLES, decode=decode)
 
 
 def test_summaries_of_nothing_do_not_fail():

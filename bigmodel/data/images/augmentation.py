@@ -1,25 +1,25 @@
-"""Random changes to training images, each a pure function of ``(seed, step)``."""
+"""Random augmentation of training images, a pure function of ``(seed, step)``."""
 
 from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Int, Shaped
 
-# Numbers the independent random streams of one seed; the order of the rows has another.
+# Numbers one of the independent random streams of a seed; the order of the rows has another.
 AUGMENTATION_STREAM = 1
 
 Images = Shaped[np.ndarray, "batch height width channel"]
 
 
 def augment(images: Images, seed: int, step: int, *, shift: int, flip: bool) -> Images:
-    """Move each image by up to `shift` pixels either way, and mirror half of them.
+    """Shift each image by up to `shift` pixels, and mirror half of them.
 
     Args:
-        images: Any dtype. What moves in from beyond the border is 0.
+        images: Any dtype. Pixels from beyond the border are 0.
         seed: The seed of the run.
         step: The step that the batch belongs to.
-        shift: The largest move in pixels, down and across drawn apart. 0 for none.
-        flip: Whether to mirror left and right with probability one half.
+        shift: The maximum shift in pixels; vertical and horizontal shifts are independent.
+        flip: Whether to mirror horizontally with probability one half.
     """
     rng = np.random.default_rng([seed, AUGMENTATION_STREAM, step])
     if shift:

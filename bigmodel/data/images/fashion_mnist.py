@@ -1,14 +1,19 @@
-"""Fashion-MNIST: 70,000 grey images of clothes, 28x28, ten classes (Xiao et al., 2017)."""
+"""Fashion-MNIST: 70,000 grey images of clothes, 28x28, ten classes (Xiao et al., 2017).
+
+It comes in the idx format of the MNIST family: a magic number, the dimensions, unsigned bytes.
+"""
 
 from __future__ import annotations
 
+import math
+import struct
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int32, UInt8
 
 from bigmodel.data.download import cache_folder, fetch
-from bigmodel.data.images.idx import read_idx
+from bigmodel.data.texts.text_file import read_bytes
 from bigmodel.experiment import InputError
 
 NAMES = (
@@ -86,3 +91,27 @@ def _labelled(folder: Path, part: str) -> Labelled:
     if labels.max(initial=0) >= len(NAMES):
         raise InputError(f"{labels_path} holds the label {labels.max()}; labels are 0 to 9")
     return images[..., None], labels.astype(np.int32)
+
+
+def read_idx(path: Path, *, dimensions: int) -> UInt8[np.ndarray, "..."]:
+    """Read an idx file of unsigned bytes, gzipped or not.
+
+    Raises:
+        InputError: If the file cannot be read, has another magic number (which holds the
+            type and the number of dimensions), or does not hold the bytes it promises.
+    """
+    content = read_bytes(path)
+    header = 4 + 4 * dimensions
+    magic = bytes([0, 0, 8, dimensions])
+    if content[:4] != magic or len(content) < header:
+        raise InputError(
+            f"{path} is no idx file of unsigned bytes with {dimensions} dimension(s): it starts "
+            f"with 0x{content[:4].hex()} and holds {len(content)} bytes; expected 0x{magic.hex()}"
+        )
+    shape = struct.unpack(f">{dimensions}I", content[4:header])
+    if len(content) - header != math.prod(shape):
+        raise InputError(
+            f"{path} is damaged: its header promises {math.prod(shape)} bytes of data, "
+            f"it holds {len(content) - header}"
+        )
+    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)

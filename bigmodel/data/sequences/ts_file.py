@@ -8,12 +8,14 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from bigmodel.data.texts.text_file import read_lines
+from bigmodel.data.texts.text_file import normalized, read_lines
 from bigmodel.experiment import InputError
+
+LARGEST = float(np.finfo(np.float32).max)
 
 
 class Case(NamedTuple):
-    """A sequence, its label, and the line of the file that it is from."""
+    """A sequence, its label, and the number of its line in the file."""
 
     label: str
     values: Float[np.ndarray, "time channel"]
@@ -27,8 +29,8 @@ def read_ts(path: Path) -> list[Case]:
     values of a channel with commas between them.
 
     Raises:
-        InputError: The file cannot be read, or a line, which is named, cannot be used: values
-            are missing or no numbers, or channels differ in length or number.
+        InputError: The file cannot be read, or a line cannot be used: values are missing or not
+            numbers, or channels differ in length or number. The message names the line.
     """
     cases: list[Case] = []
     declared: list[str] = []
@@ -49,7 +51,7 @@ def read_ts(path: Path) -> list[Case]:
         key, *values = line.split()
         match key.lower(), [value.lower() for value in values[:1]]:
             case "@classlabel", ["true"]:
-                declared = values[1:]
+                declared = [normalized(value) for value in values[1:]]
             case "@timestamps", ["true"]:
                 raise InputError(f"{path}, line {number}: time stamps are not supported")
             case "@data", _:
@@ -63,6 +65,7 @@ def read_ts(path: Path) -> list[Case]:
 
 def _case(path: Path, number: int, line: str, declared: list[str]) -> Case:
     *channels, label = line.split(":")
+    label = normalized(label)
     where = f"{path}, line {number}"
     if label not in declared:
         raise InputError(f"{where} ends with {label[:40]!r}, which is no label of @classLabel")
@@ -85,6 +88,8 @@ def _number(cell: str, where: str) -> float:
         raise InputError(
             f"{where}: {cell.strip()[:40]!r} is no number; fill missing values in first"
         ) from None
-    if not np.isfinite(number):
-        raise InputError(f"{where}: {cell.strip()} is no finite number; fill such values in first")
+    if not abs(number) < LARGEST:
+        raise InputError(
+            f"{where}: {cell.strip()} is no finite number of 32 bits; fill such values in first"
+        )
     return number

@@ -1,55 +1,39 @@
-"""The one text that a language model or word vectors learn from, and its parts."""
+"""The text that a language model or word vectors are trained on, and its parts."""
 
 from __future__ import annotations
 
 import pydoc_data.topics
 from pathlib import Path
 
+from bigmodel.data.split import Fractions
 from bigmodel.data.texts.text_file import read_text
 from bigmodel.experiment import InputError
 
 
-def read_corpus(name: str, path: str) -> str:
-    """The file in ``path`` where one is given, or else the help texts that Python brings.
+def read_corpus(name: str, path: str) -> tuple[str, str]:
+    """What to call a text in messages, and the text: the file in ``path``, or Python's help.
 
     Raises:
         InputError: The file cannot be read as UTF-8 text, or ``name`` asks for one.
     """
     if path:
-        return read_text(Path(path))
+        return path, read_text(Path(path))
     if name == "text":
         raise InputError("--data.name text needs a file; give it as --data.path FILE")
     topics = pydoc_data.topics.topics
-    return "\n\n".join(topics[topic] for topic in sorted(topics))
+    return f"the text {name!r}", "\n\n".join(topics[topic] for topic in sorted(topics))
 
 
-def corpus_name(name: str, path: str) -> str:
-    """What to call the text in a message."""
-    return path or f"the text {name!r}"
-
-
-def split_corpus(text: str, *, validation: float, test: float) -> dict[str, str]:
-    """Cuts by characters, so that every tokenizer is judged on the same text.
+def split_corpus(text: str, fractions: Fractions) -> dict[str, str]:
+    """Splits by characters, so that every tokenizer is evaluated on the same text.
 
     Training comes first, then validation, then test; a part of fraction 0 is left out.
     """
-    test_start = len(text) - round(len(text) * test)
-    validation_start = test_start - round(len(text) * validation)
+    test_start = len(text) - round(len(text) * fractions.test)
+    validation_start = test_start - round(len(text) * fractions.validation)
     parts = {"train": text[:validation_start]}
-    if validation:
+    if fractions.validation:
         parts["validation"] = text[validation_start:test_start]
-    if test:
+    if fractions.test:
         parts["test"] = text[test_start:]
     return parts
-
-
-def check_fractions(*, validation: float, test: float) -> None:
-    """Raises InputError for fractions that leave nothing to train on."""
-    for name, fraction in (("validation", validation), ("test", test)):
-        if not 0 <= fraction < 1:
-            raise InputError(f"--data.{name} {fraction} must be at least 0 and below 1")
-    if validation + test >= 1:
-        raise InputError(
-            f"--data.validation {validation} and --data.test {test} leave "
-            "nothing to train on; their sum must be less than 1"
-        )

@@ -1,4 +1,4 @@
-"""Windows of text with some tokens masked, to be filled in (Devlin et al., 2019)."""
+"""Windows of text with some tokens masked, to be predicted (Devlin et al., 2019)."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ EVALUATION_SEED = 0
 
 @dataclass(frozen=True)
 class Masking:
-    """Which tokens are to be filled in, and what stands in their places."""
+    """Which tokens are to be predicted, and what replaces them."""
 
     fraction: float = 0.15
-    """fraction of the tokens of each window that are chosen to be filled in"""
+    """fraction of the tokens of each window that are to be predicted"""
     masked: float = 0.8
-    """fraction of the chosen tokens in whose place the mask stands"""
+    """fraction of these that are replaced by the mask token"""
     replaced: float = 0.1
-    """fraction of the chosen tokens in whose place a random token stands; the rest stay"""
+    """fraction of these that are replaced by a random token; the rest stay as they are"""
 
     def __post_init__(self) -> None:
-        """Raises InputError for fractions that leave nothing to fill in, or too much."""
+        """Raises InputError for fractions out of range."""
         if not 0 < self.fraction <= 1:
             raise InputError(f"--masking.fraction {self.fraction} must be above 0 and at most 1")
         for name in ("masked", "replaced"):
@@ -43,21 +43,21 @@ class Masking:
 
 
 def masked(data: Data, options: Masking, *, vocab_size: int) -> Data:
-    """Windows of text as windows to fill in.
+    """Windows of text with masked tokens.
 
     Args:
         data: Batches with ``tokens`` int32 ``[batch, context]``, and ``weight`` of the same
             shape, 0 where a window's end is padding.
-        options: How many are chosen, and what stands there.
+        options: How many tokens are masked, and how.
         vocab_size: Number of token ids; the next one is the mask.
 
     Returns:
-        Batches with ``tokens`` int32 ``[batch, context]`` to read; ``length`` int32 ``[batch]``
-        of those that are not padding; ``chosen`` int32 ``[batch, masks]``, the positions to
-        fill in, in rising order; ``targets`` int32 ``[batch, masks]``, what stood there; and
-        ``weight`` float32 ``[batch, masks]``, 0 where a shorter text has fewer. The masks of
-        training are a pure function of the seed and the step, those of a split of the number
-        of the batch.
+        Batches with the input ``tokens`` int32 ``[batch, context]``; ``length`` int32
+        ``[batch]``, the number of tokens that are not padding; ``chosen`` int32
+        ``[batch, masks]``, the positions to predict, in rising order; ``targets`` int32
+        ``[batch, masks]``, the original tokens there; and ``weight`` float32
+        ``[batch, masks]``, 0 where a shorter text has fewer. Training masks are a pure function
+        of the seed and the step, those of a split of the index of the batch.
     """
 
     def train(seed: int, step: int) -> Batch:
@@ -90,7 +90,7 @@ def mask(batch: Batch, options: Masking, random: np.random.Generator, *, vocab_s
         np.where(draw < options.masked + options.replaced, others, targets),
     )
     read = tokens.copy()
-    # What is not to be filled in stays as it is.
+    # Positions of weight 0 stay as they are.
     np.put_along_axis(read, chosen, np.where(weight > 0, instead, targets), axis=1)
     return {
         "tokens": read,
@@ -104,11 +104,11 @@ def mask(batch: Batch, options: Masking, random: np.random.Generator, *, vocab_s
 def choose(
     length: Int[np.ndarray, "batch"], fraction: float, time: int, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Positions drawn without repetition: the fraction of each text's length, at least one.
+    """Random positions without repetition: a fraction of each text's length, at least one.
 
     Returns:
-        The positions, int32 ``[batch, masks]``, and their weight, 0 for those that are more
-        than the fraction of a text that is shorter than ``time``.
+        The positions, int32 ``[batch, masks]``, and their weight, which is 0 for the surplus of
+        a text that is shorter than ``time``.
     """
     count = max(1, round(fraction * time))
     order = random.random((len(length), time))

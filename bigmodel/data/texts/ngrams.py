@@ -1,4 +1,4 @@
-"""Guesses at a token by counting: what a language model has to beat."""
+"""Baselines that a language model has to beat: predictions from counts of tokens."""
 
 from __future__ import annotations
 

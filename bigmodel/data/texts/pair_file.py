@@ -1,8 +1,9 @@
-"""Pairs of texts from a file with tabs between columns."""
+"""Pairs of texts from a file with tabs between columns, or from the CMU dictionary."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,12 +11,15 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from bigmodel.data.texts.text_file import read_lines
+from bigmodel.data.packaged import packaged
+from bigmodel.data.texts.text_file import normalized, read_lines
 from bigmodel.experiment import InputError
+
+SPELLING = re.compile(r"([a-z']+)(?:\(\d+\))?")
 
 
 class Pair(NamedTuple):
-    """A source, all targets that are right for it, and the group that it belongs to."""
+    """A source, all its correct targets, and the group that it belongs to."""
 
     source: str
     targets: tuple[str, ...]
@@ -25,7 +29,8 @@ class Pair(NamedTuple):
 def read_pairs(path: str, *, source: int, target: int, group: int | None) -> list[Pair]:
     """The pairs of a file in the order of their first lines.
 
-    Lines of one group with the same source are one pair with several targets.
+    Lines of one group with the same source are one pair with several targets. Texts are without
+    blanks around them and in Unicode's normal form C. Blank lines do not count.
 
     Args:
         path: a UTF-8 file, perhaps gzipped.
@@ -40,13 +45,15 @@ def read_pairs(path: str, *, source: int, target: int, group: int | None) -> lis
     needed = max(columns.values())
     found: dict[tuple[str, str], tuple[str, ...]] = {}
     for number, line in enumerate(read_lines(Path(path)), start=1):
+        if not line.strip():
+            continue
         fields = line.split("\t")
         if len(fields) < needed:
             raise InputError(
                 f"{path}, line {number} has {len(fields)} column(s), and {needed} are needed: "
                 "put a tab between columns, or choose others by --data.source and --data.target"
             )
-        texts = {name: fields[column - 1].strip() for name, column in columns.items()}
+        texts = {name: normalized(fields[column - 1]) for name, column in columns.items()}
         for name, text in texts.items():
             if not text:
                 raise InputError(f"{path}, line {number} has no text in column {columns[name]}")
@@ -58,17 +65,40 @@ def read_pairs(path: str, *, source: int, target: int, group: int | None) -> lis
 
 
 def held_out_groups(pairs: Sequence[Pair], names: Sequence[str]) -> Int[np.ndarray, "rows"]:
-    """The numbers of the pairs that belong to these groups.
+    """The row numbers of the pairs of these groups.
 
     Raises:
         InputError: a group has no pair.
     """
     groups = sorted({pair.group for pair in pairs})
-    for name in names:
+    chosen = {normalized(name) for name in names}
+    for name in sorted(chosen):
         if name not in groups:
             nearest = difflib.get_close_matches(name, groups, n=1, cutoff=0.0)[0]
             raise InputError(
                 f"--data.held-out {name!r} is none of the {len(groups)} groups; "
                 f"perhaps you meant {nearest!r}"
             )
-    return np.array([row for row, pair in enumerate(pairs) if pair.group in set(names)])
+    return np.array([row for row, pair in enumerate(pairs) if pair.group in chosen])
+
+
+def read_cmudict() -> dict[str, tuple[str, ...]]:
+    """Words and their pronunciations, the most common first: ``{"hut": ("HH AH T",), ...}``.
+
+    Words with other characters than letters and the apostrophe are left out. Phonemes have no
+    stress marks, so that pronunciations that differ only in stress are one.
+
+    Raises:
+        InputError: if the package ``cmudict`` is not installed.
+    """
+    words: dict[str, tuple[str, ...]] = {}
+    for line in read_lines(packaged("cmudict", "data/cmudict.dict")):
+        written, *phonemes = line.partition("#")[0].split()
+        spelling = SPELLING.fullmatch(written)
+        if spelling is None:
+            continue
+        word = spelling[1]
+        spoken = " ".join(phoneme.rstrip("012") for phoneme in phonemes)
+        known = words.get(word, ())
+        words[word] = known if spoken in known else (*known, spoken)
+    return words

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Int
 
 from bigmodel.data.batches import Arrays
-from bigmodel.data.cmudict import read_cmudict
 from bigmodel.data.parts import data_of
-from bigmodel.data.split import check_held_out, shuffled
-from bigmodel.data.texts.pair_file import Pair, held_out_groups, read_pairs
+from bigmodel.data.split import check_fractions, check_held_out, check_positive, shuffled
+from bigmodel.data.texts.pair_file import Pair, held_out_groups, read_cmudict, read_pairs
+from bigmodel.data.texts.tokenizers import padded
 from bigmodel.data.texts.vocabulary import Unit, Vocabulary, learn_vocabulary
 from bigmodel.experiment import Data, InputError
+from bigmodel.output import note
+
+SYMBOL, SYMBOLS = 3, 256
+"""Maximum length of a short symbol, and maximum number of different ones that are few."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -28,56 +34,47 @@ class PairData:
     path: str = ""
     """a UTF-8 file of lines with tabs between columns, perhaps gzipped (.gz); used if given"""
     source: int = 1
-    """path: the column that is read, counted from 1"""
+    """path: the column of the sources, counted from 1"""
     target: int = 2
-    """path: the column that is written"""
+    """path: the column of the targets"""
     group: int | None = None
-    """path: the column of groups, such as books, that held_out names"""
+    """path: the column of the groups, such as books, that held_out names"""
     held_out: tuple[str, ...] = ()
-    """path: groups that are the test set, in the place of a fraction"""
-    source_unit: Unit = "char"
-    """what a token of the source is; a symbol is what stands between spaces"""
-    target_unit: Unit = "symbol"
-    """the same of the target; symbols are judged by error rates, all others by BLEU"""
+    """path: groups that are the test set, instead of a fraction"""
+    source_unit: Unit | None = None
+    """what a token of the source is; symbols are separated by spaces. By default symbols where
+    these are short and few, as phonemes are, characters for single words, else a BPE"""
+    target_unit: Unit | None = None
+    """the same of the target; symbols are evaluated by error rates, all others by BLEU"""
     vocab_size: int = 4096
     """size of a BPE's vocabulary, for each side"""
-    max_source: int = 30
-    """most tokens of a source, its end included; fewer are faster"""
-    max_target: int = 30
-    """most tokens of a target, its end included"""
-    long: Literal["refuse", "drop", "cut"] = "refuse"
-    """longer pairs: an error; left out of the training; or cut. Evaluated ones are never left
-    out: their source is cut, and they are judged against the whole target"""
+    max_source: int | None = None
+    """maximum number of tokens of a source, including its end. By default what 99 of 100
+    training pairs of the file need; 30 for cmudict"""
+    max_target: int | None = None
+    """maximum number of tokens of a target, including its end; the default is found likewise"""
+    long: Literal["drop", "refuse", "cut"] = "drop"
+    """whether longer pairs are left out of training, are an error, or are cut. In evaluation none
+    is left out: the source is cut, and the whole target is the reference"""
     batch_size: int = 128
     """pairs in a batch"""
     validation: float = 0.02
-    """fraction of the sources that is held out to choose by; 0 for none"""
+    """fraction of the sources to validate on; 0 for none"""
     test: float = 0.1
-    """fraction of the sources that is held out for the test; 0 for none"""
+    """fraction of the sources to test on; 0 for none"""
     split_seed: int = 0
     """decides which sources are held out, apart from the seed of the run"""
 
     def __post_init__(self) -> None:
         """Raises InputError for sizes and fractions that leave nothing, and lone options."""
-        for name in ("source", "target", "group", "batch_size"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
+        check_positive(self, "source", "target", "group", "batch_size")
+        for name, value in (("source", self.max_source), ("target", self.max_target)):
+            if value is not None and value < 2:
                 raise InputError(
-                    f"--data.{name.replace('_', '-')} {value} is too small; use 1 or more"
-                )
-        for name in ("max_source", "max_target"):
-            value = getattr(self, name)
-            if value < 2:
-                raise InputError(
-                    f"--data.{name.replace('_', '-')} {value} has no room for a token and its "
-                    "end; use 2 or more"
+                    f"--data.max-{name} {value} has no room for a token and its end; use 2 or more"
                 )
         check_held_out(self)
-        if self.validation + self.test >= 1:
-            raise InputError(
-                f"--data.validation {self.validation} and --data.test {self.test} leave "
-                "nothing to train on; their sum must be less than 1"
-            )
+        check_fractions(self, of_one=True)
         if (self.group is None) != (not self.held_out):
             raise InputError(
                 "--data.group COLUMN and --data.held-out NAME ... go together: which column "
@@ -91,8 +88,8 @@ class Pairs(NamedTuple):
     """Batches of pairs, and what reads them.
 
     ``examples[i]`` is the pair that has ``example`` i in the evaluation batches, with all its
-    targets. ``length`` is the most tokens of a target, its end included. ``units`` are what a
-    symbol and a sequence of the target are called; None where it is text.
+    targets. ``length`` is the maximum number of tokens of a target, including its end.
+    ``units`` are the names of a symbol and a sequence of the target; None where it is text.
     """
 
     data: Data
@@ -112,10 +109,9 @@ def load_pairs(options: PairData) -> Pairs:
     the target before each of its tokens: BOUNDARY, then the tokens. ``example`` int32
     ``[batch]`` numbers the pair, ``weight`` float32 ``[batch]`` is 0 where a row is padding.
 
-    A source stays on one side of the split, with all its targets (in a file with groups, its
-    group does). Training sees each of them
-    as a pair, evaluation the first one. The splits are ``validation`` and ``test``, each absent
-    where it is empty.
+    A source is in one part only, with all its targets (in a file with groups, its group is).
+    Training has a pair for each target, evaluation one for the first. The splits are
+    ``validation`` and ``test``, each absent where it is empty.
 
     Raises:
         InputError: the data cannot be read or leaves nothing to train on, a pair is longer than
@@ -125,14 +121,15 @@ def load_pairs(options: PairData) -> Pairs:
     parts = _split(pairs, options)
     train = [pairs[row] for row in parts["train"]]
     others = [pairs[row] for name in ("validation", "test") for row in parts[name]]
+    units = _units(train, options)
     source = learn_vocabulary(
-        options.source_unit,
+        units.source,
         train=[pair.source for pair in train],
         others=[pair.source for pair in others],
         size=options.vocab_size,
     )
     target = learn_vocabulary(
-        options.target_unit,
+        units.target,
         train=[text for pair in train for text in pair.targets],
         others=[text for pair in others for text in pair.targets],
         size=options.vocab_size,
@@ -145,8 +142,19 @@ def load_pairs(options: PairData) -> Pairs:
         ]
         for name, chosen in parts.items()
     }
-    rows, counts = _shorten(rows, options)
-    arrays = {name: _arrays(part, options) for name, part in rows.items()}
+    most = _most(rows["train"], options)
+    rows, counts = _shorten(rows, most, options)
+    if options.path:
+        left_out = (
+            f"; {dropped} longer training pairs are left out"
+            if (dropped := counts["train"] - len(rows["train"]))
+            else ""
+        )
+        note(
+            f"{options.path}: --data.source-unit {units.source} --data.max-source {most.source} "
+            f"--data.target-unit {units.target} --data.max-target {most.target}{left_out}"
+        )
+    arrays = {name: _arrays(part, most) for name, part in rows.items()}
     vocabularies = {
         "source_vocabulary.json": source.dump(),
         "target_vocabulary.json": target.dump(),
@@ -160,13 +168,46 @@ def load_pairs(options: PairData) -> Pairs:
         deciding={**vocabularies, "right": right},
         assets={**vocabularies, "pairs.json": json.dumps(counts, indent=2).encode()},
     )
-    return Pairs(data, source, target, pairs, options.max_target, _units(options))
+    names = ("symbol", "sequence") if options.path else ("phoneme", "word")
+    return Pairs(
+        data, source, target, pairs, most.target, names if units.target == "symbol" else None
+    )
 
 
-def _units(options: PairData) -> tuple[str, str] | None:
-    if options.target_unit != "symbol":
-        return None
-    return ("symbol", "sequence") if options.path else ("phoneme", "word")
+class _Sides(NamedTuple, Generic[T]):
+    """Something of the source, and the same of the target."""
+
+    source: T
+    target: T
+
+
+def _units(train: Sequence[Pair], options: PairData) -> _Sides[Unit]:
+    """What a token is: as the options say, else as the training texts suggest."""
+    targets = [text for pair in train for text in pair.targets]
+    return _Sides(
+        options.source_unit or _unit_of([pair.source for pair in train]),
+        options.target_unit or _unit_of(targets),
+    )
+
+
+def _unit_of(texts: Sequence[str]) -> Unit:
+    pieces = Counter(piece for text in texts for piece in text.split())
+    short = sum(count for piece, count in pieces.items() if len(piece) <= SYMBOL)
+    if pieces.total() < 1.5 * len(texts):
+        return "char"
+    return "symbol" if len(pieces) <= SYMBOLS and short > 0.9 * pieces.total() else "bpe"
+
+
+def _most(train: Sequence[_Row], options: PairData) -> _Sides[int]:
+    """The maximum number of tokens of each side, including the end."""
+
+    def enough(lengths: list[int]) -> int:
+        return 1 + int(np.percentile(lengths, 99, method="higher")) if options.path else 30
+
+    return _Sides(
+        options.max_source or enough([len(row.source) for row in train]),
+        options.max_target or enough([len(row.target) for row in train]),
+    )
 
 
 class _Row(NamedTuple):
@@ -204,55 +245,44 @@ def _split(pairs: list[Pair], options: PairData) -> dict[str, Int[np.ndarray, "r
 
 
 def _shorten(
-    rows: dict[str, list[_Row]], options: PairData
+    rows: dict[str, list[_Row]], most: _Sides[int], options: PairData
 ) -> tuple[dict[str, list[_Row]], dict[str, int]]:
-    """The rows that fit, and how many there are and were too long in each part."""
+    """The rows to use, and how many there were and were too long in each part."""
 
     def too_long(row: _Row) -> bool:
-        return len(row.source) >= options.max_source or len(row.target) >= options.max_target
+        return len(row.source) >= most.source or len(row.target) >= most.target
 
     counts = {}
     for name, part in rows.items():
         counts[name], counts[f"{name}, too long"] = len(part), sum(map(too_long, part))
     number = sum(count for name, count in counts.items() if "too long" in name)
-    if number and options.long == "refuse":
+    kept = dict(rows)
+    if options.long == "drop":
+        kept["train"] = [row for row in rows["train"] if not too_long(row)]
+    if number and (options.long == "refuse" or not kept["train"]):
         longest = [
             1 + max(len(getattr(row, side)) for part in rows.values() for row in part)
             for side in ("source", "target")
         ]
         raise InputError(
             f"{number} of {sum(map(len, rows.values()))} pairs are longer than --data.max-source "
-            f"{options.max_source} or --data.max-target {options.max_target}; the longest have "
-            f"{longest[0]} and {longest[1]}: raise these, or use --data.long drop or cut"
+            f"{most.source} or --data.max-target {most.target}; the longest have {longest[0]} and "
+            f"{longest[1]}: raise these, or use --data.long cut"
         )
-    kept = dict(rows)
-    if options.long == "drop":
-        kept["train"] = [row for row in rows["train"] if not too_long(row)]
     return kept, counts
 
 
-def _arrays(rows: list[_Row], options: PairData) -> Arrays:
-    source, source_length = _padded([row.source for row in rows], options.max_source)
-    target, target_length = _padded([row.target for row in rows], options.max_target)
+def _arrays(rows: list[_Row], most: _Sides[int]) -> Arrays:
+    """Ids that end with at least one BOUNDARY, and their lengths with it."""
+    source = [row.source[: most.source - 1] for row in rows]
+    target = [row.target[: most.target - 1] for row in rows]
     return {
-        "source": source,
-        "source_length": source_length,
-        "target_out": target,
-        "target_length": target_length,
+        "source": padded(source, most.source),
+        "source_length": np.array([len(ids) + 1 for ids in source], np.int32),
+        "target_out": padded(target, most.target),
+        "target_length": np.array([len(ids) + 1 for ids in target], np.int32),
         "example": np.array([row.example for row in rows], np.int32),
     }
-
-
-def _padded(
-    encoded: Sequence[Int[np.ndarray, "tokens"]], time: int
-) -> tuple[Int[np.ndarray, "rows time"], Int[np.ndarray, "rows"]]:
-    """Ids in rows that end with at least one BOUNDARY, and their lengths with it."""
-    ids = np.zeros((len(encoded), time), np.int32)
-    for row, tokens in zip(ids, encoded, strict=True):
-        cut = tokens[: time - 1]
-        row[: len(cut)] = cut
-    lengths = np.array([min(len(tokens), time - 1) + 1 for tokens in encoded], np.int32)
-    return ids, lengths
 
 
 def _prepare(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

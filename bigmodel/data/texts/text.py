@@ -10,7 +10,8 @@ from jaxtyping import Int
 
 from bigmodel.data.batches import Batches
 from bigmodel.data.fingerprint import fingerprint
-from bigmodel.data.texts.corpus import check_fractions, corpus_name, read_corpus, split_corpus
+from bigmodel.data.split import check_fractions, check_positive
+from bigmodel.data.texts.corpus import read_corpus, split_corpus
 from bigmodel.data.texts.tokenizers import Tokenizer, bpe_tokenizer, byte_tokenizer, char_tokenizer
 from bigmodel.experiment import Batch, Data, InputError
 
@@ -45,10 +46,8 @@ class TextData:
 
     def __post_init__(self) -> None:
         """Raises InputError for sizes and fractions that leave nothing to train on."""
-        for name, value in (("batch-size", self.batch_size), ("context", self.context)):
-            if value < 1:
-                raise InputError(f"--data.{name} {value} is too small; use 1 or more")
-        check_fractions(validation=self.validation, test=self.test)
+        check_positive(self, "batch_size", "context")
+        check_fractions(self, of_one=True)
 
 
 class Text(NamedTuple):
@@ -73,9 +72,8 @@ def load_text(options: TextData) -> Text:
         InputError: the file cannot be read as UTF-8 text, a part of it is shorter than a
             window, or an option is out of range.
     """
-    source = corpus_name(options.name, options.path)
-    text = read_corpus(options.name, options.path)
-    parts = split_corpus(text, validation=options.validation, test=options.test)
+    source, text = read_corpus(options.name, options.path)
+    parts = split_corpus(text, options)
     tokenizer = _tokenizer(options, text, parts["train"])
     tokens = {name: tokenizer.encode(part) for name, part in parts.items()}
     for name, part in tokens.items():

@@ -1,60 +1,121 @@
-"""UTF-8 text from a file that may be gzipped, whole or line by line."""
+"""Text files of users: packed or not, with a byte order mark or without, whole or by line."""
 
 from __future__ import annotations
 
+import codecs
 import gzip
+import unicodedata
 import zlib
 from pathlib import Path
 
 from bigmodel.experiment import InputError
 
+GZIP = b"\x1f\x8b"
+REFUSED = {
+    b"PK\x03\x04": "a ZIP archive, as Excel workbooks are; save it as text (a table as CSV)",
+    b"\xd0\xcf\x11\xe0": "an Office document; save it as text (a table as CSV)",
+    b"PAR1": "a Parquet file; write it as CSV",
+    b"%PDF": "a PDF; give a text file",
+    b"BZh": "packed by bzip2; unpack it, or pack it by gzip",
+    b"\xfd7zXZ": "packed by xz; unpack it, or pack it by gzip",
+    b"\x28\xb5\x2f\xfd": "packed by zstd; unpack it, or pack it by gzip",
+}
+"""First bytes of files that hold no text, what they are, and what to do."""
+BYTE_ORDER_MARKS = {
+    # Those of UTF-32 come first, for that of little endian begins with that of UTF-16.
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+    codecs.BOM_UTF8: "utf-8-sig",
+}
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file, unpacked where its first bytes say that it is gzipped.
+
+    Raises:
+        InputError: The file is missing, unreadable, damaged or empty.
+    """
+    try:
+        content = path.read_bytes()
+        if not content and path.is_fifo():
+            raise InputError(
+                f"{path} is a pipe that has been read; give a file where data is read again, as "
+                "for --data.folds"
+            )
+        if content.startswith(GZIP):
+            content = gzip.decompress(content)
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; check --data.path") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a directory; give a file") from None
+    except (OSError, ValueError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{str(path)[:200]} cannot be read: {reason}") from None
+    if not content:
+        raise InputError(f"{path} is empty; give a file with content")
+    return content
+
 
 def read_text(path: Path) -> str:
     """All of a file's text, its line ends as they are.
 
+    Text is UTF-8, or what a byte order mark says, which is not part of the text.
+
     Raises:
-        InputError: The file is missing, unreadable, empty or no UTF-8.
+        InputError: The file cannot be read, or is no text; the line of the first byte that is
+            not UTF-8 is named.
     """
-    content = _read(path)
+    content = read_bytes(path)
+    for start, what in REFUSED.items():
+        if content.startswith(start):
+            raise InputError(f"{path} is {what}")
+    encoding = next((e for mark, e in BYTE_ORDER_MARKS.items() if content.startswith(mark)), "")
+    # ASCII in UTF-16 has a zero in every other byte.
+    if not encoding and content[:200].count(0) > len(content[:200]) // 4:
+        raise InputError(f"{path} is UTF-16 or no text; convert it to UTF-8")
     try:
-        return content.decode()
+        text = content.decode(encoding or "utf-8")
     except UnicodeDecodeError as error:
+        lines = content[: error.start].splitlines(keepends=True) or [b""]
+        ended = lines[-1].endswith((b"\n", b"\r"))
         raise InputError(
-            f"--data.path {path} is not UTF-8 text: byte {error.start} is "
+            f"{path}, line {len(lines) + ended} is not {encoding or 'UTF-8'} text: "
+            f"byte {0 if ended else len(lines[-1])} of the line is "
             f"0x{content[error.start]:02x}; convert the file to UTF-8"
         ) from None
+    if not text:
+        raise InputError(f"{path} is empty; give a file with text")
+    return text
 
 
 def read_lines(path: Path) -> list[str]:
-    """A file's lines without their ends, which are LF or CR LF and nothing else.
+    """The lines of a file without their ends, and without blank lines at its end.
+
+    A line ends in LF or CR LF; in CR, where these outnumber the others.
 
     Raises:
-        InputError: As for :func:`read_text`; the line that is no UTF-8 is named.
+        InputError: As for :func:`read_text`, and if all lines are blank.
     """
-    lines = []
-    content = _read(path).removesuffix(b"\n")
-    for number, line in enumerate(content.split(b"\n"), start=1):
-        try:
-            lines.append(line.removesuffix(b"\r").decode())
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{path}, line {number} is not UTF-8 text: byte {error.start} of the line is "
-                f"0x{line[error.start]:02x}; convert the file to UTF-8"
-            ) from None
+    text = _ended_by_lf(read_text(path))
+    lines = text.split("\n")
+    while lines and not lines[-1].strip():
+        lines.pop()
+    if not lines:
+        raise InputError(f"{path} is empty; give a file with text")
     return lines
 
 
-def _read(path: Path) -> bytes:
-    if path.is_dir():
-        raise InputError(f"--data.path {path} is a directory; give a text file")
-    try:
-        content = path.read_bytes()
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
-    except FileNotFoundError:
-        raise InputError(f"--data.path {path} does not exist; give a text file") from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"--data.path {path} cannot be read: {error}") from None
-    if not content:
-        raise InputError(f"--data.path {path} is empty; give a file with text")
-    return content
+def normalized(name: str) -> str:
+    """A label or the name of a column as it is compared.
+
+    Without blanks, byte order marks and zero-width spaces around it, and in Unicode's normal
+    form C, so that names that look the same are the same.
+    """
+    return unicodedata.normalize("NFC", name).strip().strip("\ufeff\u200b").strip()
+
+
+def _ended_by_lf(text: str) -> str:
+    text = text.replace("\r\n", "\n")
+    return text.replace("\r", "\n") if text.count("\r") > text.count("\n") else text

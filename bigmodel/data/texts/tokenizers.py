@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -113,8 +114,11 @@ def bpe_tokenizer(text: str, *, vocab_size: int) -> Tokenizer:
 
 
 def split_words(text: str) -> list[str]:
-    """The words in lower case, and every other mark that is no space."""
-    return WORD.findall(text.lower())
+    """The words in lower case, and every other mark that is no space.
+
+    A letter and its accent are one mark, in however many characters they are written.
+    """
+    return WORD.findall(unicodedata.normalize("NFC", text).lower())
 
 
 def word_tokenizer(texts: Iterable[str], *, vocab_size: int) -> Tokenizer:
@@ -149,6 +153,14 @@ def _from_words(known: Sequence[str]) -> Tokenizer:
 
     characters = np.array([0, *map(len, known)], np.float32)
     return Tokenizer(encode, decode, dump, characters)
+
+
+def padded(encoded: Sequence[Int[np.ndarray, "tokens"]], time: int) -> Int[np.ndarray, "rows time"]:
+    """Ids as rows of one length: longer ones are cut, shorter ones filled with 0."""
+    ids = np.zeros((len(encoded), time), np.int32)
+    for row, tokens in zip(ids, encoded, strict=True):
+        row[: len(tokens)] = tokens[:time]
+    return ids
 
 
 def load(content: bytes) -> Tokenizer:

@@ -1,4 +1,4 @@
-"""Text as token ids that end with a boundary, for models from sequence to sequence."""
+"""Text as token ids with a boundary at the end, for sequence-to-sequence models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jaxtyping import Int
 from bigmodel.data.texts.tokenizers import Tokenizer, bpe_tokenizer, byte_tokenizer, char_tokenizer
 
 BOUNDARY = 0
-"""The id that begins and ends every sequence, and fills it up."""
+"""The id that begins and ends every sequence, and pads it."""
 
 Unit: TypeAlias = Literal["char", "byte", "bpe", "symbol"]
 
@@ -30,7 +30,7 @@ class Vocabulary(NamedTuple):
     size: int
 
     def names(self, ids: Int[np.ndarray, "tokens"]) -> list[str]:
-        """Each id as text, the BOUNDARY as a mark."""
+        """Each id as text, the BOUNDARY as a black square."""
         return ["■" if each == BOUNDARY else self.decode(np.array([each])) for each in ids.tolist()]
 
 

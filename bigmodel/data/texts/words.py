@@ -1,4 +1,4 @@
-"""A text as pairs of words that stand near each other (Mikolov et al., 2013)."""
+"""Pairs of words that are near each other in a text (Mikolov et al., 2013)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from jaxtyping import Float, Int
 
 from bigmodel.data.batches import in_order
 from bigmodel.data.fingerprint import fingerprint
-from bigmodel.data.texts.corpus import check_fractions, corpus_name, read_corpus, split_corpus
+from bigmodel.data.split import check_fractions, check_positive
+from bigmodel.data.texts.corpus import read_corpus, split_corpus
 from bigmodel.data.texts.tokenizers import split_words
 from bigmodel.experiment import Batch, Data, InputError
 
@@ -27,20 +28,20 @@ TABLE = 1 << 20
 
 @dataclass(frozen=True)
 class WordData:
-    """A text, split by characters (training first), and how its words become pairs."""
+    """Which text, split by characters (training first), and how pairs of words are sampled."""
 
     name: Literal["topics", "text"] = "topics"
     """topics: the help texts that every Python brings (0.5 MB); text: the file in path"""
     path: str = ""
     """a UTF-8 text file, which may be gzipped (.gz); used whenever it is given"""
     minimum_count: int = 5
-    """words that the training part has less often are left out"""
+    """words with fewer occurrences in the training part are left out"""
     window: int = 5
-    """largest distance between the words of a pair; near ones make more pairs"""
+    """maximum distance between the words of a pair; closer words are paired more often"""
     subsample: float = 1e-3
     """a word of share f is kept with probability sqrt(subsample / f); 0 keeps all"""
     negatives: int = 5
-    """random words for each pair, drawn by count to the power of 0.75"""
+    """number of negative samples for each pair, drawn by count to the power of 0.75"""
     batch_size: int = 1024
     """pairs in a batch"""
     validation: float = 0.1
@@ -50,15 +51,10 @@ class WordData:
 
     def __post_init__(self) -> None:
         """Raises InputError for sizes and fractions that make no pairs."""
-        for name in ("minimum_count", "window", "negatives", "batch_size"):
-            value = getattr(self, name)
-            if value < 1:
-                raise InputError(
-                    f"--data.{name.replace('_', '-')} {value} is too small; use 1 or more"
-                )
+        check_positive(self, "minimum_count", "window", "negatives", "batch_size")
         if not 0 <= self.subsample <= 1:
             raise InputError(f"--data.subsample {self.subsample} must be from 0 to 1")
-        check_fractions(validation=self.validation, test=self.test)
+        check_fractions(self, of_one=True)
 
 
 class Words(NamedTuple):
@@ -76,8 +72,8 @@ class Words(NamedTuple):
 def load_words(options: WordData) -> Words:
     """Reads and splits a text, and makes its words into batches of pairs.
 
-    Rare words are taken out, then frequent ones at random, anew in each epoch; a pair is a
-    word and another within the window of what is left. Batches have ``centre`` and
+    Rare words are removed, then frequent ones at random, differently in each epoch; a pair is
+    two of the remaining words within a window. Batches have ``centre`` and
     ``context`` int32 ``[batch]``, ``negatives`` int32 ``[batch, negatives]``, and ``weight``
     float32 ``[batch]``. A training batch is a pure function of the seed and the step. An
     evaluation split has as many pairs as words, always the same.
@@ -85,9 +81,8 @@ def load_words(options: WordData) -> Words:
     Raises:
         InputError: The file cannot be read as UTF-8 text, or it has too few words.
     """
-    source = corpus_name(options.name, options.path)
-    text = read_corpus(options.name, options.path)
-    parts = split_corpus(text, validation=options.validation, test=options.test)
+    source, text = read_corpus(options.name, options.path)
+    parts = split_corpus(text, options)
     split = {name: [w for w in split_words(part) if w.isalpha()] for name, part in parts.items()}
     vocabulary, counts = _vocabulary(split["train"], options.minimum_count, source)
     number = {word: n for n, word in enumerate(vocabulary)}
@@ -179,14 +174,14 @@ class _Sampler:
     def thin(
         self, tokens: Int[np.ndarray, "tokens"], random: np.random.Generator
     ) -> Int[np.ndarray, "kept"]:
-        """The words without some of the frequent ones; all where a window would be left empty."""
+        """The words without a random part of the frequent ones; all, if too few would be left."""
         kept = tokens[random.random(len(tokens)) < self.keep[tokens]]
         return kept if len(kept) > 2 * self.window else tokens
 
     def pairs(
         self, tokens: Int[np.ndarray, "kept"], count: int, random: np.random.Generator
     ) -> dict[str, np.ndarray]:
-        """So many pairs with their negatives, whose centres have a whole window around them."""
+        """``count`` pairs with their negatives; each centre has a whole window around it."""
         centre = random.integers(self.window, len(tokens) - self.window, size=count)
         context = centre + self.offsets[random.integers(len(self.offsets), size=count)]
         negatives = self.table[random.integers(TABLE, size=(count, self.negatives))]

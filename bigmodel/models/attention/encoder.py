@@ -9,7 +9,6 @@ from jaxtyping import Array, Bool, Float
 
 from bigmodel.experiment import Rules
 from bigmodel.models.attention.attention import Attention
-from bigmodel.models.layers.dropout import Dropout
 from bigmodel.models.layers.feed_forward import Activation, FeedForward, residual_init
 from bigmodel.models.layers.norm import LayerNorm
 from bigmodel.partition import EXAMPLES, constrained
@@ -44,7 +43,7 @@ class EncoderBlock(nn.Module):
         train: bool,
     ) -> Float[Array, "batch time width"]:
         """The block's output; a position sees those where its row of the mask is true."""
-        dropout = Dropout(self.dropout, deterministic=not train)
+        dropout = nn.Dropout(self.dropout, deterministic=not train)
         init = residual_init(self.layers)
         normed = LayerNorm(self.dtype, name="norm_attention")(x)
         attention = Attention(self.heads, x.shape[-1], self.dtype, init, name="attention")

@@ -17,7 +17,6 @@ from bigmodel.experiment import InputError, Model, Rules
 from bigmodel.models import linen
 from bigmodel.models.layers.activation import ACTIVATIONS, Activation
 from bigmodel.models.layers.convolution import Conv
-from bigmodel.models.layers.dropout import Dropout
 from bigmodel.models.layers.norm import batch_norm
 from bigmodel.models.layers.resolution import enlarged, max_pool, mean_pool
 from bigmodel.models.options import check_dropout, check_sizes, check_widths
@@ -111,7 +110,7 @@ class CNN(nn.Module):
         for i, (width, count) in enumerate(zip(options.widths, counts, strict=True)):
             x = ConvBlock(options, width, count, name=f"blocks_{i}")(x, train=train)
         x = x.reshape(len(x), -1)
-        dropout = Dropout(options.dropout, deterministic=not train, name="dropout")
+        dropout = nn.Dropout(options.dropout, deterministic=not train, name="dropout")
         for i, width in enumerate(options.dense):
             name = f"dense_{i}" if i else "dense"
             x = nn.Dense(width, dtype=dtype, name=name)(dropout(x))

@@ -12,7 +12,6 @@ from jaxtyping import Array, Float, Int
 
 from bigmodel.experiment import Model, Rules
 from bigmodel.models.attention.masks import masked_mean, padding_mask
-from bigmodel.models.layers.dropout import Dropout
 from bigmodel.models.layers.norm import LayerNorm
 from bigmodel.models.linen import model
 from bigmodel.models.options import check_dropout, check_sizes, check_widths
@@ -62,7 +61,7 @@ class Cnn1d(nn.Module):
         """Logits of sequences of these lengths; their padding does not matter."""
         options, dtype = self.options, jnp.dtype(self.options.dtype)
         mask = padding_mask(lengths, x.shape[1])
-        dropout = Dropout(options.dropout, deterministic=not train)
+        dropout = nn.Dropout(options.dropout, deterministic=not train)
         for number, width in enumerate(options.widths):
             # Zero padding after the end, as the convolution itself has it before the start.
             x = jnp.where(mask[..., None], x, 0)

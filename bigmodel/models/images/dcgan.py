@@ -19,7 +19,6 @@ from jaxtyping import Array, Float, Int
 
 from bigmodel.experiment import Model, Rules
 from bigmodel.models.layers.convolution import Conv, UpConv
-from bigmodel.models.layers.dropout import Dropout
 from bigmodel.models.layers.norm import batch_norm
 from bigmodel.models.linen import model
 from bigmodel.models.options import check_dropout, check_sizes, check_widths
@@ -105,7 +104,7 @@ class Discriminator(nn.Module):
         for i, features in enumerate(self.widths):
             x = Conv(features, size=4, stride=2, dtype=self.dtype, name=f"down_{i}")(x)
             x = nn.silu(x)
-            x = Dropout(self.dropout, deterministic=not train)(x)
+            x = nn.Dropout(self.dropout, deterministic=not train)(x)
         x = x.reshape(x.shape[0], -1)
         logits = nn.Dense(1, dtype=self.dtype, name="score")(x)[:, 0]
         if label is not None:

@@ -20,7 +20,6 @@ from bigmodel.experiment import Model, Rules
 from bigmodel.models import linen
 from bigmodel.models.layers.activation import ACTIVATIONS, Activation
 from bigmodel.models.layers.convolution import Conv
-from bigmodel.models.layers.dropout import Dropout
 from bigmodel.models.layers.norm import batch_norm
 from bigmodel.models.options import check_dropout, check_sizes
 
@@ -108,7 +107,7 @@ class ResNetNetwork(nn.Module):
                 name = f"stage_{stage}_block_{n}"
                 x = block(options, width << stage, stride, plan.bottleneck, name=name)(x, train)
         x = x.astype(jnp.float32).mean(axis=(1, 2))
-        x = Dropout(options.dropout, deterministic=not train)(x)
+        x = nn.Dropout(options.dropout, deterministic=not train)(x)
         return nn.Dense(self.classes, dtype=dtype, name="head")(x).astype(jnp.float32)
 
 

@@ -20,7 +20,6 @@ from bigmodel.experiment import InputError, Model, Rules
 from bigmodel.models.attention.attention import Attention
 from bigmodel.models.attention.positions import sinusoidal
 from bigmodel.models.layers.convolution import Conv
-from bigmodel.models.layers.dropout import Dropout
 from bigmodel.models.linen import model
 from bigmodel.models.options import check_dropout, check_sizes, check_widths
 
@@ -76,7 +75,7 @@ class ConditionedBlock(nn.Module):
         scale_shift = nn.Dense(2 * self.features, dtype=self.dtype, name="scale_shift")
         scale, shift = jnp.split(scale_shift(nn.silu(condition))[:, None, None], 2, axis=-1)
         y = nn.silu(y * (1 + scale) + shift)
-        y = Dropout(self.dropout)(y, deterministic=not train)
+        y = nn.Dropout(self.dropout)(y, deterministic=not train)
         outer = Conv(
             self.features, kernel_init=nn.initializers.zeros, dtype=self.dtype, name="outer"
         )

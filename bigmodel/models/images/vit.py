@@ -15,7 +15,6 @@ from bigmodel.experiment import InputError, Model, Rules, Variables
 from bigmodel.models import linen
 from bigmodel.models.attention.attention import Attention
 from bigmodel.models.attention.encoder import BLOCK_PARTITION, EncoderBlock
-from bigmodel.models.layers.dropout import Dropout
 from bigmodel.models.layers.feed_forward import Activation, residual_init
 from bigmodel.models.layers.norm import LayerNorm
 from bigmodel.models.options import check_divides, check_dropout, check_sizes
@@ -144,7 +143,7 @@ class VitNetwork(nn.Module):
             x = jnp.concatenate([token, x], axis=1)
         position = self.param("position", small, x.shape[1:], jnp.float32)
         x = x + position.astype(dtype)[None]
-        x = Dropout(options.dropout, deterministic=not train)(x)
+        x = nn.Dropout(options.dropout, deterministic=not train)(x)
         mask = everywhere(x.shape[1])
         block = nn.remat(EncoderBlock, static_argnums=(3,)) if options.remat else EncoderBlock
         for i in range(options.layers):

@@ -14,7 +14,6 @@ from bigmodel.experiment import InputError, Model, Rules
 from bigmodel.models import linen
 from bigmodel.models.layers.activation import ACTIVATIONS, Activation
 from bigmodel.models.layers.convolution import Conv, DepthwiseConv
-from bigmodel.models.layers.dropout import Dropout
 from bigmodel.models.layers.norm import batch_norm
 from bigmodel.models.layers.resolution import mean_pool
 from bigmodel.models.options import check_dropout, check_widths
@@ -82,7 +81,7 @@ class XceptionNetwork(nn.Module):
         for i, (width, count) in enumerate(zip(widths, counts, strict=True)):
             x = SeparableBlock(options, width, count, name=f"blocks_{i}")(x, train=train)
         x = ACTIVATIONS[options.activation](x).astype(jnp.float32).mean(axis=(1, 2))
-        x = Dropout(options.dropout, deterministic=not train)(x)
+        x = nn.Dropout(options.dropout, deterministic=not train)(x)
         return nn.Dense(self.classes, dtype=dtype, name="head")(x).astype(jnp.float32)
 
 

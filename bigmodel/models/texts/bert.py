@@ -16,7 +16,6 @@ from bigmodel.experiment import Key, Model, Rules
 from bigmodel.models.attention.encoder import BLOCK_PARTITION, EncoderBlock
 from bigmodel.models.attention.masks import padding_mask
 from bigmodel.models.attention.positions import sinusoidal
-from bigmodel.models.layers.dropout import Dropout
 from bigmodel.models.layers.feed_forward import Activation
 from bigmodel.models.layers.norm import LayerNorm
 from bigmodel.models.linen import model
@@ -132,7 +131,7 @@ class BertEncoder(nn.Module):
         # The outputs of the first blocks would outweigh the embedding, which begins at 0.02.
         self.norm_embedding = LayerNorm(dtype)
         self.norm = LayerNorm(dtype)
-        self.dropout = Dropout(options.dropout)
+        self.dropout = nn.Dropout(options.dropout)
 
     def __call__(
         self, tokens: Tokens, length: Lengths, *, train: bool
@@ -201,6 +200,6 @@ class BertClassifier(nn.Module):
             real = padding_mask(length, tokens.shape[1]).astype(jnp.float32)
             count = jnp.maximum(real.sum(axis=1), 1.0)
             pooled = jnp.einsum("btd,bt->bd", x[:, 1:], real) / count[:, None]
-        pooled = Dropout(self.options.dropout, deterministic=not train)(pooled)
+        pooled = nn.Dropout(self.options.dropout, deterministic=not train)(pooled)
         head = nn.Dense(self.classes, dtype=dtype, kernel_init=EMBEDDING_INIT, name="head")
         return head(pooled.astype(dtype)).astype(jnp.float32)

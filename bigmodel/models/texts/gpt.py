@@ -20,7 +20,6 @@ from bigmodel.models.attention.encoder import BLOCK_PARTITION
 from bigmodel.models.attention.moe import EXPERT_PARTITION, MixtureOfExperts, Routed, Routing
 from bigmodel.models.attention.positions import Rotation, rotation
 from bigmodel.models.attention.stack import Stack, stacked_partition
-from bigmodel.models.layers.dropout import Dropout
 from bigmodel.models.layers.feed_forward import Activation, FeedForward, residual_init
 from bigmodel.models.layers.norm import NORMS
 from bigmodel.models.linen import model
@@ -203,7 +202,7 @@ class GptBlock(nn.Module):
         dtype = jnp.dtype(options.dtype)
         norm = NORMS[options.norm]
         init = residual_init(options.layers)
-        dropout = Dropout(options.dropout, deterministic=not train)
+        dropout = nn.Dropout(options.dropout, deterministic=not train)
         attention = CausalAttention(
             options.heads,
             self.window,
@@ -269,7 +268,7 @@ class GptNetwork(nn.Module):
                 kernel_init=EMBEDDING_INIT,
                 dot_general=partial(lax.dot_general, preferred_element_type=jnp.float32),
             )
-        self.dropout = Dropout(options.dropout)
+        self.dropout = nn.Dropout(options.dropout)
 
     def __call__(
         self, tokens: Int[Array, "batch time"], *, train: bool

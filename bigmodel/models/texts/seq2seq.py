@@ -13,7 +13,6 @@ from bigmodel.experiment import Rules
 from bigmodel.models.attention.attention import Attention
 from bigmodel.models.attention.encoder import BLOCK_PARTITION
 from bigmodel.models.attention.masks import padding_mask
-from bigmodel.models.layers.dropout import Dropout
 from bigmodel.models.layers.recurrent import (
     CELLS,
     RECURRENT_PARTITION,
@@ -96,7 +95,7 @@ class Seq2SeqNetwork(nn.Module):
         self.attend = Attention(options.heads, options.width, dtype, nn.initializers.lecun_normal())
         self.mix = nn.Dense(options.width)
         self.head = nn.Dense(self.target_vocab)
-        self.dropout = Dropout(options.dropout)
+        self.dropout = nn.Dropout(options.dropout)
 
     def __call__(
         self,

@@ -14,7 +14,6 @@ from bigmodel.models.attention.attention import Attention, CausalAttention, KeyV
 from bigmodel.models.attention.encoder import BLOCK_PARTITION, EncoderBlock
 from bigmodel.models.attention.masks import padding_mask
 from bigmodel.models.attention.positions import sinusoidal
-from bigmodel.models.layers.dropout import Dropout
 from bigmodel.models.layers.feed_forward import Activation, FeedForward, residual_init
 from bigmodel.models.layers.norm import LayerNorm
 from bigmodel.models.options import check_dropout, check_even_heads, check_sizes
@@ -77,7 +76,7 @@ class DecoderBlock(nn.Module):
         self.cross_attention = Attention(options.heads, options.width, dtype, init)
         self.norm_feed_forward = LayerNorm(dtype)
         self.feed_forward = FeedForward(hidden, options.activation, dtype, init)
-        self.dropout = Dropout(options.dropout)
+        self.dropout = nn.Dropout(options.dropout)
 
     def keys_and_values(self, source: Float[Array, "batch source width"]) -> KeyValues:
         """The encoder's output as the keys and values of the cross-attention."""
@@ -155,7 +154,7 @@ class TransformerNetwork(nn.Module):
         self.norm_encoder = LayerNorm(dtype)
         self.decoder = [DecoderBlock(options, self.length) for _ in range(options.layers)]
         self.norm_decoder = LayerNorm(dtype)
-        self.dropout = Dropout(options.dropout)
+        self.dropout = nn.Dropout(options.dropout)
 
     def __call__(
         self,

@@ -9,20 +9,17 @@ from pathlib import Path
 
 from bigmodel import errors
 from bigmodel.experiment import InputError
-from bigmodel.launching.asking import (
+from bigmodel.launching.job import RESOURCES, add_resources, check_positive, job_of
+from bigmodel.launching.slurm import (
     OF_SLURM,
-    RESOURCES,
-    add_resources,
+    Array,
     add_slurm_options,
-    job_of,
     request_of,
+    sbatch_script,
 )
-from bigmodel.launching.job import check_positive
-from bigmodel.launching.slurm import Array, sbatch_script
 from bigmodel.launching.submit import hand_over
-from bigmodel.studies.ablation.joining import check_joins, held
 from bigmodel.studies.results import ENDED, forget_failures, read_result
-from bigmodel.studies.study import STUDY, Cell, Study, write_study
+from bigmodel.studies.study import STUDY, Cell, Study, check_joins, held, write_study
 
 
 def add_array_options(parser: argparse.ArgumentParser) -> None:

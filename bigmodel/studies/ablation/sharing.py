@@ -1,4 +1,4 @@
-"""Which runs of a study share a process, and how: in turns, side by side, or not at all."""
+"""Which runs of a study are made together: one after the other, side by side, or alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-from bigmodel.config import to_json
 from bigmodel.files import write_json
 from bigmodel.studies.definition.cells import as_options
 from bigmodel.studies.study import Cell, Study, directory_of
@@ -21,61 +20,49 @@ WIDTH = 64
 
 
 class Job(NamedTuple):
-    """A run that is to be made.
+    """A run that is to be made; ``options`` are those of its cell as typed.
 
-    ``options`` are those of its cell as typed. Those of one ``program`` may share it: their
-    configs differ in numbers alone.
+    The runs of a cell have one program, and those of two cells have two.
     """
 
     cell: Cell
     seed: int
     directory: Path
     options: tuple[str, ...]
-    program: str
 
     @property
-    def line(self) -> tuple[Sequence[str], int, str]:
-        """What a worker is told of it."""
-        return self.options, self.seed, str(self.directory)
+    def name(self) -> str:
+        """What the run is called in ``sharing.json``."""
+        return f"{self.cell.name} seed {self.seed}"
 
 
 def jobs_of(path: Path, study: Study, configs: Sequence[Any]) -> Iterator[Job]:
-    """The runs of a study, cell by cell, whether they are made already or not."""
+    """Yields the runs of a study, cell by cell, whether they are made already or not."""
     for cell, config in zip(study.cells, configs, strict=True):
         words = (*study.options, *as_options(config, cell.options))
-        program = json.dumps(_without_numbers(to_json(config)), sort_keys=True)
         for seed in study.seeds:
-            yield Job(cell, seed, directory_of(path, cell, seed), words, program)
-
-
-def _without_numbers(value: Any) -> Any:
-    """A config with only the signs of its real numbers: 0 often means that something is absent."""
-    if isinstance(value, dict):
-        return {name: _without_numbers(each) for name, each in value.items()}
-    return (value > 0) - (value < 0) if isinstance(value, float) else value
+            yield Job(cell, seed, directory_of(path, cell, seed), words)
 
 
 TryOut: TypeAlias = Callable[[Sequence[Job], int], tuple[str, str] | None]
 """Tells how runs like some, of which there are so many, are quicker, and why; None if unknown."""
 
 
-class Sharing:
+class Queue:
     """The runs that wait, in groups that are made together.
 
     Args:
         path: the study's folder.
-        asked: ``auto``, ``turns``, ``vmap`` or ``processes``.
+        seeds_by: ``auto``, ``sequential``, ``vmap`` or ``processes``.
         home: where what is decided is kept: the study's folder, or a cell's.
     """
 
-    def __init__(self, path: Path, asked: str, *, home: Path) -> None:
+    def __init__(self, path: Path, seeds_by: str, *, home: Path) -> None:
         self._study = path
         self._path = home / SHARING
-        self._asked = asked
-        self.alone = asked == "processes"
+        self._seeds_by = seeds_by
         self.said = ""
         self.waiting: list[list[Job]] = []
-        self._begun: set[str] = set()
 
     def decide(self, jobs: Sequence[Job], missing: Collection[Path], try_out: TryOut) -> None:
         """Groups the missing runs.
@@ -88,45 +75,33 @@ class Sharing:
             missing: the directories of those that have not ended.
             try_out: asked where nothing was decided before.
         """
-        decided = _read(self._path)
         wanted = [job for job in jobs if job.directory in missing]
         if not wanted:
             return
-        seeds_by = {"auto": self._decided(jobs), "processes": "turns"}.get(self._asked, self._asked)
+        before = _read(self._path)
+        why = before.get("why", "")
+        known = {"auto": self._decided(jobs), "processes": "sequential"}
+        seeds_by = known.get(self._seeds_by, self._seeds_by)
         if seeds_by is None:
-            likely = [job for job in wanted if job.program == wanted[0].program][:WIDTH]
-            found = try_out(likely, len(wanted))
-            if found is None:
-                seeds_by = "turns"
-            else:
-                seeds_by, self.said = found
-        if seeds_by != "vmap":
+            alike = [job for job in wanted if job.cell == wanted[0].cell][:WIDTH]
+            seeds_by, why = try_out(alike, len(wanted)) or ("sequential", "")
+            self.said = why
+        decided: dict[str, Any] = {"seeds_by": seeds_by, "why": why}
+        if seeds_by == "vmap":
+            by_name = {job.name: job for job in jobs}
+            groups, apart = before.get("groups", []), before.get("apart", [])
+            grouped = {*itertools.chain(apart, *groups)}
+            added = [job for job in wanted if job.name not in grouped]
+            for _, of_cell in itertools.groupby(added, lambda job: job.cell):
+                names = [job.name for job in of_cell]
+                groups += [names[at : at + WIDTH] for at in range(0, len(names), WIDTH)]
+            decided |= {"groups": groups, "apart": apart}
+            together = [[by_name[name] for name in names if name in by_name] for names in groups]
+            self.waiting = [g for g in together if any(job.directory in missing for job in g)]
+            self.waiting += [[job] for job in wanted if job.name in apart]
+        else:
             self.waiting = [[job] for job in wanted]
-            write_json(
-                self._path, {"seeds_by": seeds_by, "why": self.said or decided.get("why", "")}
-            )
-            return
-        by_name = {_name(job): job for job in jobs}
-        before = [
-            [by_name[name] for name in group if name in by_name]
-            for group in decided.get("groups", [])
-        ]
-        apart = [by_name[name] for name in decided.get("apart", []) if name in by_name]
-        known = {job.directory for group in (*before, apart) for job in group}
-        alike: dict[str, list[Job]] = {}
-        for job in wanted:
-            if job.directory not in known:
-                alike.setdefault(job.program, []).append(job)
-        added = [g[at : at + WIDTH] for g in alike.values() for at in range(0, len(g), WIDTH)]
-        groups = [*before, *added]
-        self.waiting = [group for group in groups if any(j.directory in missing for j in group)]
-        self.waiting += [[job] for job in apart if job.directory in missing]
-        kept = {
-            "groups": [[_name(job) for job in group] for group in groups],
-            "apart": [_name(job) for job in apart],
-        }
-        why = self.said or decided.get("why", "")
-        write_json(self._path, {"seeds_by": seeds_by, "why": why, **kept})
+        write_json(self._path, decided)
 
     def _decided(self, jobs: Sequence[Job]) -> str | None:
         """What was decided for the study before, else for its cells; None where nothing was."""
@@ -135,38 +110,34 @@ class Sharing:
             return of_study
         folders = {job.directory.parent for job in jobs}
         of_cells = {_read(folder / SHARING).get("seeds_by") for folder in folders}
-        # What was begun side by side may go on in turns, for its manifest says how it was begun.
-        return next((way for way in ("turns", "vmap") if way in of_cells), None)
+        # What was begun side by side may go on alone, for its manifest says how it was begun.
+        return next((way for way in ("sequential", "vmap") if way in of_cells), None)
 
     def next(
-        self, last: str | None, busy: Collection[str], compiling: Collection[str], *, crew: int
+        self, last: str | None, others: Collection[str], compiling: Collection[str]
     ) -> list[Job] | None:
-        """The group that a worker is to make next.
+        """Takes the runs that a worker is to make next.
 
-        A program that is left over is begun before there is nothing else to do while it is
-        compiled. Otherwise a worker stays with its program, or takes one that is not in use. None
-        where it is better to wait for another worker, which compiles what all of them need.
+        A worker stays with its cell as long as that has runs. Then it takes the first cell of which
+        no other worker makes runs, else the first one. What another one compiles waits until that
+        is done, for it is then in the cache.
 
         Args:
-            last: the program that the worker has run before, if any.
-            busy: programs that other workers run.
-            compiling: those of them that have not made a step yet.
-            crew: how many workers there are.
+            last: the name of the cell of the worker's last run.
+            others: those of the runs that other workers make.
+            compiling: those of which a worker compiles the program.
         """
-        programs = {group[0].program for group in self.waiting}
-        new = programs - self._begun
-        left_over = new if len(new) < crew else set()
-        for wanted in (left_over, programs & {last}, programs - {*busy}, programs - {*compiling}):
-            for at, group in enumerate(self.waiting):
-                if group[0].program in wanted:
-                    self._begun.add(group[0].program)
-                    return self.waiting.pop(at)
-        return None
+        ready = [g for g in self.waiting if g[0].cell.name not in compiling]
+        if not ready:
+            return None
+        group = min(ready, key=lambda g: (g[0].cell.name != last, g[0].cell.name in others))
+        self.waiting.remove(group)
+        return group
 
     def separate(self, jobs: Sequence[Job]) -> None:
-        """Lets runs of a group that cannot be made side by side be made in turns, now and later."""
+        """Lets runs of a group that cannot be made side by side be made alone, now and later."""
         self.waiting += [[job] for job in jobs]
-        names = {_name(job) for job in jobs}
+        names = {job.name for job in jobs}
         decided = _read(self._path)
         broken = [group for group in decided["groups"] if names & {*group}]
         decided["groups"] = [group for group in decided["groups"] if group not in broken]
@@ -175,8 +146,4 @@ class Sharing:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text()) if path.exists() else {}
-
-
-def _name(job: Job) -> str:
-    return f"{job.cell.name} seed {job.seed}"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

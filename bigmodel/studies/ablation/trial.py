@@ -1,4 +1,4 @@
-"""Whether runs are quicker side by side than in turns, tried on a few steps."""
+"""Whether runs are quicker side by side than one after the other, tried on a few steps."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from bigmodel.experiment import Experiment, PyTree
-from bigmodel.runtime.compilation import Compiled
+from bigmodel.runtime.compilation import Compiled, compile_experiment
 from bigmodel.runtime.loop import init_key, step_key
 from bigmodel.runtime.memory import memory_of
 from bigmodel.runtime.settings import Settings
-from bigmodel.runtime.side_by_side import stack_arrays, stacked_step
+from bigmodel.runtime.side_by_side import side_by_side, stack
+from bigmodel.sharding.mesh import make_mesh
 
 STEPS = 5
 ROUNDS = 3
@@ -29,7 +30,7 @@ SHARE = 0.8
 
 
 class Trial(NamedTuple):
-    """What a trial came to: ``turns`` or ``vmap``, and why."""
+    """What a trial came to: ``sequential`` or ``vmap``, and why."""
 
     seeds_by: str
     why: str
@@ -42,7 +43,7 @@ def measure(
     *,
     width: int,
     runs: int,
-    crew: int,
+    workers: int,
 ) -> Trial:
     """Times a few steps of one run, and of so many side by side if that may be worth it.
 
@@ -52,14 +53,14 @@ def measure(
         config: from which it was built.
         width: how many runs there would be side by side.
         runs: how many there are in all.
-        crew: how many processes would share those in turns, each as quick as if it were alone.
+        workers: how many processes would share them otherwise, each as quick as if it were alone.
     """
     batch = compiled.place(experiment.data.train(config.seed, 0))
     key = compiled.place_scalar(step_key(config.seed))
     mesh_devices = len(key.devices())
     if width < 2 or mesh_devices > 1:
         what = "there is one seed" if width < 2 else f"a run takes {mesh_devices} devices"
-        return Trial("turns", f"in turns: {what}")
+        return Trial("sequential", f"sequential: {what}")
 
     def fresh() -> Any:
         return compiled.init(init_key(config.seed))
@@ -69,23 +70,25 @@ def measure(
     first, each = _time(lambda s, i: compiled.step(s, batch, key, i)[:2], state, compiled)
     training = each * config.run.total_steps(experiment.data.steps_per_epoch) * runs
     if training < WORTH * max(first, 1.0):
-        return Trial("turns", f"in turns: {training:.0f} s of training are not worth a trial")
+        return Trial(
+            "sequential", f"sequential: {training:.0f} s of training are not worth a trial"
+        )
     if needed > SHARE * (memory_of(jax.devices()[0]) or float("inf")):
-        return Trial("turns", f"in turns: {width} states do not fit side by side")
-    step = stacked_step(compiled)
-    batches = jax.tree.map(lambda leaf: jnp.stack([leaf] * width), batch)
-    keys = jnp.stack([key] * width)
+        return Trial("sequential", f"sequential: {width} states do not fit side by side")
     try:
-        states = stack_arrays([fresh() for _ in range(width)])
+        mesh = make_mesh(config.mesh)
+        step = compile_experiment(side_by_side(experiment), mesh, runs=(width,)).step
+        batches, keys = stack([batch] * width), jnp.stack([key] * width)
+        states = stack([fresh() for _ in range(width)])
         _, together = _time(lambda s, i: step(s, batches, keys, i)[:2], states, compiled)
     except jax.errors.JaxRuntimeError:
-        return Trial("turns", f"in turns: {width} runs do not fit side by side")
-    in_turns = width * each / min(crew, width)
-    seeds_by = "vmap" if MARGIN * together < in_turns else "turns"
-    what = "side by side" if seeds_by == "vmap" else "in turns"
+        return Trial("sequential", f"sequential: {width} runs do not fit side by side")
+    one_by_one = width * each / min(workers, width)
+    seeds_by = "vmap" if MARGIN * together < one_by_one else "sequential"
+    what = "side by side" if seeds_by == "vmap" else "sequential"
     return Trial(
         seeds_by,
-        f"{what}: a step of {width} runs takes {in_turns * 1e3:.3g} ms in turns "
+        f"{what}: a step of {width} runs takes {one_by_one * 1e3:.3g} ms one by one "
         f"and {together * 1e3:.3g} ms side by side",
     )
 

@@ -1,251 +1,208 @@
-"""The process that makes runs of a study, whose compiled programs they share.
+"""The processes that make the runs of a study: how they are started, asked and ended.
 
-It reads a task a line from its standard input, as JSON: where to print, the runs of a trial, or
-the runs to make. It answers with a line for each run that has ended or, of one in turns, has made
-its first step, for the trial, and for the questions which devices it has and what is measured.
+On Linux they are forks of multiprocessing's fork server, which has imported what takes seconds but
+has not asked JAX for its devices, for that starts threads, which no fork has. On other systems,
+whose libraries are not made for forks, each process is started afresh.
+
+The two ends of a connection exchange tuples. The study sends ``("log", path)``, ``("platform",)``,
+``("metrics", options)``, ``("trial", tasks, count, workers)`` and ``("make", tasks)``. A worker
+sends ``("answer", value)`` and, while it makes runs, ``("began",)`` and ``("ended", answer)``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-import json
+import multiprocessing
 import os
+import signal
 import sys
-import traceback
-from collections.abc import Callable, Mapping, Sequence
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from multiprocessing import forkserver, resource_tracker
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-
 from bigmodel import errors
-from bigmodel.config import with_values
-from bigmodel.experiment import Experiment, InputError
-from bigmodel.files import write_json
-from bigmodel.processes.signals import Interrupted, StopRequest
-from bigmodel.run_directory.directory import RunDirectory
-from bigmodel.runtime.command_line import parse
-from bigmodel.runtime.compilation import Compiled, use_compilation_cache
-from bigmodel.runtime.entry import begin
-from bigmodel.runtime.evaluation import metric_names
-from bigmodel.runtime.loop import Step, Training, drive
-from bigmodel.runtime.programs import Programs
-from bigmodel.runtime.side_by_side import (
-    Ended,
-    common_checkpoint,
-    drive_together,
-    in_lane,
-    stacked_step,
-)
-from bigmodel.script import load_script
-from bigmodel.sharding.mesh import make_mesh
-from bigmodel.studies.ablation.trial import Trial, measure
-from bigmodel.studies.results import ENDED, FAILED, read_state
-from bigmodel.tracking.progress import redirect_output, say
+from bigmodel.output import protect_output
+from bigmodel.processes.signals import STOPS, Interrupted, StopRequest
+
+FORKS = sys.platform == "linux"
+PRELOADED = ("bigmodel.studies.ablation.making", "sklearn.datasets", "sklearn.metrics")
+"""What a worker would import for each study; nothing of it starts a thread that a fork misses."""
+TRIES = 3
+"""How often it is tried to start a process."""
+KILLED = 10.0
+"""Seconds after which a process that was killed is waited for no longer."""
+SERVER_DIED = 255
+"""The exit status that multiprocessing gives where the fork server has died."""
 
 
-class Task(NamedTuple):
-    """One run: the options of its cell as typed, its seed and its directory."""
-
-    options: tuple[str, ...]
-    seed: int
-    directory: str
+class WorkerError(errors.JoinError):
+    """The processes that make the runs cannot be started; the message is one line."""
 
 
-class Prepared(NamedTuple):
-    """A run that is ready to begin."""
+class Died(NamedTuple):
+    """Why a worker has ended before it was told to; ``stopped`` where a signal asked it to stop."""
 
-    task: Task
-    config: Any
-    experiment: Experiment
-    compiled: Compiled
+    reason: str
+    stopped: bool
 
 
-Answer = dict[str, Any]
-"""How a run ended: its ``directory``, ``status``, and the ``reason`` where it failed. What would be
-wrong with the others too, such as a full disk, has ``all``."""
+def start_fork_server() -> None:
+    """Starts the fork server, which imports meanwhile, unless it is there.
+
+    It ends by itself when this process and all workers have ended.
+    """
+    if FORKS:
+        forkserver.set_forkserver_preload(list(PRELOADED))
+        resource_tracker.ensure_running()  # which unblocks signals
+        with _blocked_signals():
+            forkserver.ensure_running()
 
 
-class Maker:
-    """Makes runs, and keeps what the next one may use: the experiment and its programs."""
+@contextlib.contextmanager
+def _blocked_signals() -> Iterator[None]:
+    """Blocks what asks a process to stop, in those that are started inside as well.
 
-    def __init__(self, script: Path, stop: StopRequest) -> None:
-        self.script = script
-        self.stop = stop
-        self.drawing = False
-        self.module = load_script(script)
-        self.programs = Programs()
-        self._cell: tuple[tuple[str, ...], Any, Experiment] | None = None
-        self._stacked: dict[int, Callable[..., Any]] = {}
-
-    def make(self, task: Task, begun: Callable[[], None]) -> Answer:
-        """Makes a run alone; says when its first step is made, for then it has been compiled."""
-        try:
-            run = self._prepare(task)
-            training = self._begin(run, run.compiled, seeds_by="turns")
-            return _answer(task, drive(training, _telling(run.compiled.step, begun)), None)
-        except Exception as error:
-            return _answer(task, None, error)
-
-    def make_together(self, tasks: Sequence[Task], answer: Callable[[Answer], None]) -> None:
-        """Makes runs side by side, those of one program at a time."""
-        programs: dict[int, list[Prepared]] = {}
-        for task in tasks:
-            try:
-                run = self._prepare(task)
-            except Exception as error:
-                answer(_answer(task, None, error))
-            else:
-                programs.setdefault(id(run.compiled.step), []).append(run)
-        for program, runs in programs.items():
-            compiled = runs[0].compiled
-            step = self._stacked.setdefault(program, stacked_step(compiled))
-            folders = [Path(run.task.directory) for run in runs]
-            ended_before = [read_state(folder)[0] in ENDED for folder in folders]
-            left = [f for f, over in zip(folders, ended_before, strict=True) if not over]
-            newest = common_checkpoint([RunDirectory(f).checkpoints for f in left], say)
-            trainings = [
-                _nothing()
-                if over
-                else self._begin(run, in_lane(run.compiled), seeds_by="vmap", newest=newest)
-                for run, over in zip(runs, ended_before, strict=True)
-            ]
-
-            def ended(number: int, how: Ended[int], runs: list[Prepared] = runs) -> None:
-                answer(_answer(runs[number].task, how.result, how.error))
-
-            drive_together(trainings, compiled, step, ended)
-
-    def try_out(self, tasks: Sequence[Task], *, count: int, crew: int) -> Trial:
-        """Whether runs like these, of which there are so many, are quicker side by side.
-
-        In turns, as many processes as the crew has would share them.
-        """
-        run = self._prepare(tasks[0])
-        width = len(tasks)
-        return measure(run.experiment, run.compiled, run.config, width=width, runs=count, crew=crew)
-
-    def metrics(self, options: Sequence[str]) -> list[str] | None:
-        """What a run with these options evaluates; None where it cannot be made."""
-        try:
-            run = self._prepare(Task(tuple(options), 0, "unused"))
-            return metric_names(run.experiment, run.compiled)
-        except Exception:  # which is for its runs to tell
-            return None
-
-    def _prepare(self, task: Task) -> Prepared:
-        if self._cell is None or self._cell[0] != task.options:
-            config = parse(self.module.Config(), task.options, description="")
-            self._cell = (task.options, config, self.module.build(config))
-        _, config, experiment = self._cell
-        config = with_values(config, {"seed": task.seed, "run.dir": task.directory})
-        compiled = self.programs.compile(experiment, make_mesh(config.mesh))
-        return Prepared(task, config, experiment, compiled)
-
-    def _begin(
-        self, run: Prepared, compiled: Compiled, *, seeds_by: str, newest: int | None = None
-    ) -> Training[int]:
-        task = run.task
-        own = [f"--seed={task.seed}", f"--run.dir={task.directory}"]
-        return begin(
-            run.experiment,
-            run.config,
-            compiled,
-            script=self.script,
-            stop=self.stop,
-            newest=newest,
-            drawing=self.drawing,
-            # The manifest is to name the command that makes this run alone.
-            notes={
-                "seeds_by": seeds_by,
-                "command": [sys.executable, str(self.script), *task.options, *own],
-            },
-        )
-
-
-def _telling(step: Step, begun: Callable[[], None]) -> Step:
-    steps = itertools.count()
-
-    def made(*arguments: Any) -> Any:
-        result = step(*arguments)
-        if next(steps) == 0:
-            begun()
-        return result
-
-    return made
-
-
-def _nothing() -> Training[int]:
-    """A training that is over; its place among others is kept."""
-    yield from ()
-    return errors.DONE
-
-
-def _answer(task: Task, status: int | None, error: Exception | None) -> Answer:
-    """Says how a run ended; what is wrong with it alone is recorded in its directory."""
-    answer: Answer = {"directory": task.directory, "status": errors.FAILED}
-    match error:
-        case None:
-            return {**answer, "status": status}
-        case errors.NotFiniteError():
-            return {**answer, "status": errors.NOT_FINITE, "reason": str(error)}
-        case errors.StorageError():
-            return {**answer, "reason": str(error), "all": True}
-        case InputError():
-            reason = str(error)
-        case jax.errors.JaxRuntimeError() | MemoryError():
-            traceback.print_exception(error)
-            first = (str(error).splitlines() or [""])[0]
-            short = isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in first
-            reason = f"out of memory: {first}" if short else first
-        case _:
-            traceback.print_exception(error)
-            reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+    So the fork server ignores such signals, and a worker gets them when it can save.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     try:
-        write_json(Path(task.directory) / FAILED, {"reason": reason})
-    except errors.StorageError as full:
-        return {**answer, "reason": str(full), "all": True}
-    return {**answer, "reason": reason}
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def main(script: Path) -> None:
-    """Works until its input ends or a signal stops it."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
+class Worker:
+    """A process that makes runs of an experiment's script, and dies with this one.
 
-    def answer(line: Mapping[str, Any]) -> None:
-        answers.write(json.dumps(line) + "\n")
-        answers.flush()
+    ``number`` tells it from the others. ``doing`` are the runs that it makes now, ``cell`` is the
+    name of the last one's cell; ``compiling`` says whether its program is still to be compiled,
+    ``used`` whether the worker has had a run.
+
+    Raises:
+        WorkerError: where the process cannot be started.
+    """
+
+    def __init__(self, script: Path, drawing: bool, number: int) -> None:
+        self.number = number
+        self.doing: list[Any] = []
+        self.cell: str | None = None
+        self.compiling = self.used = False
+        context: Any = multiprocessing.get_context("forkserver" if FORKS else "spawn")
+        self.connection: Connection
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=work, args=(theirs, script, drawing))
+        with theirs:
+            for tries in itertools.count(1):
+                start_fork_server()
+                try:
+                    with _blocked_signals():
+                        self.process.start()
+                    break
+                except (EOFError, OSError) as error:
+                    # The fork server may be dying, and another one then takes its place.
+                    if tries == TRIES:
+                        raise WorkerError(f"no process can be started: {error!r}") from None
+                    time.sleep(0.1)
+
+    def send(self, *message: Any) -> None:
+        """Sends a message; that the process is gone is seen by :meth:`hear`."""
+        with contextlib.suppress(OSError):
+            self.connection.send(message)
+
+    def hear(self) -> Iterator[tuple[Any, ...] | Died]:
+        """Returns what the worker has sent since; the last thing may be how it died."""
+        try:
+            while self.connection.poll():
+                yield self.connection.recv()
+        except (EOFError, OSError):
+            self.process.join(KILLED)
+            status = self.process.exitcode
+            how = f"ended with status {status}"
+            if status is not None and status < 0:
+                how = f"was ended by {signal.Signals(-status).name}"
+                if status == -signal.SIGKILL:
+                    how += " (by hand, or because memory ran out)"
+            elif status == SERVER_DIED:
+                how = "was lost, and so was the fork server"
+            yield Died(f"its process {how}", status in (errors.RESUME, -signal.SIGTERM))
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self.process.is_alive()
+
+    def stop(self) -> None:
+        """Asks the worker to save its runs and end."""
+        self.process.terminate()
+        self.connection.close()
+
+    def end(self, seconds: float) -> None:
+        """Waits until the worker has ended, and kills it after so many seconds."""
+        self.connection.close()
+        self.process.join(seconds)
+        if self.process.is_alive():
+            self.process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)  # what it has started, too
+            self.process.join(KILLED)
+
+
+def work(connection: Connection, script: Path, drawing: bool) -> None:
+    """Does what a study asks for, until the connection is closed or a signal stops it."""
+    os.setsid()  # Ctrl-C is for the study, which then asks this process to stop
+    threading.Thread(target=_die_with_study, daemon=True).start()
+    protect_output()
+    from bigmodel.runtime.xla import make_deterministic, use_compilation_cache
+    from bigmodel.studies.ablation.making import Maker
 
     with StopRequest() as stop:
         try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+            make_deterministic()
             use_compilation_cache()
-            maker = Maker(script, stop)
-            for line in sys.stdin:
-                message = json.loads(line)
-                if "log" in message:
-                    redirect_output(Path(message["log"]))
-                    maker.drawing = message["drawing"]
-                    continue
-                if "platform" in message:
-                    answer({"platform": jax.default_backend()})
-                    continue
-                if "metrics" in message:
-                    answer({"metrics": maker.metrics(message["metrics"])})
-                    continue
-                if stop.requested:
-                    break
-                tasks = [Task(tuple(o), s, d) for o, s, d in message["runs"]]
-                if "trial" in message:
-                    count, crew = message["trial"], message["crew"]
-                    answer(maker.try_out(tasks, count=count, crew=crew)._asdict())
-                elif len(tasks) > 1:
-                    maker.make_together(tasks, answer)
-                else:
-                    answer(maker.make(tasks[0], lambda: answer({"begun": True})))
+            maker = Maker(script, stop, drawing)
+            with contextlib.suppress(EOFError):
+                while not stop.requested:
+                    _respond(connection, maker, *connection.recv())
         except Interrupted:
             os._exit(errors.RESUME)
 
 
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+def _die_with_study() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os.killpg(0, signal.SIGKILL)
+
+
+def _respond(connection: Connection, maker: Any, kind: str, *values: Any) -> None:
+    import jax
+
+    from bigmodel.studies.ablation.making import Task
+    from bigmodel.tracking.progress import redirect_output
+
+    def send(*message: Any) -> None:
+        # A study that stops no longer listens, and its runs are to be saved all the same.
+        with contextlib.suppress(OSError):
+            connection.send(message)
+
+    def tasks(lines: Sequence[tuple[Any, ...]]) -> list[Task]:
+        return [Task(*line) for line in lines]
+
+    match kind, *values:
+        case "log", path:
+            redirect_output(path)
+        case ("platform",):
+            send("answer", jax.default_backend())
+        case "metrics", options:
+            send("answer", maker.metrics(options))
+        case "trial", lines, count, workers:
+            trial = maker.try_out(tasks(lines), count=count, workers=workers)
+            send("answer", (trial.seeds_by, trial.why))
+        case "make", lines:
+            maker.make(tasks(lines), lambda: send("began"), lambda answer: send("ended", answer))

@@ -15,7 +15,7 @@ from bigmodel.studies.definition.grid import (
 )
 
 AT = ("last", "best")
-WAYS = ("auto", "turns", "vmap", "processes")
+WAYS = ("auto", "sequential", "vmap", "processes")
 
 
 @dataclass(frozen=True)

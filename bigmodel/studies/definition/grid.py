@@ -88,12 +88,12 @@ def read_axes(words: Sequence[tuple[str, str]]) -> list[Axis]:
 
 
 def option_name(text: str) -> str:
-    """``--model.batch_size`` and the like as ``model.batch-size``."""
+    """``--data.batch_size`` and the like as ``data.batch-size``."""
     return re.sub(r"^--", "", text.strip()).replace("_", "-")
 
 
 def flag(name: str, *, on: bool) -> str:
-    """The word that switches an option on or off: ``--model.no-bias``."""
+    """The word that switches an option on or off: ``--model.no-tied``."""
     head, _, last = name.rpartition(".")
     if on:
         return f"--{name}"

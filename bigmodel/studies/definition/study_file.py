@@ -34,7 +34,9 @@ def is_study_file(path: Path) -> bool:
     """Whether a path is that of a study file and not of an experiment's script."""
     if path.suffix == ".toml":
         return True
-    return path.is_file() and f"\n{PYTHON_NAME} = " in "\n" + path.read_text(errors="replace")
+    return path.is_file() and f"\n{PYTHON_NAME} = " in "\n" + path.read_text(
+        encoding="utf-8", errors="replace"
+    )
 
 
 def read_study_file(path: Path) -> dict[str, Any]:
@@ -47,7 +49,7 @@ def read_study_file(path: Path) -> dict[str, Any]:
         raise InputError(f"there is no study file {path}")
     try:
         if path.suffix == ".toml":
-            read: Any = tomllib.loads(path.read_text())
+            read: Any = tomllib.loads(path.read_text(encoding="utf-8"))
         else:
             read = runpy.run_path(str(path))[PYTHON_NAME]
     except Exception as error:

@@ -136,7 +136,7 @@ def rebuild(job: Job, facts: Path | None) -> None:
             data = module.build(config).data
             made = manifest(script=script, seed=config.seed, fingerprint=data.fingerprint)
             added = lacking(default, job["config"])
-            facts.write_text(json.dumps(Facts(manifest=made, added=added)))
+            facts.write_text(json.dumps(Facts(manifest=made, added=added)), encoding="utf-8")
             return
     except ConfigError as error:
         raise SystemExit(f"error: {script.name} has changed: {error}") from None
@@ -148,7 +148,7 @@ def rebuild(job: Job, facts: Path | None) -> None:
 
 def run_program(arguments: Sequence[str]) -> None:
     """Reads what the command line names."""
-    job = json.loads(Path(arguments[0]).read_text())
+    job = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
     rebuild(job, Path(arguments[1]) if len(arguments) > 1 else None)
 
 

@@ -60,15 +60,19 @@ def read_facts(recorded: Recorded, code: Code, folder: Path) -> Facts:
         InputError: where it cannot be built, saying why, or has other devices here.
     """
     job, facts = folder / "job.json", folder / "facts.json"
-    job.write_text(json.dumps(_job(recorded, code, folder / "run", alone=True)))
+    job.write_text(json.dumps(_job(recorded, code, folder / "run", alone=True)), encoding="utf-8")
     done = subprocess.run(
-        [*_program(job), str(facts)], check=False, capture_output=True, text=True, errors="replace"
+        [*_program(job), str(facts)],
+        check=False,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
     )
     if done.returncode != 0:
         said = [line for line in done.stderr.splitlines() if line.strip()] or ["no word"]
         known = [line.removeprefix("error: ") for line in said if line.startswith("error: ")]
         raise InputError((known or said)[-1].strip())
-    found: Facts = json.loads(facts.read_text())
+    found: Facts = json.loads(facts.read_text(encoding="utf-8"))
     here, there = found["manifest"], recorded.manifest
     if here["device_count"] != there["device_count"]:
         raise InputError(
@@ -94,7 +98,7 @@ def train(recorded: Recorded, code: Code, folder: Path, *, into: Path) -> int:
         InputError: where it fails otherwise.
     """
     job = folder / "job.json"
-    job.write_text(json.dumps(_job(recorded, code, into, alone=False)))
+    job.write_text(json.dumps(_job(recorded, code, into, alone=False)), encoding="utf-8")
     count = recorded.manifest["process_count"]
     gpus = () if _on_cpu(recorded.manifest) else find_gpus()
     status = supervise(_program(job), Layout(local=count, total=count, gpus=gpus), PATIENCE)

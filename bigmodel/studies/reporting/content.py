@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from bigmodel.experiment import InputError
+from bigmodel.run_directory.changes import describe_code, flags
+from bigmodel.run_directory.directory import MANIFEST, RunDirectory
 from bigmodel.studies.metric import (
     FINISHED,
     best_rule,
     choose_metric,
+    larger_is_better,
     metrics_of,
-    more_is_better,
 )
-from bigmodel.studies.reporting.provenance import Fact, facts
 from bigmodel.studies.results import ENDED, Result, read_results
 from bigmodel.studies.statistics.effects import Effect, main_effects
 from bigmodel.studies.statistics.scores import Row, Score, find_baseline, score_cells
@@ -29,6 +31,27 @@ from bigmodel.studies.statistics.statistics import (
     too_few,
 )
 from bigmodel.studies.study import Cell, Study, read_study
+
+NAMES = {
+    "processes": "process_count",
+    "cores": "cores",
+    "processor": "processor",
+    "system": "platform",
+    "Python": "python",
+}
+"""Facts that stand in a manifest as they are, by what a report calls them."""
+
+
+class Fact(NamedTuple):
+    """What the manifests say under one name: each value and how many runs have it."""
+
+    name: str
+    values: tuple[tuple[str, int], ...]
+
+    @property
+    def shared(self) -> bool:
+        """Whether all runs have the same."""
+        return len(self.values) == 1
 
 
 @dataclass(frozen=True)
@@ -85,7 +108,10 @@ def read_report(
     known = ", ".join(names)
     chosen = choose_metric(study.metric if metric is None else metric, names)
     cell = find_baseline(study, study.baseline if baseline is None else baseline)
-    better = more_is_better(chosen) if maximize is None else maximize
+    ended = [result for result in results if result.state in ENDED]
+    manifests = [RunDirectory(one.directory).read_json(MANIFEST) or {} for one in ended]
+    finished = [m for m, one in zip(manifests, ended, strict=True) if one.state in FINISHED]
+    better = larger_is_better(finished, chosen) if maximize is None else maximize
     rule = at or study.at
     rows = score_cells(study, results, metric=chosen, at=rule, baseline=cell, maximize=better)
     if not any(row.spread.count for row in rows):
@@ -99,7 +125,7 @@ def read_report(
         cell,
         tuple(rows),
         main_effects(study, rows, cell, maximize=better),
-        tuple(facts(results)),
+        tuple(facts(manifests)),
         tuple(names),
     )
 
@@ -211,3 +237,32 @@ def _too_few(report: Report) -> Iterator[str]:
 
 def _varies_data(study: Study) -> bool:
     return any(name.startswith("data.") for name in study.varied)
+
+
+def facts(manifests: Iterable[Mapping[str, Any]]) -> list[Fact]:
+    """What runs were made with, the most frequent value of each fact first."""
+    counts: dict[str, Counter[str]] = {}
+    for manifest in manifests:
+        for name, value in _facts_of(manifest):
+            counts.setdefault(name, Counter())[value] += 1
+    return [Fact(name, tuple(found.most_common())) for name, found in counts.items()]
+
+
+def _facts_of(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if not manifest:
+        yield "manifest", "none"
+        return
+    yield "code", describe_code(manifest)
+    starts = manifest.get("starts") or [manifest]
+    devices = [f"{one.get('device_count')} x {one.get('device_kind')}" for one in starts]
+    yield "device", " then ".join(dict.fromkeys(devices))
+    for name, key in NAMES.items():
+        if key in manifest:
+            yield name, str(manifest[key])
+    for package, version in (manifest.get("packages") or {}).items():
+        if version is not None:
+            yield package, version
+    yield "XLA's flags", flags(manifest.get("xla_flags", "")) or "none"
+    own = manifest.get("jax_flags") or {}
+    yield "JAX's flags", " ".join(f"{name}={value}" for name, value in own.items()) or "none"
+    yield "data", f"sha256 {str(manifest.get('data_fingerprint'))[:12]}"

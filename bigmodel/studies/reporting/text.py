@@ -1,7 +1,10 @@
-"""A report as text: Markdown and LaTeX."""
+"""A report as text: Markdown, LaTeX, CSV, and the short table on the terminal."""
 
 from __future__ import annotations
 
+import csv
+import io
+import math
 import re
 from collections.abc import Iterator
 
@@ -19,6 +22,9 @@ from bigmodel.studies.reporting.content import (
     step_rule,
     warnings,
 )
+from bigmodel.studies.statistics.scores import best_rows
+from bigmodel.studies.tables import show_table
+from bigmodel.tracking.progress import say
 
 LATEX = {
     "\\": r"\textbackslash{}",
@@ -36,6 +42,11 @@ LATEX = {
 }
 LATIN = frozenset(map(chr, range(0xC0, 0x100))) - {"\N{MULTIPLICATION SIGN}", "\N{DIVISION SIGN}"}
 """Letters that the usual fonts of LaTeX have."""
+
+
+LAST = ("seconds", "first_step_seconds", "parameters", "params_digest")
+MOST = 20
+"""Cells that are shown; of more, the baseline and the best."""
 
 
 def one_line(text: str) -> str:
@@ -123,3 +134,61 @@ def escape_latex(text: str) -> str:
         return character if plain else f"(U+{ord(character):04X})"
 
     return "".join(map(escape, one_line(text)))
+
+
+def results_csv(report: Report) -> str:
+    """All runs in the order of the study, whole numbers and floats as Python writes them.
+
+    Only the columns of seconds may differ between two studies of the same runs. What a
+    spreadsheet would take for a formula begins with an apostrophe.
+    """
+    others = [name for name in sorted(report.metrics) if name != report.metric]
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    header = ["cell", *report.study.varied, "seed", "state", "reason", "step", report.metric]
+    writer.writerow(map(no_formula, (*header, *others, *LAST)))
+    for score in report.scores:
+        result = score.result
+        values = (
+            result.cell.name,
+            *(result.cell.options.get(name) for name in report.study.varied),
+            result.seed,
+            result.state,
+            result.reason,
+            score.step,
+            score.value if math.isfinite(score.value) else None,
+            *(result.summary.get(name) for name in (*others, *LAST)),
+        )
+        writer.writerow(no_formula("" if value is None else str(value)) for value in values)
+    return buffer.getvalue()
+
+
+def no_formula(text: str) -> str:
+    """The text, with an apostrophe before what a spreadsheet would compute; not before numbers."""
+    if not text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
+
+
+def show_report(report: Report) -> None:
+    """Prints the cells, or the best of many, and the warnings."""
+    rows = list(report.rows)
+    if len(rows) > MOST:
+        rows = best_rows(rows, report.baseline, maximize=report.maximize, count=MOST)
+    table = short_table(report, rows)
+    header = [one_line(name) for name in table.header]
+    say(f"{one_line(report.name)}: {report.title}, {step_rule(report)}")
+    say(f"baseline {one_line(report.baseline.name)}")
+    show_table(
+        header,
+        [[one_line(entry.text) for entry in row] for row in table.rows],
+        right=[name for at, name in enumerate(header) if at not in table.words],
+    )
+    if len(rows) < len(report.rows):
+        say(f"the baseline and the best of {len(report.rows)} cells; results.md has all")
+    for warning in warnings(report):
+        say(f"note: {one_line(warning)}")

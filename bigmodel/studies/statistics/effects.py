@@ -1,11 +1,12 @@
-"""Main effects: what each option does by itself, as mean over the values of all others."""
+"""Main effects: what each option does by itself, averaged over the values of all others."""
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 from bigmodel.studies.statistics.scores import Row
 from bigmodel.studies.statistics.statistics import Comparison, Spread, compare, holm, spread
@@ -21,7 +22,7 @@ class Level(NamedTuple):
     value: str
     spread: Spread
     comparison: Comparison | None
-    adjusted: float = math.nan
+    adjusted: float
 
 
 class Effect(NamedTuple):
@@ -36,7 +37,7 @@ class Effect(NamedTuple):
 def main_effects(
     study: Study, rows: Sequence[Row], baseline: Cell, *, maximize: bool
 ) -> tuple[Effect, ...] | str:
-    """The effect of each option, or why there is none to be had.
+    """The effect of each option, or the reason why the study does not show any.
 
     A seed's value at one value of an option is the mean over the settings of all other options,
     so the seeds are what the interval is over. A setting is left out where a run of it is missing
@@ -54,73 +55,40 @@ def main_effects(
             f"the cells are {len(study.cells)} and not the full grid of {whole} combinations, "
             "so what one option does cannot be told from what the others do"
         )
-    by_options = {tuple(row.cell.options[name] for name in choices): row for row in rows}
+    # An axis for each option, the last one for the seeds.
+    grid = np.full((*map(len, choices.values()), len(study.seeds)), np.nan)
+    for row in rows:
+        place = [values.index(row.cell.options[name]) for name, values in choices.items()]
+        grid[*place] = row.values
+    grid = grid[..., np.isfinite(grid).any(axis=tuple(range(len(choices))))]
     comparisons = sum(len(values) - 1 for values in choices.values())
-    effects = [
-        _effect(name, choices, by_options, baseline, maximize=maximize, comparisons=comparisons)
-        for name in choices
-        if len(choices[name]) > 1
-    ]
-    if not any(effect.used for effect in effects):
+    levels: list[tuple[str, Level]] = []
+    counts = {}
+    for axis, (option, values) in enumerate(choices.items()):
+        if len(values) == 1:
+            continue
+        settings = whole // len(values)
+        by_setting = np.moveaxis(grid, axis, 0).reshape(len(values), settings, grid.shape[-1])
+        used = np.isfinite(by_setting).all(axis=(0, 2)) & (grid.shape[-1] > 0)
+        counts[option] = (int(used.sum()), settings)
+        means = [
+            by_setting[at, used].mean(axis=0).tolist() if used.any() else []
+            for at in range(len(values))
+        ]
+        beside = means[values.index(baseline.options[option])]
+        for value, seeds in zip(values, means, strict=True):
+            comparison = None
+            if value != baseline.options[option]:
+                comparison = compare(seeds, beside, maximize=maximize, comparisons=comparisons)
+            levels.append((option, Level(value, spread(seeds), comparison, math.nan)))
+    if not any(used for used, _ in counts.values()):
         return "wherever only one option differs, a run is missing, not finite or failed"
-    return _corrected(effects)
-
-
-def _corrected(effects: Sequence[Effect]) -> tuple[Effect, ...]:
-    levels = [level for effect in effects for level in effect.levels]
-    ps = holm([level.comparison.p if level.comparison else math.nan for level in levels])
-    given = iter(ps)
+    ps = [level.comparison.p if level.comparison else math.nan for _, level in levels]
+    adjusted = [
+        (option, level._replace(adjusted=p))
+        for (option, level), p in zip(levels, holm(ps), strict=True)
+    ]
     return tuple(
-        effect._replace(
-            levels=tuple(level._replace(adjusted=next(given)) for level in effect.levels)
-        )
-        for effect in effects
+        Effect(option, tuple(level for name, level in adjusted if name == option), *count)
+        for option, count in counts.items()
     )
-
-
-def _effect(
-    option: str,
-    choices: dict[str, list[str]],
-    rows: dict[tuple[str, ...], Row],
-    baseline: Cell,
-    *,
-    maximize: bool,
-    comparisons: int,
-) -> Effect:
-    place = list(choices).index(option)
-    others = [values for name, values in choices.items() if name != option]
-    settings = list(itertools.product(*others))
-    count = len(next(iter(rows.values())).values)
-    seeds = [
-        seed
-        for seed in range(count)
-        if any(math.isfinite(row.values[seed]) for row in rows.values())
-    ]
-
-    def value(setting: tuple[str, ...], level: str, seed: int) -> float:
-        return rows[(*setting[:place], level, *setting[place:])].values[seed]
-
-    used = [
-        setting
-        for setting in settings
-        if seeds
-        and all(
-            math.isfinite(value(setting, level, seed))
-            for level in choices[option]
-            for seed in seeds
-        )
-    ]
-    means = {
-        level: [sum(value(one, level, seed) for one in used) / len(used) for seed in seeds]
-        if used
-        else []
-        for level in choices[option]
-    }
-    first = baseline.options[option]
-    beside = {
-        level: compare(some, means[first], maximize=maximize, comparisons=comparisons)
-        for level, some in means.items()
-        if level != first
-    }
-    levels = tuple(Level(level, spread(some), beside.get(level)) for level, some in means.items())
-    return Effect(option, levels, len(used), len(settings))

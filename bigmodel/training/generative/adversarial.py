@@ -22,23 +22,23 @@ from bigmodel.experiment import (
     Metrics,
     Model,
     PyTree,
-    Rules,
     Shown,
     Variables,
-    nothing_to_show,
 )
+from bigmodel.partition import rules_below
 from bigmodel.training.generative.frechet import with_distance
 from bigmodel.training.generative.gan_losses import (
     LOSSES,
     LossName,
     between,
-    scores_and_slopes,
-    unit_slope,
+    unit_norm_penalty,
+    with_input_gradients,
 )
 from bigmodel.training.generative.latents import with_latents
 from bigmodel.training.gradients import penalty, split_batch
-from bigmodel.training.losses import weighted
-from bigmodel.training.optimizers import Optimizer, moving_average, peak_rate
+from bigmodel.training.metrics import weighted
+from bigmodel.training.optimizers import Optimizer, moving_average
+from bigmodel.training.skipping import Skipped, none_skipped, skip_nonfinite
 
 
 @jax.tree_util.register_dataclass
@@ -47,7 +47,8 @@ class AdversarialState:
     """What adversarial training changes, under ``generator`` and ``discriminator``.
 
     ``average`` is the moving average of the generator's variables, its normalisation
-    statistics included, or None where there is none.
+    statistics included, and ``skipped`` counts the steps that were not made, each None where the
+    options ask for none.
     """
 
     step: Array
@@ -55,10 +56,11 @@ class AdversarialState:
     variables: Mapping[str, Variables]
     opt_state: Mapping[str, PyTree]
     average: Mapping[str, Variables] | None
+    skipped: Skipped | None
 
     @property
     def evaluated(self) -> Variables:
-        """The generator's variables to evaluate and to show: averaged where there are any."""
+        """The generator's variables, averaged where there are averages."""
         if self.average is not None:
             return self.average["generator"]
         return {"params": self.params["generator"], **self.variables["generator"]}
@@ -78,7 +80,7 @@ def adversarial(
     r1: float = 0.0,
     gradient_penalty: float = 0.0,
     critic_steps: int = 1,
-    show: Callable[[AdversarialState], Shown] = nothing_to_show,
+    show: Callable[[Variables], Shown] | None = None,
 ) -> Experiment:
     """An experiment that trains a generator of images against a discriminator.
 
@@ -89,20 +91,21 @@ def adversarial(
         discriminator: E[softplus(-D(x))] + E[softplus(D(G(z)))] + penalties
         generator:     E[softplus(-D(G(z)))]
 
-    where the penalties on the slopes of the discriminator are::
+    where the penalties on the discriminator's gradients are::
 
         r1 / 2 E[|dD(x) / dx|^2] + gradient_penalty E[(|dD(y) / dy| - 1)^2]
 
     with y anywhere on the line between a real and a generated image. ``loss`` is the
-    discriminator's without its penalties, the negative value of the game. How good the images
-    are it does not say: evaluation gives ``frechet_distance`` for it.
+    discriminator's without its penalties, the negative value of the game. It does not say how
+    good the images are; ``frechet_distance`` in evaluation does.
 
     Args:
         generator: reads ``latent``, and ``label`` if it likes, gives images.
         discriminator: reads ``image``, and ``label`` if it likes, gives a score per image,
             large where it is real.
-        generator_optimizer: its moving average, if any, is what is evaluated and shown.
-        discriminator_optimizer: may not have a moving average.
+        generator_optimizer: its moving average, if any, is what is evaluated and shown; a step
+            that it skips is skipped as a whole.
+        discriminator_optimizer: may have no moving average, and skip nothing.
         data: batches with ``image`` and ``weight``; evaluation splits get fixed latents. A
             generated image has the label of the real one in its place.
         latent: length of the standard normal vector that an image is made from.
@@ -113,7 +116,7 @@ def adversarial(
         gradient_penalty: weight of the one between (Gulrajani et al., 2017; they take 10).
         critic_steps: updates of the discriminator for each one of the generator, every one on
             a batch of its own.
-        show: what a person looks at at each evaluation.
+        show: figures for a person, made of the generator's variables.
 
     Raises:
         InputError: for an option that has no meaning here.
@@ -122,7 +125,10 @@ def adversarial(
     optimizers = {"generator": generator_optimizer, "discriminator": discriminator_optimizer}
     _check(optimizers, loss, r1, gradient_penalty, critic_steps)
     transforms = {name: optimizer.transform(steps) for name, optimizer in optimizers.items()}
-    costs = LOSSES[loss]
+    learning_rates = {
+        name: optimizer.learning_rate_schedule(steps) for name, optimizer in optimizers.items()
+    }
+    losses = LOSSES[loss]
     example = data.train(0, 0)
     example = {**example, "latent": np.zeros((len(example["weight"]), latent), np.float32)}
 
@@ -134,7 +140,9 @@ def adversarial(
             average = {"generator": jax.tree.map(jnp.copy, variables["generator"])}
         params = {name: tree.pop("params") for name, tree in variables.items()}
         opt_state = {name: transforms[name].init(tree) for name, tree in params.items()}
-        return AdversarialState(jnp.zeros((), jnp.int32), params, variables, opt_state, average)
+        skipped = none_skipped(generator_optimizer.skip_nonfinite)
+        step = jnp.zeros((), jnp.int32)
+        return AdversarialState(step, params, variables, opt_state, average, skipped)
 
     def generate(
         params: PyTree, variables: Variables, batch: Batch, key: Key
@@ -147,7 +155,7 @@ def adversarial(
         )
         return images, {**variables, **updates}
 
-    def judge(
+    def discriminate(
         variables: Variables, batch: Batch, images: Array, key: Key
     ) -> tuple[Float[Array, " batch"], Variables]:
         scores, updates = discriminator.apply(
@@ -162,26 +170,30 @@ def adversarial(
         keys = jax.random.split(key, 4)
         metrics, penalties = {}, jnp.zeros((), jnp.float32)
 
-        def judge_real(images: Array) -> tuple[Array, Variables]:
-            return judge(whole, batch, images, keys[0])
+        def discriminate_real(images: Array) -> tuple[Array, Variables]:
+            return discriminate(whole, batch, images, keys[0])
 
         if r1:
-            real_scores, judged, squares = scores_and_slopes(judge_real, batch["image"])
-            metrics["steepness"] = weighted(squares, batch)
-            penalties = penalties + r1 / 2 * _value(metrics["steepness"])
+            real_scores, updated, squared_norms = with_input_gradients(
+                discriminate_real, batch["image"]
+            )
+            metrics["squared_gradient_norm"] = weighted(squared_norms, batch)
+            penalties = penalties + r1 / 2 * _value(metrics["squared_gradient_norm"])
         else:
-            real_scores, judged = judge_real(batch["image"])
-        fake_scores, judged = judge(judged, batch, fake, keys[1])
+            real_scores, updated = discriminate_real(batch["image"])
+        fake_scores, updated = discriminate(updated, batch, fake, keys[1])
         if gradient_penalty:
             middle = between(batch["image"], fake, key=keys[2])
-            squares = scores_and_slopes(lambda y: judge(whole, batch, y, keys[3]), middle)[2]
-            metrics["gradient_penalty"] = weighted(unit_slope(squares), batch)
+            squared_norms = with_input_gradients(
+                lambda y: discriminate(whole, batch, y, keys[3]), middle
+            )[2]
+            metrics["gradient_penalty"] = weighted(unit_norm_penalty(squared_norms), batch)
             penalties = penalties + gradient_penalty * _value(metrics["gradient_penalty"])
-        metrics["loss"] = weighted(costs.real(real_scores) + costs.fake(fake_scores), batch)
-        others = {name: tree for name, tree in judged.items() if name != "params"}
+        metrics["loss"] = weighted(losses.real(real_scores) + losses.fake(fake_scores), batch)
+        others = {name: tree for name, tree in updated.items() if name != "params"}
         return _value(metrics["loss"]) + penalties, (metrics, others)
 
-    def improve(
+    def apply_gradients(
         name: str, state: AdversarialState, gradients: PyTree, variables: Variables
     ) -> tuple[AdversarialState, PyTree]:
         """The state with one network updated, and the gradients with those of its penalties."""
@@ -198,16 +210,16 @@ def adversarial(
         )
         return changed, gradients
 
-    def improve_discriminator(
+    def update_discriminator(
         state: AdversarialState, batch: Batch, fake: Array, key: Key
     ) -> tuple[AdversarialState, Metrics, PyTree]:
-        slopes, (metrics, variables) = jax.grad(discriminator_objective, has_aux=True)(
+        gradients, (metrics, variables) = jax.grad(discriminator_objective, has_aux=True)(
             state.params["discriminator"], state.variables["discriminator"], batch, fake, key
         )
-        state, gradients = improve("discriminator", state, slopes, variables)
+        state, gradients = apply_gradients("discriminator", state, gradients, variables)
         return state, metrics, gradients
 
-    def criticise(
+    def critic_step(
         state: AdversarialState, given: tuple[Batch, Key]
     ) -> tuple[AdversarialState, None]:
         """One update of the discriminator alone."""
@@ -215,37 +227,37 @@ def adversarial(
         keys = jax.random.split(key)
         old = state.params["generator"], state.variables["generator"]
         fake, _ = generate(*old, batch, keys[0])
-        return improve_discriminator(state, batch, fake, keys[1])[0], None
+        return update_discriminator(state, batch, fake, keys[1])[0], None
 
     def train_step(
         state: AdversarialState, batch: Batch, key: Key
     ) -> tuple[AdversarialState, Metrics, PyTree]:
-        keys = jax.random.split(key, 4)
+        before, keys = state, jax.random.split(key, 4)
         if critic_steps > 1:
             parts = jax.tree.map(lambda x: split_batch(x, critic_steps), batch)
-            before = jax.tree.map(lambda x: x[1:], parts)
+            others = jax.tree.map(lambda x: x[1:], parts)
             batch = jax.tree.map(lambda x: x[0], parts)
             state, _ = jax.lax.scan(
-                criticise, state, (before, jax.random.split(keys[3], critic_steps - 1))
+                critic_step, state, (others, jax.random.split(keys[3], critic_steps - 1))
             )
         fake, pull_back, variables = jax.vjp(
             lambda params: generate(params, state.variables["generator"], batch, keys[0]),
             state.params["generator"],
             has_aux=True,
         )
-        state, metrics, gradients = improve_discriminator(state, batch, fake, keys[1])
+        state, metrics, gradients = update_discriminator(state, batch, fake, keys[1])
 
         def generator_objective(images: Array) -> tuple[Array, Mean]:
-            improved = {
-                "params": state.params["discriminator"],
-                **state.variables["discriminator"],
-            }
-            mean = weighted(costs.generated(judge(improved, batch, images, keys[2])[0]), batch)
+            whole = {"params": state.params["discriminator"], **state.variables["discriminator"]}
+            scores, _ = discriminate(whole, batch, images, keys[2])
+            mean = weighted(losses.generated(scores), batch)
             return _value(mean), mean
 
-        slopes, generator_loss = jax.grad(generator_objective, has_aux=True)(fake)
-        (slopes,) = pull_back(slopes)
-        state, generator_gradients = improve("generator", state, slopes, variables)
+        input_gradients, generator_loss = jax.grad(generator_objective, has_aux=True)(fake)
+        (generator_gradients,) = pull_back(input_gradients)
+        state, generator_gradients = apply_gradients(
+            "generator", state, generator_gradients, variables
+        )
         average = state.average
         if generator_optimizer.ema is not None:
             new = {"params": state.params["generator"], **state.variables["generator"]}
@@ -255,16 +267,18 @@ def adversarial(
         metrics = {**metrics, "generator_loss": generator_loss}
         all_gradients = {"generator": generator_gradients, "discriminator": gradients}
         one = jnp.ones((), jnp.float32)
-        for name, optimizer in optimizers.items():
-            rate = optimizer.rate(steps, peak_rate(state.opt_state[name]))
-            metrics[f"{name}_learning_rate"] = Mean(rate(state.step), one)
+        for name in models:
+            metrics[f"{name}_learning_rate"] = Mean(learning_rates[name](state.step), one)
             metrics[f"{name}_gradient_norm"] = Mean(optax.tree.norm(all_gradients[name]), one)
-        return replace(state, step=state.step + 1, average=average), metrics, all_gradients
+        after = replace(state, step=state.step + 1, average=average)
+        return skip_nonfinite(
+            before, after, metrics, all_gradients, limit=generator_optimizer.skip_nonfinite
+        )
 
-    def generate_evaluated(state: AdversarialState, batch: Batch) -> Array:
-        return generator.apply(state.evaluated, batch, train=False, key=None)[0]
+    def generate_evaluated(variables: Variables, batch: Batch) -> Array:
+        return generator.apply(variables, batch, train=False, key=None)[0]
 
-    partition = [rule for name in models for rule in _below(name, models[name].partition)]
+    partition = [rule for name in models for rule in rules_below(name, models[name].partition)]
     data = with_latents(_grouped(data, critic_steps), (latent,))
     experiment = Experiment(init, train_step, lambda *_: {}, data, partition, show)
     return with_distance(experiment, generate_evaluated, features)
@@ -272,11 +286,6 @@ def adversarial(
 
 def _value(mean: Mean) -> Array:
     return mean.total / mean.count
-
-
-def _below(name: str, rules: Rules) -> Rules:
-    """The rules for paths that go through a part of this name."""
-    return tuple((rf"(^|/){name}/.*({pattern})", spec) for pattern, spec in rules)
 
 
 def _grouped(data: Data, count: int) -> Data:
@@ -303,10 +312,15 @@ def _check(
         raise InputError("accumulate: adversarial training takes whole batches; leave it at 1")
     if optimizers["discriminator"].ema is not None:
         raise InputError("ema of the discriminator's optimizer: only the generator is averaged")
+    if optimizers["discriminator"].skip_nonfinite:
+        raise InputError(
+            "skip-nonfinite of the discriminator's optimizer: a step is skipped as a whole; set "
+            "that of the generator's"
+        )
     for name, weight in (("r1", r1), ("gradient-penalty", gradient_penalty)):
         if not weight >= 0:
             raise InputError(f"{name} is {weight}; it must be at least 0")
     if loss == "wasserstein" and not (r1 or gradient_penalty):
-        raise InputError("the wasserstein loss needs bounded slopes: gradient-penalty 10, or r1")
+        raise InputError("the wasserstein loss needs bounded gradients: gradient-penalty 10, or r1")
     if critic_steps < 1:
         raise InputError(f"critic-steps is {critic_steps}; it must be at least 1")

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from bigmodel.experiment import (
-    Array,
     Batch,
     Data,
     Experiment,
+    InputError,
+    Key,
     Mean,
     Measured,
     Model,
@@ -22,25 +25,18 @@ from bigmodel.experiment import (
     Results,
     Rows,
     Shown,
+    Variables,
     scalars,
 )
 from bigmodel.figures.grid import tile
 from bigmodel.figures.scatter import draw_scatter
-from bigmodel.training.generative.coding import (
-    Coded,
-    Kind,
-    divergence,
-    negative_elbo,
-    reconstruction,
-    squared_error,
-    sum_of_squares,
-)
 from bigmodel.training.generative.latents import with_latents
-from bigmodel.training.metrics import Metric
+from bigmodel.training.metrics import Metric, weighted
 from bigmodel.training.optimizers import Optimizer
-from bigmodel.training.supervised import TrainState, supervised
+from bigmodel.training.supervision import supervised
 
 COLUMNS = 10
+Kind = Literal["plain", "denoising", "variational"]
 
 
 def autoencoding(
@@ -54,7 +50,7 @@ def autoencoding(
     names: Sequence[str],
     metrics: Mapping[str, Metric] = MappingProxyType({}),
 ) -> Experiment:
-    """An experiment that squeezes images into a few numbers and restores them.
+    """An experiment that compresses images to a few numbers and restores them.
 
     ``loss`` is the square of the error summed over the pixels of an image; for a variational
     autoencoder ``negative_elbo``, in nats per image. In evaluation noise and latents are
@@ -87,7 +83,7 @@ def autoencoding(
     return supervised(
         model,
         loss,
-        {**named, "squared_error": squared_error, **metrics},
+        {**named, "squared_error": pixel_error, **metrics},
         optimizer,
         data,
         steps=steps,
@@ -109,7 +105,7 @@ def draw_embedding(rows: Mean | Rows, names: Sequence[str]) -> np.ndarray:
     return draw_scatter(code, x="latent 0", y="latent 1", classes=label, names=names)
 
 
-def reconstructions(model: Model, data: Data) -> Callable[[TrainState], Shown]:
+def reconstructions(model: Model, data: Data) -> Callable[[Variables], Shown]:
     """What to show: images of the last split, each above its reconstruction.
 
     Between the two is what the encoder saw, where that has noise.
@@ -120,16 +116,134 @@ def reconstructions(model: Model, data: Data) -> Callable[[TrainState], Shown]:
     columns = min(COLUMNS, real)
 
     @jax.jit
-    def restore(state: TrainState) -> list[Array]:
-        coded, _ = model.apply(state.evaluated, batch, train=False, key=None)
+    def restore(variables: Variables) -> list[Array]:
+        coded, _ = model.apply(variables, batch, train=False, key=None)
         noisy = [coded.given] if "noise" in batch else []
         return [jnp.asarray(batch["image"]), *noisy, jax.nn.sigmoid(coded.logits)]
 
-    def show(state: TrainState) -> Shown:
-        kinds = [np.asarray(images) for images in restore(state)]
+    def show(variables: Variables) -> Shown:
+        kinds = [np.asarray(images) for images in restore(variables)]
         starts = range(0, real - columns + 1, columns)[:3]
         rows = [images[start : start + columns] for start in starts for images in kinds]
         enlarge = -(-32 // kinds[0].shape[1])
         return {"reconstructions": tile(np.concatenate(rows), columns=columns, enlarge=enlarge)}
 
     return show
+
+
+class Coded(NamedTuple):
+    """The outputs of an autoencoder.
+
+    ``given`` is what the encoder saw; ``code`` the latents that it gave, of a variational one
+    their means; ``log_variance`` is that of the latents, None where they are not random.
+    """
+
+    given: Float[Array, "batch height width channel"]
+    code: Float[Array, "batch latent"]
+    log_variance: Float[Array, "batch latent"] | None
+    logits: Float[Array, "batch height width channel"]
+
+
+def coding(encoder: Model, decoder: Model, *, kind: Kind, latents: int, noise: float) -> Model:
+    """Images to :class:`Coded`.
+
+    Args:
+        encoder: reads ``image``, gives codes of ``latents`` numbers; a variational one gives
+            the means of the latents, then the logarithms of their variances.
+        decoder: reads ``latent``, gives the logits of pixels; it shares the encoder's
+            variables.
+        kind: plain; denoising, which sees the image with noise and restores it without; or
+            variational, which draws its latents from a Gaussian.
+        latents: how many numbers an image is squeezed into.
+        noise: standard deviation of the noise of a denoising one, in the unit of the pixels.
+
+    Raises:
+        InputError: if the noise of a denoising autoencoder is not positive.
+    """
+    if kind == "denoising" and not noise > 0:
+        raise InputError(f"--noise {noise} must be above 0 for --kind denoising")
+
+    def apply(
+        variables: Variables, batch: Batch, *, train: bool, key: Key | None = None
+    ) -> tuple[Coded, Variables]:
+        image, log_variance = batch["image"], None
+        if kind == "denoising":
+            image = image + noise * _normal(batch, "noise", image.shape, key)
+        code, _ = encoder.apply(variables, {"image": image}, train=train, key=None)
+        latent = code
+        if kind == "variational":
+            code, log_variance = code[:, :latents], code[:, latents:]
+            drawn = _normal(batch, "latent", code.shape, key)
+            latent = code + jnp.exp(log_variance / 2) * drawn
+        logits, _ = decoder.apply(variables, {"latent": latent}, train=train, key=None)
+        return Coded(image, code, log_variance, logits), {}
+
+    return Model(encoder.init, apply, encoder.partition)
+
+
+def _normal(batch: Batch, name: str, shape: tuple[int, ...], key: Key | None) -> Array:
+    """Standard normal numbers: of the key in training, the batch's own in evaluation."""
+    return batch[name] if key is None else jax.random.normal(key, shape, jnp.float32)
+
+
+def _per_image(pixels: Float[Array, "batch ..."]) -> Float[Array, " batch"]:
+    return jnp.sum(pixels, axis=tuple(range(1, pixels.ndim)))
+
+
+def sum_of_squares(coded: Coded, batch: Batch) -> Mean:
+    """The squares of the errors of an image's pixels, summed."""
+    error = jax.nn.sigmoid(coded.logits) - batch["image"]
+    return weighted(_per_image(jnp.square(error)), batch)
+
+
+def pixel_error(coded: Coded, batch: Batch) -> Mean:
+    """The mean square of the error of a pixel."""
+    pixels = coded.logits[0].size
+    total, count = sum_of_squares(coded, batch)
+    return Mean(total / pixels, count)
+
+
+def reconstruction(coded: Coded, batch: Batch) -> Mean:
+    """``-log p(image | latent)``, in nats summed over the pixels, each a Bernoulli variable.
+
+    A pixel x between 0 and 1 costs ``-x log p - (1 - x) log(1 - p)``.
+    """
+    image, logits = batch["image"], coded.logits
+    return weighted(_per_image(jax.nn.softplus(logits) - image * logits), batch)
+
+
+def divergence(coded: Coded, batch: Batch) -> Mean:
+    """``KL(q(latent | image) || N(0, 1))`` in nats, summed over the latents."""
+    assert coded.log_variance is not None
+    log_variance = coded.log_variance
+    terms = jnp.exp(log_variance) + jnp.square(coded.code) - 1 - log_variance
+    return weighted(_per_image(terms / 2), batch)
+
+
+def negative_elbo(coded: Coded, batch: Batch) -> Mean:
+    """``reconstruction + divergence``: at least ``-log p(image)``, in nats per image."""
+    error, information = reconstruction(coded, batch), divergence(coded, batch)
+    return Mean(error.total + information.total, error.count)
+
+
+def pca_squared_error(data: Data, components: int) -> Metric:
+    """The mean square of a pixel's error when an image is restored from its components.
+
+    They are scikit-learn's, of the images of the first epoch of seed 0, and as many as there
+    can be where more are asked for.
+    """
+    # Imported here, for it takes a second that other experiments need not spend.
+    from sklearn.decomposition import PCA
+
+    images = [data.train(0, step)["image"] for step in range(data.steps_per_epoch)]
+    rows = np.concatenate(images)
+    rows = rows.reshape(len(rows), -1)
+    pca = PCA(min(components, *rows.shape), svd_solver="covariance_eigh").fit(rows)
+    mean, axes = np.asarray(pca.mean_, np.float32), np.asarray(pca.components_, np.float32)
+
+    def metric(outputs: Any, batch: Batch) -> Mean:
+        del outputs
+        x = batch["image"].reshape(batch["image"].shape[0], -1) - mean[None]
+        return weighted(jnp.mean(jnp.square(x @ axes.T @ axes - x), axis=1), batch)
+
+    return metric

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from bigmodel.experiment import Batch, Data, InputError, Key, Mean, Model, Variables
 from bigmodel.training.generative.latents import with_latents
-from bigmodel.training.losses import weighted
+from bigmodel.training.metrics import weighted
 
 Prediction = Literal["noise", "velocity"]
 Images = Float[Array, "batch height width channel"]
@@ -107,7 +107,7 @@ def with_noise(data: Data) -> Data:
     return with_latents(with_latents(data, shape, name="noise"), (), name="time")
 
 
-def squared_error(outputs: Denoised, batch: Batch) -> Mean:
+def denoising_error(outputs: Denoised, batch: Batch) -> Mean:
     """The mean square of the prediction's error, per value of an image."""
     error = jnp.mean(jnp.square(outputs.predicted - outputs.target), axis=(1, 2, 3))
     return weighted(error, batch)

@@ -15,7 +15,17 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from bigmodel.data.batches import Batches
-from bigmodel.experiment import Batch, Experiment, Figure, Mean, Measured, Results, Rows, scalars
+from bigmodel.experiment import (
+    Batch,
+    Experiment,
+    Figure,
+    Mean,
+    Measured,
+    Results,
+    Rows,
+    Variables,
+    scalars,
+)
 
 
 def moments(
@@ -44,7 +54,7 @@ def moments(
 
 def with_distance(
     experiment: Experiment,
-    generate: Callable[[Any, Batch], Float[Array, "batch height width channel"]],
+    generate: Callable[[Variables, Batch], Float[Array, "batch height width channel"]],
     features: Callable[[Array], Float[Array, "batch feature"]],
     *,
     count: int | None = None,
@@ -53,7 +63,8 @@ def with_distance(
 
     Args:
         experiment: one with ``image`` in its evaluation batches.
-        generate: as many images as are in the batch, from the state and the batch alone.
+        generate: as many images as are in the batch, from the variables that are evaluated and
+            the batch alone.
         features: images to centred vectors.
         count: how many images are generated at most for a split; all real ones are compared
             with them.
@@ -73,7 +84,7 @@ def with_distance(
         wanted = batch["generated"]
         images = jax.lax.cond(
             jnp.any(wanted > 0),
-            lambda: generate(state, batch),
+            lambda: generate(state.evaluated, batch),
             lambda: jnp.zeros_like(batch["image"]),
         )
         return {

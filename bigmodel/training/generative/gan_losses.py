@@ -1,4 +1,4 @@
-"""Losses of a generator and a discriminator, and penalties on the discriminator's slope."""
+"""Losses of a generator and a discriminator, and gradient penalties of the discriminator."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LossName = Literal["minimax", "non_saturating", "wasserstein"]
 
 
 class GanLoss(NamedTuple):
-    """What each image costs, from its score, which is large where an image seems real.
+    """The losses of an image by its score, which is large where it is taken for real.
 
     The discriminator minimises the means of ``real`` over real images and of ``fake`` over
     generated ones, the generator that of ``generated`` over generated ones.
@@ -27,44 +27,44 @@ class GanLoss(NamedTuple):
     generated: Callable[[Scores], Scores]
 
 
-def seems_fake(scores: Scores) -> Scores:
-    """``-log sigmoid(score)`` in nats: small where an image seems real."""
+def real_loss(scores: Scores) -> Scores:
+    """``-log sigmoid(score)`` in nats: small where an image is taken for real."""
     return jax.nn.softplus(-scores)
 
 
-def seems_real(scores: Scores) -> Scores:
-    """``-log(1 - sigmoid(score))`` in nats: small where an image seems generated."""
+def fake_loss(scores: Scores) -> Scores:
+    """``-log(1 - sigmoid(score))`` in nats: small where an image is taken for generated."""
     return jax.nn.softplus(scores)
 
 
 LOSSES: Mapping[LossName, GanLoss] = {
-    # Goodfellow et al. (2014): one value of the game, and what they do in its place, for the
-    # generator's slope vanishes where the discriminator is sure.
-    "minimax": GanLoss(seems_fake, seems_real, lambda scores: -seems_real(scores)),
-    "non_saturating": GanLoss(seems_fake, seems_real, seems_fake),
-    # Arjovsky et al. (2017): of a discriminator with slopes of at most 1, the negative loss is
-    # the distance over which the one distribution has to be moved to become the other.
+    # Goodfellow et al. (2014): the minimax game, and the loss that they use in its place, since
+    # the generator's gradient vanishes where the discriminator is sure.
+    "minimax": GanLoss(real_loss, fake_loss, lambda scores: -fake_loss(scores)),
+    "non_saturating": GanLoss(real_loss, fake_loss, real_loss),
+    # Arjovsky et al. (2017): where the discriminator is 1-Lipschitz, its negative loss is the
+    # distance over which the one distribution has to be moved to become the other.
     "wasserstein": GanLoss(jnp.negative, lambda scores: scores, jnp.negative),
 }
 
 
-def scores_and_slopes(
-    judge: Callable[[Array], tuple[Scores, PyTree]], images: Float[Array, "batch ..."]
+def with_input_gradients(
+    discriminate: Callable[[Array], tuple[Scores, PyTree]], images: Float[Array, "batch ..."]
 ) -> tuple[Scores, PyTree, Float[Array, " batch"]]:
-    """What ``judge`` gives for images, and ``|d score / d image|^2`` summed over the pixels."""
+    """What ``discriminate`` gives for images, and ``|d score / d image|^2`` over the pixels."""
 
     def total(images: Array) -> tuple[Array, tuple[Scores, PyTree]]:
-        scores, others = judge(images)
+        scores, others = discriminate(images)
         return jnp.sum(scores), (scores, others)
 
-    slopes, (scores, others) = jax.grad(total, has_aux=True)(images)
-    return scores, others, jnp.sum(jnp.square(slopes), axis=tuple(range(1, slopes.ndim)))
+    gradients, (scores, others) = jax.grad(total, has_aux=True)(images)
+    return scores, others, jnp.sum(jnp.square(gradients), axis=tuple(range(1, gradients.ndim)))
 
 
-def unit_slope(squares: Float[Array, " batch"]) -> Float[Array, " batch"]:
-    """``(|slope| - 1)^2`` from the squares of slopes (Gulrajani et al., 2017)."""
+def unit_norm_penalty(squared_norms: Float[Array, " batch"]) -> Float[Array, " batch"]:
+    """``(|gradient| - 1)^2`` from the squares of the norms (Gulrajani et al., 2017)."""
     # The root has no derivative at 0.
-    return jnp.square(jnp.sqrt(squares + 1e-12) - 1)
+    return jnp.square(jnp.sqrt(squared_norms + 1e-12) - 1)
 
 
 def between(

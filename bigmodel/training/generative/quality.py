@@ -10,10 +10,10 @@ import numpy as np
 
 from bigmodel.experiment import Array, Data, InputError
 from bigmodel.models.images.cnn import ConvNet
-from bigmodel.training.classifier import fit
-from bigmodel.training.losses import cross_entropy
+from bigmodel.training.fitting import fit
+from bigmodel.training.metrics import cross_entropy
 from bigmodel.training.optimizers import Optimizer
-from bigmodel.training.supervised import supervised
+from bigmodel.training.supervision import supervised
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,10 @@ class Quality:
             A function of images ``[batch, height, width, channel]`` that gives float32
             ``[batch, feature]``.
         """
-        model = self.model.build(classes)
-        experiment = supervised(model, cross_entropy, {}, self.optimizer, data, steps=self.steps)
-        variables = jax.device_get(fit(experiment, steps=self.steps, seed=0).evaluated)
+        experiment = supervised(
+            self.model.build(classes), cross_entropy, {}, self.optimizer, data, steps=self.steps
+        )
+        variables = jax.device_get(fit(experiment, steps=self.steps).evaluated)
         extractor = self.model.features(classes)
 
         def features(image: Array) -> Array:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from bigmodel.experiment import Batch, Mean
-from bigmodel.training.losses import weighted
+from bigmodel.training.metrics import weighted
 
 Logits = Mapping[str, Float[Array, "batch ..."]]
 """Of ``context`` ``[batch]`` and of ``negatives`` ``[batch, negatives]``."""

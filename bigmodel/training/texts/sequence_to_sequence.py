@@ -1,4 +1,4 @@
-"""An encoder-decoder and pairs to an experiment."""
+"""The experiment of an encoder-decoder."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import jax
 import numpy as np
 
 from bigmodel.data.texts.pairs import Pairs
-from bigmodel.experiment import Array, Batch, Experiment, PyTree, Shown
+from bigmodel.experiment import Array, Batch, Experiment, PyTree, Shown, Variables
 from bigmodel.figures.heatmap import draw_heatmap
 from bigmodel.models.texts.beam import Beam
 from bigmodel.models.texts.translation import EncoderDecoder
 from bigmodel.training.optimizers import Optimizer
-from bigmodel.training.supervised import TrainState, supervised
+from bigmodel.training.supervision import supervised
 from bigmodel.training.texts.translation import GATHERED, Summary, bleu, error_rates, nats, smoothed
 
 DRAWN = 10
@@ -28,14 +28,14 @@ def sequence_to_sequence(
     smoothing: float,
     steps: int,
 ) -> Experiment:
-    """An experiment that learns the targets, and is judged by its own translations.
+    """An experiment that learns the targets, and is evaluated on its own translations.
 
     Args:
         network: options of an encoder-decoder.
-        pairs: batches, and what reads them.
+        pairs: the data, and its tokenizers.
         optimizer: options of the Optax chain.
         beam: how translations are searched for.
-        smoothing: the share of the training targets that all tokens have alike.
+        smoothing: the share of a training target that is spread evenly over all tokens.
         steps: length of the run.
     """
     translator = network.build(
@@ -54,6 +54,7 @@ def sequence_to_sequence(
         show=_attention_map(translator.attention, pairs),
         gathered=GATHERED,
         summarize=_summary(pairs),
+        maximize={"bleu"},
     )
 
 
@@ -70,7 +71,7 @@ def _summary(pairs: Pairs) -> Summary:
 
 def _attention_map(
     attention: Callable[[PyTree, Batch], Array], pairs: Pairs
-) -> Callable[[TrainState], Shown]:
+) -> Callable[[Variables], Shown]:
     """A picture of where the decoder looks while it reads the right target."""
     splits = pairs.data.splits
     batch = next(iter(splits.values()))[0] if splits else pairs.data.train(0, 0)
@@ -81,8 +82,8 @@ def _attention_map(
     rows = pairs.target.names(one["target_out"][0, : one["target_length"][0]])
     look = jax.jit(attention)
 
-    def show(state: TrainState) -> Shown:
-        weights = np.asarray(look(state.evaluated["params"], one))[0]
+    def show(variables: Variables) -> Shown:
+        weights = np.asarray(look(variables["params"], one))[0]
         picture = draw_heatmap(
             weights[: len(rows), : len(columns)],
             x="source, read by the encoder",

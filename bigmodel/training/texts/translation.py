@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -12,8 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from bigmodel.data.texts.pair_file import Pair
 from bigmodel.experiment import Batch, InputError, Mean, Measured, Results, Rows, scalars
-from bigmodel.training.losses import negative_log_likelihood, weighted
-from bigmodel.training.metrics import Metric
+from bigmodel.training.metrics import Metric, negative_log_likelihood, weighted
 from bigmodel.training.texts.edit_distance import edit_distances
 
 GATHERED: Mapping[str, Callable[[Any, Batch], Array]] = {
@@ -108,7 +108,12 @@ def bleu(
     """Summaries with the corpus BLEU, 0 to 100 (Papineni et al., 2002), by sacrebleu (Post, 2018).
 
     Its own tokenization (13a), case counts, against the first target of each example.
+
+    Raises:
+        InputError: sacrebleu is not installed; said here, before the first step.
     """
+    if importlib.util.find_spec("sacrebleu") is None:
+        raise InputError("BLEU needs the package sacrebleu: pip install -e '.[bleu]'")
 
     def summarize(measured: Measured) -> Results:
         # Imported here, for it takes a while that pairs of symbols need not spend.

@@ -1,20 +1,15 @@
-import gzip
-import struct
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from bigmodel.data.images import fashion_mnist
 from bigmodel.data.images.images import ImageData, load_images
 from bigmodel.data.split import stratified
 from bigmodel.experiment import InputError
 
 DIGITS = load_digits()
-RNG = np.random.default_rng(0)
 
 
 def real(batches, name):
@@ -23,48 +18,6 @@ def real(batches, name):
 
 def train_rows(data, name, seed=0):
     return np.concatenate([data.train(seed, step)[name] for step in range(data.steps_per_epoch)])
-
-
-def write_idx(path, array):
-    content = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
-    content += array.astype(np.uint8).tobytes()
-    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
-
-
-@pytest.fixture
-def idx(tmp_path):
-    """A folder of idx files, two of them gzipped: 40 images to train on, 20 to test on."""
-    for part, count in (("train", 40), ("t10k", 20)):
-        images = RNG.integers(0, 256, (count, 5, 4))
-        write_idx(tmp_path / f"{part}-images-idx3-ubyte", images)
-        write_idx(tmp_path / f"{part}-labels-idx1-ubyte.gz", np.arange(count) % 10)
-    return tmp_path
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """Two classes of ten images of one colour each, of several formats, sizes and modes."""
-    for name, level in (("cat", 40), ("dog", 200)):
-        (tmp_path / name / ".hidden").mkdir(parents=True)
-        (tmp_path / name / ".hidden" / "file.png").write_text("no image")
-        (tmp_path / name / ".DS_Store").write_text("no image")
-        for n in range(10):
-            mode, suffix = [("L", "png"), ("RGB", "jpg"), ("P", "gif"), ("RGBA", "webp")][n % 4]
-            image = Image.new("RGB", (10 + n, 30 - n), (level, level, level))
-            image = image.quantize() if mode == "P" else image.convert(mode)
-            image.save(tmp_path / name / f"{n}.{suffix}")
-    (tmp_path / ".git").mkdir()
-    return tmp_path
-
-
-def fashion(path, **options):
-    return load_images(ImageData("fashion_mnist", path=str(path), batch_size=8, **options))
-
-
-def own(path, **options):
-    return load_images(
-        ImageData("folder", path=str(path), **{"batch_size": 4, "size": 16} | options)
-    )
 
 
 def test_digits_are_all_there_once_scaled_to_the_unit_range():
@@ -126,160 +79,6 @@ def test_a_fraction_of_zero_leaves_its_split_out():
     data = load_images(ImageData(validation=0.0, test=0.0, batch_size=1797)).data
     assert data.splits == {}
     assert data.steps_per_epoch == 1
-
-
-def test_all_batches_have_one_structure(idx):
-    data = fashion(idx, shift=1, flip=True).data
-    shapes = [
-        {name: (array.shape, array.dtype.name) for name, array in batch.items()}
-        for batch in (data.train(0, 0), data.splits["validation"][0], data.splits["test"][-1])
-    ]
-    expected = {
-        "image": ((8, 5, 4, 1), "float32"),
-        "label": ((8,), "int32"),
-        "weight": ((8,), "float32"),
-    }
-    assert shapes == [expected] * 3
-
-
-def test_augmentation_is_for_training_alone_and_decided_by_seed_and_step(idx):
-    plain, moved = fashion(idx).data, fashion(idx, shift=2, flip=True).data
-    for name in ("validation", "test"):
-        for a, b in zip(plain.splits[name], moved.splits[name], strict=True):
-            np.testing.assert_array_equal(a["image"], b["image"])
-    assert not np.array_equal(plain.train(0, 1)["image"], moved.train(0, 1)["image"])
-    np.testing.assert_array_equal(moved.train(0, 1)["image"], moved.train(0, 1)["image"])
-
-
-def test_idx_files_are_the_test_set_in_order_scaled_to_the_unit_range(idx):
-    images = fashion(idx, validation=0.0)
-    content = (idx / "t10k-images-idx3-ubyte").read_bytes()
-    expected = np.frombuffer(content, np.uint8, offset=16).reshape(20, 5, 4, 1) / 255
-    got = real(images.data.splits["test"], "image")
-    np.testing.assert_allclose(got, expected, rtol=1e-6)
-    np.testing.assert_array_equal(real(images.data.splits["test"], "label"), np.arange(20) % 10)
-    assert images.names == fashion_mnist.NAMES
-
-
-def test_without_a_path_files_are_downloaded_into_the_cache(idx, monkeypatch):
-    monkeypatch.setattr(fashion_mnist, "DEBIAN_FOLDER", idx / "absent")
-    monkeypatch.setattr(fashion_mnist, "cache_folder", lambda _: idx / "cache")
-    asked = []
-
-    def fetch(url, destination, *, sha256):
-        name = destination.name.removesuffix(".gz")
-        asked.append((url.rpartition("/")[2], sha256))
-        destination.parent.mkdir(exist_ok=True)
-        source = idx / name if (idx / name).exists() else idx / f"{name}.gz"
-        destination.with_suffix(source.suffix if source.suffix == ".gz" else "").write_bytes(
-            source.read_bytes()
-        )
-
-    monkeypatch.setattr(fashion_mnist, "fetch", fetch)
-    for _ in range(2):
-        assert load_images(ImageData("fashion_mnist", batch_size=8)).shape == (5, 4, 1)
-    assert asked == [(f"{name}.gz", sha256) for name, sha256 in fashion_mnist.SHA256.items()]
-
-
-def test_an_idx_file_that_is_missing_is_named(idx):
-    (idx / "t10k-images-idx3-ubyte").unlink()
-    with pytest.raises(InputError, match=r"t10k-images-idx3-ubyte\.gz"):
-        fashion(idx)
-
-
-@pytest.mark.parametrize("keep", [0, 3, 10, -1])
-@pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte.gz"])
-def test_a_truncated_idx_file_is_named(idx, name, keep):
-    content = (idx / name).read_bytes()
-    (idx / name).write_bytes(content[:keep])
-    with pytest.raises(InputError, match=name):
-        fashion(idx)
-
-
-def test_an_idx_file_of_another_kind_is_named(idx):
-    write_idx(idx / "train-images-idx3-ubyte", np.zeros(40))
-    with pytest.raises(InputError, match=r"train-images-idx3-ubyte .* 0x00000801.* 0x00000803"):
-        fashion(idx)
-
-
-def test_labels_that_do_not_match_images_are_counted(idx):
-    write_idx(idx / "train-labels-idx1-ubyte.gz", np.zeros(39))
-    with pytest.raises(InputError, match=r"40 images.*39 labels"):
-        fashion(idx)
-
-
-def test_a_label_beyond_the_classes_is_named(idx):
-    write_idx(idx / "train-labels-idx1-ubyte.gz", np.full(40, 10))
-    with pytest.raises(InputError, match="label 10"):
-        fashion(idx)
-
-
-def test_test_images_of_another_size_are_refused(idx):
-    write_idx(idx / "t10k-images-idx3-ubyte", np.zeros((20, 4, 4)))
-    with pytest.raises(InputError, match=r"5, 4.*4, 4"):
-        fashion(idx)
-
-
-@pytest.mark.parametrize(("channels", "depth"), [("grey", 1), ("rgb", 3)])
-def test_a_folder_of_any_formats_and_sizes_becomes_arrays_of_one_shape(folder, channels, depth):
-    images = own(folder, channels=channels)
-    assert (images.names, images.shape) == (("cat", "dog"), (16, 16, depth))
-    data = images.data
-    batches = [*(data.train(0, s) for s in range(data.steps_per_epoch)), *data.splits["test"]]
-    for level, label in ((40, 0), (200, 1)):
-        pixels = np.concatenate(
-            [b["image"][(b["label"] == label) & (b["weight"] == 1)] for b in batches]
-        )
-        assert len(pixels) >= 8
-        np.testing.assert_allclose(pixels, level / 255, atol=3 / 255)
-
-
-def test_a_photograph_is_turned_upright(folder):
-    image = Image.new("L", (20, 20))
-    image.paste(255, (0, 0, 20, 10))
-    exif = Image.Exif()
-    exif[0x0112] = 3  # turned by half a circle
-    for name in ("cat", "dog"):
-        for n in range(10):
-            for old in (folder / name).glob(f"{n}.*"):
-                old.unlink()
-            image.save(folder / name / f"{n}.jpg", exif=exif)
-    picture = own(folder, channels="grey").data.train(0, 0)["image"][0]
-    assert picture[:6].max() < 0.1 < 0.9 < picture[-6:].min()
-
-
-def test_grey_of_sixteen_bits_is_scaled_and_not_clipped(folder):
-    for name in ("cat", "dog"):
-        for old in (folder / name).glob("*.*"):
-            if old.is_file():
-                old.unlink()
-        for n in range(10):
-            Image.fromarray(np.full((9, 9), 0x8000, np.uint16)).save(folder / name / f"{n}.png")
-    batch = own(folder).data.train(0, 0)
-    np.testing.assert_allclose(batch["image"], 128 / 255, atol=1e-6)
-
-
-def test_an_unreadable_image_is_named(folder):
-    (folder / "dog" / "9.jpg").write_bytes((folder / "dog" / "5.jpg").read_bytes()[:200])
-    with pytest.raises(InputError, match=r"dog/9\.jpg"):
-        own(folder)
-
-
-def test_a_class_without_images_is_named(folder):
-    (folder / "emu").mkdir()
-    with pytest.raises(InputError, match="'emu' has no images"):
-        own(folder)
-
-
-def test_a_folder_with_one_class_is_refused(folder):
-    (folder / "dog").rename(folder / ".dog")
-    with pytest.raises(InputError, match="only 'cat'"):
-        own(folder)
-
-
-def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(InputError, match="none"):
-        own(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,21 @@
 import numpy as np
 import pytest
 
-from bigmodel.data.images.images import ImageData, load_images
+from bigmodel.data import (
+    ImageData,
+    LabelledTextData,
+    SequenceData,
+    SequenceSource,
+    SeriesData,
+    load_forecasts,
+    load_images,
+    load_labelled,
+    load_labelled_text,
+    load_sequences,
+    load_series,
+)
 from bigmodel.data.packaged import packaged
-from bigmodel.data.sequences.sequences import SequenceData, load_sequences, rows
+from bigmodel.data.sequences.sequences import image_rows
 from bigmodel.data.sequences.ts_file import read_ts
 from bigmodel.experiment import InputError
 
@@ -77,7 +89,7 @@ def test_a_file_for_the_test_is_all_of_the_test(options):
 
 
 def test_a_channel_that_never_changes_is_zero(options):
-    content = [f"{n},{n + 1}:7,7:{'ab'[n % 2]}" for n in range(20)]
+    content = [f"{n},{n + 1}:0.1,0.1:{'ab'[n % 2]}" for n in range(20)]
     data, _ = load_sequences(options(content))
     sequence = data.train(0, 0)["sequence"]
     assert np.isfinite(sequence).all()
@@ -86,7 +98,7 @@ def test_a_channel_that_never_changes_is_zero(options):
 
 def test_rows_are_those_of_the_image_from_the_top():
     images = load_images(ImageData(batch_size=8))
-    sequences = rows(images)
+    sequences = image_rows(images)
     image, batch = images.data.train(3, 5), sequences.data.train(3, 5)
     assert set(batch) == {"sequence", "length", "label", "weight"}
     np.testing.assert_array_equal(batch["sequence"], image["image"][..., 0])
@@ -142,3 +154,28 @@ def test_a_test_file_of_other_channels_is_refused(options):
 def test_an_option_that_cannot_be_is_refused(chosen, message):
     with pytest.raises(InputError, match=message):
         load_sequences(SequenceData(**chosen))
+
+
+@pytest.mark.parametrize(
+    ("source", "own"),
+    [
+        (SequenceSource(batch_size=8), lambda: image_rows(load_images(ImageData(batch_size=8)))),
+        (SequenceSource(name="japanese_vowels"), lambda: load_sequences(SequenceData())),
+        (
+            SequenceSource(name="topics", tokenizer="char", split_seed=3),
+            lambda: load_labelled_text(LabelledTextData("topics", tokenizer="char", split_seed=3)),
+        ),
+    ],
+    ids=["digits", "japanese_vowels", "topics"],
+)
+def test_a_source_of_any_name_is_what_its_own_loader_gives(source, own):
+    assert load_labelled(source).data.fingerprint == own().data.fingerprint
+
+
+def test_a_source_of_a_series_forecasts():
+    source = SequenceSource(name="sunspots", window=12, horizon=2)
+    expected = load_series(SeriesData(window=12, horizon=2))
+    assert source.forecast
+    assert load_forecasts(source).data.fingerprint == expected.data.fingerprint
+    with pytest.raises(InputError, match=r"divided in time; leave --data\.folds"):
+        load_forecasts(SequenceSource(name="sunspots", folds=3))

@@ -93,6 +93,11 @@ def test_the_column_is_found_by_name(options):
         ("x,y\n,2\n,3\n", {"column": "x"}, "line 2, column 'x' has no value"),
         ("x,y\n1,2\n1,2,3\n", {"column": "x"}, "line 3 has 3 cells"),
         ("x\n" + "1\n" * 100, {}, "the training part of 'x' never changes"),
+        ("x\n" + "0.1\n" * 100, {}, "the training part of 'x' never changes"),
+        ("x\n" + "-3e40\n" * 100, {}, "the training part of 'x' never changes"),
+        ("x\n" + "0\n" * 100, {}, "the training part of 'x' never changes"),
+        ("x\n" + "1e308\n-1e308\n" * 50, {}, "'x' has the value 1e\\+308, too large"),
+        ("x\n" + "1\n2\n" * 49 + "1e300\n", {}, "'x' has the value 1e\\+300, too large"),
         (VALUES[:8], {}, "the training part has 5 of the 8 values, and a window .* needs 9"),
         (VALUES, {"window": 0}, "--data.window 0"),
         (VALUES, {"horizon": 0}, "--data.horizon 0"),
@@ -107,3 +112,8 @@ def test_what_cannot_be_used_is_refused(options, content, chosen, message):
     with pytest.raises(InputError, match=message) as error:
         load_series(SeriesData(**{**vars(given), **chosen}))
     assert "\n" not in str(error.value)
+
+
+def test_small_changes_of_a_large_value_are_learned(options):
+    values = 1e9 + VALUES
+    np.testing.assert_allclose(load_series(options(values)).scale, VALUES[:70].std(), rtol=1e-6)

@@ -27,10 +27,14 @@ def test_channels_become_columns_and_lengths_may_differ(written):
     np.testing.assert_array_equal(cases[1].values, np.float32([[7, 8]]))
 
 
-def test_a_gzipped_file_is_the_same(written):
-    content = HEAD + "1,2:a\n"
-    packed = read_ts(written(gzip.compress(content.encode()), "small.ts.gz"))
-    np.testing.assert_array_equal(packed[0].values, read_ts(written(content))[0].values)
+def test_the_same_sequences_are_read_however_they_are_written(written):
+    plain = HEAD.replace(" a b", " größe b") + "1,2:größe\n3:b\n"
+    other = plain.replace("ö", "o\u0308").replace(":b", ": b ")
+    for content in (gzip.compress(plain.encode()), plain.encode("utf-16"),
+                    b"\xef\xbb\xbf" + other.replace("\n", "\r").encode()):  # fmt: skip
+        cases = read_ts(written(content))
+        assert [case.label for case in cases] == ["größe", "b"]
+        np.testing.assert_array_equal(cases[0].values, np.float32([[1], [2]]))
 
 
 @pytest.mark.parametrize(
@@ -39,6 +43,7 @@ def test_a_gzipped_file_is_the_same(written):
         (HEAD + "1,2:a\n1,x:b\n", "line 7: 'x' is no number"),
         (HEAD + "1,?:a\n", "line 6: '[?]' is no number; fill missing values in"),
         (HEAD + "1,nan:a\n", "line 6: nan is no finite number"),
+        (HEAD + "1,1e39:a\n", "line 6: 1e39 is no finite number of 32 bits"),
         (HEAD + "1,2:3:a\n", "line 6 has channels of 1 and of 2 values"),
         (HEAD + "1:a\n1:2:b\n", "line 7 has 2 channels, and line 6 has 1"),
         (HEAD + "1,2:c\n", "line 6 ends with 'c', which is no label"),

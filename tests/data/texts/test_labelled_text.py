@@ -1,10 +1,17 @@
 import gzip
+import pydoc_data.topics
 
 import numpy as np
 import pytest
 
 from bigmodel.data.texts import tokenizers
-from bigmodel.data.texts.labelled_text import LabelledTextData, load_labelled_text
+from bigmodel.data.texts.labelled_text import (
+    SHORTEST,
+    TOPICS,
+    LabelledTextData,
+    labelled_paragraphs,
+    load_labelled_text,
+)
 from bigmodel.experiment import InputError
 
 LINES = [f"{label}\t{word} {n} {'more ' * (n % 4)}" for n in range(30) for label, word in
@@ -116,20 +123,38 @@ def test_a_label_that_training_never_saw_is_refused(options):
         load_labelled_text(options(test_path=test))
 
 
-def test_gzipped_and_windows_line_ends_are_the_same_texts(options):
+@pytest.mark.parametrize(
+    "written",
+    [
+        "\r\n".join([*LINES, ""]).encode(),
+        "\r".join([*LINES, ""]).encode(),
+        b"\xef\xbb\xbf" + "\n".join(LINES).encode(),
+        "\n".join(LINES).encode("utf-16"),
+        "\n\n \n".join([*LINES, "", "\t"]).encode(),
+        "\n".join(f" {line.replace(chr(9), chr(160) + chr(9))}" for line in LINES).encode(),
+        gzip.compress("\n".join(LINES).encode()),
+    ],
+    ids=["CR LF", "CR", "byte order mark", "UTF-16", "blank lines", "blanks", "gzip"],
+)
+def test_the_same_texts_are_read_however_they_are_written(options, written):
     plain = load_labelled_text(options()).data.fingerprint
-    content = "\r\n".join([*LINES, ""]).encode()
-    assert load_labelled_text(options(content)).data.fingerprint == plain
-    packed = options(gzip.compress(content), "texts.tsv.gz")
-    assert load_labelled_text(packed).data.fingerprint == plain
+    assert load_labelled_text(options(written, "other name")).data.fingerprint == plain
+
+
+def test_labels_that_look_the_same_are_one(options):
+    lines = [
+        f"{label}\ttext {n}"
+        for n in range(9)
+        for label in ("größe", "gro\u0308ße ", "\ufeffair", "air")
+    ]
+    assert load_labelled_text(options(lines)).names == ("air", "größe")
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"a\tx\nb y\n", "line 2 has no tab; write LABEL<tab>TEXT"),
-        (b"a\tx\n\nb\ty\n", "line 2 has no tab"),
-        (b"a\tx\nb\t \n", "line 2 has no text"),
+        (b"a\tx\n\nb\t \n", "line 3 has no text"),
         (b"a\tx\n \ty\n", "line 2 has no label"),
         (b"a\tx\nb\tcaf\xe9\n", "line 2 is not UTF-8 text: byte 5 of the line is 0xe9"),
         (b"a\tx\na\ty\n", "has the label 'a' alone"),
@@ -173,6 +198,28 @@ def test_folds_test_on_every_text_once(options):
 
 
 def test_folds_beside_a_test_file_are_refused(options):
-    chosen = options(folds=3, fold=0, test_path="other.tsv")
     with pytest.raises(InputError, match=r"leave --data\.test-path out"):
-        load_labelled_text(chosen)
+        options(folds=3, fold=0, test_path="other.tsv")
+
+
+def test_a_test_file_without_a_label_is_used_and_that_is_said(options, capsys):
+    test = options(["sea\tfish"], "test.tsv").path
+    load_labelled_text(options(test_path=test))
+    assert "test.tsv has no example of 1 labels, such as 'air'" in capsys.readouterr().err
+
+
+def test_every_topic_has_paragraphs_of_its_own_text_once_and_on_one_line():
+    lines = labelled_paragraphs()
+    assert {line.label for line in lines} == set(TOPICS)
+    assert len({line.text for line in lines}) == len(lines) > 500
+    for topic, text, _ in lines:
+        assert "\n" not in text
+        assert len(text) >= SHORTEST
+        assert text in " ".join(pydoc_data.topics.topics[topic].split())
+
+
+def test_topics_are_read_where_they_are_asked_for():
+    texts = load_labelled_text(LabelledTextData("topics", length=8, batch_size=16))
+    assert texts.names == TOPICS
+    with pytest.raises(InputError, match=r"need --data.path"):
+        load_labelled_text(LabelledTextData())

@@ -4,14 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from initial import initial
-from jax.sharding import PartitionSpec as P
-from jax.test_util import check_grads
-from scipy.stats import multivariate_normal
-from sklearn.decomposition import PCA
-
-from bigmodel.experiment import Data, Experiment, InputError, Mean, Model, Rows
-from bigmodel.training.generative.autoencoding import autoencoding
 from bigmodel.training.generative.coding import (
     Coded,
     coding,
@@ -22,6 +14,14 @@ from bigmodel.training.generative.coding import (
     sum_of_squares,
 )
 from bigmodel.training.generative.pca import pca_squared_error
+from initial import initial
+from jax.sharding import PartitionSpec as P
+from jax.test_util import check_grads
+from scipy.stats import multivariate_normal
+from sklearn.decomposition import PCA
+
+from bigmodel.experiment import Data, Experiment, InputError, Mean, Model, Rows
+from bigmodel.training.generative.autoencoding import autoencoding
 from bigmodel.training.optimizers import Optimizer
 
 SHAPE = (3, 2, 1)

@@ -1,10 +1,11 @@
-"""A model, a loss and an optimizer to an experiment: the common case in one call."""
+"""From a model, a loss and an optimizer to an experiment: the common case in one call."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -26,12 +27,13 @@ from bigmodel.experiment import (
     Rows,
     Shown,
     Variables,
-    nothing_to_show,
     scalars,
 )
+from bigmodel.training.ensemble import per_member
 from bigmodel.training.gradients import mean_gradients, penalty
 from bigmodel.training.metrics import Metric
-from bigmodel.training.optimizers import Optimizer, moving_average, peak_rate
+from bigmodel.training.optimizers import Optimizer, moving_average
+from bigmodel.training.skipping import Skipped, none_skipped, skip_nonfinite
 
 
 @jax.tree_util.register_dataclass
@@ -39,21 +41,30 @@ from bigmodel.training.optimizers import Optimizer, moving_average, peak_rate
 class TrainState:
     """What supervised training changes.
 
-    ``variables`` are the model's collections other than its parameters, ``average`` the
-    moving average of the parameters, None where there is none.
+    ``step`` counts the updates that were made. ``variables`` are the model's collections other
+    than its parameters; ``average`` is the moving average of both, and ``skipped`` counts the
+    updates that were not made, each None where the options ask for none.
     """
 
     step: Array
     params: PyTree
     variables: Variables
     opt_state: PyTree
-    average: PyTree | None
+    average: Variables | None
+    skipped: Skipped | None
 
     @property
     def evaluated(self) -> Variables:
-        """The variables to evaluate and to show: averaged parameters where there are any."""
-        params = self.params if self.average is None else self.average
-        return {"params": params, **self.variables}
+        """The averaged variables where there are any, else the last ones."""
+        return {"params": self.params, **self.variables} if self.average is None else self.average
+
+
+class Report(TypedDict):
+    """What :func:`supervised` takes to report more than means, as keyword arguments."""
+
+    gathered: Mapping[str, Callable[[PyTree, Batch], PyTree]]
+    summarize: Callable[[Measured], Results]
+    maximize: Collection[str]
 
 
 def supervised(
@@ -64,23 +75,25 @@ def supervised(
     data: Data,
     *,
     steps: int,
-    show: Callable[[TrainState], Shown] = nothing_to_show,
+    show: Callable[[Variables], Shown] | None = None,
     gathered: Mapping[str, Callable[[PyTree, Batch], PyTree]] = MappingProxyType({}),
     summarize: Callable[[Measured], Results] = scalars,
+    maximize: Collection[str] = (),
 ) -> Experiment:
     """An experiment that minimises the mean of a loss over batches.
 
     Args:
-        model: the network.
+        model: the network, or an ensemble of such.
         loss: ``(outputs, batch) -> Mean``, differentiated.
         metrics: more such functions by name, reported beside ``loss``.
         optimizer: options of the Optax chain, penalties, accumulation and averaging.
         data: training batches and evaluation splits.
-        steps: length of the run, which the learning rate's schedule needs.
-        show: what a person looks at at each evaluation.
+        steps: length of the run, which the schedule of the learning rate needs.
+        show: figures for a person, made of the variables that are evaluated.
         gathered: functions ``(outputs, batch)`` of one row for each example, such as its label,
             which ``summarize`` gets by name as an array over the whole split.
         summarize: from all that an evaluation measured to results.
+        maximize: names of the metrics and results of which more is better.
 
     Raises:
         InputError: where the optimizer's parts do not divide the batch.
@@ -90,6 +103,7 @@ def supervised(
             f"--optimizer.accumulate {optimizer.accumulate} does not divide "
             f"--data.batch-size {data.batch_size}; use a multiple of it"
         )
+    learning_rate = optimizer.learning_rate_schedule(steps)
     transform = optimizer.transform(steps)
     penalised = bool(optimizer.l1 or optimizer.l2)
     example = data.train(0, 0)
@@ -97,13 +111,21 @@ def supervised(
     def init(key: Key) -> TrainState:
         variables = dict(model.init(key, example))
         params = variables.pop("params")
-        average = None if optimizer.ema is None else jax.tree.map(jnp.copy, params)
-        opt_state = transform.init(params)
-        return TrainState(jnp.zeros((), jnp.int32), params, variables, opt_state, average)
+        average = None
+        if optimizer.ema is not None:
+            average = jax.tree.map(jnp.copy, {"params": params, **variables})
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            variables=variables,
+            opt_state=transform.init(params),
+            average=average,
+            skipped=none_skipped(optimizer.skip_nonfinite),
+        )
 
     def measure(outputs: PyTree, batch: Batch) -> dict[str, Mean]:
         named = {"loss": loss, **metrics}
-        return {name: function(outputs, batch) for name, function in named.items()}
+        return {name: per_member(function)(outputs, batch) for name, function in named.items()}
 
     def objective(
         params: PyTree, variables: Variables, batch: Batch, key: Key
@@ -117,8 +139,7 @@ def supervised(
             objective, state.params, state.variables, batch, key, parts=optimizer.accumulate
         )
         one = jnp.ones((), jnp.float32)
-        rate = optimizer.rate(steps, peak_rate(state.opt_state))
-        extra = {"learning_rate": Mean(rate(state.step), one)}
+        extra = {"learning_rate": Mean(learning_rate(state.step), one)}
         if penalised:
             value, added = jax.value_and_grad(penalty)(state.params, optimizer)
             gradients = jax.tree.map(jnp.add, gradients, added)
@@ -128,9 +149,12 @@ def supervised(
         params = optax.apply_updates(state.params, updates)
         average = state.average
         if optimizer.ema is not None:
-            average = moving_average(average, params, decay=optimizer.ema, step=state.step)
-        state = TrainState(state.step + 1, params, variables, opt_state, average)
-        return state, {**measured, **extra}, gradients
+            new = {"params": params, **variables}
+            average = moving_average(average, new, decay=optimizer.ema, step=state.step)
+        after = TrainState(state.step + 1, params, variables, opt_state, average, state.skipped)
+        return skip_nonfinite(
+            state, after, {**measured, **extra}, gradients, limit=optimizer.skip_nonfinite
+        )
 
     def eval_step(state: TrainState, batch: Batch) -> Measured:
         outputs, _ = model.apply(state.evaluated, batch, train=False, key=None)
@@ -139,4 +163,13 @@ def supervised(
             measured[name] = Rows(function(outputs, batch), batch["weight"])
         return measured
 
-    return Experiment(init, train_step, eval_step, data, model.partition, show, summarize)
+    return Experiment(
+        init,
+        train_step,
+        eval_step,
+        data,
+        model.partition,
+        show,
+        summarize,
+        maximize=frozenset(maximize),
+    )

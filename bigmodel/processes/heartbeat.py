@@ -1,7 +1,7 @@
-"""What a process tells the launcher that watches it: that it lives, at which step, and where.
+"""The heartbeat that a process sends to the launcher which watches it.
 
 The launcher makes a folder and names it in the environment. Each process keeps three files in
-it: ``rank-N.pulse``, a count of beats and the step as two little-endian int64;
+it: ``rank-N.heartbeat``, a count of beats and the step as two little-endian int64;
 ``rank-N.log``, the path of its log; ``rank-N.stacks``, where it writes the stacks of its
 threads when it gets SIGUSR1.
 """
@@ -25,8 +25,8 @@ def is_watched() -> bool:
     return bool(os.environ.get(CONTROL))
 
 
-class Pulse:
-    """The beats of this process; without a launcher they cost a comparison."""
+class Heartbeat:
+    """The heartbeat of this process; without a launcher it costs a comparison."""
 
     def __init__(self, rank: int) -> None:
         self._rank = rank
@@ -37,22 +37,22 @@ class Pulse:
         self._folder = Path(folder) if folder else None
         if self._folder is None:
             return
-        path = self._folder / f"rank-{rank}.pulse"
+        path = self._folder / f"rank-{rank}.heartbeat"
         path.write_bytes(LAYOUT.pack(0, -1))
         with path.open("r+b") as file:
             self._map = mmap.mmap(file.fileno(), LAYOUT.size)
-        self._stacks = (self._folder / f"rank-{rank}.stacks").open("w")
+        self._stacks = (self._folder / f"rank-{rank}.stacks").open("w", encoding="utf-8")
         faulthandler.register(signal.SIGUSR1, file=self._stacks, all_threads=True)
 
     def beat(self, step: int | None = None) -> None:
-        """Says that this process goes on, and after which step."""
+        """Signals progress, and the last finished step."""
         if self._map is None:
             return
         self._beats += 1
         self._step = self._step if step is None else step
         LAYOUT.pack_into(self._map, 0, self._beats, self._step)
 
-    def logs_to(self, path: Path) -> None:
-        """Says where what this process prints can be read."""
+    def log_to(self, path: Path) -> None:
+        """Tells the launcher the file that this process prints to."""
         if self._folder is not None:
-            (self._folder / f"rank-{self._rank}.log").write_text(str(path))
+            (self._folder / f"rank-{self._rank}.log").write_bytes(os.fsencode(path))

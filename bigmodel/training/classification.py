@@ -1,31 +1,83 @@
-"""What is said of an evaluation beyond the means: from the predictions of a whole split."""
+"""Classifiers: their experiments, and reports on their predictions over a whole split."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypedDict
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from bigmodel.experiment import Batch, Figure, Mean, Measured, PyTree, Results, Rows, scalars
+from bigmodel.experiment import (
+    Batch,
+    Data,
+    Experiment,
+    Figure,
+    Measured,
+    Model,
+    PyTree,
+    Results,
+    Rows,
+    Shown,
+    Variables,
+    scalars,
+)
 from bigmodel.figures.confusion import draw_confusion
+from bigmodel.training.ensemble import SINGLE, Ensemble, classifiers
+from bigmodel.training.metrics import accuracy, cross_entropy
+from bigmodel.training.optimizers import Optimizer
+from bigmodel.training.supervision import Report, supervised
 
 BINS = 15
+LARGER_IS_BETTER = (
+    "precision_macro",
+    "recall_macro",
+    "f1_macro",
+    "f1_micro",
+    "roc_auc",
+    "top_5_accuracy",
+)
+"""Of the numbers of :func:`describe`; of the calibration error, less is."""
 
 
-class Report(TypedDict):
-    """What :func:`~bigmodel.training.supervised.supervised` takes to report more than means."""
+def classifier(
+    model: Model,
+    data: Data,
+    names: Sequence[str],
+    optimizer: Optimizer,
+    *,
+    steps: int,
+    ensemble: Ensemble = SINGLE,
+    show: Callable[[Variables], Shown] | None = None,
+) -> Experiment:
+    """An experiment that learns the class of an example by cross entropy.
 
-    gathered: Mapping[str, Callable[[PyTree, Batch], PyTree]]
-    summarize: Callable[[Measured], Results]
+    Args:
+        model: reads an example, gives a logit for each class.
+        data: batches with ``label``.
+        names: the classes, in the order of the logits.
+        optimizer: options of the Optax chain.
+        steps: length of the run.
+        ensemble: how many such networks there are.
+        show: figures for a person, made of the variables that are evaluated.
+    """
+    return supervised(
+        classifiers(model, ensemble),
+        cross_entropy,
+        {"accuracy": accuracy},
+        optimizer,
+        data,
+        steps=steps,
+        show=show,
+        **classification_report(names),
+    )
 
 
-def classification(names: Sequence[str]) -> Report:
+def classification_report(names: Sequence[str]) -> Report:
     """Reports on a classifier, as scikit-learn computes them from all its predictions.
 
     Metrics are ``precision_macro``, ``recall_macro``, ``f1_macro``, ``f1_micro``, ``roc_auc`` (of
@@ -48,7 +100,11 @@ def classification(names: Sequence[str]) -> Report:
         probability = np.asarray(rows.values["probability"], np.float64)
         return {**scalars(measured), **describe(probability, rows.values["label"], names)}
 
-    return Report(gathered={"prediction": prediction}, summarize=summarize)
+    return Report(
+        gathered={"prediction": prediction},
+        summarize=summarize,
+        maximize=frozenset({"accuracy", *LARGER_IS_BETTER}),
+    )
 
 
 def describe(
@@ -56,7 +112,7 @@ def describe(
     label: Int[np.ndarray, " example"],
     names: Sequence[str],
 ) -> Results:
-    """The metrics and figures of :func:`classification`."""
+    """The metrics and figures of :func:`classification_report`."""
     # Imported here, for it takes a second that training need not spend.
     from sklearn import config_context, metrics
 
@@ -123,15 +179,3 @@ def calibration_error(
     bins = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
     gaps = np.bincount(bins, weights=correct - confidence, minlength=BINS)
     return float(np.abs(gaps).sum() / len(label))
-
-
-def perplexity(name: str = "loss") -> Callable[[Measured], Results]:
-    """The means, and ``perplexity``: e to the power of one of them, in nats per token."""
-
-    def summarize(measured: Measured) -> Results:
-        nats = measured[name]
-        assert isinstance(nats, Mean)
-        with np.errstate(over="ignore"):
-            return {**scalars(measured), "perplexity": float(np.exp(nats.total / nats.count))}
-
-    return summarize

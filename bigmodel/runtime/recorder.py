@@ -1,0 +1,336 @@
+"""What is recorded of one run: its directory, its checkpoints, and what follows from them."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import jax
+import numpy as np
+
+from bigmodel.config import to_json
+from bigmodel.errors import NotFiniteError
+from bigmodel.experiment import Experiment, InputError, Shown, is_maximized
+from bigmodel.figures.curves import draw_curves
+from bigmodel.output import warn
+from bigmodel.processes.distributed import agree_on, fetch, is_first, wait_for_all
+from bigmodel.processes.signals import Interrupted
+from bigmodel.run_directory.changes import changes
+from bigmodel.run_directory.checkpoints import Checkpoints
+from bigmodel.run_directory.digest import params_digest
+from bigmodel.run_directory.directory import MANIFEST, METRICS, SUMMARY, RunDirectory
+from bigmodel.run_directory.history import History, best_step, has_evaluation, read_metrics
+from bigmodel.run_directory.manifest import manifest
+from bigmodel.run_directory.same_run import is_exhausted, is_over
+from bigmodel.runtime.compilation import Compiled, Report
+from bigmodel.runtime.evaluation import Splits, metric_names, summarize
+from bigmodel.runtime.loop import Plan, init_key, step_key
+from bigmodel.runtime.memory import check_fits
+from bigmodel.runtime.settings import Run, Settings
+from bigmodel.tracking.progress import Reporter, say
+from bigmodel.tracking.sinks import Sinks, check_sinks
+from bigmodel.tracking.throughput import StepSize, Timer, peak_flops, step_size
+from bigmodel.tree import named_leaves
+
+
+class RunRecorder:
+    """Records a run in its directory from a step on; use it as a context manager.
+
+    Args:
+        experiment: what is trained.
+        config: from which it was built.
+        compiled: its functions.
+        directory: locked, with the history up to the step.
+        checkpoints: of the run.
+        start: the step.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        config: Settings,
+        compiled: Compiled,
+        directory: RunDirectory,
+        checkpoints: Checkpoints,
+        start: int,
+    ) -> None:
+        self.experiment = experiment
+        self.config = config
+        self.compiled = compiled
+        self.directory = directory
+        self.checkpoints = checkpoints
+        self.start = start
+        self.plan = Plan.of(config.run, experiment.data.steps_per_epoch)
+        self.ended: str | None = None
+        history = directory.history
+        self.timer = Timer(start, history[-1]["seconds"] if history else 0.0, self._size)
+        self.reporter = Reporter(self.plan.total)
+        self._saved = start if start > 0 else None
+        if not (self.plan.evaluates(start) and self.lacks_evaluation(start)):
+            self._decide(start)
+
+    def __enter__(self) -> RunRecorder:
+        self.reporter.__enter__()
+        state = self.compiled.state
+        devices = len(next(iter(named_leaves(state).values())).sharding.device_set)
+        kind = f"{devices} {jax.devices()[0].device_kind} device{'s' * (devices > 1)}"
+        since = f"on from step {self.start}" if self.start else "from the start"
+        count = f"{count_parameters(state):,} parameters"
+        self.reporter.line(f"{self.directory.path}: {count}, {kind}, {since}")
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        self.reporter.__exit__(kind, error, trace)
+        # Ctrl-C a second time does not wait for a checkpoint.
+        if kind is Interrupted:
+            self.directory.unlock()
+        else:
+            self.directory.close()
+            self.checkpoints.close()
+
+    def lacks_evaluation(self, step: int) -> bool:
+        """Whether the evaluation of this step has not been recorded yet."""
+        return not has_evaluation(self.directory.history, step)
+
+    def trained(self, step: int, report: Report) -> None:
+        """Checks what a step reported, which waits for it, and logs it if it is due.
+
+        Raises:
+            NotFiniteError: naming the step and the first value that is not finite.
+        """
+        if not bool(report.healthy):
+            raise self._diverged(step, np.asarray(report.finite))
+        self.reporter.moved(step)
+        if not self.plan.logs(step):
+            return
+        self.checkpoints.check()
+        means = jax.device_get(report.metrics)
+        values = {
+            f"train/{name}": float(mean.total / mean.count) if mean.count else float("nan")
+            for name, mean in means.items()
+        }
+        speeds = self.timer.speeds(step)
+        self.reporter.trained(step, loss=values["train/loss"], speeds=speeds)
+        self.directory.log(step, values | speeds, seconds=self.timer.total)
+
+    def evaluated(self, step: int, splits: Splits, state: Any) -> None:
+        """Records an evaluation and what is to be shown of the state."""
+        found = summarize(self.experiment, splits)
+        self.directory.show(step, {**self._show(state), **found.shown})
+        if found.values:
+            self.directory.log(step, found.values, seconds=self.timer.total)
+            self.reporter.evaluated(step, found.values)
+        self._decide(step)
+
+    def wants_checkpoint(self, step: int) -> bool:
+        """Whether the state is to be saved now."""
+        best = self.best()
+        is_best = best is not None and best[0] == step
+        return self.plan.saves(step) or self.ended is not None or is_best
+
+    def save(self, step: int, state: Any) -> None:
+        """Starts to save a state; the last ones and the best one are kept."""
+        self.checkpoints.wait()
+        before = [saved for saved in self.checkpoints.steps() if saved < step]
+        keep = set(before[max(0, len(before) - self.config.run.keep + 1) :])
+        best = self.best()
+        self.directory.sync()
+        keep |= {best[0]} if best else set()
+        self.checkpoints.save(step, state, keep=keep)
+        self._saved = step
+
+    def stop(self, step: int, state: Any) -> None:
+        """Saves the last state if that has not been done, and waits for it."""
+        if step > 0 and step != self._saved:
+            self.save(step, state)
+        self.checkpoints.wait()
+
+    def paused(self) -> contextlib.AbstractContextManager[object]:
+        """Leaves what happens inside out of the measured speed."""
+        return self.timer.paused()
+
+    def best(self) -> tuple[int, float, int] | None:
+        """Step and value of the best evaluation so far, and the number of evaluations since."""
+        return find_best(self.directory.history, self.config.run, self.experiment)
+
+    def finish(self, step: int, state: Any) -> dict[str, Any]:
+        """Writes the summary of a run that has ended, and returns it."""
+        last: dict[str, Any] = {}
+        for line in self.directory.history:
+            last.update({name: value for name, value in line.items() if "/" in name})
+        best = self.best()
+        summary = {
+            "status": self.ended,
+            "step": step,
+            "seconds": round(self.timer.total, 3),
+            "first_step_seconds": round(self.timer.first_step or 0.0, 3),
+            "params_digest": params_digest(state.params),
+            "parameters": count_parameters(state),
+            "best": None if best is None else {"step": best[0], self.config.run.best: best[1]},
+            **last,
+        }
+        self.directory.finish(summary, draw_curves)
+        return summary
+
+    def _decide(self, step: int) -> None:
+        """Whether the run has ended after an evaluation."""
+        if step >= self.plan.total:
+            self.ended = "completed"
+        elif is_exhausted(self.best(), self.config.run.patience):
+            self.ended = "stopped early"
+
+    def _show(self, state: Any) -> Shown:
+        """What a person looks at; of several processes the first makes it, from whole arrays."""
+        if self.experiment.show is None:
+            return {}
+        evaluated = state.evaluated
+        if jax.process_count() > 1:
+            evaluated = fetch(evaluated)
+        return self.experiment.show(evaluated) if is_first() else {}
+
+    def _size(self) -> tuple[StepSize, float | None]:
+        """The size of a step, and the FLOP/s that the devices reach together at their best."""
+        compiled, seed = self.compiled, self.config.seed
+        batch = compiled.place(self.experiment.data.train(seed, self.start))
+        key = compiled.place_scalar(step_key(seed))
+        index = compiled.place_scalar(np.int32(self.start))
+        traced = compiled.trace(compiled.state, batch, key, index)
+        return step_size(self.experiment, traced, batch), peak_flops(key.devices())
+
+    def _diverged(self, step: int, finite: np.ndarray) -> NotFiniteError:
+        """Records that a run has diverged, and returns the error that says so."""
+        names = self.compiled.names
+        diverged = [name for name, ok in zip(names, finite, strict=True) if not ok]
+        reason = f"not finite at step {step}: {diverged[0]}"
+        if diverged[0] == "loss" and len(diverged) > 1:
+            reason += f"; first {diverged[1]}"
+        self.checkpoints.wait()
+        saved = self.checkpoints.steps()
+        kept = f"the checkpoint of step {saved[-1]} is kept" if saved else "no checkpoint yet"
+        summary = {
+            "status": "not finite",
+            "reason": reason,
+            "step": step,
+            "seconds": round(self.timer.total, 3),
+        }
+        self.directory.finish(summary, draw_curves)
+        wait_for_all("a loss that is not finite")
+        return NotFiniteError(f"{reason}; {kept}", step)
+
+
+def open_run(
+    experiment: Experiment,
+    config: Settings,
+    compiled: Compiled,
+    path: Path,
+    *,
+    script: Path,
+    newest: int | None = None,
+    drawing: bool = True,
+    notes: Mapping[str, Any] = MappingProxyType({}),
+) -> tuple[RunRecorder, Any] | None:
+    """Opens the directory of a run, at its start or at its last checkpoint.
+
+    Nothing is written before all that the user gave has been checked.
+
+    Args:
+        experiment: what is trained.
+        config: from which it was built.
+        compiled: its functions.
+        path: the run directory.
+        script: the experiment's.
+        newest: the step of the newest checkpoint that may be used; None for any.
+        drawing: whether figures are made that take long to draw, and curves at the end.
+        notes: what is written into the manifest beside the rest.
+
+    Returns:
+        The recorder and the state to go on from; None where the run has ended already.
+
+    Raises:
+        InputError: for options or a run directory that cannot be used.
+        StorageError: where a file cannot be read or written.
+    """
+    as_json = to_json(config)
+    first = is_first()
+    directory = RunDirectory(path, writing=first, drawing=drawing)
+    check_fits(compiled.state)
+    check_best(config.run, lambda: metric_names(experiment, compiled))
+    total = config.run.total_steps(experiment.data.steps_per_epoch)
+    directory.check_same_run(as_json, experiment.data.fingerprint, total=total)
+    facts = manifest(
+        script=script,
+        seed=config.seed,
+        fingerprint=experiment.data.fingerprint,
+        maximize=experiment.maximize,
+    )
+    facts = {**facts, **notes}
+    check_sinks(config.run.sinks)
+    finished = directory.read_json(SUMMARY)
+    best = find_best(read_metrics(path / METRICS), config.run, experiment)
+    if finished is not None and is_over(finished, best, total, config.run.patience):
+        if first:
+            _warn_of_changes(directory, facts)
+        say(f"{directory.path}: already {finished['status']} at step {finished['step']}")
+        print_results(finished)
+        return None
+    with contextlib.ExitStack() as undo:
+        undo.callback(directory.close)
+        directory.lock()
+        checkpoints = Checkpoints(directory.checkpoints, warn=warn, writing=first)
+        step = agree_on((checkpoints.newest_intact(newest) or 0) if first else 0)
+        if step == 0:
+            state = compiled.init(init_key(config.seed))
+        else:
+            state = checkpoints.restore(step, compiled.state)
+            if first:
+                _warn_of_changes(directory, facts)
+        directory.create(as_json, facts, experiment.data.assets, step=step)
+        sinks = functools.partial(Sinks, config.run.sinks, path=path, config=as_json, warn=warn)
+        directory.resume(step, sinks)
+        undo.pop_all()
+    return RunRecorder(experiment, config, compiled, directory, checkpoints, step), state
+
+
+def find_best(history: History, run: Run, experiment: Experiment) -> tuple[int, float, int] | None:
+    """Step and value of the best evaluation of a history, and the number of evaluations since."""
+    return best_step(history, run.best, maximize=is_maximized(run.best, experiment.maximize))
+
+
+def check_best(run: Run, evaluated: Callable[[], Sequence[str]]) -> None:
+    """Raises InputError where the metric that decides is not among those evaluated.
+
+    The default may be absent, where there is no validation split, if nothing depends on it.
+    """
+    if run.patience is None and run.best == Run().best:
+        return
+    names = evaluated()
+    if run.best not in names:
+        raise InputError(f"--run.best {run.best} is not evaluated; there are {', '.join(names)}")
+
+
+def count_parameters(state: Any) -> int:
+    """How many numbers are trained."""
+    return sum(leaf.size for leaf in named_leaves(state.params).values())
+
+
+def print_results(summary: Mapping[str, Any]) -> None:
+    """Prints the metrics of a summary and the digest of its parameters."""
+    for name, value in summary.items():
+        if "/" in name and not name.startswith("train/"):
+            say(f"  {name} {value:.4f}" if value is not None else f"  {name} not finite")
+    say(f"  params_digest {summary['params_digest']}")
+
+
+def _warn_of_changes(directory: RunDirectory, facts: Mapping[str, Any]) -> None:
+    """Says what is not as it was when the run began that goes on now."""
+    before = directory.read_json(MANIFEST) or facts
+    changed = [change.what for change in changes(before, facts) if change.effect != "none"]
+    if changed:
+        warn(
+            f"since the run in {directory.path} began, {' and '.join(changed)} changed, so its "
+            "bits may differ from those of a new run; choose another --run.dir for one"
+        )

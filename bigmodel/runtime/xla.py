@@ -1,0 +1,109 @@
+"""How XLA compiles: reproducibly on GPUs, and what it keeps of it for the next run."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import inspect
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from bigmodel.files import user_cache
+from bigmodel.processes.distributed import must_wait_for_steps
+
+DETERMINISTIC = "xla_gpu_deterministic_ops"
+"""Leaves out algorithms whose sums depend on timing, and the choice of kernels by timing."""
+CUDA_PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
+CACHE_BYTES = 4 << 30
+"""What is kept of compiled programs."""
+
+
+def make_deterministic() -> None:
+    """Asks XLA for the same bits in each run on NVIDIA GPUs; to be called before JAX has devices.
+
+    Where JAX would use no GPU, and where the user's ``XLA_FLAGS`` name the flag, nothing changes.
+    The flag is in the manifest then, among ``xla_flags``.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if uses_cuda() and DETERMINISTIC not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} --{DETERMINISTIC}=true".strip()
+
+
+def uses_cuda() -> bool:
+    """Whether JAX will look for NVIDIA GPUs, found out without starting it."""
+    platforms = getattr(jax.config, "jax_platforms", None)
+    if platforms and not {"cuda", "gpu"} & {name.strip() for name in platforms.split(",")}:
+        return False
+    return any(importlib.util.find_spec(name) for name in CUDA_PLUGINS)
+
+
+def use_compilation_cache() -> None:
+    """Keeps compiled programs between runs, unless JAX's own variable says where or whether.
+
+    They go to ``bigmodel/xla`` in the user's cache folder (``XDG_CACHE_HOME``), for a user without
+    one nowhere. Programs are found again by what they compute, the flags and the kind of machine.
+    Those that were not used for the longest time are removed where all take more than
+    ``CACHE_BYTES``. JAX could do so itself (``jax_compilation_cache_max_size``), but takes half as
+    long again to write a small program, and writes nothing any more once a process was killed
+    between the two files that it then has for each.
+    """
+    folder = user_cache()
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ and folder is not None:
+        folder = folder / "bigmodel" / "xla"
+        bound(folder, CACHE_BYTES)
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    if must_wait_for_steps():
+        _let_every_process_write()
+
+
+def bound(folder: Path, limit: int) -> None:
+    """Removes files of a folder until the rest has at most so many bytes: first those least used.
+
+    A file counts as used when it was last read or written, as far as the file system notes it.
+    """
+    used = []
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            # Another process may remove it at the same time.
+            with contextlib.suppress(OSError):
+                facts = entry.stat()
+                used.append((max(facts.st_atime, facts.st_mtime), facts.st_size, entry.path))
+    kept = 0
+    for _, size, path in sorted(used, reverse=True):
+        kept += size
+        if kept > limit:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+
+
+def _let_every_process_write() -> None:
+    """Makes JAX keep what processes other than the first have compiled.
+
+    It leaves that to the first one, whose programs the others find. On CPU the key contains the
+    rank, so they would compile anew at every start, and there is no public option. A version of
+    JAX that has no such private functions compiles anew.
+    """
+    try:
+        from jax._src import compilation_cache, compiler
+
+        arguments = inspect.signature(compiler._cache_write)
+        put = compilation_cache.put_executable_and_time
+    except (ImportError, AttributeError):
+        return
+    needed = ("cache_key", "module_name", "executable", "backend", "compile_time_secs")
+    if not arguments.parameters.keys() >= {*needed}:
+        return
+
+    def write(*values: Any, **named: Any) -> None:
+        given = arguments.bind(*values, **named).arguments
+        # Callbacks of the host (an argument of JAX 0.10) are not found again.
+        if not given.get("host_callbacks"):
+            key, name, program, backend, seconds = (given[name] for name in needed)
+            put(key, name, program, backend, int(seconds))
+
+    compiler._cache_write = write

@@ -14,7 +14,7 @@ import pytest
 from jaxtyping import install_import_hook
 
 # Calls check the types and the shapes of signatures in the rooms that state shapes.
-install_import_hook("bigmodel.models", "beartype.beartype")
+install_import_hook(["bigmodel.models", "bigmodel.training"], "beartype.beartype")
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -93,7 +93,7 @@ class Case(NamedTuple):
 
 TEXT = {"layers": 1, "width": 16, "heads": 4}
 GPT = Gpt(layers=2, width=16, heads=4)
-MLP = Mlp(widths=(4, 4), members=2)
+MLP = Mlp(widths=(4, 4))
 CNN = ConvNet(widths=(4, 6), convolutions=(2,), dense=(5,))
 XCEPTION = Xception(widths=(4, 6))
 GAN = Dcgan(latent=6, widths=(4, 6), conditional=True)

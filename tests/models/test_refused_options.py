@@ -27,7 +27,6 @@ from bigmodel.models import (
 NAN = float("nan")
 REFUSED = [
     (Mlp, {"widths": (8, 0)}, "--model.widths"),
-    (Mlp, {"members": 0}, "--model.members 0"),
     (Mlp, {"dropout": NAN}, "--model.dropout nan"),
     (ConvNet, {"widths": ()}, "--model.widths"),
     (ConvNet, {"widths": (8, 0)}, "--model.widths"),

@@ -30,16 +30,11 @@ def map_named(function: Callable[[str, Any], Any], tree: PyTree) -> PyTree:
     return jax.tree_util.tree_map_with_path(lambda path, leaf: function(path_of(path), leaf), tree)
 
 
-def is_finite(leaf: jax.Array) -> jax.Array:
-    """Whether an array has neither NaN nor infinity.
+def is_finite(leaf: jax.Array, *, leading: int = 0) -> jax.Array:
+    """Whether the entries beyond so many leading axes are neither NaN nor infinite.
 
-    On CPU its sum is the quickest way to see it. A sum that overflows, of entries beyond some
-    1e30, counts as infinity too.
+    On CPU their sum is the quickest way to see it. A sum that overflows, of entries beyond some
+    1e30, counts as infinite too.
     """
     wide = leaf.dtype if leaf.dtype.itemsize >= 4 else jnp.float32
-    return jnp.isfinite(jnp.sum(leaf, dtype=wide))
-
-
-def all_finite(tree: PyTree) -> jax.Array:
-    """Whether no leaf of a tree has NaN or infinity, as :func:`is_finite` sees it."""
-    return jnp.all(jnp.stack([is_finite(leaf) for leaf in jax.tree.leaves(tree)]))
+    return jnp.isfinite(jnp.sum(leaf, axis=tuple(range(leading, leaf.ndim)), dtype=wide))

@@ -23,7 +23,7 @@ from bigmodel.data import TableData, load_table
 from bigmodel.experiment import Experiment
 from bigmodel.models.mlp import Mlp
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training import Ensemble, Optimizer, classifier, regressor
+from bigmodel.training import Ensemble, Optimizer, classifier, regression_report, regressor
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Config(Settings):
 
     data: TableData = TableData()
     model: Mlp = Mlp(widths=(256, 256), dropout=0.3)
-    optimizer: Optimizer = Optimizer("adamw", learning_rate=1e-2, weight_decay=0.1, eps=1e-6)
+    optimizer: Optimizer = Optimizer("adamw", learning_rate=1e-2, weight_decay=1.0, eps=1e-6)
     ensemble: Ensemble = Ensemble()
     run: Run = Run(steps=1000, eval_every=200)
 
@@ -42,32 +42,16 @@ def build(config: Config) -> Experiment:
     table = load_table(config.data)
     target = table.target
     model = config.model.build(len(target.names) or None)
-    steps = config.run.total_steps(table.data.steps_per_epoch)
+    steps, ensemble = config.run.total_steps(table.data.steps_per_epoch), config.ensemble
     if target.names:
         return classifier(
-            model,
-            table.data,
-            target.names,
-            config.optimizer,
-            steps=steps,
-            ensemble=config.ensemble,
+            model, table.data, target.names, config.optimizer, steps=steps, ensemble=ensemble
         )
-    return regressor(
-        model,
-        table.data,
-        target.column,
-        config.optimizer,
-        steps=steps,
-        mean=target.mean,
-        scale=target.scale,
-        ensemble=config.ensemble,
-    )
+    report = regression_report(target.column, mean=target.mean, scale=target.scale)
+    return regressor(model, table.data, report, config.optimizer, steps=steps, ensemble=ensemble)
 
 
-TINY = (
-    "--model.widths", "32", "32", "--optimizer.learning-rate=5e-3",
-    "--run.steps=60",
-)  # fmt: skip
+TINY = ("--model.widths", "32", "32", "--optimizer.learning-rate=5e-3", "--run.steps=60")
 
 
 if __name__ == "__main__":

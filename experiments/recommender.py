@@ -26,7 +26,7 @@ from bigmodel.data import RatingData, Ratings, load_ratings
 from bigmodel.experiment import Experiment, Model, Shown, Variables
 from bigmodel.models.recommender import Recommender
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training import Ensemble, Optimizer, regressor, regressors
+from bigmodel.training import Ensemble, Optimizer, regression_report, regressor, regressors
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def build(config: Config) -> Experiment:
     return regressor(
         model,
         ratings.data,
-        "rating",
+        regression_report("rating"),
         config.optimizer,
         ensemble=config.ensemble,
         steps=config.run.total_steps(ratings.data.steps_per_epoch),

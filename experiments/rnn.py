@@ -27,7 +27,7 @@ from bigmodel.data import SequenceSource, load_forecasts, load_labelled
 from bigmodel.experiment import Experiment, InputError
 from bigmodel.models.rnn import Rnn
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training import Ensemble, Optimizer, classifier, forecaster
+from bigmodel.training import Ensemble, Optimizer, classifier, forecast_report, regressor
 
 
 @dataclass(frozen=True)
@@ -68,15 +68,13 @@ def build_forecaster(config: Config) -> Experiment:
     if config.model.bidirectional and config.model.output == "every":
         raise InputError("--model.bidirectional would see what --model.output every forecasts")
     series = load_forecasts(config.data)
-    return forecaster(
+    return regressor(
         config.model.build(None),
         series.data,
-        series.name,
+        forecast_report(series.name, mean=series.mean, scale=series.scale),
         config.optimizer,
         ensemble=config.ensemble,
         steps=config.run.total_steps(series.data.steps_per_epoch),
-        mean=series.mean,
-        scale=series.scale,
     )
 
 

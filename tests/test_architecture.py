@@ -109,7 +109,7 @@ def literals(source: str) -> set[str]:
 
 
 def wrong(path: str, source: str) -> list[str]:
-    """What a file of the package, ``training/losses.py``, refers to and may not know."""
+    """What a file of the package, ``training/metrics.py``, refers to and may not know."""
     room = Path(Path(path).parts[0]).stem
     package = ".".join(["bigmodel", *Path(path).parent.parts])
     found = []
@@ -149,11 +149,11 @@ def test_each_room_knows_only_what_it_may(path: Path) -> None:
         ("data/folds.py", "from bigmodel import runtime as r"),
         ("figures/lines.py", "def draw():\n    from jax import numpy"),
         ("figures/lines.py", "from bigmodel.data import ratings"),
-        ("training/losses.py", "from flax import linen"),
-        ("training/losses.py", "def read(name):\n    return open(name)"),
-        ("training/losses.py", "from pathlib import Path"),
-        ("training/losses.py", "import jax\ncount = len(jax.devices())"),
-        ("training/losses.py", "from jax.sharding import Mesh"),
+        ("training/metrics.py", "from flax import linen"),
+        ("training/metrics.py", "def read(name):\n    return open(name)"),
+        ("training/metrics.py", "from pathlib import Path"),
+        ("training/metrics.py", "import jax\ncount = len(jax.devices())"),
+        ("training/metrics.py", "from jax.sharding import Mesh"),
         ("sharding/rules.py", "from bigmodel import models"),
         ("runtime/loop.py", "from bigmodel.training import losses"),
         ("runtime/loop.py", "from bigmodel import studies"),

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -24,6 +25,12 @@ def test_the_experiment_in_the_readme_runs_and_learns(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     summary = json.loads((tmp_path / "mine" / "summary.json").read_text())
     assert summary["test/accuracy"] > 0.9
+
+
+def test_the_notebook_in_the_readme_trains() -> None:
+    names: dict[str, Any] = {}
+    exec(block("notebook"), names)
+    assert names["accuracy"] > 0.9
 
 
 def test_every_experiment_is_in_the_table_and_every_path_exists() -> None:

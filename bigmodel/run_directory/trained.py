@@ -41,7 +41,7 @@ def read_trained(path: Path, *, option: str) -> Trained:
         raise InputError(f"{option} {path} has {lacking}; give the directory of a finished run")
     leaves = checkpoints.read(step)
     checkpoints.close()
-    # Runs of 0.1.0 averaged the parameters alone, right below "average".
+    # Older versions averaged the parameters alone, which are right below "average" there.
     prefixes = ("average/params/", "average/", "params/")
     prefix = next(p for p in prefixes if any(name.startswith(p) for name in leaves))
     params = {

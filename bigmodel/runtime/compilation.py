@@ -16,7 +16,7 @@ from bigmodel.partition import gathered
 from bigmodel.processes.distributed import must_wait_for_steps, place_scalar, placing
 from bigmodel.sharding.mesh import batch_shardings, check_batch, replicated
 from bigmodel.sharding.rules import state_shardings
-from bigmodel.tree import named_leaves
+from bigmodel.tree import is_finite, named_leaves
 
 
 class RetraceError(TypeError):
@@ -108,7 +108,9 @@ def compile_experiment(
             **{f"parameter {path}": leaf for path, leaf in named_leaves(state.params).items()},
         }
         names[:] = watched
-        finite = jnp.stack([_is_finite(leaf, len(runs)) for leaf in watched.values()], axis=-1)
+        finite = jnp.stack(
+            [is_finite(leaf, leading=len(runs)) for leaf in watched.values()], axis=-1
+        )
         return state, index + 1, Report(metrics, jnp.all(finite, axis=-1), finite)
 
     targets = jax.tree.map(
@@ -142,16 +144,6 @@ def compile_experiment(
         state=targets,
         names=names,
     )
-
-
-def _is_finite(leaf: Array, leading: int) -> Array:
-    """Whether the entries beyond so many leading axes are neither NaN nor infinite.
-
-    On CPU their sum is the quickest way to see it. A sum that overflows, of entries beyond some
-    1e30, counts as infinite too.
-    """
-    wide = leaf.dtype if leaf.dtype.itemsize >= 4 else jnp.float32
-    return jnp.isfinite(jnp.sum(leaf, axis=tuple(range(leading, leaf.ndim)), dtype=wide))
 
 
 def run_once(mesh: Mesh) -> dict[str, int]:

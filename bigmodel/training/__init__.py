@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from bigmodel.training.metrics import weighted as weighted
     from bigmodel.training.optimizers import Optimizer as Optimizer
     from bigmodel.training.regression import absolute_error as absolute_error
-    from bigmodel.training.regression import forecaster as forecaster
+    from bigmodel.training.regression import forecast_report as forecast_report
     from bigmodel.training.regression import regression_report as regression_report
     from bigmodel.training.regression import regressor as regressor
     from bigmodel.training.regression import squared_error as squared_error
@@ -67,7 +67,7 @@ _NAMES = {
     "generative.quality": "Quality",
     "metrics": "Metric accuracy cross_entropy next_token token_accuracy weighted",
     "optimizers": "Optimizer",
-    "regression": "absolute_error forecaster regression_report regressor squared_error",
+    "regression": "absolute_error forecast_report regression_report regressor squared_error",
     "supervision": "TrainState supervised",
     "texts.language_model": "language_model",
     "texts.negative_sampling": "negative_sampling ranked",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -114,15 +113,8 @@ def describe(
 ) -> Results:
     """The metrics and figures of :func:`classification_report`."""
     # Imported here, for it takes a second that training need not spend.
-    from sklearn import config_context, metrics
+    from sklearn import metrics
 
-    with config_context(skip_parameter_validation=True):  # all that is passed is made here
-        return _describe(metrics, probability, label, names)
-
-
-def _describe(
-    metrics: Any, probability: np.ndarray, label: np.ndarray, names: Sequence[str]
-) -> Results:
     classes = np.arange(len(names))
     predicted = probability.argmax(axis=1)
     options = {"labels": classes, "zero_division": 0}

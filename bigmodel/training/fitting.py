@@ -10,7 +10,7 @@ from bigmodel.experiment import Experiment
 
 
 def fit(experiment: Experiment, *, steps: int, seed: int = 0) -> Any:
-    """Trains an experiment on one device and returns its state.
+    """Trains an experiment on one device and returns its state; the README has an example.
 
     Initial parameters, batches and random keys are those of a run with this seed, so the state is
     that of the run up to rounding. No file is read or written, and nothing is checked.
@@ -22,20 +22,6 @@ def fit(experiment: Experiment, *, steps: int, seed: int = 0) -> Any:
 
     Returns:
         The state; ``state.evaluated`` are the variables to use.
-
-    Example:
-        >>> from bigmodel.data.images.images import ImageData, load_images
-        >>> from bigmodel.models.images.cnn import ConvNet
-        >>> from bigmodel.training import Optimizer, classifier, fit
-        >>> images = load_images(ImageData("digits", batch_size=64))
-        >>> model = ConvNet(widths=(8,), convolutions=(1,), dense=(32,)).build(images.classes)
-        >>> optimizer = Optimizer("adam", learning_rate=5e-3)
-        >>> experiment = classifier(model, images.data, images.names, optimizer, steps=100)
-        >>> state = fit(experiment, steps=100)
-        >>> batch = images.data.splits["test"][0]
-        >>> logits, _ = model.apply(state.evaluated, batch, train=False)
-        >>> bool((logits.argmax(axis=-1) == batch["label"]).mean() > 0.8)
-        True
     """
     key = jax.random.key(seed)
     state = jax.jit(experiment.init)(jax.random.fold_in(key, 0))

@@ -34,25 +34,22 @@ from bigmodel.training.supervision import Report, supervised
 def regressor(
     model: Model,
     data: Data,
-    name: str,
+    report: Report,
     optimizer: Optimizer,
     *,
     steps: int,
-    mean: float = 0.0,
-    scale: float = 1.0,
     ensemble: Ensemble = SINGLE,
     show: Callable[[Variables], Shown] | None = None,
 ) -> Experiment:
     """An experiment that learns a number for each example by squared error.
 
     Args:
-        model: reads an example, gives a number.
-        data: batches with ``target``.
-        name: what is predicted.
+        model: reads an example and gives a number, or a window of a series and gives one for
+            each of its steps.
+        data: batches with ``target``, or ``targets`` for each step.
+        report: :func:`regression_report`, or :func:`forecast_report` for a series.
         optimizer: options of the Optax chain.
         steps: length of the run.
-        mean: what a target of 0 stands for, in the units of the data,
-        scale: and how much more a target of 1 is.
         ensemble: how many such networks there are.
         show: figures for a person, made of the variables that are evaluated.
     """
@@ -64,48 +61,15 @@ def regressor(
         data,
         steps=steps,
         show=show,
-        **regression_report(name, mean=mean, scale=scale),
+        **report,
     )
 
 
-def forecaster(
-    model: Model,
-    data: Data,
-    name: str,
-    optimizer: Optimizer,
-    *,
-    steps: int,
-    mean: float,
-    scale: float,
-    ensemble: Ensemble = SINGLE,
-) -> Experiment:
-    """An experiment that learns to forecast a series, after a window or after each of its steps.
-
-    Args:
-        model: reads windows, gives a number for each ``[batch]`` or for each step too
-            ``[batch, time]``.
-        data: batches with ``target`` and ``targets``, of the last and of all steps.
-        name: what is predicted.
-        optimizer: options of the Optax chain.
-        steps: length of the run.
-        mean: what a target of 0 stands for, in the units of the data,
-        scale: and how much more a target of 1 is.
-        ensemble: how many such networks there are.
-    """
-    return supervised(
-        regressors(model, ensemble),
-        forecast_error,
-        {},
-        optimizer,
-        data,
-        steps=steps,
-        **forecast_report(name, mean=mean, scale=scale),
-    )
-
-
-def squared_error(predictions: Float[Array, " batch"], batch: Batch) -> Mean:
-    """``(prediction - target)^2``, whose mean is least where predictions are means."""
-    return weighted(jnp.square(predictions - batch["target"]), batch)
+def squared_error(predictions: Float[Array, "batch *time"], batch: Batch) -> Mean:
+    """``(prediction - target)^2``, or its mean over time; least where predictions are means."""
+    if predictions.ndim == 1:
+        return weighted(jnp.square(predictions - batch["target"]), batch)
+    return weighted(jnp.mean(jnp.square(predictions - batch["targets"]), axis=1), batch)
 
 
 def absolute_error(predictions: Float[Array, " batch"], batch: Batch) -> Mean:
@@ -117,7 +81,8 @@ def regression_report(name: str, *, mean: float = 0.0, scale: float = 1.0) -> Re
     """Reports on predicted numbers, as scikit-learn computes them from all predictions.
 
     Metrics are ``rmse`` and ``mae``, in the units of the data, and ``r2``, which is nan for less
-    than two examples; the figure ``predictions`` has a point for each example.
+    than two examples; the figure ``predictions`` has a point for each example. Where there is a
+    prediction for each step of a window, the last one counts.
 
     Args:
         name: what is predicted.
@@ -126,7 +91,8 @@ def regression_report(name: str, *, mean: float = 0.0, scale: float = 1.0) -> Re
     """
 
     def prediction(predictions: PyTree, batch: Batch) -> PyTree:
-        return {"predicted": predictions, "target": batch["target"]}
+        last = predictions if predictions.ndim == 1 else predictions[:, -1]
+        return {"predicted": last, "target": batch["target"]}
 
     def summarize(measured: Measured) -> Results:
         # Imported here, for it takes a second that training need not spend.
@@ -152,26 +118,15 @@ def regression_report(name: str, *, mean: float = 0.0, scale: float = 1.0) -> Re
     )
 
 
-def forecast_error(predictions: Float[Array, "batch *time"], batch: Batch) -> Mean:
-    """The squared error of the one prediction of a window, or the mean of those of all steps."""
-    if predictions.ndim == 1:
-        return squared_error(predictions, batch)
-    return weighted(jnp.mean(jnp.square(predictions - batch["targets"]), axis=1), batch)
-
-
 def forecast_report(name: str, *, mean: float, scale: float) -> Report:
-    """The report of a regression on the last step's predictions, and a figure of them in time.
+    """The report of a regression with a figure of the predictions in time.
 
     Args:
         name: what is predicted.
         mean: a value of 0 stands for this number,
         scale: and a value of 1 for this much more.
     """
-    of_last = regression_report(name, mean=mean, scale=scale)
-
-    def at_last(predictions: PyTree, batch: Batch) -> PyTree:
-        last = predictions if predictions.ndim == 1 else predictions[:, -1]
-        return of_last["gathered"]["prediction"](last, batch)
+    report = regression_report(name, mean=mean, scale=scale)
 
     def summarize(measured: Measured) -> Results:
         rows = measured["prediction"]
@@ -181,8 +136,6 @@ def forecast_report(name: str, *, mean: float, scale: float) -> Report:
             values = mean + scale * np.asarray(rows.values[key], np.float64)
             curves[label] = (np.arange(len(values), dtype=np.float64), values)
         drawn = partial(draw_lines, curves, x="steps since the part's first", y=name)
-        return {**of_last["summarize"](measured), "forecast": drawn}
+        return {**report["summarize"](measured), "forecast": drawn}
 
-    return Report(
-        gathered={"prediction": at_last}, summarize=summarize, maximize=of_last["maximize"]
-    )
+    return {**report, "summarize": summarize}

@@ -11,7 +11,7 @@ from bigmodel.models.mlp import Mlp
 RNG = np.random.default_rng(0)
 KEY = jax.random.key(0)
 BATCH = {"features": RNG.normal(size=(5, 3)).astype(np.float32)}
-SMALL = Mlp(widths=(4, 4), members=2)
+SMALL = Mlp(widths=(4, 4))
 VARIANTS = {
     "plain": SMALL,
     "relu": replace(SMALL, activation="relu"),
@@ -33,7 +33,7 @@ def make(options, classes=2):
 
 
 def formula(options, params, x):
-    """One member in NumPy, float64."""
+    """The network in NumPy, float64."""
     activation = {
         "relu": lambda z: np.maximum(z, 0),
         "silu": lambda z: z / (1 + np.exp(-z)),
@@ -56,15 +56,13 @@ def formula(options, params, x):
 
 
 @each_variant
-def test_each_member_is_the_formula_with_its_own_parameters(options):
+def test_the_network_is_the_formula(options):
     model, variables = make(options)
     out, updates = model.apply(variables, BATCH, train=False)
-    assert (out.shape, out.dtype, updates) == ((2, 5, 2), jnp.float32, {})
-    members = jax.tree.map(lambda p: np.asarray(p, np.float64), variables["params"]["members"])
-    for found, *leaves in zip(out, *jax.tree.leaves(members), strict=True):
-        params = jax.tree.unflatten(jax.tree.structure(members), leaves)
-        expected = formula(options, params, BATCH["features"])
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    assert (out.shape, out.dtype, updates) == ((5, 2), jnp.float32, {})
+    params = jax.tree.map(lambda p: np.asarray(p, np.float64), variables["params"])
+    expected = formula(options, params, BATCH["features"])
+    np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["plain", "all"])
@@ -77,27 +75,6 @@ def test_gradients_are_those_of_finite_differences(name):
     check_grads(function, (variables, BATCH["features"]), order=1, modes=["rev"], rtol=2e-2)
 
 
-def test_members_start_apart_and_drop_apart():
-    model = replace(SMALL, members=3, dropout=0.5).build(2)
-    variables = model.init(KEY, BATCH)
-    kernel = np.asarray(variables["params"]["members"]["dense_0"]["kernel"])
-    assert not np.allclose(kernel[0], kernel[1])
-    params = jax.tree.map(lambda p: jnp.broadcast_to(p[:1], p.shape), variables["params"])
-    same = {**variables, "params": params}
-    alone, _ = model.apply(same, BATCH, train=False)
-    np.testing.assert_array_equal(alone[0], alone[1])
-    dropped, _ = model.apply(same, BATCH, train=True, key=KEY)
-    assert not np.allclose(dropped[0], dropped[1])
-
-
-def test_the_initial_scale_of_a_member_does_not_depend_on_how_many_there_are():
-    for members in (1, 20):
-        model = Mlp(widths=(400,), members=members).build(2)
-        variables = model.init(KEY, {"features": np.zeros((1, 100), np.float32)})
-        kernel = variables["params"]["members"]["dense_0"]["kernel"]
-        assert float(jnp.std(kernel)) == pytest.approx(0.1, rel=0.05)
-
-
 def test_without_classes_there_is_one_number_for_each_row():
     model, variables = make(SMALL, None)
-    assert model.apply(variables, BATCH, train=False)[0].shape == (2, 5)
+    assert model.apply(variables, BATCH, train=False)[0].shape == (5,)

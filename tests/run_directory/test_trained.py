@@ -28,9 +28,13 @@ def test_parameters_are_those_of_the_last_checkpoint(tmp_path):
     assert trained.tokenizer == b"{}"
 
 
-def test_averaged_parameters_are_preferred(tmp_path):
-    write_run(tmp_path, average={"encoder": {"kernel": jnp.asarray(-KERNEL)}})
+@pytest.mark.parametrize("older", [False, True], ids=["with statistics", "of older versions"])
+def test_averaged_parameters_are_preferred(tmp_path, older):
+    average = {"encoder": {"kernel": jnp.asarray(-KERNEL)}}
+    statistics = {"mean": jnp.zeros(2)}
+    write_run(tmp_path, average=average if older else {"params": average, "stats": statistics})
     trained = read_trained(tmp_path, option="--pretrained")
+    assert list(trained.params) == ["encoder/kernel"]
     np.testing.assert_array_equal(trained.params["encoder/kernel"], -KERNEL)
 
 

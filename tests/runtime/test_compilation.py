@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bigmodel.processes.distributed import SMALL, place_batch, placing
-from bigmodel.runtime.compilation import _is_finite
 from bigmodel.sharding.mesh import MeshShape, make_mesh
+from bigmodel.tree import is_finite
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
@@ -15,8 +15,8 @@ from bigmodel.sharding.mesh import MeshShape, make_mesh
 def test_one_entry_that_is_not_finite_is_seen(wrong: tuple[float, ...], dtype: jnp.dtype) -> None:
     # The sum of these is beyond what a float16 can hold.
     leaf = jnp.full((300, 7), 1000.0, dtype)
-    assert _is_finite(leaf, 0)
-    assert not _is_finite(leaf.at[7, : len(wrong)].set(jnp.array(wrong, dtype)), 0)
+    assert is_finite(leaf)
+    assert not is_finite(leaf.at[7, : len(wrong)].set(jnp.array(wrong, dtype)))
 
 
 @pytest.mark.parametrize("rows", [8, SMALL // 16])

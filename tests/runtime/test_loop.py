@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -96,6 +97,26 @@ def test_best_and_last_checkpoints_are_kept(tmp_path: Path) -> None:
     assert saved(tmp_path) == sorted({best, 50, 60})
 
 
+@pytest.mark.parametrize("larger", [True, False])
+def test_a_metric_of_ones_own_decides_as_its_experiment_says(tmp_path: Path, larger: bool) -> None:
+    """It is the number of the step, so either the first evaluation is the best or the last."""
+    built = linear.experiment()
+
+    def eval_step(state: Any, batch: Any) -> Any:
+        step = Mean(state.step.astype(jnp.float32), jnp.ones((), jnp.float32))
+        return {**built.eval_step(state, batch), "error": step}
+
+    one = built._replace(eval_step=eval_step, maximize=frozenset({"error"} if larger else ()))
+    options = {"best": "validation/error", "patience": 2, "keep": 1}
+    assert linear.run(tmp_path, one=one, **options) == 0
+    best, last = (40, 40) if larger else (10, 30)
+    assert summary(tmp_path)["best"] == {"step": best, "validation/error": best}
+    assert saved(tmp_path) == sorted({best, last})
+    assert summary(tmp_path)["status"] == ("completed" if larger else "stopped early")
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["maximize"] == (["error"] if larger else [])
+
+
 def test_patience_stops_early_and_a_resume_knows_it(tmp_path: Path) -> None:
     worse = linear.experiment(Optimizer("sgd", learning_rate=0.0))
     options = {"steps": 100, "eval_every": 10, "patience": 3}
@@ -172,6 +193,35 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_cause(tmp_path: P
     assert summary(tmp_path)["status"] == "not finite"
     assert summary(tmp_path)["step"] == 14
     assert max(lines(tmp_path, "train/loss")) == 10
+
+
+def test_steps_that_are_not_finite_are_skipped_and_counted_up_to_so_many(tmp_path: Path) -> None:
+    built = linear.experiment(Optimizer("adam", learning_rate=0.05, skip_nonfinite=2))
+
+    def with_bad(*steps: int) -> Any:
+        def train(seed: int, step: int) -> Any:
+            batch = built.data.train(seed, step)
+            return {**batch, "image": batch["image"] * np.float32(np.nan if step in steps else 1)}
+
+        return built._replace(data=built.data._replace(train=train))
+
+    one = with_bad(4, 5, 11, 19)
+    assert linear.run(tmp_path / "a", one=one, log_every=5) == 0
+    skipped = lines(tmp_path / "a", "train/skipped")
+    assert skipped == {1: 0, 5: 1, 10: 2, 15: 3, 20: 4, 25: 4, 30: 4, 35: 4, 40: 4}
+    assert [step for step, loss in lines(tmp_path / "a", "train/loss").items() if loss is None] == [
+        5,
+        20,
+    ]
+    # What goes on from step 10 counts on, to the same bits.
+    assert linear.run(tmp_path / "b", one=with_bad(4, 5), steps=40, keep=9) == 0
+    for step in (20, 30, 40):
+        shutil.rmtree(tmp_path / "b" / "checkpoints" / str(step))
+    (tmp_path / "b" / "summary.json").unlink()
+    assert linear.run(tmp_path / "b", one=one, keep=9) == 0
+    assert summary(tmp_path / "b")["params_digest"] == summary(tmp_path / "a")["params_digest"]
+    with pytest.raises(NotFiniteError, match="not finite at step 9"):
+        linear.run(tmp_path / "c", one=with_bad(3, 6, 7, 8))
 
 
 def test_a_checkpoint_never_holds_parameters_that_are_not_finite(tmp_path: Path) -> None:

@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from bigmodel.training.losses import next_token
 from jax.test_util import check_grads
 
-from bigmodel.training.mixture import balanced, expert_load, load_balance, on_logits
+from bigmodel.training.metrics import next_token
+from bigmodel.training.mixture import expert_load, load_balance, of_mixture
 
 BATCH, TIME, LAYERS, EXPERTS, VOCAB = 2, 5, 3, 4, 7
 
@@ -76,10 +76,12 @@ def test_expert_load_is_that_of_the_busiest_expert_of_all_layers(outputs, batch)
 
 def test_balanced_loss_is_the_loss_and_the_weighted_balance(outputs, batch):
     plain = next_token(outputs.logits, batch)
-    total, count = balanced(next_token, weight=0.3)(outputs, batch)
+    loss, metrics = of_mixture(next_token, {"other": next_token}, balance=0.3)
+    total, count = loss(outputs, batch)
     expected = float(plain.total / plain.count) + 0.3 * plain_balance(outputs, batch)
     assert float(total / count) == pytest.approx(expected, rel=1e-5)
-    assert on_logits(next_token)(outputs, batch) == plain
+    assert metrics["other"](outputs, batch) == metrics["nats"](outputs, batch) == plain
+    assert metrics.keys() == {"other", "nats", "load_balance", "expert_load"}
 
 
 def test_gradient_of_the_balance_is_that_of_finite_differences(outputs, batch):

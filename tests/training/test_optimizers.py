@@ -73,7 +73,8 @@ def test_muon_makes_matrices_orthogonal_and_moves_vectors_like_adam() -> None:
     np.testing.assert_allclose(found["bias"], -np.sign(GRADIENTS["hidden"]["bias"]), rtol=1e-4)
 
 
-def test_muon_moves_each_layer_of_a_stack_as_if_it_were_alone() -> None:
+@pytest.mark.parametrize("axis", ["stacked", "experts", "members"])
+def test_muon_moves_each_layer_expert_and_member_as_if_it_were_alone(axis: str) -> None:
     gradients = GRADIENTS["hidden"]
     stack = jax.tree.map(lambda g: jnp.stack([g, g[::-1]]), gradients)
     transform = Optimizer("muon", learning_rate=1.0, schedule="constant").transform(10)
@@ -82,12 +83,28 @@ def test_muon_moves_each_layer_of_a_stack_as_if_it_were_alone() -> None:
     def update(tree: dict) -> dict:
         return transform.update(tree, transform.init(tree), tree)[0]
 
-    found = update({"stacked": stack})["stacked"]
+    found = update({axis: stack})[axis]
     for layer in range(2):
         alone = update(jax.tree.map(lambda leaf, at=layer: leaf[at], stack))
         chex.assert_trees_all_close(
             jax.tree.map(lambda leaf, at=layer: leaf[at], found), alone, rtol=1e-4
         )
+
+
+def test_muon_is_for_matrices_but_for_embeddings_positions_and_heads_by_exact_components() -> None:
+    shapes = {
+        "multihead/query/kernel": (4, 6), "embedder/kernel": (4, 6), "heads/kernel": (4, 6),
+        "position_wise/up/kernel": (4, 6), "subheading/kernel": (4, 6),
+    }  # fmt: skip
+    others = {"head/kernel": (4, 6), "encoder/embedding": (4, 6), "position": (4, 6), "cls": (6,)}
+    params = zeros({**shapes, **others})
+    gradients = jax.tree.map(lambda p: jnp.asarray(np.random.default_rng(1).normal(size=p.shape),
+                                                   jnp.float32), params)  # fmt: skip
+    transform = Optimizer("muon", learning_rate=1.0, schedule="constant").transform(10)
+    found = transform.update(gradients, transform.init(params), params)[0]
+    for path, update in found.items():
+        adam = np.allclose(update, -np.sign(gradients[path]), rtol=1e-3)
+        assert adam == (path in others), path
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -100,11 +117,29 @@ def test_decay_is_decoupled_and_spares_biases(name: str) -> None:
     np.testing.assert_array_equal(decayed["bias"], plain["bias"])
 
 
-def test_patterns_say_what_decays() -> None:
-    optimizer = Optimizer(decay=("kernel$",), no_decay=("^head/",))
-    assert optimizer.decays("block/kernel")
-    assert not optimizer.decays("block/bias")
-    assert not optimizer.decays("head/kernel")
+def zeros(paths: dict[str, tuple[int, ...]]) -> dict:
+    """Parameters of these shapes, each under its path, which is not nested here."""
+    return {path: jnp.zeros(shape, jnp.float32) for path, shape in paths.items()}
+
+
+def test_what_has_less_than_two_dimensions_does_not_decay() -> None:
+    shapes = {
+        "block/kernel": (4, 4), "positions": (6, 4), "embedding/embedding": (9, 4),
+        "block/bias": (4,), "norm/scale": (4,), "class_token": (4,), "times": (6,), "shift": (),
+        "stacked/block/kernel": (2, 4, 4), "stacked/block/bias": (2, 4),
+        "members/head/kernel": (3, 4, 4), "members/class_token": (3, 4),
+        "stacked/experts/up/kernel": (2, 3, 4, 4), "stacked/experts/up/bias": (2, 3, 4),
+    }  # fmt: skip
+    decaying = {name for name, decays in Optimizer().decays(zeros(shapes)).items() if decays}
+    assert decaying == {name for name in shapes if name.endswith(("kernel", "embedding"))} | {
+        "positions"
+    }
+
+
+def test_patterns_say_otherwise_what_decays() -> None:
+    params = zeros({"block/kernel": (4, 4), "block/bias": (4,), "head/kernel": (4, 4)})
+    found = Optimizer(decay=("kernel$", "bias$"), no_decay=("^head/",)).decays(params)
+    assert found == {"block/kernel": True, "block/bias": True, "head/kernel": False}
 
 
 def test_clipping_bounds_the_global_norm() -> None:
@@ -115,7 +150,7 @@ def test_clipping_bounds_the_global_norm() -> None:
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "linear"])
 def test_schedules_warm_up_and_end_where_they_should(schedule) -> None:
     options = {"learning_rate": 2.0, "schedule": schedule, "final_fraction": 0.1}
-    rate = Optimizer(warmup_steps=10, **options).rate(110)
+    rate = Optimizer(warmup_steps=10, **options).learning_rate_schedule(110)
     rates = np.array([float(rate(step)) for step in range(111)])
     np.testing.assert_allclose(rates[:10], 2.0 * np.arange(1, 11) / 10, rtol=1e-6)
     assert rates.argmax() <= 10

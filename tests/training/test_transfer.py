@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bigmodel.experiment import InputError, Model
-from bigmodel.training.transfer import begin_with
+from bigmodel.training.transfer import with_pretrained
 
 
 def init(key, batch):
@@ -25,7 +25,7 @@ LEARNED = {
 
 
 def begun(learned):
-    return jax.jit(begin_with(MODEL, learned, under="encoder").init)(jax.random.key(0), {})
+    return jax.jit(with_pretrained(MODEL, learned, under="encoder").init)(jax.random.key(0), {})
 
 
 def test_parameters_under_the_path_are_those_learned_and_the_others_as_before():

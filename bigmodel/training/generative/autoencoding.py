@@ -58,7 +58,7 @@ def autoencoding(
 
     Args:
         model: images to :class:`Coded`.
-        optimizer: as for :func:`~bigmodel.training.supervised.supervised`.
+        optimizer: as for :func:`~bigmodel.training.supervision.supervised`.
         data: batches with ``image`` in [0, 1], ``label`` and ``weight``.
         kind: of the model.
         latents: of the model; where there are two, evaluation draws them.

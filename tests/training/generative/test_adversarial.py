@@ -270,7 +270,7 @@ def test_every_parameter_has_a_gradient() -> None:
         ({"discriminator": Optimizer(ema=0.9)}, "ema"),
         ({"r1": -1.0}, "r1 is -1.0"),
         ({"gradient_penalty": float("nan")}, "gradient-penalty is nan"),
-        ({"loss": "wasserstein"}, "needs bounded slopes"),
+        ({"loss": "wasserstein"}, "needs bounded gradients"),
         ({"critic_steps": 0}, "critic-steps is 0"),
     ],
 )

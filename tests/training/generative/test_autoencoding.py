@@ -4,16 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from bigmodel.training.generative.coding import (
-    Coded,
-    coding,
-    divergence,
-    negative_elbo,
-    reconstruction,
-    squared_error,
-    sum_of_squares,
-)
-from bigmodel.training.generative.pca import pca_squared_error
 from initial import initial
 from jax.sharding import PartitionSpec as P
 from jax.test_util import check_grads
@@ -21,7 +11,17 @@ from scipy.stats import multivariate_normal
 from sklearn.decomposition import PCA
 
 from bigmodel.experiment import Data, Experiment, InputError, Mean, Model, Rows
-from bigmodel.training.generative.autoencoding import autoencoding
+from bigmodel.training.generative.autoencoding import (
+    Coded,
+    autoencoding,
+    coding,
+    divergence,
+    negative_elbo,
+    pca_squared_error,
+    pixel_error,
+    reconstruction,
+    sum_of_squares,
+)
 from bigmodel.training.optimizers import Optimizer
 
 SHAPE = (3, 2, 1)
@@ -77,7 +77,7 @@ def test_errors_are_those_of_numpy_without_the_padding() -> None:
     given, found = batch(rows=7), coded()
     restored = 1 / (1 + np.exp(-np.asarray(found.logits, np.float64)))
     squares = np.square(restored - given["image"])[:7]
-    assert value(squared_error(found, given)) == pytest.approx(squares.mean(), rel=1e-5)
+    assert value(pixel_error(found, given)) == pytest.approx(squares.mean(), rel=1e-5)
     expected = squares.sum((1, 2, 3)).mean()
     assert value(sum_of_squares(found, given)) == pytest.approx(expected, rel=1e-5)
     x = given["image"].astype(np.float64)
@@ -157,7 +157,8 @@ def test_denoising_sees_noise_and_is_measured_by_the_clean_image() -> None:
 @pytest.mark.parametrize("kind", ["plain", "denoising", "variational"])
 def test_images_stand_above_their_reconstructions(kind: Any) -> None:
     _, experiment = build(kind)
-    shown = experiment.show(initial(experiment.init, jax.random.key(0)))["reconstructions"]
+    state = initial(experiment.init, jax.random.key(0))
+    shown = experiment.show(state.evaluated)["reconstructions"]
     enlarged = -(-32 // 3)
     rows = 3 if kind == "denoising" else 2
     assert shown.shape == (rows * (3 * enlarged + 2), 10 * (2 * enlarged + 2))

@@ -10,10 +10,10 @@ from bigmodel.experiment import Data, InputError, Model
 from bigmodel.training.generative.diffusion import (
     Denoised,
     Sampling,
+    denoising_error,
     mixture,
     noising,
     sampler,
-    squared_error,
     with_noise,
 )
 
@@ -98,7 +98,7 @@ def test_the_error_is_the_mean_square_without_the_padding() -> None:
     random = np.random.default_rng(0)
     one, other = random.standard_normal((2, ROWS, *SHAPE)).astype(np.float32)
     weight = (np.arange(ROWS) < 4).astype(np.float32)
-    mean = squared_error(Denoised(one, other), {"weight": weight})
+    mean = denoising_error(Denoised(one, other), {"weight": weight})
     assert float(mean.total / mean.count) == pytest.approx(np.square(one - other)[:4].mean())
 
 

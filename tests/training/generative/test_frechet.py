@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import pytest
@@ -104,15 +106,17 @@ def test_only_as_many_images_are_generated_as_are_asked_for() -> None:
     def loss(_: None, batch: Batch) -> dict[str, Mean]:
         return {"loss": Mean(batch["weight"].sum() * 2, batch["weight"].sum())}
 
-    def generate(state: np.ndarray, batch: Batch) -> jax.Array:
-        return state[None] + batch["image"]
+    def generate(variables: jax.Array, batch: Batch) -> jax.Array:
+        return variables[None] + batch["image"]
 
     data = Data(lambda *_: rows(0), {"test": [rows(i) for i in range(3)]}, 4, 1, "")
     plain = Experiment(lambda key: key, lambda *_: ({}, {}, {}), loss, data, ())
     experiment = with_distance(plain, generate, lambda image: image, count=6)
     shift = np.array([1.0, 2.0, 3.0], np.float32)
-    step = jax.jit(experiment.eval_step)
-    parts = [step(shift, batch) for batch in experiment.data.splits["test"]]
+    parts = [
+        experiment.eval_step(SimpleNamespace(evaluated=shift), batch)
+        for batch in experiment.data.splits["test"]
+    ]
     assert [float(part["generated_mean"].count) for part in parts] == [4, 2, 0]
     assert [float(part["real_mean"].count) for part in parts] == [4, 4, 4]
     generated = sum(np.asarray(part["generated_mean"].total) for part in parts)

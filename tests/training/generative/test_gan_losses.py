@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from bigmodel.training.generative.gan_losses import LOSSES, between, scores_and_slopes, unit_slope
+from bigmodel.training.generative.gan_losses import (
+    LOSSES,
+    between,
+    unit_norm_penalty,
+    with_input_gradients,
+)
 
 SCORES = np.linspace(-4, 4, 9, dtype=np.float32)
 PROBABILITY = 1 / (1 + np.exp(-SCORES.astype(np.float64)))
@@ -24,22 +29,22 @@ def test_losses_are_those_of_the_papers(name: Any) -> None:
         check_grads(function, (SCORES,), order=2, modes=["rev"], atol=1e-2, rtol=1e-2)
 
 
-def test_slopes_are_those_of_each_image_alone() -> None:
+def test_input_gradients_are_those_of_each_image_alone() -> None:
     images = np.random.default_rng(0).standard_normal((4, 3, 2)).astype(np.float32)
 
-    def judge(x: jax.Array) -> tuple[jax.Array, str]:
+    def discriminate(x: jax.Array) -> tuple[jax.Array, str]:
         return jnp.sum(x**3, axis=(1, 2)), "others"
 
-    scores, others, squares = scores_and_slopes(judge, jnp.asarray(images))
+    scores, others, squares = with_input_gradients(discriminate, jnp.asarray(images))
     assert others == "others"
     np.testing.assert_allclose(scores, (images**3).sum((1, 2)), rtol=1e-4)
     np.testing.assert_allclose(squares, (9 * images**4).sum((1, 2)), rtol=1e-4)
 
 
-def test_penalty_on_slopes_is_zero_at_one_and_has_a_gradient_at_zero() -> None:
+def test_penalty_on_norms_is_zero_at_one_and_has_a_gradient_at_zero() -> None:
     squares = jnp.array([0.0, 1.0, 4.0])
-    np.testing.assert_allclose(unit_slope(squares), [1, 0, 1], atol=1e-5)
-    assert np.isfinite(jax.grad(lambda x: unit_slope(x).sum())(squares)).all()
+    np.testing.assert_allclose(unit_norm_penalty(squares), [1, 0, 1], atol=1e-5)
+    assert np.isfinite(jax.grad(lambda x: unit_norm_penalty(x).sum())(squares)).all()
 
 
 def test_points_between_lie_on_the_line_from_fake_to_real() -> None:

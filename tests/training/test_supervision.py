@@ -4,13 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from bigmodel.training.losses import cross_entropy
-from bigmodel.training.supervised import supervised
 from jax.sharding import PartitionSpec as P
 
 from bigmodel.experiment import Data, InputError, Model
-from bigmodel.training.metrics import accuracy
+from bigmodel.training.metrics import accuracy, cross_entropy
 from bigmodel.training.optimizers import Optimizer
+from bigmodel.training.supervision import supervised
 
 RNG = np.random.default_rng(0)
 BATCH = {
@@ -86,11 +85,37 @@ def test_penalties_are_added_to_the_gradients_of_what_decays() -> None:
 def test_evaluation_uses_the_moving_average() -> None:
     one = experiment(Optimizer("sgd", learning_rate=0.5, ema=0.9))
     state, _, _ = step(Optimizer("sgd", learning_rate=0.5, ema=0.9), count=3)
-    assert not np.allclose(state.average["kernel"], state.params["kernel"])
+    average = state.average["params"]
+    assert not np.allclose(average["kernel"], state.params["kernel"])
     averaged = one.eval_step(state, BATCH)["loss"].total
-    own = dataclasses.replace(state, params=state.average, average=None)
+    own = dataclasses.replace(state, params=average, average=None)
     assert averaged == one.eval_step(own, BATCH)["loss"].total
     assert averaged != one.eval_step(dataclasses.replace(state, average=None), BATCH)["loss"].total
+
+
+def test_statistics_are_averaged_with_the_parameters_that_they_belong_to() -> None:
+    """By hand: averaged weights with the last statistics would be another function."""
+
+    def counted(variables, batch, *, train, key):
+        outputs, _ = apply(variables, batch, train=train, key=key)
+        mean, calls = variables["statistics"]["mean"], variables["statistics"]["calls"]
+        return outputs, {"statistics": {"mean": 0.5 * mean + 1, "calls": calls + 1}}
+
+    def initial(key, batch):
+        statistics = {"mean": jnp.zeros((), jnp.float32), "calls": jnp.zeros((), jnp.int32)}
+        return {**init(key, batch), "statistics": statistics}
+
+    model = Model(initial, counted, ((".*", P()),))
+    one = supervised(model, cross_entropy, {}, Optimizer(ema=0.15), DATA, steps=10)
+    state, mean, average = one.init(jax.random.key(0)), 0.0, 0.0
+    for index in range(3):
+        state, _, _ = one.train_step(state, BATCH, jax.random.key(index))
+        decay = min(0.15, (1 + index) / (10 + index))
+        mean = 0.5 * mean + 1
+        average = decay * average + (1 - decay) * mean
+    assert float(state.evaluated["statistics"]["mean"]) == pytest.approx(average, rel=1e-5)
+    assert int(state.evaluated["statistics"]["calls"]) == 3
+    assert state.evaluated["params"] is state.average["params"]
 
 
 def test_learning_rate_is_reported_as_scheduled() -> None:

@@ -1,11 +1,11 @@
 import jax
 import numpy as np
 import pytest
-from bigmodel.training.reports import calibration_error, classification, describe, perplexity
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
 
 from bigmodel.experiment import Mean, Rows
+from bigmodel.training.classification import calibration_error, classification_report, describe
 
 NAMES = tuple("abcdefg")
 
@@ -67,7 +67,7 @@ def test_labels_of_one_class_have_no_roc_auc() -> None:
 
 
 def test_report_reads_what_was_gathered_and_keeps_the_means() -> None:
-    report = classification(NAMES)
+    report = classification_report(NAMES)
     logits = np.random.default_rng(0).normal(size=(30, 7)).astype(np.float32)
     label = np.arange(30) % 7
     rows = report["gathered"]["prediction"](logits, {"label": label})
@@ -76,10 +76,3 @@ def test_report_reads_what_was_gathered_and_keeps_the_means() -> None:
     found = report["summarize"](measured)
     assert found["loss"] == 2.0
     assert found["f1_micro"] == pytest.approx(np.mean(logits.argmax(1) == label))
-
-
-def test_perplexity_is_that_of_the_mean_loss() -> None:
-    measured = {"loss": Mean(np.asarray(20.0), np.asarray(10.0)), "nats": Mean(1.0, 2.0)}
-    expected = {"loss": 2.0, "nats": 0.5, "perplexity": pytest.approx(np.e**2)}
-    assert perplexity()(measured) == expected
-    assert perplexity("nats")(measured)["perplexity"] == pytest.approx(np.e**0.5)

@@ -1,7 +1,7 @@
-"""Accelerators by name: what they can do at their best, as their makers state it.
+"""Accelerators by name: their peak performance, as stated by their makers.
 
 Sources: for TPUs the pages "TPU v5e", "TPU v5p" and "TPU v6e" of Google Cloud's documentation,
-but for the memory, which is what the TPU compiler lets a program have; for GPUs NVIDIA's data
+except for the memory, which is what the TPU compiler allows a program; for GPUs NVIDIA's data
 sheets of the A100, the H100, the H200, the L4 and the L40S, and, for the B200, an eighth of the
 HGX B200. FLOP/s are those without sparsity; cards without NVLink are linked by PCI Express.
 """
@@ -23,7 +23,7 @@ class Chip(NamedTuple):
     default precision: for float32 that is one pass in bfloat16 on a TPU, and TF32 on a GPU.
     ``memory`` is in bytes, ``memory_bandwidth`` and ``link_bandwidth`` in bytes/s. The latter is
     what a device sends to its neighbours over all of its links together: half of the figure
-    for both directions. ``kinds`` are parts of what JAX calls the device.
+    for both directions. ``kinds`` are parts of JAX's ``device_kind``.
     """
 
     bfloat16: float
@@ -52,7 +52,7 @@ def find_chip(name: str) -> Chip:
     """The chip of a name.
 
     Raises:
-        InputError: where there is none; names the nearest.
+        InputError: there is none; the message names the nearest.
     """
     if name not in CHIPS:
         near = difflib.get_close_matches(name.lower(), CHIPS, n=1, cutoff=0.3)
@@ -62,9 +62,9 @@ def find_chip(name: str) -> Chip:
 
 
 def name_of_kind(kind: str) -> str | None:
-    """The name of the chip that JAX calls so (``device_kind``); None for one that is not here.
+    """The name of the chip with a ``device_kind`` of JAX; None for an unknown one.
 
-    The longest part that fits decides: an ``NVIDIA L40S`` is no L4.
+    The longest match decides: an ``NVIDIA L40S`` is not an L4.
     """
     fitting = {part: name for name, chip in CHIPS.items() for part in chip.kinds if part in kind}
     return fitting[max(fitting, key=len)] if fitting else None

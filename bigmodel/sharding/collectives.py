@@ -1,4 +1,4 @@
-"""What a compiled program sends between devices, read from its text.
+"""The communication between devices of a compiled program, read from its text.
 
 ``collectives(compiled.as_text())`` of a step, where ``compiled`` is what
 ``jax.jit(step).lower(...).compile()`` gave.
@@ -43,11 +43,10 @@ _PAIR = re.compile(r"\{(\d+),(\d+)\}")
 class Collective(NamedTuple):
     """An exchange between devices.
 
-    ``bytes`` is the whole array that each device of a group has before or after it: what is
-    summed up by an all-reduce or a reduce-scatter, what comes of an all-gather, and what a
-    device gives away in an all-to-all or a permutation. ``devices`` is the first group of
-    devices among which it happens (of a permutation, the first chain), ``times`` how often a
-    run of the program does it.
+    ``bytes`` is the size of the whole array that a device of a group has before or after it: the
+    operand of an all-reduce, a reduce-scatter, an all-to-all or a permutation, the result of an
+    all-gather. ``devices`` is the first group of devices among which it happens (of a
+    permutation, the first chain), ``times`` how often one execution of the program does it.
     """
 
     kind: Kind
@@ -75,9 +74,9 @@ class Collective(NamedTuple):
 def collectives(hlo: str) -> list[Collective]:
     """The collectives of a compiled program, in the order of its text.
 
-    The bodies of loops count as often as they run, where XLA knows that, and once where it
-    does not; of branches each counts. Groups of one device exchange nothing and are left out.
-    What stands in several fusions, which a TPU has for the parts of one exchange, counts once.
+    The body of a loop counts as often as it runs if XLA knows that, else once; each branch
+    counts. Groups of one device exchange nothing and are left out. An exchange that a TPU splits
+    into several fusions counts once.
 
     Args:
         hlo: The text of a compiled module.
@@ -126,10 +125,10 @@ def _runs(bodies: dict[str, list[str]], name: str, times: int) -> Iterator[tuple
 
 
 def _trips(line: str, bodies: dict[str, list[str]]) -> int:
-    """How often a line's loop runs; 1 where it is none, or where that is not to be seen.
+    """How often a line's loop runs; 1 for other lines, or if it is unknown.
 
-    The compiler of TPUs does not say it. There it is the bound in the condition of a loop that
-    counts, as scans do, from 0.
+    The compiler of TPUs does not state it. There it is the bound in the condition of a loop that
+    counts from 0, as scans do.
     """
     known = _TRIPS.search(line)
     if known:
@@ -147,7 +146,7 @@ def _collective(line: str, devices: int) -> Collective | None:
         return None
     kind = cast("Kind", found[2])
     group = _chain(line) if kind == "collective-permute" else _first_group(line, devices)
-    # What a start gives also holds its operands, and two counters where it permutes.
+    # The result of a start also has its operands, and two counters if it permutes.
     total = sum(_bytes(*array) for array in _ARRAY.findall(found[1].replace("u32[]", "")))
     if found[3] and kind == "all-gather":
         total = total * len(group) // (len(group) + 1)

@@ -15,27 +15,28 @@ from bigmodel.sharding.slices import arrange, groups_of
 from bigmodel.tree import map_named
 
 AXES = ("data", "pipeline", "fsdp", "expert", "sequence", "tensor")
-"""All axes, the one whose devices may be farthest apart first."""
+"""All axes; the devices of the first may be the farthest apart."""
 
 
 @dataclass(frozen=True)
 class MeshShape:
-    """How the devices are laid out. The axes ``data``, ``fsdp`` and ``expert`` split the batch."""
+    """The layout of the devices. The axes ``data``, ``fsdp`` and ``expert`` split the batch."""
 
     data: int | None = None
-    """devices that hold copies of the parameters; by default all that the others leave over"""
+    """number of devices with copies of the parameters; by default all that the others leave"""
     fsdp: int = 1
-    """devices over which each parameter and its optimizer state are sharded"""
+    """number of devices over which each parameter and its optimizer state are sharded"""
     tensor: int = 1
-    """devices that share the attention heads and the feed-forward networks of each layer"""
+    """number of devices that share the attention heads and feed-forward networks of each layer"""
     sequence: int = 1
-    """devices that share the positions of each sequence, in ring attention"""
+    """number of devices that share the positions of each sequence, in ring attention"""
     expert: int = 1
-    """devices that share the experts of a mixture of experts"""
+    """number of devices that share the experts of a mixture of experts"""
     pipeline: int = 1
-    """stages of consecutive layers, through which parts of a batch go one after the other"""
+    """number of stages of consecutive layers, through which parts of a batch go"""
     slices: int = 0
-    """groups of devices with slow links between them, which the data axis spans; 0 to detect"""
+    """number of groups of devices with slow links between them, which the data axis spans; 0 to
+    detect"""
 
     def __post_init__(self) -> None:
         """Raises InputError for an axis without devices."""
@@ -55,7 +56,7 @@ def make_mesh(shape: MeshShape, every: Sequence[jax.Device] | None = None) -> Me
         every: the devices to choose from, by default all that there are.
 
     Raises:
-        InputError: where an axis does not divide the devices; names the sizes that do.
+        InputError: an axis does not divide the devices; the message names the sizes that do.
     """
     devices = jax.devices() if every is None else list(every)
     left = len(devices)
@@ -85,7 +86,7 @@ def batch_shardings(mesh: Mesh, rules: Rules, batch: Batch) -> PyTree:
     Rules of a batch may say which mesh axes split the other ones.
 
     Raises:
-        InputError: where the mesh does not divide the examples, or what a rule splits.
+        InputError: the mesh does not divide the examples, or an axis that a rule splits.
     """
     spread = tuple(axis for axis in EXAMPLES if axis in mesh.shape)
     rules = batch_rules(rules)

@@ -12,11 +12,11 @@ from bigmodel.partition import batch_rules, fitting, names_of, spec_of
 from bigmodel.tree import map_named, named_leaves
 
 SPLITTING = ("tensor", "sequence", "expert", "pipeline")
-"""The mesh axes that need a model which has something to split over them."""
+"""The mesh axes that only some models can be split over."""
 
 
 def check_covered(rules: Rules, params: PyTree) -> None:
-    """Raises ValueError where a parameter matches no rule, naming it."""
+    """Raises ValueError for a parameter that matches no rule, naming it."""
     for path, leaf in named_leaves(params).items():
         if spec_of(rules, path, leaf.ndim) is None:
             raise ValueError(
@@ -28,9 +28,8 @@ def check_covered(rules: Rules, params: PyTree) -> None:
 def state_shardings(mesh: Mesh, rules: Rules, state: State) -> PyTree:
     """A sharding for each leaf of a state.
 
-    Optimizer states and averages hold trees like the parameters, so their paths end like
-    the parameters' and the same rules find them. What no rule finds, such as a counter, is
-    replicated; so is an axis that the mesh does not divide, or does not have.
+    Optimizer states and averages contain trees like the parameters, so their paths end alike and
+    the same rules cover them. Leaves that no rule covers, such as counters, are replicated.
 
     Args:
         mesh: the devices.
@@ -38,8 +37,8 @@ def state_shardings(mesh: Mesh, rules: Rules, state: State) -> PyTree:
         state: arrays or shapes (``jax.eval_shape``).
 
     Raises:
-        ValueError: where a parameter matches no rule.
-        InputError: where an axis of the mesh, other than for the batch, splits no parameter.
+        ValueError: a parameter matches no rule.
+        InputError: an axis of the mesh other than those of the batch splits no parameter.
     """
     check_covered(rules, state.params)
 
@@ -53,7 +52,7 @@ def state_shardings(mesh: Mesh, rules: Rules, state: State) -> PyTree:
 
 
 def _check_used(mesh: Mesh, rules: Rules, found: Sequence[PartitionSpec]) -> None:
-    """Devices of an axis that splits nothing would all do the same work."""
+    """Devices along an axis that splits nothing would all do the same work."""
     splits_batch = [spec for _, spec in batch_rules(rules)]
     for axis in SPLITTING:
         if axis not in mesh.shape or _mentions(axis, *found, *splits_batch):

@@ -20,12 +20,12 @@ def groups_of(devices: Sequence[Any], slices: int) -> list[list[Any]]:
 
     Args:
         devices: of a whole mesh.
-        slices: how many equal groups there are, or 0 to find out: what devices call their
-            slice, else their process where each has several. Processes of one device tell
-            nothing of what is between them, so they are one group.
+        slices: the number of equal groups, or 0 to detect them: by the devices' slice index,
+            else by process if each has several devices. Processes of one device say nothing
+            about their links, so they are one group.
 
     Raises:
-        InputError: where so many slices do not divide the devices.
+        InputError: so many slices do not divide the devices.
     """
     by_slice = _by("slice_index", devices)
     by_process = _by("process_index", devices)
@@ -47,16 +47,16 @@ def groups_of(devices: Sequence[Any], slices: int) -> list[list[Any]]:
 
 
 def arrange(axes: Mapping[str, int], groups: Sequence[Sequence[Any]]) -> np.ndarray:
-    """The devices of a mesh: the axes of ``ACROSS`` span the groups, the others stay inside.
+    """The devices of a mesh whose axes in ``ACROSS`` span the groups, and the others do not.
 
-    The first of them that can takes all groups; what does not divide it is left to the next.
+    The first of these axes takes as many groups as divide it, and the next ones the rest.
 
     Args:
-        axes: the sizes of the mesh by name.
-        groups: as many equal groups of devices as together fill the mesh.
+        axes: the sizes of the mesh axes by name.
+        groups: equal groups of devices that together fill the mesh.
 
     Raises:
-        InputError: where the groups divide none of these axes.
+        InputError: the groups divide none of these axes.
     """
     outer = dict.fromkeys(axes, 1)
     left = len(groups)

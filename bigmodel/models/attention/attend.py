@@ -83,7 +83,7 @@ def normalized(part: PartialAttention) -> Float[Array, "batch time heads feature
 
 
 def grouped(query: Heads, groups: int) -> Float[Array, "batch {groups}*time heads//{groups} size"]:
-    """Query heads that share a key head become more queries of that one, so none is copied."""
+    """Turns query heads that share a key head into more queries of it, so that no key is copied."""
     batch, time, heads, size = query.shape
     stacked = query.reshape(batch, time, heads // groups, groups, size)
     return stacked.transpose(0, 3, 1, 2, 4).reshape(batch, groups * time, heads // groups, size)
@@ -92,7 +92,7 @@ def grouped(query: Heads, groups: int) -> Float[Array, "batch {groups}*time head
 def ungrouped(
     mixed: Heads, groups: int
 ) -> Float[Array, "batch time//{groups} heads*{groups} size"]:
-    """The way back from :func:`grouped`."""
+    """The inverse of :func:`grouped`."""
     batch, stacked, shared, size = mixed.shape
     mixed = mixed.reshape(batch, groups, stacked // groups, shared, size)
     mixed = mixed.transpose(0, 2, 3, 1, 4)

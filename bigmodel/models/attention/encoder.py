@@ -1,4 +1,4 @@
-"""The block of a transformer encoder, which BERT, ViT and translation share."""
+"""The block of the transformer encoders of BERT, ViT and translation."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class EncoderBlock(nn.Module):
         mask: Bool[Array, "#batch #time time"],
         train: bool,
     ) -> Float[Array, "batch time width"]:
-        """The block's output; a position sees those where its row of the mask is true."""
+        """The block's output; a position attends to those where its row of the mask is True."""
         dropout = nn.Dropout(self.dropout, deterministic=not train)
         init = residual_init(self.layers)
         normed = LayerNorm(self.dtype, name="norm_attention")(x)

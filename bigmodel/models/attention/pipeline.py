@@ -1,4 +1,4 @@
-"""Layers in stages on different devices, through which parts of a batch go one after the other."""
+"""Pipeline parallelism: layers in stages on different devices, and batches in microbatches."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from bigmodel.partition import EXAMPLES, axis_size, constrained
 AXIS = "pipeline"
 
 Run: TypeAlias = Callable[[Array, PyTree, Int[Array, ""]], tuple[Array, PyTree]]
-"""``run(x, layers, number)`` puts microbatch ``number`` through layers, whose arrays have a
-leading axis; it gives the output, and what else each layer gives, by layer."""
+"""``run(x, layers, number)`` applies layers, whose arrays have a leading axis, to microbatch
+``number``; it returns the output, and the other outputs of each layer."""
 
 
 def pipelined(run: Run, x: Array, layers: PyTree, *, microbatches: int) -> tuple[Array, PyTree]:
     """The layers over the mesh axis ``pipeline``, by GPipe's schedule (Huang et al., 2019).
 
-    At tick t, stage s works on microbatch ``t - s`` and gives the result to the next. There
-    are ``microbatches + stages - 1`` ticks, in which a stage has work for ``microbatches``.
+    At tick t, stage s works on microbatch ``t - s`` and sends the result to the next stage. Of
+    ``microbatches + stages - 1`` ticks, a stage works in ``microbatches``.
 
     Args:
-        run: What a stage does.
+        run: The work of a stage.
         x: ``[batch, ...]``, the input of the first layer.
         layers: Arrays with a leading axis of layers, which the stages divide.
-        microbatches: Into how many parts the batch is cut.
+        microbatches: The number of parts of the batch.
 
     Returns:
         The output of the last layer, and the other outputs of all layers ``[layer, batch, ...]``.
@@ -64,8 +64,8 @@ def pipelined(run: Run, x: Array, layers: PyTree, *, microbatches: int) -> tuple
         # As in the ring, which may be inside.
         check_vma=False,
     )
-    # Only the first stage reads the batch. Were it given to all, its gradient would be summed
-    # up over them, which XLA cannot do in bfloat16 on CPU.
+    # Only the first stage reads the batch. If all got it, its gradient would be summed over them,
+    # which XLA cannot do in bfloat16 on CPU.
     parted = split(x, microbatches)
     queues = jnp.zeros((stages, *parted.shape), parted.dtype).at[0].set(parted)
     queues = constrained(queues, AXIS, None, EXAMPLES, *[None] * (x.ndim - 1))
@@ -79,5 +79,5 @@ def split(x: Array, microbatches: int) -> Array:
 
 
 def join(x: Array) -> Array:
-    """The way back from :func:`split`."""
+    """The inverse of :func:`split`."""
     return x.swapaxes(0, 1).reshape(x.shape[0] * x.shape[1], *x.shape[2:])

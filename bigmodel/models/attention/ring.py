@@ -1,4 +1,4 @@
-"""Attention whose positions are split over the mesh axis ``sequence``."""
+"""Ring attention, whose positions are split over the mesh axis ``sequence``."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ def ring_attend(
     *,
     window: int,
 ) -> Heads:
-    """Causal attention within a window, of positions that are split (Liu et al., 2023).
+    """Causal attention within a window over split positions (Liu et al., 2023).
 
-    Each device keeps its queries. Keys and values go round, a device at a time, so that a
-    query meets those of its own device first and then those further and further behind, as
-    far as the window reaches. The backward pass computes the scores again.
+    Each device keeps its queries. Keys and values go around the ring, a device at a time: a query
+    attends to those of its own device, then to those further and further behind, as far as the
+    window reaches. The backward pass recomputes the scores.
 
     Args:
         query: Of consecutive positions.
-        key: Of the same; as many heads or fewer, as for
+        key: Of the same positions; as many heads or fewer, as for
             :func:`~bigmodel.models.attention.attend.attend`.
         value: Like the keys.
-        window: How many positions a position sees, itself included.
+        window: The number of positions that one attends to, itself included.
     """
     devices = axis_size(AXIS)
     behind = min(devices - 1, -(-(window - 1) // (query.shape[1] // devices)))
     ring = partial(_ring, devices=devices, behind=behind, window=window)
 
-    # Differentiated inside, so that nothing which the forward pass leaves for the backward
-    # pass has to cross the border between what is split by hand and what is not.
+    # Differentiated inside, so that no residual of the forward pass crosses the border between
+    # what is split by hand and what is not.
     @jax.custom_vjp
     def whole(query: Array, key: Array, value: Array) -> Array:
         return _by_block(ring, inputs=3, outputs=1)(query, key, value)[0]
@@ -74,7 +74,7 @@ def ring_attend(
 def _by_block(
     function: Callable[..., tuple[Array, ...]], *, inputs: int, outputs: int
 ) -> Callable[..., tuple[Array, ...]]:
-    """The function of arrays ``[batch, time, ...]``, done on each device's own positions."""
+    """The function of arrays ``[batch, time, ...]``, applied to each device's own positions."""
     heads = P(None, AXIS)
     # With the check, JAX 0.10.2 splits what is kept for the backward pass over the stages of a
     # pipeline again, inside of which this is.
@@ -90,7 +90,7 @@ def _by_block(
 def _ring(
     query: Heads, key: Array, value: Array, *, devices: int, behind: int, window: int
 ) -> tuple[Heads]:
-    """What one device does, which has a block of the positions."""
+    """The work of one device, which has a block of the positions."""
     groups = query.shape[2] // key.shape[2]
     stacked = grouped(query, groups)
     onward = [(device, (device + 1) % devices) for device in range(devices)]

@@ -1,4 +1,4 @@
-"""Blocks of one shape as a stack: their parameters share arrays with a leading axis of layers."""
+"""A stack of equal blocks, whose parameters share arrays with a leading axis of layers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ COPYING = (
 
 
 class Layers(NamedTuple):
-    """What layers have of their own: parameters, keys of dropout, and what they carry."""
+    """What differs by layer: parameters, keys of dropout, and the carried state."""
 
     params: PyTree
     keys: Key | None
@@ -39,20 +39,20 @@ class Layers(NamedTuple):
 
 
 def stacked_partition(rules: Rules) -> Rules:
-    """The rules of a block for a stack of such blocks: its layers are split over ``pipeline``."""
+    """The rules of a block for a stack of such blocks, split over ``pipeline``."""
     return tuple((rf"{STACKED}/.*{pattern}", P("pipeline", *spec)) for pattern, spec in rules)
 
 
 class Stack(nn.Module):
-    """Blocks one after the other, as a loop: it compiles as quickly for many as for few.
+    """A loop over blocks, which compiles as fast for many as for few.
 
-    ``block()`` is an unbound module, called as ``(x, *arguments, carried, train)``. It gives
-    its output, and more. Its random numbers come from the stream ``dropout``.
+    ``block()`` is an unbound module, called as ``(x, *arguments, carried, train)``. It returns
+    its output, and others. Its random numbers come from the stream ``dropout``.
 
-    Each layer's parameters are gathered over ``fsdp`` when its turn comes, and again in the
-    backward pass. Over ``pipeline`` the layers are split into stages, through which
-    ``microbatches`` parts of the batch go. Dropout draws for each part by itself on any mesh,
-    so that it does not depend on the mesh.
+    Each layer's parameters are gathered over ``fsdp`` when the loop reaches it, and again in the
+    backward pass. The mesh axis ``pipeline`` splits the layers into stages, through which
+    ``microbatches`` parts of the batch go. Dropout draws for each part separately, whatever the
+    mesh, so that it does not depend on the mesh.
     """
 
     block: Callable[[], nn.Module]
@@ -65,12 +65,12 @@ class Stack(nn.Module):
     def __call__(
         self, x: Features, *arguments: Any, carried: PyTree, train: bool
     ) -> tuple[Features, PyTree]:
-        """The output of the last block, and what all give beside it, stacked by layer.
+        """The output of the last block, and the other outputs of all, stacked by layer.
 
         Args:
             x: Input of the first block.
-            arguments: What every block gets.
-            carried: What each block gets of its own: a tree with a leading axis of layers.
+            arguments: Further inputs of every block.
+            carried: A state for each block: a tree with a leading axis of layers.
             train: Whether dropout is on.
 
         Raises:
@@ -121,5 +121,5 @@ class Stack(nn.Module):
 
 
 def _kept(primitive: Any, *_: Any, **__: Any) -> bool:
-    """What a layer keeps for its backward pass: all but copies, above all of whole parameters."""
+    """Keeps all residuals of a layer but copies, above all those of gathered parameters."""
     return primitive.name not in COPYING

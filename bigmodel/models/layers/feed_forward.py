@@ -17,10 +17,9 @@ def squared_relu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 
 
 def residual_init(layers: int) -> nn.initializers.Initializer:
-    """The initial weights of the last map of each branch in ``layers`` blocks of two branches.
+    """The initializer of the last layer of each branch in ``layers`` blocks of two branches.
 
-    Each of the ``2 * layers`` sums into the residual stream adds variance; together they add
-    that of one.
+    The ``2 * layers`` branches together add to the residual stream the variance of one.
     """
     return nn.initializers.variance_scaling(0.5 / layers, "fan_in", "truncated_normal")
 
@@ -36,7 +35,7 @@ class FeedForward(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "*batch width"]) -> Float[Array, "*batch width"]:
-        """The network at each position alone."""
+        """Apply the network to each position."""
 
         def widen(name: str) -> Float[Array, "*batch hidden"]:
             return nn.Dense(self.hidden, use_bias=self.biases, dtype=self.dtype, name=name)(x)

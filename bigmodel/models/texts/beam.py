@@ -1,4 +1,4 @@
-"""Beam search: the likeliest sequences that a step-by-step decoder gives."""
+"""Beam search for the likeliest sequences of an autoregressive decoder."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from jaxtyping import Array, Float, Int
 from bigmodel.experiment import InputError, PyTree
 
 BOUNDARY = 0
-"""The token that begins and ends every sequence, and fills it up."""
+"""The token that begins, ends and pads every sequence."""
 
 Step = Callable[[Int[Array, "rows"], Int[Array, ""], PyTree], tuple[Float[Array, "rows v"], PyTree]]
-"""From each row's last token, the position that it has, and a state, to the logits of what
-follows and the next state. Every array of the state has the rows on its first axis."""
+"""Maps each row's last token, its position and a state to the logits of the next token and the
+next state. The first axis of every array of the state is that of the rows."""
 
 
 @dataclass(frozen=True)
 class Beam:
-    """How sequences are searched for."""
+    """Options of the beam search."""
 
     size: int = 1
-    """hypotheses that are kept for each source; 1 is greedy"""
+    """number of hypotheses for each source; 1 is greedy"""
     length_penalty: float = 0.6
-    """0 prefers short sequences; the score is divided by ((5 + length) / 6) to this power"""
+    """power of (5 + length) / 6 by which the score is divided; 0 prefers short sequences"""
 
     def __post_init__(self) -> None:
         """Raises InputError for a beam without hypotheses and for a negative penalty."""
@@ -42,7 +42,7 @@ class Found(NamedTuple):
     """The best sequence for each source, and its score.
 
     ``tokens`` end with the first BOUNDARY, or with the array. ``score`` is the sum of the log
-    probabilities, the BOUNDARY's included, over the length penalty.
+    probabilities, including the BOUNDARY's, divided by the length penalty.
     """
 
     tokens: Int[Array, "batch length"]
@@ -62,26 +62,26 @@ class _Search(NamedTuple):
 
 
 def search(step: Step, state: PyTree, *, batch: int, length: int, beam: Beam) -> Found:
-    """The best sequences of at most ``length`` tokens (Wu et al., 2016, for the penalty).
+    """The best sequences of at most ``length`` tokens (length penalty of Wu et al., 2016).
+
+    A finished hypothesis keeps its score and competes with the others. The search stops when all
+    are finished.
 
     Args:
-        step: the decoder; its rows are ``batch * beam.size``, the hypotheses of one source
-            beside each other.
+        step: the decoder; it has ``batch * beam.size`` rows, in which the hypotheses of one
+            source are adjacent.
         state: the decoder's state before the first token.
         batch: number of sources.
-        length: most tokens of a sequence, BOUNDARY included.
-        beam: how many hypotheses, and the length penalty.
-
-    A hypothesis that has ended keeps its place with its sum, and competes with those that go
-    on. The search stops when all have ended.
+        length: largest number of tokens of a sequence, including BOUNDARY.
+        beam: number of hypotheses, and length penalty.
     """
     beams = beam.size
     shape = (batch, beams)
 
-    def going_on(search: _Search) -> Array:
+    def unfinished(search: _Search) -> Array:
         return (search.position < length) & ~search.ended.all()
 
-    def extend(search: _Search) -> _Search:
+    def advance(search: _Search) -> _Search:
         logits, state = step(search.last.reshape(-1), search.position, search.state)
         gains = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
         vocabulary = gains.shape[-1]
@@ -99,20 +99,20 @@ def search(step: Step, state: PyTree, *, batch: int, length: int, beam: Beam) ->
             total,
             pick(search.sizes, parent) + (~ended).astype(jnp.int32),
             ended | (token == BOUNDARY),
-            jax.tree.map(lambda rows: _follow(rows, parent), state),
+            jax.tree.map(lambda rows: _select(rows, parent), state),
         )
 
     start = _Search(
         jnp.zeros((), jnp.int32),
         jnp.full((*shape, length), BOUNDARY, jnp.int32),
         jnp.full(shape, BOUNDARY, jnp.int32),
-        # All hypotheses begin alike: only the first may be continued, or all would be the same.
+        # All hypotheses begin alike: continuing more than the first would make equal ones.
         jnp.broadcast_to(jnp.where(jnp.arange(beams) == 0, 0.0, -jnp.inf)[None], shape),
         jnp.zeros(shape, jnp.int32),
         jnp.zeros(shape, bool),
         state,
     )
-    end = lax.while_loop(going_on, extend, start)
+    end = lax.while_loop(unfinished, advance, start)
     score = end.total / ((5.0 + end.sizes.astype(jnp.float32)) / 6.0) ** beam.length_penalty
     best = score.argmax(axis=1)[:, None]
     return Found(pick(end.tokens, best)[:, 0], pick(score, best)[:, 0])
@@ -123,8 +123,8 @@ def pick(array: Array, parent: Int[Array, "batch chosen"]) -> Array:
     return jax.vmap(lambda rows, chosen: rows[chosen])(array, parent)
 
 
-def _follow(rows: Array, parent: Int[Array, "batch beams"]) -> Array:
-    """The rows of the decoder's state in the order of the hypotheses that go on."""
+def _select(rows: Array, parent: Int[Array, "batch beams"]) -> Array:
+    """The rows of the decoder's state that belong to the selected hypotheses."""
     if parent.shape[1] == 1:
         return rows
     by_source = rows.reshape(*parent.shape, *rows.shape[1:])

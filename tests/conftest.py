@@ -13,8 +13,8 @@ import jax
 import pytest
 from jaxtyping import install_import_hook
 
-# Calls check the types and the shapes of signatures in the rooms that state shapes.
-install_import_hook(["bigmodel.models", "bigmodel.training"], "beartype.beartype")
+# The rooms whose functions take arrays of JAX: their calls check types and shapes.
+install_import_hook(["bigmodel.models", "bigmodel.training"], "signatures.check")
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

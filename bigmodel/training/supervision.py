@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import optax
 
 from bigmodel.experiment import (
-    Array,
     Batch,
     Data,
     Experiment,
@@ -46,7 +45,7 @@ class TrainState:
     updates that were not made, each None where the options ask for none.
     """
 
-    step: Array
+    step: PyTree
     params: PyTree
     variables: Variables
     opt_state: PyTree

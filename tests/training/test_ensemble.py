@@ -25,11 +25,13 @@ from bigmodel.tree import named_leaves
 RNG = np.random.default_rng(0)
 KEY = jax.random.key(0)
 LOGITS = (3 * RNG.normal(size=(4, 6, 3))).astype(np.float32)
-BATCH = {
-    "image": RNG.normal(size=(6, 4, 4, 1)).astype(np.float32),
-    "label": RNG.integers(0, 3, 6).astype(np.int32),
-    "weight": np.asarray([1, 1, 1, 1, 0, 0], np.float32),
-}
+BATCH = jax.device_put(
+    {
+        "image": RNG.normal(size=(6, 4, 4, 1)).astype(np.float32),
+        "label": RNG.integers(0, 3, 6).astype(np.int32),
+        "weight": np.asarray([1, 1, 1, 1, 0, 0], np.float32),
+    }
+)
 THREE = Ensemble(members=3)
 
 

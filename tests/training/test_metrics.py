@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from bigmodel.training.metrics import accuracy, cross_entropy
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(size=(12, 5)).astype(np.float32)
 LABELS = RNG.integers(0, 5, 12).astype(np.int32)
-BATCH = {"label": LABELS, "weight": np.ones(12, np.float32)}
+BATCH = jax.device_put({"label": LABELS, "weight": np.ones(12, np.float32)})
 
 
 def value(mean):

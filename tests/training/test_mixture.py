@@ -33,7 +33,8 @@ def batch():
     rng = np.random.default_rng(1)
     weight = np.ones((BATCH, TIME), np.float32)
     weight[1, 3:] = 0
-    return {"targets": rng.integers(0, VOCAB, (BATCH, TIME)).astype(np.int32), "weight": weight}
+    targets = rng.integers(0, VOCAB, (BATCH, TIME)).astype(np.int32)
+    return jax.device_put({"targets": targets, "weight": weight})
 
 
 def plain_balance(outputs, batch):

@@ -12,11 +12,13 @@ from bigmodel.training.optimizers import Optimizer
 from bigmodel.training.supervision import supervised
 
 RNG = np.random.default_rng(0)
-BATCH = {
-    "image": RNG.normal(size=(12, 6)).astype(np.float32),
-    "label": RNG.integers(0, 3, 12).astype(np.int32),
-    "weight": np.r_[np.ones(9), np.zeros(3)].astype(np.float32),
-}
+BATCH = jax.device_put(
+    {
+        "image": RNG.normal(size=(12, 6)).astype(np.float32),
+        "label": RNG.integers(0, 3, 12).astype(np.int32),
+        "weight": np.r_[np.ones(9), np.zeros(3)].astype(np.float32),
+    }
+)
 DATA = Data(lambda *_: BATCH, {"test": [BATCH]}, 12, 1, "none")
 
 
@@ -50,7 +52,7 @@ def step(optimizer: Optimizer, count: int = 1):
 def plain_gradients(l1: float = 0.0, l2: float = 0.0):
     """Softmax regression's gradients in NumPy, on the rows that are not padding."""
     params = jax.tree.map(np.asarray, init(jax.random.key(0), BATCH)["params"])
-    images, labels = BATCH["image"][:9], BATCH["label"][:9]
+    images, labels = (np.asarray(BATCH[name])[:9] for name in ("image", "label"))
     logits = images @ params["kernel"] + params["bias"]
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     p[np.arange(9), labels] -= 1.0

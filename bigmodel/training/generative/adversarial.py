@@ -51,7 +51,7 @@ class AdversarialState:
     options ask for none.
     """
 
-    step: Array
+    step: PyTree
     params: Mapping[str, PyTree]
     variables: Mapping[str, Variables]
     opt_state: Mapping[str, PyTree]

@@ -137,4 +137,4 @@ def _gaussian(measured: Measured, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _mean(metric: Mean | Rows) -> np.ndarray:
     assert isinstance(metric, Mean)
-    return np.asarray(metric.total, np.float64) / metric.count
+    return np.asarray(metric.total, np.float64) / np.asarray(metric.count, np.float64)

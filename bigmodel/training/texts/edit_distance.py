@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int, Shaped
 
-Ids = Int[np.ndarray, "tokens"]
+Ids = Int[np.ndarray, "_"]
 
 
 def edit_distances(first: Sequence[Ids], second: Sequence[Ids]) -> Int[np.ndarray, "pairs"]:

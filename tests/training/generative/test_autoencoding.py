@@ -131,7 +131,7 @@ def test_the_bound_holds_on_average_over_latents() -> None:
 def test_latents_are_random_in_training_and_fixed_in_evaluation() -> None:
     model, experiment = build("variational")
     state = initial(experiment.init, jax.random.key(0))
-    given = experiment.data.splits["test"][0]
+    given = jax.device_put(experiment.data.splits["test"][0])
     keys = jax.random.split(jax.random.key(1))
     one, other = (model.apply(state.evaluated, given, train=True, key=k)[0] for k in keys)
     assert not np.allclose(one.logits, other.logits)
@@ -145,7 +145,7 @@ def test_latents_are_random_in_training_and_fixed_in_evaluation() -> None:
 def test_denoising_sees_noise_and_is_measured_by_the_clean_image() -> None:
     model, experiment = build("denoising")
     state = initial(experiment.init, jax.random.key(0))
-    given = experiment.data.splits["test"][0]
+    given = jax.device_put(experiment.data.splits["test"][0])
     found, _ = model.apply(state.evaluated, given, train=False, key=None)
     np.testing.assert_allclose(found.given, given["image"] + 0.3 * given["noise"], rtol=1e-5)
     measured = experiment.eval_step(state, given)
@@ -170,7 +170,9 @@ def test_images_stand_above_their_reconstructions(kind: Any) -> None:
 def test_two_latents_are_drawn_in_their_plane() -> None:
     _, experiment = build("plain")
     state = initial(experiment.init, jax.random.key(0))
-    measured = jax.device_get(experiment.eval_step(state, experiment.data.splits["test"][0]))
+    measured = jax.device_get(
+        experiment.eval_step(state, jax.device_put(experiment.data.splits["test"][0]))
+    )
     rows = measured["embedding"]
     assert isinstance(rows, Rows)
     codes = np.asarray(batch(9)["image"].reshape(ROWS, 6) @ np.asarray(state.params["a"]))

@@ -136,7 +136,9 @@ def test_guidance_goes_beyond_what_the_class_adds() -> None:
     a_next, s_next = mixture(jnp.float32(0.0))
     for guidance in (0.0, 2.0):
         options = Sampling(steps=1, guidance=guidance)
-        found = sampler(network(predict), options, prediction="velocity")({}, noise, label)
+        found = sampler(network(predict), options, prediction="velocity")(
+            {}, *jax.device_put((noise, label))
+        )
         velocity = 0.1 * (1 + guidance)
         a, _ = mixture(jnp.float32(1.0))
         x = -s * velocity
@@ -148,7 +150,7 @@ def test_samples_are_pixels() -> None:
     wild = network(lambda given: 50 * given["image"])
     noise = np.random.default_rng(0).standard_normal((ROWS, *SHAPE)).astype(np.float32)
     draw = sampler(wild, Sampling(steps=3), prediction="velocity")
-    found = np.asarray(draw({}, noise, np.zeros(ROWS, np.int32)))
+    found = np.asarray(draw({}, jnp.asarray(noise), jnp.zeros(ROWS, jnp.int32)))
     assert found.min() >= 0
     assert found.max() <= 1
 

@@ -1,6 +1,7 @@
 from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.linalg import sqrtm
@@ -20,13 +21,17 @@ def gaussian(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return rows.mean(0), np.cov(rows, rowvar=False, bias=True)
 
 
+def moments_of(rows: np.ndarray, weight: np.ndarray, *, name: str) -> dict[str, Mean]:
+    return moments(jnp.asarray(rows), jnp.asarray(weight), name=name)
+
+
 def distance(real: np.ndarray, generated: np.ndarray, *, batches: list[slice]) -> float:
     """The distance as the loop finds it: totals of batches added up in float64."""
     sums: dict[str, list] = {}
     for part in batches:
         weight = np.ones(len(real[part]), np.float32)
-        named = moments(real[part], weight, name="real")
-        named |= moments(generated[part], weight, name="generated")
+        named = moments_of(real[part], weight, name="real")
+        named |= moments_of(generated[part], weight, name="generated")
         for name, mean in named.items():
             sums.setdefault(name, []).append([np.asarray(v, np.float64) for v in mean])
     measured = {
@@ -83,16 +88,16 @@ def test_padding_never_counts() -> None:
     rows = points(50, 5, seed=0)
     padded = np.concatenate([rows, np.full((14, 5), 9, np.float32)])
     weight = np.concatenate([np.ones(50, np.float32), np.zeros(14, np.float32)])
-    for name, mean in moments(padded, weight, name="real").items():
-        expected = moments(rows, np.ones(50, np.float32), name="real")[name]
+    for name, mean in moments_of(padded, weight, name="real").items():
+        expected = moments_of(rows, np.ones(50, np.float32), name="real")[name]
         np.testing.assert_allclose(mean.total, expected.total, rtol=1e-5, atol=1e-4)
         assert mean.count == expected.count == 50
 
 
 def test_other_means_are_reported_as_they_are() -> None:
     rows = points(50, 5, seed=0)
-    named = moments(rows, np.ones(50, np.float32), name="real")
-    named |= moments(rows, np.ones(50, np.float32), name="generated")
+    named = moments_of(rows, np.ones(50, np.float32), name="real")
+    named |= moments_of(rows, np.ones(50, np.float32), name="generated")
     found = summarize({**named, "loss": Mean(np.asarray(3.0), np.asarray(2.0))})
     assert set(found) == {"loss", "frechet_distance"}
     assert found["loss"] == 1.5
@@ -101,7 +106,7 @@ def test_other_means_are_reported_as_they_are() -> None:
 def test_only_as_many_images_are_generated_as_are_asked_for() -> None:
     def rows(index: int) -> Batch:
         image = points(4, 3, seed=index)
-        return {"image": image, "weight": np.ones(4, np.float32)}
+        return jax.device_put({"image": image, "weight": np.ones(4, np.float32)})
 
     def loss(_: None, batch: Batch) -> dict[str, Mean]:
         return {"loss": Mean(batch["weight"].sum() * 2, batch["weight"].sum())}

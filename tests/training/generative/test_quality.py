@@ -13,7 +13,7 @@ SMALL = Quality(ConvNet(widths=(4,), convolutions=(1,), dense=(6,), dropout=0.0)
 def test_features_are_those_of_a_trained_classifier_and_centred() -> None:
     images = load_images(ImageData(batch_size=64))
     features = jax.jit(SMALL.features(images.data, images.classes))
-    given = images.data.train(0, 0)["image"]
+    given = jax.device_put(images.data.train(0, 0)["image"])
     found = np.asarray(features(given))
     assert found.shape == (64, 6)
     np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-5)

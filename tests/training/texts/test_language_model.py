@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ def test_bits_per_char_is_total_bits_over_total_characters() -> None:
     targets = np.array([[0, 1, 2], [3, 3, 0]], np.int32)
     weight = np.array([[1, 1, 0], [1, 1, 1]], np.float32)
     characters = np.array([1, 4, 9, 2], np.float32)
-    batch = {"targets": targets, "weight": weight}
+    batch = jax.device_put({"targets": targets, "weight": weight})
     bits, chars = 0.0, 0.0
     for i in range(2):
         for j in range(3):

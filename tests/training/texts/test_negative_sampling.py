@@ -26,7 +26,7 @@ def test_loss_is_the_formula_without_padding_and_without_the_context_as_a_negati
         for negative, logit in zip(batch["negatives"][row], logits["negatives"][row], strict=True):
             if negative != batch["context"][row]:
                 total += np.log1p(np.exp(logit))
-    loss = negative_sampling(logits, batch)
+    loss = negative_sampling(*jax.device_put((logits, batch)))
     np.testing.assert_allclose(loss.total, total, rtol=1e-6)
     assert float(loss.count) == 3
 
@@ -39,14 +39,14 @@ def test_ranked_is_the_share_of_negatives_below_the_context():
         for n in range(3)
         if batch["negatives"][row, n] != batch["context"][row]
     ]
-    found = ranked(logits, batch)
+    found = ranked(*jax.device_put((logits, batch)))
     assert len(pairs) == 6
     assert (float(found.total), float(found.count)) == (sum(pairs), 6)
 
 
 def test_a_padded_row_and_a_negative_that_is_the_context_have_no_gradient():
     logits, batch = example()
-    gradient = jax.grad(lambda x: negative_sampling(x, batch).total)(logits)
+    gradient = jax.grad(lambda x: negative_sampling(x, jax.device_put(batch)).total)(logits)
     np.testing.assert_array_equal(gradient["negatives"][3], 0)
     assert float(gradient["context"][3]) == 0
     np.testing.assert_array_equal(

@@ -11,11 +11,13 @@ from bigmodel.experiment import InputError, Mean, Rows
 from bigmodel.models.texts.translation import Translation
 from bigmodel.training.texts.translation import bleu, error_rates, nats, smoothed, token_weights
 
-BATCH = {
-    "target_out": np.array([[2, 1, 0, 0], [3, 0, 0, 0], [0, 0, 0, 0]], np.int32),
-    "target_length": np.array([3, 2, 0], np.int32),
-    "weight": np.array([1, 1, 0], np.float32),
-}
+BATCH = jax.device_put(
+    {
+        "target_out": np.array([[2, 1, 0, 0], [3, 0, 0, 0], [0, 0, 0, 0]], np.int32),
+        "target_length": np.array([3, 2, 0], np.int32),
+        "weight": np.array([1, 1, 0], np.float32),
+    }
+)
 
 
 def translation(seed):

@@ -32,7 +32,7 @@ from bigmodel.training.ensemble import per_member
 from bigmodel.training.gradients import mean_gradients, penalty
 from bigmodel.training.metrics import Metric
 from bigmodel.training.optimizers import Optimizer, moving_average
-from bigmodel.training.skipping import Skipped, none_skipped, skip_nonfinite
+from bigmodel.training.skipping import none_skipped, skip_nonfinite
 
 
 @jax.tree_util.register_dataclass
@@ -45,12 +45,13 @@ class TrainState:
     updates that were not made, each None where the options ask for none.
     """
 
+    # JAX builds states of shapes, shardings and more, so every field is a tree of any leaves.
     step: PyTree
     params: PyTree
-    variables: Variables
+    variables: PyTree
     opt_state: PyTree
-    average: Variables | None
-    skipped: Skipped | None
+    average: PyTree
+    skipped: PyTree
 
     @property
     def evaluated(self) -> Variables:

@@ -38,7 +38,7 @@ from bigmodel.training.generative.latents import with_latents
 from bigmodel.training.gradients import penalty, split_batch
 from bigmodel.training.metrics import weighted
 from bigmodel.training.optimizers import Optimizer, moving_average
-from bigmodel.training.skipping import Skipped, none_skipped, skip_nonfinite
+from bigmodel.training.skipping import none_skipped, skip_nonfinite
 
 
 @jax.tree_util.register_dataclass
@@ -51,12 +51,13 @@ class AdversarialState:
     options ask for none.
     """
 
+    # JAX builds states of shapes, shardings and more, so every field is a tree of any leaves.
     step: PyTree
-    params: Mapping[str, PyTree]
-    variables: Mapping[str, Variables]
-    opt_state: Mapping[str, PyTree]
-    average: Mapping[str, Variables] | None
-    skipped: Skipped | None
+    params: PyTree
+    variables: PyTree
+    opt_state: PyTree
+    average: PyTree
+    skipped: PyTree
 
     @property
     def evaluated(self) -> Variables:

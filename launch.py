@@ -99,6 +99,8 @@ def main(arguments: Sequence[str]) -> int:
         status, message = errors.explain(error)
         print(f"error: {message}", file=sys.stderr)
         return status
+    except KeyboardInterrupt:
+        return errors.INTERRUPTED
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from jax.sharding import PartitionSpec as P
 from bigmodel.data.batches import epochs
 from bigmodel.data.texts.text import TextData, load_text
 from bigmodel.experiment import Data, Experiment, Model
-from bigmodel.models.texts.gpt import Gpt
+from bigmodel.models import Gpt
 from bigmodel.processes.agreement import Agreement
 from bigmodel.processes.heartbeat import Heartbeat
 from bigmodel.processes.signals import StopRequest

@@ -29,7 +29,7 @@ import numpy as np
 from bigmodel.data import ImageData, load_images
 from bigmodel.experiment import Array, Batch, Experiment, Shown, Variables
 from bigmodel.figures.grid import tile
-from bigmodel.models.images.autoencoder import Autoencoder
+from bigmodel.models import Autoencoder
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training import (
     Kind,

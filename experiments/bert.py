@@ -26,7 +26,7 @@ import numpy as np
 from bigmodel.data import Masking, Text, TextData, load_text, masked
 from bigmodel.data.texts.ngrams import likeliest_followers, most_frequent
 from bigmodel.experiment import Array, Batch, Data, Experiment, Mean, Model, Shown, Variables
-from bigmodel.models.texts.bert import Bert
+from bigmodel.models import Bert
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training import (
     Metric,

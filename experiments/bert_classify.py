@@ -24,7 +24,7 @@ from bigmodel.data import LabelledTextData, load_labelled_text
 from bigmodel.data.fingerprint import fingerprint
 from bigmodel.data.texts.tokenizers import load
 from bigmodel.experiment import Experiment, InputError
-from bigmodel.models.texts.bert import Bert
+from bigmodel.models import Bert
 from bigmodel.run_directory.trained import read_trained
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training import Ensemble, Optimizer, classifier, with_pretrained

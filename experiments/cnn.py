@@ -35,7 +35,7 @@ from dataclasses import dataclass
 
 from bigmodel.data import ImageData, load_images
 from bigmodel.experiment import Experiment
-from bigmodel.models.images.named_cnn import NamedCnn
+from bigmodel.models import NamedCnn
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training import Ensemble, Optimizer, classifier
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from bigmodel.data import SequenceData, load_sequences
 from bigmodel.experiment import Experiment
-from bigmodel.models.images.cnn1d import ConvNet1d
+from bigmodel.models import ConvNet1d
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training import Ensemble, Optimizer, classifier
 

@@ -17,7 +17,7 @@ import numpy as np
 from bigmodel.data import ImageData, load_images
 from bigmodel.experiment import Array, Batch, Experiment, InputError, Shown, Variables
 from bigmodel.figures.grid import tile
-from bigmodel.models.images.unet import Unet
+from bigmodel.models import Unet
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training import (
     Optimizer,

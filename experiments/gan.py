@@ -23,7 +23,7 @@ import numpy as np
 from bigmodel.data import ImageData, load_images
 from bigmodel.experiment import Experiment, Model, Shown, Variables
 from bigmodel.figures.grid import tile
-from bigmodel.models.images.dcgan import Dcgan
+from bigmodel.models import Dcgan
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training import LossName, Optimizer, Quality, adversarial, latents
 

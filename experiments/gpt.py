@@ -36,9 +36,7 @@ import numpy as np
 
 from bigmodel.data import Text, TextData, load_text
 from bigmodel.experiment import Experiment, Shown, Variables
-from bigmodel.models.texts.generation import Sampling, check_length, generate
-from bigmodel.models.texts.gpt import Gpt
-from bigmodel.models.texts.gpt_flops import train_flops
+from bigmodel.models import Gpt, Sampling, check_length, generate, train_flops
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training import Optimizer, language_model
 

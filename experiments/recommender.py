@@ -24,7 +24,7 @@ import numpy as np
 
 from bigmodel.data import RatingData, Ratings, load_ratings
 from bigmodel.experiment import Experiment, Model, Shown, Variables
-from bigmodel.models.recommender import Recommender
+from bigmodel.models import Recommender
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training import Ensemble, Optimizer, regression_report, regressor, regressors
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from bigmodel.data import ImageData, load_images
 from bigmodel.experiment import Experiment
-from bigmodel.models.images.resnet import ResNet
+from bigmodel.models import ResNet
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training import Ensemble, Optimizer, classifier
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 from bigmodel.data import SequenceSource, load_forecasts, load_labelled
 from bigmodel.experiment import Experiment, InputError
-from bigmodel.models.rnn import Rnn
+from bigmodel.models import Rnn
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training import Ensemble, Optimizer, classifier, forecast_report, regressor
 

@@ -20,8 +20,7 @@ from dataclasses import dataclass
 
 from bigmodel.data import PairData, load_pairs
 from bigmodel.experiment import Experiment
-from bigmodel.models.texts.beam import Beam
-from bigmodel.models.texts.seq2seq import Seq2Seq
+from bigmodel.models import Beam, Seq2Seq
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training import Optimizer, sequence_to_sequence
 

@@ -22,8 +22,7 @@ from dataclasses import dataclass
 
 from bigmodel.data import PairData, load_pairs
 from bigmodel.experiment import Experiment
-from bigmodel.models.texts.beam import Beam
-from bigmodel.models.texts.transformer import Transformer
+from bigmodel.models import Beam, Transformer
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training import Optimizer, sequence_to_sequence
 

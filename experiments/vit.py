@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import numpy as np
@@ -26,7 +27,7 @@ from bigmodel.data import ImageData, Images, load_images
 from bigmodel.experiment import Experiment, Shown, Variables
 from bigmodel.figures.grid import tile
 from bigmodel.figures.heatmap import draw_heatmap
-from bigmodel.models.images.vit import Vit
+from bigmodel.models import Vit
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training import Ensemble, Optimizer, classifier, one_member
 
@@ -72,7 +73,8 @@ def attention_maps(config: Config, images: Images) -> Callable[[Variables], Show
         size = config.model.patch
         spread = relative.repeat(size, axis=1).repeat(size, axis=2)[..., None]
         spread = np.broadcast_to(spread, looked_at.shape)
-        first = draw_heatmap(
+        first = partial(
+            draw_heatmap,
             weights[0],
             x="column of the patch",
             y="row of the patch",

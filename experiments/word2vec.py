@@ -16,13 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from bigmodel.data import WordData, Words, load_words
 from bigmodel.experiment import Experiment, Shown, Variables
 from bigmodel.figures.scatter import draw_scatter
-from bigmodel.models.texts.word2vec import SkipGram
+from bigmodel.models import SkipGram
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training import (
     Optimizer,
@@ -89,7 +90,8 @@ def shower(options: Show, words: Words) -> Callable[[Variables], Shown]:
             for word, others in zip(long, near, strict=False)
         ]
         points, share = principal_plane(vectors[drawn])
-        picture = draw_scatter(
+        picture = partial(
+            draw_scatter,
             points,
             x=f"first principal component ({share[0]:.0%} of the variance)",
             y=f"second principal component ({share[1]:.0%})",

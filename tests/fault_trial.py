@@ -30,7 +30,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bigmodel.run_directory.checkpoints import find_damage
+from bigmodel.run_directory.sums import find_damage
 
 ROOT = Path(__file__).parent.parent
 SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "term": signal.SIGTERM}

@@ -18,7 +18,12 @@ from bigmodel.runtime.command_line import option_names, parse
 from bigmodel.script import load_script
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob("experiments/*.toml")])
+PAGES = sorted(
+    path
+    for pattern in ("*.md", "*/*.md", "experiments/*.toml")
+    for path in ROOT.glob(pattern)
+    if path.name != "CHANGELOG.md"  # which also names what is gone
+)
 SOURCES = [ROOT / "launch.py", *(
     path
     for folder in ("bigmodel", "experiments", "benchmarks", "tests")

@@ -26,10 +26,11 @@ from bigmodel.partition import spec_of
 from bigmodel.processes.signals import StopRequest
 from bigmodel.run_directory.history import read_metrics
 from bigmodel.runtime.command_line import option_names, parse
-from bigmodel.runtime.compilation import RetraceError, compile_experiment
+from bigmodel.runtime.compilation import compile_experiment
 from bigmodel.runtime.entry import main, run_experiment
 from bigmodel.runtime.loop import init_key, step_key
 from bigmodel.runtime.recorder import RunRecorder
+from bigmodel.runtime.retracing import RetraceError
 from bigmodel.runtime.settings import Settings
 from bigmodel.sharding.mesh import MeshShape, make_mesh
 from bigmodel.tree import named_leaves

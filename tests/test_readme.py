@@ -38,3 +38,12 @@ def test_every_experiment_is_in_the_table_and_every_path_exists() -> None:
         assert f"experiments/{script.name}" in README
     for path in re.findall(r"(?:experiments|benchmarks|docs|bigmodel|tests)/[\w/]+\.\w+", README):
         assert (ROOT / path).exists() or path == "experiments/mine.py", path
+
+
+def test_a_run_is_followed_in_twenty_files_and_2500_lines() -> None:
+    page = (ROOT / "docs" / "a-run.md").read_text()
+    listed = re.findall(r"^    (\S+\.py)$", page, re.MULTILINE)
+    assert len(listed) <= 20
+    assert sum(len((ROOT / path).read_text().splitlines()) for path in listed) <= 2500
+    called = set(re.findall(r"`((?:bigmodel|experiments)/[\w/]+\.py)`", page))
+    assert called - {"bigmodel/runtime/side_by_side.py"} <= {*listed}

@@ -1,4 +1,4 @@
-"""Arrays in memory as batches: shuffled epochs to train on, padded batches to evaluate on."""
+"""Arrays in memory as batches: shuffled epochs for training, padded batches for evaluation."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from bigmodel.experiment import Batch, InputError
 Arrays: TypeAlias = Mapping[str, np.ndarray]
 """Arrays by name, with the examples on the first axis of each."""
 
-# Numbers the independent random streams of one seed; augmentation has another.
 ORDER_STREAM = 0
+"""The random stream of a seed that shuffles epochs; augmentation has another one."""
 
 
 def rows(arrays: Arrays) -> int:
-    """The number of examples, which all arrays must share."""
+    """The number of examples, which must be the same in all arrays."""
     counts = {name: len(array) for name, array in arrays.items()}
     if len(set(counts.values())) != 1:
         raise InputError(f"the arrays differ in their number of examples: {counts}")
@@ -28,24 +28,24 @@ def rows(arrays: Arrays) -> int:
 # Three epochs: a prefetcher may be in the next one while an evaluation looks at the last.
 @lru_cache(maxsize=3)
 def permutation(count: int, seed: int, epoch: int) -> np.ndarray:
-    """The order of `count` rows in an epoch, decided by ``(seed, epoch)`` alone."""
+    """The order of ``count`` rows in an epoch, a function of ``(seed, epoch)``."""
     order = np.random.default_rng([seed, ORDER_STREAM, epoch]).permutation(count)
     order.flags.writeable = False
     return order
 
 
 def epochs(arrays: Arrays, batch_size: int) -> Callable[[int, int], dict[str, np.ndarray]]:
-    """Shuffled epochs as a function of the step, in constant time.
+    """Returns shuffled epochs as a function of the step, in constant time.
 
-    An epoch visits each row at most once: the rows that do not fill a last batch are left
-    out, and another order leaves out others.
+    An epoch visits each row at most once: the rows that do not fill the last batch are left
+    out, other ones in each epoch.
 
     Args:
-        arrays: Arrays by name, with equally many rows.
-        batch_size: Rows in a batch.
+        arrays: Arrays by name, with the same number of rows.
+        batch_size: Number of rows in a batch.
 
     Returns:
-        ``train(seed, step)``: the rows of that step, counted from 0, and ``weight`` of ones.
+        ``train(seed, step)``: the rows of a step, counted from 0, and ``weight``, ones.
 
     Raises:
         InputError: If not even one batch can be filled.
@@ -69,7 +69,7 @@ def epochs(arrays: Arrays, batch_size: int) -> Callable[[int, int], dict[str, np
 
 
 class Batches(Sequence[Batch]):
-    """Batches by index, each made when it is asked for."""
+    """Batches by index, each made on access."""
 
     def __init__(self, count: int, make: Callable[[int], Batch]) -> None:
         self._indices = range(count)
@@ -85,7 +85,7 @@ class Batches(Sequence[Batch]):
     def __getitem__(self, index: int | slice) -> Batch | Sequence[Batch]:
         if isinstance(index, slice):
             return [self._make(each) for each in self._indices[index]]
-        # A range refuses what lies outside it and counts negative indices from the end.
+        # A range checks the index, and counts negative ones from the end.
         return self._make(self._indices[index])
 
 
@@ -95,10 +95,10 @@ def in_order(
     *,
     prepare: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] = dict,
 ) -> Batches:
-    """All rows in order, in batches of one shape.
+    """Returns all rows in order, in batches of one shape.
 
-    The last batch is filled up with zeros of ``weight`` 0. ``prepare`` turns stored arrays
-    into what the model reads.
+    The last batch is padded with zeros of ``weight`` 0. ``prepare`` turns stored arrays into
+    what the model reads.
     """
 
     def padded(array: np.ndarray) -> np.ndarray:

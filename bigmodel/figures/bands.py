@@ -17,13 +17,13 @@ COLORS = (
     "#3b8fd9", "#e0812b", "#35a36a", "#d9534f", "#9a76d1",
     "#b08968", "#d976b2", "#8f9aa5", "#a9a932", "#2fb3c4",
 )  # fmt: skip
-"""Told apart from each other, and seen on white and on black."""
+"""Distinct from each other, and visible on white and on black."""
 DECADES = 3.0
-"""Values over more of them are drawn on a logarithmic axis."""
+"""Positive values that span more of them are drawn on a logarithmic axis."""
 
 
 class Band(NamedTuple):
-    """A curve and the lower and the upper edge around it, at the same places."""
+    """A curve ``middle`` at ``places``, between the edges ``low`` and ``high``."""
 
     name: str
     places: Float[np.ndarray, " point"]
@@ -35,14 +35,14 @@ class Band(NamedTuple):
 def draw_bands(
     bands: Sequence[Band], *, x: str, y: str, names: str, reference: int | None = None
 ) -> Figure:
-    """The curves in one panel, with their names under it.
+    """Draws curves in one panel, with their names below it.
 
     Args:
-        bands: at most eleven, for there are ten colors.
-        x: what the places are, with their unit.
-        y: what the values are.
-        names: what the names of the curves are.
-        reference: which of them the others are compared with; it is black and dashed.
+        bands: at most eleven, because there are ten colors and the reference is black.
+        x: label of the horizontal axis, with the unit.
+        y: label of the vertical axis.
+        names: title of the legend.
+        reference: index of the curve that the others are compared with, drawn black and dashed.
     """
     longest = max(len(band.name) for band in bands)
     columns = 1 if longest > 36 else 2 if longest > 22 else 3
@@ -64,7 +64,7 @@ def draw_bands(
     axes.set_ylabel(label(y))
     axes.grid(color="gray", alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    legend = figure.legend(
+    figure.legend(
         lines,
         [label(band.name, length=80) for band in bands],
         title=label(names, length=80),
@@ -75,12 +75,10 @@ def draw_bands(
         frameon=False,
         fontsize=9,
     )
-    for text in (*legend.get_texts(), legend.get_title(), axes.xaxis.label, axes.yaxis.label):
-        text.set_parse_math(False)
     return figure
 
 
 def wide(values: Float[np.ndarray, " value"]) -> bool:
-    """Whether values are all positive and over so many decades that an axis is logarithmic."""
+    """Whether values are all positive and span enough decades for a logarithmic axis."""
     finite = values[np.isfinite(values)]
     return bool(finite.size and finite.min() > 0 and finite.max() / finite.min() > 10**DECADES)

@@ -1,4 +1,4 @@
-"""A drawing as pixels or as a picture that a page takes in, without a screen."""
+"""Figures without a screen: as pixels, as PNG, or as SVG for a page of HTML."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def blank(width: float, height: float) -> Figure:
-    """An empty drawing of so many inches."""
-    # Imported here, for it takes a while that a run without pictures need not spend.
+    """An empty figure; its size is in inches."""
+    # Imported here because it is slow, and a run without figures does not need it.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -25,14 +25,14 @@ def blank(width: float, height: float) -> Figure:
 
 
 def pixels(figure: Figure) -> np.ndarray:
-    """What was drawn, uint8 ``[height, width, 3]``."""
+    """The figure as uint8 ``[height, width, 3]``."""
     with without_glyph_warnings():
         figure.canvas.draw()
     return np.array(figure.canvas.buffer_rgba())[..., :3]  # type: ignore[attr-defined]
 
 
 def png(figure: Figure) -> bytes:
-    """What was drawn, as a PNG file."""
+    """The figure as a PNG file."""
     buffer = io.BytesIO()
     with without_glyph_warnings():
         figure.savefig(buffer, format="png", metadata={"Software": None})
@@ -40,10 +40,10 @@ def png(figure: Figure) -> bytes:
 
 
 def picture(figure: Figure) -> str:
-    """What was drawn, as an SVG element for a page of HTML.
+    """The figure as an SVG element for a page of HTML.
 
-    It has no background, and what is black has the page's color of text, so that it suits light
-    and dark pages. The same drawing gives the same characters.
+    It has no background, and black becomes the text color of the page, so that it suits light
+    and dark pages. The same figure gives the same characters.
     """
     import matplotlib
 
@@ -63,12 +63,19 @@ def picture(figure: Figure) -> str:
 
 
 def without_glyph_warnings() -> warnings.catch_warnings[None]:
-    """Keeps quiet that the font lacks a character, which is then drawn as a box."""
+    """Silences the warning about a character that the font lacks; it is drawn as a box."""
     return warnings.catch_warnings(action="ignore", category=UserWarning)
 
 
 def label(text: str, *, length: int = 48) -> str:
-    """A text as it may stand in a drawing: one line, not too long, nothing that is no character."""
+    """Any text, such as the name of a class, made safe for a figure.
+
+    It becomes one line of at most ``length`` characters, all of them printable. Dollar signs are
+    escaped, because Matplotlib parses what stands between two of them as mathematics, and fails
+    on what is none.
+    """
     line = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))
-    half = length // 2 - 1
-    return line if len(line) <= length else f"{line[:half]} … {line[-half:]}"
+    if len(line) > length:
+        half = length // 2 - 1
+        line = f"{line[:half]} … {line[-half:]}"
+    return line.replace("$", r"\$")

@@ -1,4 +1,4 @@
-"""Which classes are taken for which."""
+"""Confusion matrices."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from bigmodel.figures.canvas import blank, pixels
+from bigmodel.figures.canvas import blank, label, pixels
 
-# With more classes than these the counts would not be read.
 WRITTEN = 20
+"""With more classes than these the counts would be unreadable."""
 
 
 def draw_confusion(
     matrix: Int[np.ndarray, "actual predicted"], names: Sequence[str]
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """A confusion matrix: a row for each actual class, colored by its shares.
+    """Draws a confusion matrix: a row for each actual class, colored by its shares.
 
     Args:
-        matrix: how many examples of each class were taken for each.
+        matrix: number of examples by actual and predicted class.
         names: the classes in the order of both axes.
     """
     count = len(names)
@@ -32,8 +32,9 @@ def draw_confusion(
     axes.set_xlabel("predicted class")
     axes.set_ylabel("actual class")
     if count <= 2 * WRITTEN:
-        axes.set_xticks(range(count), names, rotation=45, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(count), names)
+        ticks = [label(name, length=32) for name in names]
+        axes.set_xticks(range(count), ticks, rotation=45, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(count), ticks)
     if count <= WRITTEN:
         for row, column in np.argwhere(matrix > 0):
             shade = "white" if shares[row, column] > 0.6 else "black"

@@ -1,4 +1,4 @@
-"""The picture of a run: each metric over the steps."""
+"""The curves of a run: each metric over the steps."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from bigmodel.figures.canvas import blank, pixels
+from bigmodel.figures.canvas import blank, label, pixels
 
 
 def draw_curves(history: Sequence[dict[str, Any]]) -> UInt8[np.ndarray, "height width 3"]:
-    """One panel for each metric; the splits of a metric share its panel.
+    """Draws a panel for each metric, in which its splits share the axes.
 
-    Names without a split, such as ``seconds``, are no metrics.
+    Names without a split, such as ``seconds``, are not metrics.
     """
     panels: dict[str, dict[str, list[tuple[int, float]]]] = {}
     for line in history:
@@ -28,13 +28,14 @@ def draw_curves(history: Sequence[dict[str, Any]]) -> UInt8[np.ndarray, "height 
     colors = {"train": "C0", "validation": "C1", "test": "C2"}
     for index, (metric, splits) in enumerate(panels.items()):
         axes = figure.add_subplot(rows, columns, index + 1)
+        lines = []
         for split, points in splits.items():
             steps, values = zip(*points, strict=True)
             marker = "." if len(points) < 40 else ""
-            axes.plot(steps, values, marker=marker, label=split, color=colors.get(split))
-        axes.set_ylabel(metric.replace("_", " "))
+            lines += axes.plot(steps, values, marker=marker, color=colors.get(split))
+        axes.set_ylabel(label(metric.replace("_", " ")))
         axes.set_xlabel("step")
         axes.grid(alpha=0.3)
         if len(splits) > 1:
-            axes.legend()
+            axes.legend(lines, [label(split) for split in splits])
     return pixels(figure)

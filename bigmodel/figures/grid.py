@@ -1,4 +1,4 @@
-"""Many images as the pixels of one picture."""
+"""Grids of images."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import numpy as np
 
 
 def tile(images: np.ndarray, *, columns: int, enlarge: int = 1) -> np.ndarray:
-    """Images side by side, row by row, with a dark grey line around each.
+    """Puts images side by side, row by row, with a dark grey line around each.
 
     Args:
         images: ``[image, height, width, channel]`` with values in [0, 1] and 1 or 3 channels.
-        columns: Images in a row; the last row is filled up with empty ones.
-        enlarge: Each pixel becomes a square of so many pixels.
+        columns: Images in a row; empty ones fill the last row.
+        enlarge: Side of the square that each pixel becomes.
 
     Returns:
         uint8 ``[height, width]``, or ``[height, width, 3]`` for 3 channels.

@@ -1,4 +1,4 @@
-"""Means with their intervals, one under the other."""
+"""Means with their intervals, one below the other."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 class Interval(NamedTuple):
-    """A name, its mean, the interval (NaN where there is none) and the single values.
+    """A mean ``middle`` with its interval, NaN where there is none, and the single values.
 
-    ``group`` is written above the first of those that have it.
+    ``group`` is a heading above the first interval that has it.
     """
 
     name: str
@@ -31,12 +31,12 @@ class Interval(NamedTuple):
 def draw_intervals(
     intervals: Sequence[Interval], *, x: str, reference: float | None = None
 ) -> Figure:
-    """A row for each, the first on top.
+    """Draws a row for each interval, the first one on top.
 
     Args:
-        intervals: what is drawn, none of it with a middle that is not finite.
-        x: what the values are.
-        reference: where a dashed line stands with which all can be compared.
+        intervals: each with a finite ``middle``.
+        x: label of the horizontal axis.
+        reference: value of a dashed line to compare all with.
     """
     places, headings, at = [], [], 0.0
     for index, one in enumerate(intervals):
@@ -69,13 +69,10 @@ def draw_intervals(
             transform=axes.get_yaxis_transform(),
             va="center",
             fontweight="bold",
-            parse_math=False,
         )
         heading.set_in_layout(False)
     axes.set_ylim(at - 0.4, -0.6)
     axes.set_xlabel(label(x))
-    for text in (*axes.get_yticklabels(), axes.xaxis.label):
-        text.set_parse_math(False)
     axes.tick_params(axis="y", length=0)
     axes.grid(color="gray", alpha=0.25)
     axes.spines[["top", "right", "left"]].set_visible(False)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from bigmodel.figures.canvas import blank, pixels
+from bigmodel.figures.canvas import blank, label, pixels
 
 
 def draw_lines(
@@ -16,20 +16,21 @@ def draw_lines(
     x: str,
     y: str,
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Curves by name, each its places and its values.
+    """Draws curves by name in one panel.
 
     Args:
-        curves: name to places and values.
-        x: what the places are, with their unit.
-        y: what the values are.
+        curves: the places and the values of each.
+        x: label of the places, with the unit.
+        y: label of the values.
     """
     figure = blank(9.0, 3.6)
     axes = figure.add_subplot()
-    for name, (places, values) in curves.items():
-        axes.plot(places, values, label=name, linewidth=1.2)
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
+    lines = []
+    for places, values in curves.values():
+        lines += axes.plot(places, values, linewidth=1.2)
+    axes.set_xlabel(label(x))
+    axes.set_ylabel(label(y))
     axes.grid(alpha=0.3)
     if len(curves) > 1:
-        axes.legend()
+        axes.legend(lines, [label(name) for name in curves])
     return pixels(figure)

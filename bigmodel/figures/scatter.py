@@ -7,7 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from bigmodel.figures.canvas import blank, pixels
+from bigmodel.figures.canvas import blank, label, pixels
+
+LEGEND = 40
+"""A legend of more names would leave no room for the points."""
 
 
 def draw_scatter(
@@ -19,35 +22,31 @@ def draw_scatter(
     classes: Int[np.ndarray, " point"] | None = None,
     names: Sequence[str] = (),
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Points with their texts, or colored by class.
+    """Draws points with texts, or colored by class.
 
     Args:
-        points: where they are.
-        x: what the first coordinate is, with its unit.
-        y: what the second one is.
-        texts: what is written at each point.
+        points: their coordinates.
+        x: label of the first coordinate, with the unit.
+        y: label of the second one.
+        texts: one for each point.
         classes: the class of each point, a number below ``len(names)``.
-        names: the classes.
+        names: names of the classes.
     """
     figure = blank(7.5, 6.0)
     axes = figure.add_subplot()
     if classes is None:
         axes.scatter(points[:, 0], points[:, 1], s=6, color="C0")
     else:
-        colors = _colors(len(names))
-        for index, name in enumerate(names):
-            chosen = points[classes == index]
-            axes.scatter(chosen[:, 0], chosen[:, 1], s=6, color=colors[index], label=name)
-        figure.legend(loc="outside right upper", markerscale=3)
+        import matplotlib
+
+        colors = matplotlib.colormaps["tab20" if len(names) > 10 else "tab10"]
+        axes.scatter(points[:, 0], points[:, 1], s=6, color=colors(classes % 20))
+        named = [label(name, length=32) for name in names[:LEGEND]]
+        shown = [axes.scatter([], [], s=50, color=colors(n % 20)) for n in range(len(named))]
+        figure.legend(shown, named, loc="outside right upper")
     for point, text in zip(points, texts or (), strict=False):
-        axes.annotate(text, point, fontsize=7, xytext=(2, 2), textcoords="offset points")
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
+        axes.annotate(label(text), point, fontsize=7, xytext=(2, 2), textcoords="offset points")
+    axes.set_xlabel(label(x))
+    axes.set_ylabel(label(y))
     axes.grid(alpha=0.3)
     return pixels(figure)
-
-
-def _colors(count: int) -> np.ndarray:
-    import matplotlib
-
-    return matplotlib.colormaps["tab20" if count > 10 else "tab10"](np.arange(count) % 20)

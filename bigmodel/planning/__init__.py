@@ -1,1 +1,1 @@
-"""Whether and how fast a run would go on devices that need not be here."""
+"""Plans runs on devices that need not be attached: whether they fit, and how fast they could be."""

@@ -1,4 +1,4 @@
-"""A plan of one config: built, compiled for its target and printed."""
+"""Builds the experiment of a config, compiles it for a target and prints the plan."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ Result = TypeVar("Result")
 
 
 class Planned(NamedTuple):
-    """An experiment as its script builds it, with its config as options make it."""
+    """A script's build function, and the config that the options make."""
 
     build: Callable[[Any], Experiment]
     config: Any
 
 
 def plan(script: Path, options: Sequence[str], target: Target) -> int:
-    """Prints the plan of one config; 0 where it fits or no chip is known, else 1."""
+    """Prints the plan of a config; returns 0 if it fits or the chip is unknown, else 1."""
     read(script, options)
     program = compile_choice(script, options, {}, target)
     say(table(script, target, program))
@@ -45,12 +45,12 @@ def plan(script: Path, options: Sequence[str], target: Target) -> int:
 
 
 def fits(program: Program, target: Target) -> bool:
-    """Whether the step fits the memory of the chip; any does where the chip is not known."""
+    """Whether the step fits the memory of the chip; always true if the chip is unknown."""
     return target.chip is None or program.memory.total <= target.chip.memory
 
 
 def read(script: Path, options: Sequence[str]) -> Planned:
-    """The config that options make of a script's; of folds the first is planned.
+    """Reads a script and the config that options make; of several folds, the first one's.
 
     Raises:
         InputError: for a script or an option that cannot be used.
@@ -65,7 +65,7 @@ def read(script: Path, options: Sequence[str]) -> Planned:
 def compile_choice(
     script: Path, options: Sequence[str], choice: Choice, target: Target, *, quick: bool = False
 ) -> Program:
-    """The step of a config in which some values are others, on a target's devices.
+    """Compiles the step of a config with some values changed, for a target's devices.
 
     The compiler of TPUs, which aborts where it knows no way, has a process of its own.
 

@@ -15,11 +15,11 @@ from bigmodel.sharding.chips import Chip
 from bigmodel.tracking.progress import say
 
 Score: TypeAlias = float
-"""Examples or tokens a second where it fits; else how many bytes it lacks, negative."""
+"""Examples or tokens per second if the step fits, else minus the bytes that it lacks."""
 
 
 def search(script: Path, options: Sequence[str], target: Target, *, tries: int) -> int:
-    """Prints what it tries, then the plan of the best; 0 where one fits, else 1.
+    """Prints what it tries, then the plan of the best; returns 0 if one fits, else 1.
 
     For TPUs the tries are compiled quickly, which may change temporaries by an eighth, and the
     best again in earnest.
@@ -66,7 +66,7 @@ def first_choice(config: Any, devices: int) -> Choice:
 
 
 def score_of(program: Program, chip: Chip, devices: int) -> Score:
-    """How good a program is; the time is that of a device which waits for its links."""
+    """The score of a program, in the time of a device that waits for its links."""
     lacking = program.memory.total - chip.memory
     if lacking > 0:
         return -lacking
@@ -76,7 +76,7 @@ def score_of(program: Program, chip: Chip, devices: int) -> Score:
 def climb(
     first: Choice, devices: int, score: Callable[[Choice], Score | None], *, tries: int
 ) -> list[tuple[Choice, Score]]:
-    """Goes from one choice to the first better neighbour, until none is left, or no try.
+    """Hill climbing: moves to the first better neighbour until there is none, or no try is left.
 
     Returns:
         All choices that could be compiled, with their scores.
@@ -109,7 +109,7 @@ def climb(
 
 
 def is_more(choice: Choice, other: Choice) -> bool:
-    """Whether a choice differs from another by a larger batch alone."""
+    """Whether a choice differs from another only by a larger batch."""
     size, least = choice.get("data.batch_size", 0), other.get("data.batch_size", 0)
     return bool(size > least) and {**choice, "data.batch_size": least} == {
         "data.batch_size": least,
@@ -118,7 +118,7 @@ def is_more(choice: Choice, other: Choice) -> bool:
 
 
 def neighbours(choice: Choice, devices: int, *, fitting: bool) -> Iterator[Choice]:
-    """Choices that differ in one thing, those that help most first.
+    """Yields the choices that differ in one option, the most promising first.
 
     What does not fit needs more devices for its state, remat and smaller batches; what fits
     becomes faster by the contrary.

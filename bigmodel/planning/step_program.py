@@ -1,4 +1,4 @@
-"""The real training step of an experiment, compiled for devices that need not be there."""
+"""The training step of an experiment, compiled for devices that need not be attached."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Memory(NamedTuple):
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """The sum of all parts."""
         return sum(self)
 
 
@@ -123,7 +123,7 @@ def compile_step(
 
 
 class StepTime(NamedTuple):
-    """Seconds of a step that the parts of a device need if each works at its peak.
+    """Seconds of a step for each part of a device, if it works at its peak.
 
     ``products`` are matrix products and convolutions, ``memory`` what goes through the
     device's memory, ``links`` what it sends to others.
@@ -135,17 +135,17 @@ class StepTime(NamedTuple):
 
     @property
     def least(self) -> float:
-        """A step in which all parts work at the same time."""
+        """The time of a step in which all parts work at the same time."""
         return max(self)
 
     @property
     def most(self) -> float:
-        """A step in which the device waits for its links."""
+        """The time of a step in which the device waits for its links."""
         return max(self.products, self.memory) + self.links
 
 
 def step_time(program: Program, chip: Chip, devices: int) -> StepTime:
-    """The time of a step, if the devices share the products evenly.
+    """Estimates the time of a step, if the devices share the products evenly.
 
     Through the memory go the operands and results of all products, parameters and optimizer
     state twice, to be read and written, and twice what is gathered or summed up from other
@@ -165,7 +165,7 @@ def utilization(program: Program, chip: Chip, devices: int, seconds: float) -> f
 
 
 def _batch(experiment: Experiment, mesh: Mesh) -> dict[str, Any]:
-    """The shapes of a batch and where it belongs."""
+    """The shapes and shardings of a batch."""
     arrays = experiment.data.train(0, 0)
     where = batch_shardings(mesh, experiment.partition, arrays)
     return {
@@ -184,7 +184,7 @@ def _bytes(tree: PyTree) -> int:
 
 
 def _wanted(message: str, arguments: int) -> int | None:
-    """Bytes of temporaries that a program which the compiler gave up would need."""
+    """Bytes of temporaries of a program that was too large to compile, from the error message."""
     temporaries = _OF_TEMPORARIES.search(message)
     if temporaries:
         return _in_bytes(*temporaries.groups())

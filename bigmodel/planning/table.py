@@ -20,7 +20,7 @@ STAND_IN = (
 
 
 def table(script: Path, target: Target, program: Program) -> str:
-    """All that a plan says of one program.
+    """Renders the plan of one program.
 
     Args:
         script: the experiment's.

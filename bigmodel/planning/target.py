@@ -1,4 +1,4 @@
-"""The devices that a plan is for, which need not be there."""
+"""The devices that a plan is for, which need not be attached."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     import jax
 
 SQUARES = ("1x1", "2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
-"""The slices that there are of v5e and v6e."""
+"""The available slices of v5e and v6e."""
 
 LARGEST_CUBE = (16, 16, 24)
-"""Of v5p; a side is 1, 2 or a multiple of 4."""
+"""The largest slice of v5p; a side is 1, 2 or a multiple of 4."""
 
 TPUS = ("v5e", "v6e", "v5p")
 
 
 class Target(NamedTuple):
-    """What to plan for: so many devices, of a chip where it is known.
+    """What to plan for: a number of devices, and their chip if it is known.
 
     ``tpu`` is the topology as libtpu calls it, empty where virtual CPU devices stand in.
     """
@@ -36,7 +36,7 @@ class Target(NamedTuple):
 
 
 def target(*, topology: str | None, devices: int | None, chip: str | None) -> Target:
-    """The target that options name.
+    """Reads the target from the options.
 
     Args:
         topology: a chip and the shape of its slice, ``v5e:8x8``, or their number, ``h100:8``.
@@ -86,7 +86,7 @@ def _check_slice(name: str, shape: str, sizes: Sequence[int]) -> None:
 
 
 def prepare(found: Target) -> None:
-    """Sets what JAX reads when it starts: no accelerator of this machine is touched."""
+    """Sets the environment variables of JAX so that this machine's accelerators are not used."""
     os.environ["JAX_PLATFORMS"] = "cpu"
     # The partitioner warns of what the plan itself shows.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -101,7 +101,7 @@ def prepare(found: Target) -> None:
 
 
 def devices_of(found: Target) -> Sequence[jax.Device]:
-    """Its devices, for a mesh to compile for.
+    """The devices of a target, for a mesh to compile for.
 
     Raises:
         InputError: where the TPU compiler knows no such slice.

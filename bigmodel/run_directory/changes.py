@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
+
+from bigmodel.output import warn
 
 Effect: TypeAlias = Literal["none", "rounding", "another run"]
 """Effect on the bits of a run. Training can amplify rounding differences."""
@@ -46,6 +49,16 @@ def changes_on_the_way(manifest: Mapping[str, Any]) -> list[Change]:
             both = [*changes(manifest, start), *_differing(manifest, start, counts)]
             found |= dict.fromkeys(both)
     return list(found)
+
+
+def warn_of_changes(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Says what is not as it was when the run in a directory began that is resumed now."""
+    changed = [change.what for change in changes(before, now) if change.effect != "none"]
+    if changed:
+        warn(
+            f"since the run in {path} began, {' and '.join(changed)} changed, so its bits may "
+            "differ from those of a new run; choose another --run.dir for one"
+        )
 
 
 def describe_code(manifest: Mapping[str, Any]) -> str:

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import functools
 import logging
-import re
 import shutil
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,11 @@ import orbax.checkpoint as ocp
 
 from bigmodel.errors import StorageError, naming
 from bigmodel.experiment import InputError, PyTree
-from bigmodel.files import PARTIAL, sha256_of, sync, write_atomically
+from bigmodel.files import PARTIAL, sync
+from bigmodel.run_directory.directory import finished_steps
+from bigmodel.run_directory.sums import SUMS, find_damage, sum_files, write_sums
 from bigmodel.tree import named_leaves
 
-SUMS = "SHA256SUMS"
 SHARD = "ocdbt.process_"
 """How the name of the folder begins that Orbax has for the arrays of each process."""
 FILES = 65536
@@ -150,7 +150,7 @@ class Checkpoints:
             self._orbax.wait_until_finished()
             if jax.process_count() > 1:
                 shard = f"{SHARD}{jax.process_index()}"
-                _write_sums(partial, partial / shard, partial / f"{SUMS}-{shard}")
+                sum_files(partial, partial / shard, partial / f"{SUMS}-{shard}")
                 barrier = ocp.multihost.get_barrier_sync_fn()
                 barrier(key=f"sums of {partial}", timeout_ms=1000 * HASH_SECONDS)
             if not self._writing:
@@ -221,68 +221,6 @@ class Checkpoints:
         finally:
             if "_orbax" in self.__dict__:
                 self._orbax.close()
-
-
-def finished_steps(directory: Path) -> list[int]:
-    """The steps of which a folder has finished checkpoints, in order."""
-    if not directory.is_dir():
-        return []
-    with naming(directory, "read"):
-        names = [path.name for path in directory.iterdir() if path.is_dir()]
-    return sorted(int(name) for name in names if re.fullmatch(r"\d+", name))
-
-
-def write_sums(folder: Path) -> None:
-    """Writes the sha256 of every file of a folder into it, all of which then outlasts a power cut.
-
-    What the processes of a run have written of their own files is taken from there.
-    """
-    lines = []
-    for path in sorted(folder.glob(f"{SUMS}-*")):
-        lines += path.read_text(encoding="utf-8").splitlines(keepends=True)
-        path.unlink()
-    known = {line.partition("  ")[2].rstrip("\n") for line in lines}
-    _write_sums(folder, folder, folder / SUMS, known=known, lines=lines)
-
-
-def _write_sums(
-    root: Path, folder: Path, sums: Path, *, known: Collection[str] = (), lines: Sequence[str] = ()
-) -> None:
-    """Writes the sha256 of the files below a folder, with their paths below the root."""
-    lines = [*lines]
-    folders = [folder]
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(root).as_posix()
-        if path.is_dir():
-            folders.append(path)
-        elif name not in known:
-            sync(path)
-            lines.append(f"{sha256_of(path)}  {name}\n")
-    write_atomically(sums, "".join(lines).encode())
-    for each in folders:
-        sync(each)
-
-
-def find_damage(folder: Path) -> str | None:
-    """What is wrong with a finished checkpoint, naming the first such file; None if nothing."""
-    sums = folder / SUMS
-    if not sums.is_file():
-        return f"{sums} (missing)"
-    listed = {}
-    for line in sums.read_text(encoding="utf-8", errors="replace").splitlines():
-        digest, _, name = line.partition("  ")
-        if not re.fullmatch(r"[0-9a-f]{64}", digest) or not name:
-            return f"{sums} (not a list of sha256)"
-        listed[name] = digest
-    if not listed:
-        return f"{sums} (empty)"
-    for name, digest in listed.items():
-        path = folder / name
-        if not path.is_file():
-            return f"{path} (missing)"
-        if sha256_of(path) != digest:
-            return f"{path} (its sha256 differs)"
-    return None
 
 
 def _check_same_leaves(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import io
 import json
 import math
 import os
+import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,13 +20,12 @@ from typing import Any
 import numpy as np
 
 from bigmodel.errors import StorageError, naming
-from bigmodel.experiment import InputError, Shown
+from bigmodel.experiment import Figure, InputError, Shown
 from bigmodel.files import locked, write_atomically, write_json
 from bigmodel.output import warn
-from bigmodel.run_directory.checkpoints import finished_steps
 from bigmodel.run_directory.history import History, read_metrics
 from bigmodel.run_directory.same_run import check_config, free_options, recorded_config
-from bigmodel.tracking.events import Events
+from bigmodel.tracking.outlets import Outlets
 from bigmodel.tracking.sinks import Sinks
 
 CONFIG, MANIFEST, METRICS, SUMMARY = "config.json", "manifest.json", "metrics.jsonl", "summary.json"
@@ -43,8 +43,6 @@ OF_EACH_START = (
     "xla_flags",
 )
 """Entries of the manifest that are recorded for each start of a run."""
-FLUSH_SECONDS = 5.0
-"""How far what TensorBoard shows may be behind ``metrics.jsonl``."""
 
 
 class RunDirectory:
@@ -59,8 +57,7 @@ class RunDirectory:
         self.writing = writing
         self.drawing = drawing
         self.history: History = []
-        self._events: Events | None = None
-        self._sinks = Sinks()
+        self._outlets: Outlets | None = None
         self._lock = contextlib.ExitStack()
         self._locked = False
 
@@ -105,8 +102,9 @@ class RunDirectory:
         try:
             str(self.path).encode()
         except UnicodeEncodeError:
+            shown = ascii(str(self.path))
             raise InputError(
-                f"--run.dir {self.path} has letters that this locale lacks, and checkpoints cannot "
+                f"--run.dir {shown} has letters that this locale lacks, and checkpoints cannot "
                 "be written there; set LC_ALL=C.UTF-8, or choose another one"
             ) from None
         if self.path.exists() and not self.path.is_dir():
@@ -210,19 +208,8 @@ class RunDirectory:
         lines = "".join(json.dumps(line) + "\n" for line in self.history)
         write_atomically(path, lines.encode())
         (self.path / SUMMARY).unlink(missing_ok=True)
-        self._events = Events(self.path)
-        self._sinks = sinks()
-        for line in self.history:
-            self._events.scalars(line["step"], line["time"], _numbers(line))
-            self._sinks.add(line["step"], line["time"], values=_numbers(line))
-        figures = self.path / "figures"
-        for path in sorted(figures.rglob("*-*.*")):
-            name, _, at = path.relative_to(figures).as_posix()[: -len(path.suffix)].rpartition("-")
-            if at.isdigit() and int(at) <= step:
-                self._show_event(int(at), path.stat().st_mtime, name, _read_figure(path))
-                self._sinks.add(int(at), path.stat().st_mtime, figures={name: path})
-        self._sinks.send(before=step)
-        self._events.flush()
+        self._outlets = Outlets(self.path, sinks())
+        self._outlets.replay(self.history, self.path / "figures", step)
 
     def log(self, step: int, values: Mapping[str, float], *, seconds: float) -> None:
         """Appends a line of metrics.
@@ -240,14 +227,11 @@ class RunDirectory:
         self.history.append(line)
         if not self.writing:
             return
-        assert self._events is not None
+        assert self._outlets is not None
         path = self.path / METRICS
         with naming(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        self._events.scalars(step, line["time"], values)
-        self._events.flush(after=FLUSH_SECONDS)
-        self._sinks.send(before=step)
-        self._sinks.add(step, line["time"], values=_numbers(line))
+        self._outlets.line(line)
 
     def show(self, step: int, shown: Shown) -> None:
         """Writes pictures and texts into ``figures/``, with the step in their names.
@@ -258,28 +242,33 @@ class RunDirectory:
             StorageError: a figure cannot be written.
         """
         for name, figure in shown.items() if self.writing else ():
-            if callable(figure) and not self.drawing:
-                continue
-            try:
-                value = figure() if callable(figure) else figure
-                text = isinstance(value, str)
-                path = self.path / "figures" / f"{name}-{step:08d}{'.txt' if text else '.png'}"
-                write_atomically(path, value.encode() if isinstance(value, str) else _png(value))
-                self._show_event(step, time.time(), name, value)
-            except StorageError:
-                raise
-            except Exception as error:
-                reason = " ".join(f"{type(error).__name__}: {error}".split())
-                warn(f"the figure {name} of step {step} is left out: {reason}")
-                continue
-            self._sinks.add(step, time.time(), figures={name: path})
+            drawn = self._draw(step, f"{name}-{step:08d}", figure)
+            if drawn is not None:
+                assert self._outlets is not None
+                self._outlets.figure(step, time.time(), name, *drawn)
 
-    def _show_event(self, step: int, at: float, name: str, value: str | np.ndarray) -> None:
-        assert self._events is not None
-        if isinstance(value, str):
-            self._events.text(step, at, name, value)
-        else:
-            self._events.picture(step, at, name, value)
+    def _draw(self, step: int, name: str, figure: Figure) -> tuple[str | np.ndarray, Path] | None:
+        """Writes a figure to a file, unless it is not wanted or cannot be drawn."""
+        if callable(figure) and not self.drawing:
+            return None
+        try:
+            value = figure() if callable(figure) else figure
+            if isinstance(value, str):
+                # The name of a folder, and so of a class, may be no Unicode.
+                value = value.encode(errors="replace").decode()
+                path = self.path / "figures" / f"{name}.txt"
+                write_atomically(path, value.encode())
+            else:
+                path = self.path / "figures" / f"{name}.png"
+                write_atomically(path, _png(value))
+        except StorageError:
+            raise
+        except Exception as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            what = name.removesuffix(f"-{step:08d}")
+            warn(f"the figure {what} of step {step} is left out: {reason}")
+            return None
+        return value, path
 
     def sync(self) -> None:
         """Makes the metrics outlast a power cut; to be called before a checkpoint."""
@@ -293,30 +282,18 @@ class RunDirectory:
         """Draws the curves and writes the summary, which is the last thing that a run writes."""
         if not self.writing:
             return
-        if self.drawing:
-            path = self.path / "figures" / "curves.png"
-            write_atomically(path, _png(curves(self.history)))
-            self._sinks.add(summary["step"], time.time(), figures={"curves": path})
+        drawn = self._draw(summary["step"], "curves", lambda: curves(self.history))
+        figures = {} if drawn is None else {"curves": drawn[1]}
         write_json(self.path / SUMMARY, summary)
-        self._sinks.finish(summary)
+        if self._outlets is not None:
+            self._outlets.finish(summary, figures)
 
     def close(self) -> None:
         """Closes sinks and the event file, and lets others run here."""
-        self._sinks.close()
-        self._sinks = Sinks()
-        if self._events is not None:
-            self._events.close()
-            self._events = None
+        if self._outlets is not None:
+            self._outlets.close()
+            self._outlets = None
         self.unlock()
-
-
-def _numbers(line: Mapping[str, Any]) -> dict[str, float]:
-    skipped = ("step", "time", "seconds")
-    return {
-        name: math.nan if value is None else value
-        for name, value in line.items()
-        if name not in skipped
-    }
 
 
 def _png(pixels: np.ndarray) -> bytes:
@@ -327,11 +304,10 @@ def _png(pixels: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def _read_figure(path: Path) -> str | np.ndarray:
-    from PIL import Image
-
-    with naming(path, "read"):
-        if path.suffix == ".txt":
-            return path.read_text(encoding="utf-8")
-        with Image.open(path) as image:
-            return np.asarray(image)
+def finished_steps(directory: Path) -> list[int]:
+    """The steps of which a folder has finished checkpoints, in order."""
+    if not directory.is_dir():
+        return []
+    with naming(directory, "read"):
+        names = [path.name for path in directory.iterdir() if path.is_dir()]
+    return sorted(int(name) for name in names if re.fullmatch(r"\d+", name))

@@ -14,13 +14,10 @@ from jax.sharding import Mesh
 from bigmodel.experiment import Array, Batch, Experiment, Key, Measured, Metrics, PyTree
 from bigmodel.partition import gathered
 from bigmodel.processes.distributed import must_wait_for_steps, place_scalar, placing
+from bigmodel.runtime.retracing import is_traced, traced_once
 from bigmodel.sharding.mesh import batch_shardings, check_batch, replicated
 from bigmodel.sharding.rules import state_shardings
 from bigmodel.tree import is_finite, named_leaves
-
-
-class RetraceError(TypeError):
-    """A compiled step was given arguments of other shapes than at first."""
 
 
 class Report(NamedTuple):
@@ -88,9 +85,11 @@ def compile_experiment(
 
     def on_mesh(function: Callable[..., Any]) -> Callable[..., Any]:
         # What is inside may ask which axes there are. Entered before, the mesh would place
-        # arguments too.
+        # arguments too. JAX's debuggers call the function outside of a compiled one.
         @functools.wraps(function)
         def inside(*arguments: Any) -> Any:
+            if not is_traced(arguments):
+                return function(*arguments)
             with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
                 return function(*arguments)
 
@@ -158,32 +157,3 @@ def run_once(mesh: Mesh) -> dict[str, int]:
 
 def _one_after_another(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *arguments: jax.block_until_ready(function(*arguments))
-
-
-def traced_once(function: Callable[..., Any], arguments: tuple[str, ...]) -> Callable[..., Any]:
-    """The function, which raises RetraceError where JAX traces it a second time.
-
-    The error names the first argument whose structure, shape or dtype has changed. JAX's
-    debuggers call the function with arrays, which is not tracing.
-    """
-    first: list[dict[str, str]] = []
-
-    def traced(*values: Any) -> Any:
-        if not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values)):
-            return function(*values)
-        named = dict(zip(arguments, values, strict=True))
-        seen = {path: str(jax.typeof(leaf)) for path, leaf in named_leaves(named).items()}
-        if first:
-            changed = [
-                f"{path} was {first[0].get(path, 'absent')} and is {seen.get(path, 'absent')}"
-                for path in [*first[0], *seen]
-                if first[0].get(path) != seen.get(path)
-            ]
-            what = changed[0] if changed else "its static structure differs"
-            name = getattr(function, "__name__", "function")
-            raise RetraceError(f"{name} would be compiled a second time: {what}")
-        result = function(*values)
-        first.append(seen)
-        return result
-
-    return traced

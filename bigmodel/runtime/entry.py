@@ -41,12 +41,12 @@ from bigmodel.runtime.cross_validation import (
 )
 from bigmodel.runtime.loop import step_key, train
 from bigmodel.runtime.memory import TooLargeError, plan_command
-from bigmodel.runtime.recorder import open_run, print_results
+from bigmodel.runtime.recorder import open_run
 from bigmodel.runtime.settings import Settings
 from bigmodel.runtime.xla import make_deterministic, use_compilation_cache
 from bigmodel.sharding.mesh import make_mesh
 from bigmodel.tracking.profile import Profile
-from bigmodel.tracking.progress import clock, redirect_output, say
+from bigmodel.tracking.progress import clock, print_results, redirect_output, say
 
 Config = TypeVar("Config", bound=Settings)
 

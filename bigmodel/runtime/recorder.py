@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,12 +14,12 @@ import numpy as np
 
 from bigmodel.config import to_json
 from bigmodel.errors import NotFiniteError
-from bigmodel.experiment import Experiment, InputError, Shown, is_maximized
+from bigmodel.experiment import Experiment, Shown, is_maximized
 from bigmodel.figures.curves import draw_curves
 from bigmodel.output import warn
 from bigmodel.processes.distributed import agree_on, fetch, is_first, wait_for_all
 from bigmodel.processes.signals import Interrupted
-from bigmodel.run_directory.changes import changes
+from bigmodel.run_directory.changes import warn_of_changes
 from bigmodel.run_directory.checkpoints import Checkpoints
 from bigmodel.run_directory.digest import params_digest
 from bigmodel.run_directory.directory import MANIFEST, METRICS, SUMMARY, RunDirectory
@@ -31,7 +31,7 @@ from bigmodel.runtime.evaluation import Splits, metric_names, summarize
 from bigmodel.runtime.loop import Plan, init_key, step_key
 from bigmodel.runtime.memory import check_fits
 from bigmodel.runtime.settings import Run, Settings
-from bigmodel.tracking.progress import Reporter, say
+from bigmodel.tracking.progress import Reporter, print_results, say
 from bigmodel.tracking.sinks import Sinks, check_sinks
 from bigmodel.tracking.throughput import StepSize, Timer, peak_flops, step_size
 from bigmodel.tree import named_leaves
@@ -258,7 +258,7 @@ def open_run(
     first = is_first()
     directory = RunDirectory(path, writing=first, drawing=drawing)
     check_fits(compiled.state)
-    check_best(config.run, lambda: metric_names(experiment, compiled))
+    config.run.check_best(lambda: metric_names(experiment, compiled))
     total = config.run.total_steps(experiment.data.steps_per_epoch)
     directory.check_same_run(as_json, experiment.data.fingerprint, total=total)
     facts = manifest(
@@ -273,7 +273,7 @@ def open_run(
     best = find_best(read_metrics(path / METRICS), config.run, experiment)
     if finished is not None and is_over(finished, best, total, config.run.patience):
         if first:
-            _warn_of_changes(directory, facts)
+            warn_of_changes(directory.path, directory.read_json(MANIFEST) or facts, facts)
         say(f"{directory.path}: already {finished['status']} at step {finished['step']}")
         print_results(finished)
         return None
@@ -287,7 +287,7 @@ def open_run(
         else:
             state = checkpoints.restore(step, compiled.state)
             if first:
-                _warn_of_changes(directory, facts)
+                warn_of_changes(directory.path, directory.read_json(MANIFEST) or facts, facts)
         directory.create(as_json, facts, experiment.data.assets, step=step)
         sinks = functools.partial(Sinks, config.run.sinks, path=path, config=as_json, warn=warn)
         directory.resume(step, sinks)
@@ -300,37 +300,6 @@ def find_best(history: History, run: Run, experiment: Experiment) -> tuple[int, 
     return best_step(history, run.best, maximize=is_maximized(run.best, experiment.maximize))
 
 
-def check_best(run: Run, evaluated: Callable[[], Sequence[str]]) -> None:
-    """Raises InputError where the metric that decides is not among those evaluated.
-
-    The default may be absent, where there is no validation split, if nothing depends on it.
-    """
-    if run.patience is None and run.best == Run().best:
-        return
-    names = evaluated()
-    if run.best not in names:
-        raise InputError(f"--run.best {run.best} is not evaluated; there are {', '.join(names)}")
-
-
 def count_parameters(state: Any) -> int:
     """How many numbers are trained."""
     return sum(leaf.size for leaf in named_leaves(state.params).values())
-
-
-def print_results(summary: Mapping[str, Any]) -> None:
-    """Prints the metrics of a summary and the digest of its parameters."""
-    for name, value in summary.items():
-        if "/" in name and not name.startswith("train/"):
-            say(f"  {name} {value:.4f}" if value is not None else f"  {name} not finite")
-    say(f"  params_digest {summary['params_digest']}")
-
-
-def _warn_of_changes(directory: RunDirectory, facts: Mapping[str, Any]) -> None:
-    """Says what is not as it was when the run began that goes on now."""
-    before = directory.read_json(MANIFEST) or facts
-    changed = [change.what for change in changes(before, facts) if change.effect != "none"]
-    if changed:
-        warn(
-            f"since the run in {directory.path} began, {' and '.join(changed)} changed, so its "
-            "bits may differ from those of a new run; choose another --run.dir for one"
-        )

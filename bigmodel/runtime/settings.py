@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -76,6 +77,18 @@ class Run:
         if self.epochs is None and int(first) >= self.steps:
             raise InputError(f"profile is {self.profile}, and the run has {self.steps} steps")
         return range(int(first), int(end))
+
+    def check_best(self, evaluated: Callable[[], Sequence[str]]) -> None:
+        """Raises InputError where the metric that decides is not among those evaluated.
+
+        The default may be absent, where there is no validation split, if nothing depends on it.
+        """
+        if self.patience is None and self.best == Run.best:
+            return
+        names = evaluated()
+        if self.best not in names:
+            known = ", ".join(names)
+            raise InputError(f"--run.best {self.best} is not evaluated; there are {known}")
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """The length of the run in steps."""

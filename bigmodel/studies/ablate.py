@@ -53,26 +53,46 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
     add = parser.add_argument
     add("script", type=Path, help="the experiment's script, or a study file")
-    add("--name", help="of the study: its folder is studies/NAME; default: the script's name")
-    add("--vary", dest="words", action=_InOrder, metavar="OPTION=A,B", help="an axis of the grid")
-    add("--with", dest="words", action=_InOrder, metavar="OPTION=A,B", help="moves with it")
-    add("--seeds", help="how many, or which with commas; default 5")
-    add("--baseline", metavar="OPTION=A,...", help="to compare with; default: the first values")
+    add(
+        "--name", help="name of the study, whose folder is studies/NAME; default: the script's name"
+    )
+    add(
+        "--vary",
+        dest="words",
+        action=_InOrder,
+        metavar="OPTION=A,B",
+        help="values of an option, an axis of the grid",
+    )
+    add(
+        "--with",
+        dest="words",
+        action=_InOrder,
+        metavar="OPTION=A,B",
+        help="values of an option that moves together with the --vary before it",
+    )
+    add("--seeds", help="number of seeds, or seeds with commas; default 5")
+    add(
+        "--baseline", metavar="OPTION=A,...", help="cell to compare with; default: the first values"
+    )
     add("--one-at-a-time", action="store_true", help="change one option of the baseline at a time")
-    add("--random", type=int, metavar="N", help="draw so many cells")
-    add("--sample-seed", type=int, help="of --random; default 0")
-    add("--metric", help="what the report compares; default: the main one of the experiment")
-    add("--at", choices=AT, help="its last value, or that of the best validation")
-    add("--seeds-by", choices=WAYS, help="how runs share a process; default: what is faster")
-    add("--jobs", type=int, help="processes that work side by side; default: two on CPUs, else one")
-    add("--figures", action="store_true", help="let each run draw its figures, which takes long")
-    add("--retry-failed", action="store_true", help="run those again that had failed")
-    add("--dry-run", action="store_true", help="print the cells, write nothing")
+    add("--random", type=int, metavar="N", help="number of cells to draw at random")
+    add("--sample-seed", type=int, help="seed of --random; default 0")
+    add("--metric", help="metric that the report compares; default: the main one of the experiment")
+    add("--at", choices=AT, help="which value counts: the last one, or that of the best validation")
+    add(
+        "--seeds-by",
+        choices=WAYS,
+        help="how runs share a process; default: auto, whatever is faster",
+    )
+    add("--jobs", type=int, help="number of worker processes; default: two on CPUs, else one")
+    add("--figures", action="store_true", help="let each run draw its figures, which takes time")
+    add("--retry-failed", action="store_true", help="make failed runs again")
+    add("--dry-run", action="store_true", help="print the cells and write nothing")
     add_array_options(parser)
 
 
 def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
-    """Runs what is missing and reports, or submits it; gives 0, or 1 where a run failed."""
+    """Makes or submits the missing runs and reports; returns the exit status, 1 if a run failed."""
     definition = define(parsed, options)
     check_positive("jobs", parsed.jobs)
     check_array_options(parsed)
@@ -122,7 +142,7 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
             write_study(path, study)
             threading.Thread(target=load, daemon=True).start()
             status = runner.run(path, study, configs, retry_failed=parsed.retry_failed)
-    if status not in (errors.DONE, errors.FAILED):
+    if runner.stopped:
         return status
     if all(result.state not in FINISHED for result in read_results(path, study)):
         print(f"no run of {path} has come to its end, so there is nothing to report")
@@ -132,7 +152,7 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
 
 
 def define(parsed: argparse.Namespace, options: Sequence[str]) -> Definition:
-    """The study that a command line asks for; it has precedence over a study file."""
+    """Returns the study of a command line, whose options take precedence over a study file."""
     values: dict[str, Any] = {"script": parsed.script, "name": parsed.script.stem, "axes": ()}
     if is_study_file(parsed.script):
         values |= read_study_file(parsed.script)

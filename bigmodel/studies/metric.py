@@ -1,4 +1,4 @@
-"""Which metric a report is about, at which step, and whether more of it is better."""
+"""Which metric a report compares, at which step, and whether more of it is better."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ PREFERRED = (
     "squared_error",
     "loss",
 )
-"""What a report is about where nothing says it: the first of these on test, else on validation."""
+"""The default metric of a report: the first of these on test, else on validation."""
 
 
 class Value(NamedTuple):
-    """What a run came to; NaN where it does not count, None where there is no such step."""
+    """A run's value, NaN if it does not count, and its step, None if there is none."""
 
     step: int | None
     value: float
 
 
 def metrics_of(results: Iterable[Result]) -> list[str]:
-    """The names of all metrics that finished runs have in the end, in their order."""
+    """The names of all final metrics of finished runs, in their order."""
     names: dict[str, None] = {}
     for result in results:
         if result.state in FINISHED:
@@ -45,7 +45,7 @@ def metrics_of(results: Iterable[Result]) -> list[str]:
 
 
 def choose_metric(asked: str | None, names: Sequence[str]) -> str:
-    """The metric that was asked for, or the first that is preferred; never one of training.
+    """Returns the requested metric, or the first preferred one; never one of training.
 
     Raises:
         InputError: where the runs do not have it, or nothing was evaluated.
@@ -62,7 +62,7 @@ def choose_metric(asked: str | None, names: Sequence[str]) -> str:
 
 
 def main_metric(names: Sequence[str]) -> str | None:
-    """The metric that tells most, on test, else on validation; None where there are only others."""
+    """The main metric on test, else on validation; None if neither was evaluated."""
     for split in ("test", "validation"):
         found = [name for name in names if name.startswith(f"{split}/")]
         preferred = [f"{split}/{name}" for name in PREFERRED if f"{split}/{name}" in found]

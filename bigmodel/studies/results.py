@@ -1,4 +1,4 @@
-"""What the runs of a study have come to, read from their directories."""
+"""The state and results of a study's runs, read from their directories."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bigmodel.run_directory.history import History, read_metrics
 from bigmodel.studies.study import Cell, Study, directory_of
 
 FAILED = "failed.json"
-"""In a run directory: why a run ended without a summary, such as for lack of memory."""
+"""File in a run directory that says why the run ended without a summary."""
 
 State: TypeAlias = Literal["missing", "begun", "completed", "stopped early", "not finite", "failed"]
 ENDED = ("completed", "stopped early", "not finite", "failed")
@@ -20,7 +20,7 @@ ENDED = ("completed", "stopped early", "not finite", "failed")
 class Result(NamedTuple):
     """One run of a study: a cell under a seed.
 
-    ``summary`` is that of the run, empty where it has none yet. ``reason`` says why it failed.
+    ``summary`` is empty if the run has none yet. ``reason`` says why it failed.
     """
 
     cell: Cell
@@ -32,18 +32,18 @@ class Result(NamedTuple):
 
     @property
     def history(self) -> History:
-        """What it logged, read now; empty where it has not begun."""
+        """What the run has logged so far."""
         return read_metrics(self.directory / METRICS)
 
 
 def read_result(path: Path, cell: Cell, seed: int) -> Result:
-    """The run of one cell under one seed, of the study in a folder."""
+    """Reads the result of a cell under a seed, of the study in a folder."""
     folder = directory_of(path, cell, seed)
     return Result(cell, seed, folder, *read_state(folder))
 
 
 def read_state(folder: Path) -> tuple[State, str, Mapping[str, Any]]:
-    """The state of the run in a folder, the reason of a failure, and the summary."""
+    """Reads the state of the run in a folder, the reason of a failure, and the summary."""
     directory = RunDirectory(folder)
     failed = directory.read_json(FAILED)
     if failed is not None:
@@ -55,14 +55,14 @@ def read_state(folder: Path) -> tuple[State, str, Mapping[str, Any]]:
 
 
 def forget_failures(path: Path, study: Study) -> None:
-    """Lets the runs of a study that failed be missing."""
+    """Marks the failed runs of a study as missing."""
     for cell in study.cells:
         for seed in study.seeds:
             (directory_of(path, cell, seed) / FAILED).unlink(missing_ok=True)
 
 
 def read_results(path: Path, study: Study) -> Iterator[Result]:
-    """All runs of a study, cell by cell and seed by seed."""
+    """Yields the results of all runs of a study, cell by cell and seed by seed."""
     for cell in study.cells:
         for seed in study.seeds:
             yield read_result(path, cell, seed)

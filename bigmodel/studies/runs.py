@@ -1,4 +1,4 @@
-"""Run directories as they are, finished or not."""
+"""Run directories, finished or not, as values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UNREADABLE = "unreadable"
 
 
 class SomeRun(NamedTuple):
-    """What is known of a run.
+    """What the directory of a run says.
 
     ``config`` is by dotted names. ``state`` is one of ``bigmodel.studies.results``, or
     ``unreadable``. ``metrics`` are the last ones; ``summary`` is empty before the end.
@@ -40,12 +40,12 @@ class SomeRun(NamedTuple):
 
     @property
     def total(self) -> int | None:
-        """The steps that it is to have; None where epochs say it."""
+        """The number of steps it is to take; None if that is given in epochs."""
         return self.config.get("run.steps") if self.config.get("run.epochs") is None else None
 
 
 def find_runs(folder: Path) -> Iterator[Path]:
-    """All run directories in a folder, at any depth, in the order of their names."""
+    """Yields all run directories in a folder, at any depth, in the order of their names."""
     for path, folders, files in os.walk(folder):
         folders.sort()
         if CONFIG in files and (MANIFEST in files or METRICS in files):
@@ -55,10 +55,10 @@ def find_runs(folder: Path) -> Iterator[Path]:
 
 
 def read_run(path: Path) -> SomeRun:
-    """A run as it is now.
+    """Reads a run as it is now.
 
     Raises:
-        InputError: where there is none.
+        InputError: if there is none.
     """
     if not (path / CONFIG).is_file():
         raise InputError(f"{path} is no run directory, for it has no {CONFIG}")
@@ -86,7 +86,7 @@ def read_run(path: Path) -> SomeRun:
 
 
 def _last(path: Path) -> dict[str, Any]:
-    """The last value of everything that a run has logged."""
+    """Returns the last value of everything that a run has logged."""
     last: dict[str, Any] = {}
     for line in read_metrics(path / METRICS):
         last.update(line)

@@ -1,4 +1,4 @@
-"""What a study is: an experiment's script, cells that differ in options, and seeds they share."""
+"""A study: an experiment's script, cells that differ in options, and the seeds they share."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Cell:
 
     @property
     def folder(self) -> str:
-        """The name of its folder: safe in any file system, and no other cell's."""
+        """The name of its folder, safe in any file system and unique to the cell."""
         plain = re.sub(r"[^A-Za-z0-9.=_+-]+", "_", self.name)
         digest = hashlib.sha256(self.name.encode()).hexdigest()[:8]
         return f"{plain[:80]}-{digest}"
@@ -40,12 +40,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Study:
-    """A study as its folder ``studies/NAME`` holds it in ``study.json``.
+    """The content of ``studies/NAME/study.json``.
 
     ``options`` are those of all cells, as typed. ``baseline`` is the name of the cell with which
-    the others are compared. ``metric`` is what is compared and None where the report is to
-    choose; ``at`` says whether its last value counts or that of the best step on validation.
-    ``seeds_by`` says how runs share a process: see the command ``ablate``.
+    the others are compared. ``metric`` is what is compared, None to let the report choose; ``at``
+    says whether its last value counts or that of the best step on validation. ``seeds_by`` says
+    how runs share a process: see the command ``ablate``.
     """
 
     script: str
@@ -59,12 +59,12 @@ class Study:
 
     @property
     def varied(self) -> tuple[str, ...]:
-        """The names of the options that vary, in the order in which they were given."""
+        """The names of the options that vary, in their order."""
         return tuple(dict.fromkeys(name for cell in self.cells for name in cell.options))
 
 
 def directory_of(study: Path, cell: Cell, seed: int) -> Path:
-    """The run directory of a cell's seed."""
+    """Returns the run directory of a cell under a seed."""
     return study / "runs" / cell.folder / f"seed-{seed}"
 
 
@@ -72,16 +72,16 @@ def write_study(path: Path, study: Study) -> None:
     """Writes ``study.json``.
 
     Raises:
-        StorageError: where it cannot be written.
+        StorageError: if it cannot be written.
     """
     write_json(path / STUDY, {"version": VERSION, **dataclasses.asdict(study)})
 
 
 def read_study(path: Path) -> Study:
-    """The study in a folder.
+    """Reads the study in a folder.
 
     Raises:
-        InputError: where there is no such folder, or none of a study.
+        InputError: if there is no such folder, or it is not that of a study of this version.
     """
     if not path.is_dir():
         raise InputError(f"there is no folder {path}; launch.py ablate makes studies")
@@ -104,10 +104,10 @@ def read_study(path: Path) -> Study:
 
 @contextlib.contextmanager
 def held(path: Path) -> Iterator[None]:
-    """Has the folder of a study for itself while entered.
+    """Locks the folder of a study, which is made if it is missing.
 
     Raises:
-        InputError: where another process works there, or it is no folder.
+        InputError: if another process works there, or the path is that of a file.
     """
     if path.exists() and not path.is_dir():
         raise InputError(f"{path} is a file; choose another --name")
@@ -118,7 +118,7 @@ def held(path: Path) -> Iterator[None]:
 
 
 def check_joins(path: Path, study: Study) -> None:
-    """Raises InputError where a folder holds another study, to which this one does not add."""
+    """Raises InputError if a folder holds a study that this one does not extend."""
     # One that was stopped while it was first written has only a part of that file.
     names = [there.name for there in path.iterdir()] if path.is_dir() else []
     if all(name.endswith(PARTIAL) or name.startswith(LOCK) for name in names):

@@ -1,4 +1,4 @@
-"""A table on the standard output: drawn on a terminal, aligned columns elsewhere."""
+"""Tables on the standard output: drawn on a terminal, aligned columns elsewhere."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def option_text(value: Any) -> str:
 
 
 def number_text(value: float | None, digits: int = 5) -> str:
-    """A metric with so many digits; what was not finite has no value."""
+    """A metric with this many significant digits; None was not finite."""
     return "not finite" if value is None else f"{value:.{digits}g}"
 
 

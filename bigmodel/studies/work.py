@@ -1,11 +1,11 @@
-"""Makes the runs of one cell of a study that is there; job arrays start it.
+"""Makes the missing runs of one cell of an existing study; job arrays use it.
 
 python launch.py work studies/opt "optimizer.name=adam model.dropout=0"
 
-makes the missing runs of that cell. Other cells may be made at the same time, by other processes
-on any machine that sees the folder: launch.py ablate --slurm writes a script that does so. Where
-the seeds of a study may be made side by side, each cell chooses for itself; what it chose is in
-its folder. SIGTERM saves, and under a scheduler ends with status 75: start it again.
+Other cells may be made at the same time, by other processes on any machine that sees the folder:
+launch.py ablate --slurm writes a script that does so. With --seeds-by auto each cell decides for
+itself how its seeds share a process, and keeps the decision in its folder. SIGTERM saves and stops;
+under a scheduler the exit status is then 75, and the same command goes on.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from bigmodel.studies.study import Cell, Study, directory_of, read_study
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
-    parser.add_argument("study", type=Path, help="the study's folder, as studies/opt")
-    parser.add_argument("cell", help="its name, as launch.py ablate --dry-run prints it")
+    parser.add_argument("study", type=Path, help="folder of the study, such as studies/opt")
+    parser.add_argument("cell", help="name of the cell, as launch.py ablate --dry-run prints it")
     parser.add_argument("--figures", action="store_true", help="let its runs draw their figures")
 
 
 def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
-    """Makes what is missing; gives 0, 1 where a run failed, or 75.
+    """Makes the missing runs; returns the exit status: 0, 1 if a run failed, or 75.
 
     Raises:
-        InputError: where the folder is no study with this cell, or another process works on it.
+        InputError: if the folder is no study with this cell, or another process works on it.
     """
     if options:
         raise InputError(f"work takes no options after --: {' '.join(options)}")
@@ -63,10 +63,10 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
 
 
 def _cell(study: Study, path: Path, name: str) -> Cell:
-    """The cell of a name.
+    """Returns the cell with a name.
 
     Raises:
-        InputError: where there is none; the nearest one is named.
+        InputError: if there is none; the nearest one is named.
     """
     cells = {cell.name: cell for cell in study.cells}
     if name not in cells:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -128,3 +129,11 @@ def clock(seconds: float) -> str:
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
+
+
+def print_results(summary: Mapping[str, Any]) -> None:
+    """Prints the metrics of a summary and the digest of its parameters."""
+    for name, value in summary.items():
+        if "/" in name and not name.startswith("train/"):
+            say(f"  {name} {value:.4f}" if value is not None else f"  {name} not finite")
+    say(f"  params_digest {summary['params_digest']}")

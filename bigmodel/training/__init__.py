@@ -8,7 +8,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bigmodel.training.classification import classification_report as classification_report
+    from bigmodel.training.class_report import (
+        classification_report as classification_report,
+    )
     from bigmodel.training.classification import classifier as classifier
     from bigmodel.training.ensemble import Ensemble as Ensemble
     from bigmodel.training.ensemble import one_member as one_member
@@ -55,7 +57,8 @@ if TYPE_CHECKING:
     from bigmodel.training.transfer import with_pretrained as with_pretrained
 
 _NAMES = {
-    "classification": "classification_report classifier",
+    "class_report": "classification_report",
+    "classification": "classifier",
     "ensemble": "Ensemble one_member regressors",
     "fitting": "fit",
     "generative.adversarial": "adversarial",

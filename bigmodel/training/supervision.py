@@ -42,10 +42,10 @@ class TrainState:
 
     ``step`` counts the updates that were made. ``variables`` are the model's collections other
     than its parameters; ``average`` is the moving average of both, and ``skipped`` counts the
-    updates that were not made, each None where the options ask for none.
+    updates that were not made (:class:`~bigmodel.training.skipping.Skipped`), each None where the
+    options ask for none. JAX also makes states of shardings and shapes.
     """
 
-    # JAX builds states of shapes, shardings and more, so every field is a tree of any leaves.
     step: PyTree
     params: PyTree
     variables: PyTree

@@ -14,7 +14,7 @@ def test_a_table_is_what_its_package_holds() -> None:
 
 
 def test_another_file_is_refused_before_it_is_read() -> None:
-    with pytest.raises(InputError, match=r"not the file that is known \(sha256 0000"):
+    with pytest.raises(InputError, match=r"not the expected file \(sha256 0000"):
         read_rdataset("datasets", "sunspot.month", sha256="0" * 64)
 
 

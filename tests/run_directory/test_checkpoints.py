@@ -13,7 +13,8 @@ from jax.sharding import PartitionSpec as P
 
 from bigmodel.errors import StorageError
 from bigmodel.experiment import InputError
-from bigmodel.run_directory.checkpoints import SUMS, Checkpoints, find_damage
+from bigmodel.run_directory.checkpoints import Checkpoints
+from bigmodel.run_directory.sums import SUMS, find_damage
 from bigmodel.sharding.mesh import MeshShape, make_mesh
 
 STATE = {

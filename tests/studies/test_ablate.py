@@ -123,7 +123,7 @@ def test_what_failed_is_not_made_again_by_itself_and_cells_are_added(
 def test_a_full_disk_stops_all_in_one_line_and_the_study_goes_on_later(
     sequential: Made, tmp_path: Path
 ) -> None:
-    full = sequential.again(tmp_path, status=1, FILE_LIMIT="2500")
+    full = sequential.again(tmp_path, status=1, FILE_LIMIT="4000")
     assert full.stderr.startswith("error: cannot write ")
     assert full.stderr.count("\n") == 1
     assert {run.state for run in made(tmp_path)} == {"begun", "missing"}
@@ -137,7 +137,7 @@ def test_a_full_disk_stops_all_in_one_line_and_the_study_goes_on_later(
 def test_every_run_of_a_network_is_that_of_its_script(name, seeds_by, tmp_path: Path) -> None:
     script = ROOT / "experiments" / f"{name}.py"
     sizes = {
-        "mlp": ["--model.widths", "32", "32", "--model.members=2"],
+        "mlp": ["--model.widths", "32", "32", "--ensemble.members=2"],
         "cnn": ["--model.widths", "8", "16", "--model.dense=16", "--data.batch-size=32"],
     }
     options = [*sizes[name], "--run.steps=30", "--run.eval-every=15", "--run.log-every=5"]

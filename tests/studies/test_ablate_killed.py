@@ -50,20 +50,38 @@ def test_killed_at_random_moments(either_way: Made, tmp_path: Path) -> None:
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 0), (signal.SIGHUP, 0), (signal.SIGINT, 130)]
+)
 def test_stopped_by_a_signal_saves_and_goes_on(
     either_way: Made, number: signal.Signals, status: int, tmp_path: Path
 ) -> None:
     process = begin(either_way, tmp_path)
     wait_for(lambda: any((tmp_path / "studies").rglob("metrics.jsonl")))
-    process.send_signal(number)
+    os.killpg(process.pid, number)  # as a terminal does
     output, _ = process.communicate(timeout=100)
     assert process.returncode == status, output
-    assert f"stopped by {number.name}, saved" in output
+    assert output.splitlines()[-1].startswith(f"stopped by {number.name}, saved")
     assert not processes(tmp_path)
     assert not any((tmp_path / "studies").rglob("failed.json"))
     either_way.again(tmp_path)
     assert results(tmp_path) == results(either_way.folder)
+
+
+def test_a_second_interrupt_stops_at_once(either_way: Made, tmp_path: Path) -> None:
+    """A worker that hangs is not waited for."""
+    process = begin(either_way, tmp_path, "--jobs=1")
+    wait_for(lambda: any((tmp_path / "studies").rglob("metrics.jsonl")))
+    (worker,) = workers(tmp_path)
+    os.kill(worker, signal.SIGSTOP)
+    process.send_signal(signal.SIGINT)
+    time.sleep(1.0)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=10)
+    assert process.returncode == 130, output
+    assert "stopped by SIGINT, not all runs were saved" in output
+    assert not processes(tmp_path)
 
 
 def begun_and_robbed(study: Made, folder: Path) -> tuple[int, str]:

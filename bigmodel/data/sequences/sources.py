@@ -11,6 +11,7 @@ from bigmodel.data.images.images import ImageData, load_images
 from bigmodel.data.labelled import LabelledData
 from bigmodel.data.sequences.sequences import SequenceData, image_rows, load_sequences
 from bigmodel.data.sequences.series import Series, SeriesData, load_series
+from bigmodel.data.tables.csv_table import CsvFormat
 from bigmodel.data.texts.labelled_text import LabelledTextData, load_labelled_text
 from bigmodel.experiment import Data, InputError
 
@@ -18,7 +19,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class SequenceSource(LabelledData):
+class SequenceSource(LabelledData, CsvFormat):
     """Which sequences, and how they are divided."""
 
     name: Literal[

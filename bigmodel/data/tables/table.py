@@ -1,11 +1,11 @@
-"""Tables by name, or a CSV file of one's own, as batches of features."""
+"""Tables by name or from a CSV file as batches of features."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Int
@@ -15,9 +15,11 @@ from bigmodel.data.folds import Folds, hold_out_fold
 from bigmodel.data.parts import data_of
 from bigmodel.data.split import Split, check_held_out, shuffled, stratified
 from bigmodel.data.tables.bundled_tables import read_bundled
-from bigmodel.data.tables.columns import Frame
-from bigmodel.data.tables.csv_table import read_csv
-from bigmodel.data.tables.encoding import Missing, fit_encoder
+from bigmodel.data.tables.columns import Frame, find_name
+from bigmodel.data.tables.csv_table import CsvFormat, read_csv
+from bigmodel.data.tables.dates import Dates
+from bigmodel.data.tables.encoding import Fill, fit_encoder
+from bigmodel.data.tables.kinds import Text, check_categories, guess_kinds, to_frame
 from bigmodel.data.tables.target import (
     Target,
     Task,
@@ -30,30 +32,28 @@ from bigmodel.experiment import Data, InputError
 
 
 @dataclass(frozen=True)
-class TableData(Folds):
+class TableData(Folds, CsvFormat):
     """Which table, what of it to predict, and how it is divided and made into numbers."""
 
     name: Literal["digits", "diabetes", "breast_cancer", "penguins", "titanic", "csv"] = "digits"
     """penguins and titanic have gaps, and come with the extra `data`; csv: your own"""
     path: str = ""
-    """csv: the file, with a header line; it may be gzipped (.gz)"""
+    """csv: the file, with a header line; it may be gzipped"""
     test_path: str = ""
-    """csv: another file with the same columns to test on, in the place of a held out part"""
-    delimiter: Literal["auto", "comma", "semicolon", "tab"] = "auto"
-    """csv: what divides the cells; auto: what the header has most of"""
+    """csv: another file with the same columns to test on, instead of a held-out part"""
     target: str = ""
     """column to predict; by default the last one"""
     task: Task = "auto"
     """auto: text and whole numbers of at most 20 different values are classes"""
     categorical: tuple[str, ...] = ()
-    """csv: columns whose numbers are names of categories"""
+    """csv: columns of categories, whatever their cells look like"""
     ignore: tuple[str, ...] = ()
     """columns to leave out"""
-    missing: Missing = "mean"
-    """what of the training rows fills a gap (empty, NA, NaN, ?) in a column of numbers; a column of
-    text gets its most frequent value. drop: rows with a gap are left out"""
+    fill: Fill = "mean"
+    """statistic of the training rows that replaces missing numbers; missing text becomes the most
+    frequent one. drop: rows with missing values are left out"""
     indicator: bool = False
-    """whether each column with gaps gets another one that says where they are"""
+    """whether each column with missing values gets another one that says where they are"""
     batch_size: int = 32
     """rows in a batch"""
     validation: float = 0.1
@@ -70,6 +70,11 @@ class TableData(Folds):
             raise InputError(f"--data.batch-size {self.batch_size} must be at least 1")
         if self.name == "csv" and not self.path:
             raise InputError("--data.name csv needs --data.path, a CSV file with a header line")
+        for word in set(self.missing).intersection(get_args(Fill)):
+            raise InputError(
+                f"--data.missing has the words for a missing value, and {word} is none; "
+                f"--data.fill {word} says what replaces one"
+            )
         if self.folds and self.test_path:
             raise InputError("--data.folds and --data.test-path both say what to test on; use one")
         for option in ("path", "test_path", "categorical"):
@@ -121,23 +126,21 @@ def encode_table(options: TableData) -> EncodedTable:
     Raises:
         InputError: If the table cannot be used as the options say.
     """
-    whole, held = _read(options)
-    number = whole.find(options.target or whole.names[-1], option="--data.target")
-    name = whole.names[number]
-    target = whole.columns[number]
+    name, whole, held = _read(options)
+    target = whole.find(name, option="--data.target")
     classes = is_class(whole, target, options.task)
     division = divide(target.values if classes else None, rows=len(whole.lines), options=options)
     frames = {part: whole.take(rows) for part, rows in division._asdict().items()}
     if held is not None:
         frames["test"] = held
     targets = {
-        part: (frame, frame.columns[frame.names.index(name)]) for part, frame in frames.items()
+        part: (frame, frame.find(name, option="--data.target")) for part, frame in frames.items()
     }
     described, values = label_classes(targets) if classes else standardise(targets)
     inputs = {
         part: frame.without((name,), option="--data.target") for part, frame in frames.items()
     }
-    encoder = fit_encoder(inputs["train"], missing=options.missing, indicator=options.indicator)
+    encoder = fit_encoder(inputs["train"], fill=options.fill, indicator=options.indicator)
     parts = {
         part: {"features": encoder.encode(frame), "label" if classes else "target": values[part]}
         for part, frame in inputs.items()
@@ -177,26 +180,44 @@ def divide(classes: np.ndarray | None, *, rows: int, options: TableData) -> Divi
     return Division(rest[train], rest[validation], test)
 
 
-def _read(options: TableData) -> tuple[Frame, Frame | None]:
-    """The table, and the one to test on where it is another file."""
-
-    def prepared(frame: Frame) -> Frame:
-        frame = frame.without(options.ignore, option="--data.ignore")
-        return frame.complete() if options.missing == "drop" else frame
-
+def _read(options: TableData) -> tuple[str, Frame, Frame | None]:
+    """The target, the table, and the one to test on where it is another file."""
     if options.name != "csv":
-        return prepared(read_bundled(options.name)), None
-    path, categories = Path(options.path), dict.fromkeys(options.categorical, False)
-    whole = read_csv(path, delimiter=options.delimiter, numeric=categories)
-    for name in options.categorical:
-        whole.find(name, option="--data.categorical")
-    if not options.test_path:
-        return prepared(whole), None
-    held = read_csv(
-        Path(options.test_path),
-        delimiter=options.delimiter,
-        numeric={column.name: column.numeric for column in whole.columns},
+        frame = read_bundled(options.name).without(options.ignore, option="--data.ignore")
+        column = frame.find(options.target or frame.names[-1], option="--data.target")
+        return column.name, _completed(frame, options), None
+    cells = read_csv(Path(options.path), options)
+    ignored = {cells.find(name, option="--data.ignore") for name in options.ignore}
+    names = [name for name in cells.columns if name not in ignored]
+    target = find_name(
+        options.target or names[-1], names, source=cells.source, option="--data.target"
     )
-    for name in whole.names:
-        held.find(name, option="--data.test-path")
-    return prepared(whole), prepared(held)
+    text = {cells.find(name, option="--data.categorical") for name in options.categorical}
+    guessed = guess_kinds(cells, [name for name in names if name not in text], options)
+    kinds = {name: guessed.get(name, Text()) for name in names}
+    if isinstance(kinds[target], Dates):
+        raise InputError(
+            f"{cells.source}: the target {target!r} is a date; choose another --data.target, or "
+            f"predict it as a category with --data.categorical {target!r}"
+        )
+    whole = to_frame(cells, kinds)
+    for column in whole.columns:
+        if column.name not in guessed or not isinstance(guessed[column.name], Text):
+            continue
+        if column.name != target:
+            advice = f"leave it out with --data.ignore {column.name!r}, or keep its categories "
+            advice += f"with --data.categorical {column.name!r}"
+        else:
+            advice = "choose another --data.target, or say --data.task classification"
+        if column.name != target or options.task == "auto":
+            check_categories(column, source=cells.source, advice=advice)
+    if not options.test_path:
+        return target, _completed(whole, options), None
+    other = read_csv(Path(options.test_path), options)
+    for name in kinds:
+        other.find(name, option="--data.test-path")
+    return target, _completed(whole, options), _completed(to_frame(other, kinds), options)
+
+
+def _completed(frame: Frame, options: TableData) -> Frame:
+    return frame.complete() if options.fill == "drop" else frame

@@ -39,7 +39,7 @@ def is_class(frame: Frame, target: Column, task: Task) -> bool:
         line = frame.lines[target.missing.argmax()]
         raise InputError(
             f"{frame.source}, line {line} has no value in the target {target.name!r}; "
-            "remove the row, or use --data.missing drop"
+            "remove the row, or use --data.fill drop"
         )
     if task == "regression" and not target.numeric:
         raise InputError(
@@ -54,13 +54,15 @@ def is_class(frame: Frame, target: Column, task: Task) -> bool:
 
 
 def class_names(classes: np.ndarray) -> tuple[str, ...]:
-    """How classes are called that are texts or numbers."""
-    return tuple(f"{c:.15g}" if classes.dtype.kind == "f" else str(c) for c in classes)
+    """Names of classes that are texts or numbers, whole ones without a decimal point."""
+    if classes.dtype.kind != "f":
+        return tuple(map(str, classes))
+    return tuple(str(int(c)) if c == int(c) else repr(float(c)) for c in classes)
 
 
 def constant(frame: Frame, target: Column) -> InputError:
     """The error for a target that is always the same."""
-    value = str(target.values[0])
+    (value,) = class_names(target.values[:1])
     return InputError(
         f"{frame.source}: the target {target.name!r} is {value!r} in every training row, and "
         "there is nothing to learn; choose another --data.target"

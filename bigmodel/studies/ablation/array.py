@@ -23,7 +23,7 @@ from bigmodel.studies.study import STUDY, Cell, Study, check_joins, held, write_
 
 
 def add_array_options(parser: argparse.ArgumentParser) -> None:
-    """Adds what a command line may ask of SLURM."""
+    """Adds the options of job arrays."""
     group = parser.add_argument_group("SLURM")
     group.add_argument("--slurm", action="store_true", help="a job array, with a task for a cell")
     group.add_argument("--array-limit", type=int, metavar="N", help="tasks that may run at once")
@@ -32,7 +32,7 @@ def add_array_options(parser: argparse.ArgumentParser) -> None:
 
 
 def check_array_options(parsed: argparse.Namespace) -> None:
-    """Raises InputError for options that mean nothing with --slurm, or without it."""
+    """Raises InputError for options that have no meaning with --slurm, or without it."""
     check_positive("array-limit", parsed.array_limit)
     if parsed.slurm:
         if parsed.jobs is not None:
@@ -44,7 +44,7 @@ def check_array_options(parsed: argparse.Namespace) -> None:
 
 
 def missing_cells(path: Path, study: Study, *, retry_failed: bool) -> list[Cell]:
-    """The cells in which runs have not ended, or have failed and are to be made again."""
+    """Returns the cells with runs that have not ended, or have failed and are to be made again."""
 
     def is_missing(cell: Cell, seed: int) -> bool:
         state = read_result(path, cell, seed).state
@@ -56,10 +56,10 @@ def missing_cells(path: Path, study: Study, *, retry_failed: bool) -> list[Cell]
 def array_script(
     parsed: argparse.Namespace, path: Path, study: Study, cells: Sequence[Cell]
 ) -> str:
-    """The text of a script for sbatch that makes some cells of a study in a folder.
+    """Writes the sbatch script that makes some cells of a study in a folder.
 
     Raises:
-        InputError: for what cannot be asked of SLURM.
+        InputError: for resources that SLURM cannot be asked for.
     """
     job = job_of(parsed, name=path.name, script=Path(study.script), options=study.options)
     array = Array(
@@ -71,11 +71,11 @@ def array_script(
 
 
 def submit_array(parsed: argparse.Namespace, path: Path, study: Study) -> int:
-    """Submits a job array that makes the cells in which runs are missing, or prints its script.
+    """Submits a job array for the cells with missing runs, or prints its script.
 
     Raises:
-        InputError: where the folder holds another study, another process works on it, or SLURM
-            refuses the array.
+        InputError: if the folder holds another study, another process works on it, or SLURM refuses
+            the array.
     """
     check_joins(path, study)
     cells = missing_cells(path, study, retry_failed=parsed.retry_failed)

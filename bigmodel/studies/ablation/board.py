@@ -1,4 +1,4 @@
-"""What a person sees while a study is made: a table on a terminal, else a line for each run."""
+"""The progress of a study: a table on a terminal, else a line for each run."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from bigmodel.studies.study import Cell, Study
 from bigmodel.tracking.progress import clock, say
 
 ROWS = 30
-"""Cells that are shown at once; of more, those that are being made."""
+"""Maximum number of cells in the table; with more, only those being made are shown."""
 TAIL = 4096
-"""Bytes at the end of a run's metrics in which the last step is looked for."""
+"""Bytes at the end of a run's metrics that are searched for the last step."""
 
 
 class _Going(NamedTuple):
@@ -32,7 +32,7 @@ class _Going(NamedTuple):
 
 
 class Board:
-    """Shows state, progress and remaining time of each cell."""
+    """Shows the state and progress of each cell, and the remaining time."""
 
     def __init__(self, study: Study, configs: Sequence[Any]) -> None:
         self._study = study
@@ -64,11 +64,11 @@ class Board:
             self._live.stop()
 
     def begun(self, cell: Cell, seed: int, directory: Path) -> None:
-        """Takes note of a run that is being made now."""
+        """Registers a run that is being made now."""
         self._going[cell.name, seed] = _Going(directory, time.monotonic())
 
     def ended(self, result: Result) -> None:
-        """Takes note of a run that has ended, now or in an earlier start."""
+        """Registers a run that has ended, now or in an earlier start."""
         key = (result.cell.name, result.seed)
         self._results[key] = result
         going = self._going.pop(key, None)
@@ -85,7 +85,7 @@ class Board:
             say(f"{count}  {name}: {result.state}{why} in {clock(seconds)}{rest}")
 
     def say(self, text: str) -> None:
-        """Prints a line that stays."""
+        """Prints a line above the table."""
         if self._live is None:
             say(text)
         else:
@@ -93,11 +93,11 @@ class Board:
 
     @property
     def failures(self) -> int:
-        """How many runs could not be made."""
+        """The number of failed runs."""
         return sum(result.state == "failed" for result in self._results.values())
 
     def refresh(self) -> None:
-        """Draws the table anew, if that was not just done."""
+        """Redraws the table, at most twice a second."""
         if self._live is not None and time.monotonic() - self._drawn > 0.5:
             self._drawn = time.monotonic()
             self._live.update(self._table(), refresh=True)
@@ -107,7 +107,7 @@ class Board:
         return len(self._study.cells) * len(self._study.seeds)
 
     def _left(self) -> float | None:
-        """Seconds that the other runs will take, by what those before took."""
+        """Estimates the remaining seconds from the pace so far."""
         if not self._seconds:
             return None
         each = (time.monotonic() - self._begin) / len(self._seconds)
@@ -147,7 +147,7 @@ class Board:
 
 
 def last_step(directory: Path) -> int:
-    """The last step that a run has logged; 0 where it has none."""
+    """Returns the last step that a run has logged, or 0."""
     try:
         with (directory / METRICS).open("rb") as file:
             file.seek(0, 2)

@@ -144,9 +144,9 @@ class Maker:
             )
 
     def try_out(self, tasks: Sequence[Task], *, count: int, workers: int) -> Trial:
-        """Whether runs like these, of which there are so many, are quicker side by side.
+        """Measures whether ``count`` runs like these are faster side by side.
 
-        Otherwise so many workers make them one by one.
+        The alternative is that ``workers`` processes make them one by one.
         """
         cell = self._cell(tasks[0])
         return measure(

@@ -1,4 +1,4 @@
-"""Makes the runs of a study that are missing, by processes that share what they compile."""
+"""Makes the missing runs of a study by worker processes."""
 
 from __future__ import annotations
 
@@ -27,19 +27,21 @@ from bigmodel.tracking.progress import say
 
 POLL = 0.1
 CPU_JOBS = 2
-"""Processes on a CPU of several cores, where a run of a small model leaves some of them idle."""
+"""Workers on a CPU of several cores, some of which a run of a small model leaves idle."""
 GRACE = 120.0
 """Seconds that a run has to save after a signal."""
 IDLE = 5.0
-"""Seconds that a process with nothing to do has to end."""
+"""Seconds that a worker with nothing to do has to end."""
 
 
 class Runner:
-    """The processes that make a study's runs; while entered, signals stop them.
+    """Hands the runs of a study to its workers; while entered, signals stop all of them.
+
+    ``stopped`` says whether a signal did.
 
     Args:
         script: the experiment's.
-        jobs: how many processes; None for one, or two where the devices are a CPU of several cores.
+        jobs: number of workers; None for one, or two if the devices are a CPU of several cores.
         drawing: whether the runs draw figures.
     """
 
@@ -49,6 +51,7 @@ class Runner:
         self._jobs = jobs
         self._workers: list[Worker] = []
         self._relay = Relay()
+        self.stopped = False
         self._logs = Path("logs")
 
     def __enter__(self) -> Runner:
@@ -85,12 +88,12 @@ class Runner:
                 by default the study's.
 
         Returns:
-            0 where all have been made, whatever has come of them; 1 where some could not be
-            made; where a signal stopped it, 130 for Ctrl-C, 0 or 75 for SIGTERM and SIGHUP.
+            The exit status: 0 if all have been made, also those that were not finite, and 1 if
+            some have failed; after a signal 130 for Ctrl-C, 0 or 75 for SIGTERM and SIGHUP.
 
         Raises:
-            WorkerError: where the processes for the runs cannot be started.
-            StorageError: where something cannot be written.
+            WorkerError: if no worker can be started.
+            StorageError: if a file cannot be written.
         """
         home = home or path
         self._logs = home / "logs"
@@ -115,15 +118,15 @@ class Runner:
             return self._watch(path, queue, board, alone=study.seeds_by == "processes")
 
     def check_metric(self, path: Path, study: Study, configs: Sequence[Any]) -> int | None:
-        """Asks a process whether the first or the last cell will have the metric of the study.
+        """Checks that the first or the last cell will have the metric of the study.
 
-        Metrics of training are taken on trust.
+        Metrics of training are not checked.
 
         Returns:
-            The exit status where a signal stopped it.
+            The exit status if a signal stopped the study.
 
         Raises:
-            InputError: where neither will have it.
+            InputError: if neither will have it.
         """
         if study.metric is None or study.metric.startswith("train/"):
             return None
@@ -141,7 +144,7 @@ class Runner:
         return None
 
     def _start(self, runs: int) -> None:
-        """Starts the processes for so many runs; two share a CPU and none an accelerator."""
+        """Starts the workers for so many runs; two share a CPU and none an accelerator."""
         count = min(self._jobs or min(CPU_JOBS, os.cpu_count() or 1), runs)
         if self._jobs is None and count > 1 and self._ask("platform") != "cpu":
             count = 1
@@ -151,22 +154,22 @@ class Runner:
             worker.send("log", self._logs / f"worker-{worker.number}.log")
 
     def _add(self) -> Worker:
-        """Starts a process with the first number that is free."""
+        """Starts a worker with the first free number."""
         taken = {worker.number for worker in self._workers}
         number = next(number for number in itertools.count() if number not in taken)
         self._workers.append(Worker(self._script, self._drawing, number))
         return self._workers[-1]
 
     def _try_out(self, jobs: Sequence[Job], count: int) -> tuple[str, str] | None:
-        """Asks a worker for a trial; None where it could not be made."""
+        """Asks a worker for a trial; None if it could not be made."""
         self._workers[0].used = True
         return self._ask("trial", [_task(job) for job in jobs], count, len(self._workers))
 
     def _ask(self, *question: Any) -> Any:
-        """Returns what the first process answers; None where it died.
+        """Returns the answer of the first worker; None if it died.
 
         Raises:
-            Interrupted: where a signal is to stop all.
+            Interrupted: if a signal is to stop the study.
         """
         worker = self._workers[0] if self._workers else self._add()
         worker.send(*question)
@@ -205,7 +208,7 @@ class Runner:
             wait([worker.connection for worker in self._workers], POLL)
 
     def _hear(self, path: Path, worker: Worker, board: Board) -> Died | None:
-        """Takes note of what a worker has done since, and returns how it died, if it did."""
+        """Processes the messages of a worker, and returns how it died, if it did."""
         for heard in worker.hear():
             match heard:
                 case Died():
@@ -234,7 +237,7 @@ class Runner:
             board.begun(job.cell, job.seed, job.directory)
 
     def _take(self, path: Path, worker: Worker, answer: dict[str, Any], board: Board) -> None:
-        """Takes note of a run that has ended."""
+        """Registers a run that has ended."""
         if answer.get("all"):
             raise errors.StorageError(answer["reason"])
         job = next(job for job in worker.doing if str(job.directory) == answer["directory"])
@@ -247,7 +250,7 @@ class Runner:
             self._relay.received.append(signal.SIGTERM)
 
     def _bury(self, path: Path, worker: Worker, died: Died, queue: Queue, board: Board) -> None:
-        """Takes note of a process that died of a run; side by side, of one that is not known."""
+        """Records the run of a dead worker as failed; runs side by side go on one by one."""
         if not worker.used:
             raise WorkerError(f"{died.reason} before the first run; see above, or {self._logs}")
         jobs, worker.doing, worker.compiling = worker.doing, [], False
@@ -260,20 +263,27 @@ class Runner:
             board.ended(read_result(path, job.cell, job.seed))
 
     def _stop(self, number: int) -> int:
-        """Lets all workers save and end, and returns the exit status; a second signal kills."""
+        """Lets all workers save and end; a second Ctrl-C kills them. Returns the exit status."""
+        self.stopped = saved = True
         for worker in self._workers:
             worker.stop()
         until = time.monotonic() + GRACE
         for worker in self._workers:
-            while worker.alive and time.monotonic() < until and len(self._relay.received) < 2:
+            while (
+                worker.alive
+                and time.monotonic() < until
+                and self._relay.received.count(signal.SIGINT) < 2
+            ):
                 time.sleep(POLL)
+            saved = saved and not worker.alive
             worker.end(0.0)
-        say(f"stopped by {signal.Signals(number).name}, saved; the same command goes on from there")
+        how = f"{signal.Signals(number).name}, {'saved' if saved else 'not all runs were saved'}"
+        say(f"stopped by {how}; the same command goes on from there")
         if number == signal.SIGINT:
             return errors.INTERRUPTED
         return errors.RESUME if is_started_again() else errors.DONE
 
 
 def _task(job: Job) -> tuple[tuple[str, ...], int, str]:
-    """What a worker is told of a run: the fields of its :class:`Task`."""
+    """Returns the fields of the :class:`Task` of a run."""
     return job.options, job.seed, str(job.directory)

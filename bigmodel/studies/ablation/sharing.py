@@ -1,4 +1,4 @@
-"""Which runs of a study are made together: one after the other, side by side, or alone."""
+"""The queue of a study's runs, and which of them are made side by side."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from bigmodel.studies.definition.cells import as_options
 from bigmodel.studies.study import Cell, Study, directory_of
 
 SHARING = "sharing.json"
-"""In the folder of a study, or of a cell that is made by itself: what was decided, so that a later
-start makes the same bits."""
+"""File with what was decided, so that a later start makes the same bits. It is in the folder of the
+study, or of a cell that is made by itself."""
 WIDTH = 64
-"""Runs side by side at the most."""
+"""Maximum number of runs side by side."""
 
 
 class Job(NamedTuple):
@@ -45,7 +45,7 @@ def jobs_of(path: Path, study: Study, configs: Sequence[Any]) -> Iterator[Job]:
 
 
 TryOut: TypeAlias = Callable[[Sequence[Job], int], tuple[str, str] | None]
-"""Tells how runs like some, of which there are so many, are quicker, and why; None if unknown."""
+"""Measures how so many runs like these are faster, ``sequential`` or ``vmap``, and says why."""
 
 
 class Queue:

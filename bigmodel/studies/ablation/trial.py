@@ -1,4 +1,4 @@
-"""Whether runs are quicker side by side than one after the other, tried on a few steps."""
+"""Measures on a few steps whether runs are faster side by side than one after the other."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from bigmodel.sharding.mesh import make_mesh
 
 STEPS = 5
 ROUNDS = 3
-"""So many steps are timed so often, after one that is not; the quickest round counts."""
+"""Rounds of steps that are timed after the first step; the fastest round counts."""
 WORTH = 10.0
-"""A trial is made where the training takes so many times as long as compiling."""
+"""Minimum ratio of training time to compilation time for which a trial is made."""
 MARGIN = 1.5
-"""How many times quicker runs side by side have to be, so that noise does not decide."""
+"""Minimum speedup for which runs are made side by side, so that noise does not decide."""
 SHARE = 0.8
-"""Of the memory, what runs side by side may take."""
+"""Fraction of the memory that the states of runs side by side may take."""
 
 
 class Trial(NamedTuple):
-    """What a trial came to: ``sequential`` or ``vmap``, and why."""
+    """The outcome of a trial: ``sequential`` or ``vmap``, and why."""
 
     seeds_by: str
     why: str
@@ -45,7 +45,7 @@ def measure(
     runs: int,
     workers: int,
 ) -> Trial:
-    """Times a few steps of one run, and of so many side by side if that may be worth it.
+    """Times a few steps of one run, and of ``width`` runs side by side if that may be worth it.
 
     Args:
         experiment: that of one of the runs.

@@ -1,4 +1,4 @@
-"""What a study is to compare, before its options are checked."""
+"""The definition of a study, before its options are checked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WAYS = ("auto", "sequential", "vmap", "processes")
 
 @dataclass(frozen=True)
 class Definition:
-    """A study before its options are checked: see the command ``ablate`` for what they mean."""
+    """The definition of a study: see the command ``ablate`` for the meaning of each field."""
 
     script: Path
     name: str
@@ -36,10 +36,10 @@ class Definition:
     seeds_by: str = "auto"
 
     def cells(self) -> tuple[list[dict[str, str]], dict[str, str] | None]:
-        """The choices, and that of the baseline, if the study has one.
+        """Returns the choices of all cells, and that of the baseline, if there is one.
 
         Raises:
-            InputError: where the axes, the baseline and the way to combine them do not fit.
+            InputError: if the axes, the baseline and the way to combine them contradict each other.
         """
         if self.random is not None:
             if self.one_at_a_time:
@@ -60,10 +60,10 @@ class Definition:
 
 
 def read_seeds(text: str) -> tuple[int, ...]:
-    """``5`` as the seeds 0 to 4; ``0,3,7``, or ``5,`` with a comma, as themselves.
+    """Reads ``5`` as the seeds 0 to 4, and ``0,3,7`` or ``5,`` as a list of seeds.
 
     Raises:
-        InputError: for what is neither, and for a seed twice.
+        InputError: for anything else, and for a repeated seed.
     """
     try:
         numbers = [int(word) for word in text.removesuffix(",").split(",")]

@@ -1,4 +1,4 @@
-"""Which choices of options a study compares: a grid, one change at a time, or a sample."""
+"""The choices of options that a study compares: a grid, one change at a time, or a sample."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Choice: TypeAlias = dict[str, str]
 """Values as typed, by dotted option: ``{"optimizer.name": "adam"}``."""
 
 LAWS = ("log", "uniform", "int")
-"""How a range is drawn from: ``log:1e-4:1e-1``, ``uniform:0:0.5``, ``int:1:8``."""
+"""Distributions of a range: ``log:1e-4:1e-1``, ``uniform:0:0.5``, ``int:1:8``."""
 MISSES = 100
-"""So many times the cells asked for, drawn one after another and known, mean there is no other."""
+"""Repeated draws for each requested cell after which there is no other cell."""
 
 
 class Axis(NamedTuple):
-    """Options that move together, and what they go through: a value of each at a time."""
+    """Options that move together, and their values at each point."""
 
     names: tuple[str, ...]
     values: tuple[tuple[str, ...], ...]
@@ -30,7 +30,7 @@ class Axis(NamedTuple):
         return [dict(zip(self.names, point, strict=True)) for point in self.values]
 
     def range(self) -> tuple[str, float, float] | None:
-        """The law and the bounds, where the axis is a range to draw from."""
+        """Returns the distribution and the bounds if the axis is a range to draw from."""
         law, *bounds = self.values[0][0].split(":") if len(self.values) == 1 else ("",)
         if law not in LAWS:
             return None
@@ -50,15 +50,15 @@ class Axis(NamedTuple):
 
 
 def read_axes(words: Sequence[tuple[str, str]]) -> list[Axis]:
-    """The axes of a command line.
+    """Reads the axes of a command line.
 
     Args:
         words: ``("vary" | "with", "name=value,value")`` in order; what is ``with`` moves together
             with the one before.
 
     Raises:
-        InputError: where a word is not of that form, two do not have the same number of values,
-            or an option is varied twice.
+        InputError: if a word is malformed, options that move together differ in their number of
+            values, or an option is varied twice.
     """
     axes: list[Axis] = []
     for kind, word in words:
@@ -93,7 +93,7 @@ def option_name(text: str) -> str:
 
 
 def flag(name: str, *, on: bool) -> str:
-    """The word that switches an option on or off: ``--model.no-tied``."""
+    """Returns the word that switches an option on or off: ``--model.no-tied``."""
     head, _, last = name.rpartition(".")
     if on:
         return f"--{name}"
@@ -101,14 +101,14 @@ def flag(name: str, *, on: bool) -> str:
 
 
 def full_grid(axes: Sequence[Axis]) -> list[Choice]:
-    """Every combination; the last axis changes fastest."""
+    """Returns every combination; the last axis changes fastest."""
     _refuse_ranges(axes)
     combined = itertools.product(*(axis.choices() for axis in axes))
     return [{name: value for part in parts for name, value in part.items()} for parts in combined]
 
 
 def one_at_a_time(axes: Sequence[Axis], baseline: Mapping[str, str]) -> list[Choice]:
-    """The baseline, and each value of each axis in its place."""
+    """Returns the baseline, and the baseline with each other value of each axis."""
     _refuse_ranges(axes)
     cells = [dict(baseline)]
     for axis in axes:
@@ -119,12 +119,12 @@ def one_at_a_time(axes: Sequence[Axis], baseline: Mapping[str, str]) -> list[Cho
 
 
 def sample(axes: Sequence[Axis], count: int, *, seed: int) -> list[Choice]:
-    """So many draws: from a range by its law, from a list each value as often as another.
+    """Draws different cells: from ranges by their distribution, from lists uniformly.
 
-    What was drawn before is drawn again.
+    A cell that was drawn before is drawn again.
 
     Raises:
-        InputError: where there are not so many different cells, and for a range that is none.
+        InputError: if there are fewer different cells, and for a malformed range.
     """
     if count < 1:
         raise InputError(f"--random {count} must be at least 1")
@@ -169,14 +169,14 @@ def _refuse_ranges(axes: Sequence[Axis]) -> None:
 
 
 def baseline_of(axes: Sequence[Axis], words: str | None) -> Choice:
-    """The choice that the others are compared with: as told, else the first value of each axis.
+    """Returns the choice that the others are compared with.
 
     Args:
         axes: what varies.
-        words: ``name=value,name=value``; what it does not name has its first value.
+        words: ``name=value,name=value``; an option that it does not name has its first value.
 
     Raises:
-        InputError: where it names what does not vary, or a value that is not among them.
+        InputError: if it names an option that does not vary, or a value that is not among them.
     """
     chosen: Choice = {}
     for axis in axes:

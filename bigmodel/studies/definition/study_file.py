@@ -1,4 +1,4 @@
-"""A study as a file beside an experiment: TOML, or Python with a ``STUDY``."""
+"""Study files: TOML, or Python with a mapping ``STUDY``."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ KINDS: Mapping[str, str | Sequence[str]] = {
     "at": AT,
     "seeds_by": WAYS,
 }
-"""What the values of a study file may be, other than those that are read further."""
+"""The kinds of values, other than those with a reader of their own."""
 KEYS = (*KINDS, "seeds", "options", "vary", "baseline")
 PYTHON_NAME = "STUDY"
-"""What a study file in Python calls its mapping."""
+"""The name of the mapping in a study file in Python."""
 
 
 def is_study_file(path: Path) -> bool:
-    """Whether a path is that of a study file and not of an experiment's script."""
+    """Returns whether a path is that of a study file and not of an experiment's script."""
     if path.suffix == ".toml":
         return True
     return path.is_file() and f"\n{PYTHON_NAME} = " in "\n" + path.read_text(
@@ -40,10 +40,10 @@ def is_study_file(path: Path) -> bool:
 
 
 def read_study_file(path: Path) -> dict[str, Any]:
-    """The keys of a study file, those of :class:`Definition`.
+    """Reads a study file as keyword arguments of :class:`Definition`.
 
     Raises:
-        InputError: where it cannot be read, or has a key or a value that means nothing.
+        InputError: if it cannot be read, or has an unknown key or a wrong value.
     """
     if not path.is_file():
         raise InputError(f"there is no study file {path}")
@@ -82,7 +82,7 @@ def read_study_file(path: Path) -> dict[str, Any]:
 
 
 def _check_kind(path: Path, name: str, value: Any) -> None:
-    """Raises InputError for a value that is not of its kind."""
+    """Raises InputError for a value of another kind."""
     kind = KINDS[name]
     if isinstance(kind, str):
         right = {
@@ -98,7 +98,7 @@ def _check_kind(path: Path, name: str, value: Any) -> None:
 
 
 def _baseline(path: Path, value: Any) -> str:
-    """The baseline as it is typed, from text or from values by name."""
+    """Returns the baseline as it is typed, from text or from values by name."""
     if isinstance(value, Mapping):
         return ",".join(f"{name}={_text(each)}" for name, each in value.items())
     if not isinstance(value, str):
@@ -107,7 +107,7 @@ def _baseline(path: Path, value: Any) -> str:
 
 
 def _options(path: Path, value: Any) -> tuple[str, ...]:
-    """Options as words, from words or from values by name."""
+    """Returns options as words, from words or from values by name."""
     if isinstance(value, Mapping):
         return tuple(
             word for name, each in value.items() for word in _words(option_name(name), each)
@@ -126,7 +126,7 @@ def _words(name: str, value: Any) -> list[str]:
 
 
 def _axes(path: Path, value: Any) -> tuple[Axis, ...]:
-    """Axes from a table of lists, or from several such tables.
+    """Returns axes from a table of lists, or from several such tables.
 
     The options of one table vary alone; those of one among several move together.
     """
@@ -156,7 +156,7 @@ def _axes(path: Path, value: Any) -> tuple[Axis, ...]:
 
 
 def _text(value: Any) -> str:
-    """A value as it is typed on a command line."""
+    """Returns a value as it is typed on a command line."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list | tuple):

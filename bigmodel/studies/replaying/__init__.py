@@ -1,1 +1,1 @@
-"""A recorded run made again and compared with what it was."""
+"""Repeats a recorded run and compares the results."""

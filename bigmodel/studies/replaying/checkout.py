@@ -1,4 +1,4 @@
-"""The code of a recorded run, in a working tree of its own beside the repository."""
+"""The code of a recorded run, in a temporary worktree of its repository."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bigmodel.tracking.progress import say
 
 @contextlib.contextmanager
 def checkout(recorded: Recorded, folder: Path) -> Iterator[Code]:
-    """The recorded commit with its recorded diff, in ``folder/code`` while it is entered.
+    """Checks out the recorded commit with its recorded diff in ``folder/code``.
 
     Says what it cannot have: files that git did not follow, and changes of binary files.
 
@@ -52,7 +52,7 @@ def checkout(recorded: Recorded, folder: Path) -> Iterator[Code]:
 
 
 def without_binary(diff: str) -> tuple[str, list[str]]:
-    """A diff without the files whose changes it only mentions, and the names of those."""
+    """Splits a diff into the text changes, and the names of binary files that it only mentions."""
     parts = re.split(r"^(?=diff --git )", diff, flags=re.MULTILINE)
     mentioned = re.compile(r"^Binary files .* and (?:b/)?(.*) differ$", re.MULTILINE)
     names = [found.group(1) for part in parts if (found := mentioned.search(part))]
@@ -60,7 +60,7 @@ def without_binary(diff: str) -> tuple[str, list[str]]:
 
 
 def _repository(script: Path) -> Path:
-    """The top of the repository that a script is in, or was."""
+    """The root of the repository that a script is in, or was."""
     folder = next(parent for parent in script.parents if parent.is_dir())
     return Path(_git(folder, "rev-parse", "--show-toplevel").strip())
 

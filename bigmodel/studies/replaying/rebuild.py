@@ -1,4 +1,4 @@
-"""Builds a recorded run again, as a program of its own.
+"""Rebuilds a recorded run in a process of its own.
 
     python -P rebuild.py JOB.json [FACTS.json]
 
@@ -13,11 +13,12 @@ import dataclasses
 import json
 import os
 import sys
-import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
+
+import typeguard
 
 
 class Job(TypedDict):
@@ -35,18 +36,18 @@ class Job(TypedDict):
 
 
 class Facts(TypedDict):
-    """What a job would be made with: a manifest, and the options that its config lacks."""
+    """What a job would be trained with: a manifest, and the options that its config lacks."""
 
     manifest: dict[str, Any]
     added: dict[str, Any]
 
 
 class ConfigError(ValueError):
-    """A recorded config that a script cannot have."""
+    """A recorded config that the script no longer accepts."""
 
 
 def config_from_json(default: Any, value: Mapping[str, Any], prefix: str = "") -> Any:
-    """The config that was written as JSON.
+    """Reads a config that was written as JSON.
 
     Args:
         default: the config without any option, whose values fill what was not written.
@@ -75,7 +76,7 @@ def config_from_json(default: Any, value: Mapping[str, Any], prefix: str = "") -
 
 
 def lacking(default: Any, value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The options of a config that were not written, by dotted names, with their defaults."""
+    """The options that were not written, by dotted names, with their defaults."""
     found: dict[str, Any] = {}
     for field in dataclasses.fields(default):
         name, there = field.name, getattr(default, field.name)
@@ -91,28 +92,18 @@ def _immutable(value: Any) -> Any:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value may stand where an annotation is; True for annotations not known here."""
-    kind, inner = typing.get_origin(hint), typing.get_args(hint)
-    if kind is typing.Literal:
-        return value in inner
-    if kind in (typing.Union, types.UnionType):
-        return any(_fits(value, each) for each in inner)
-    if kind is tuple:
-        if not isinstance(value, tuple):
-            return False
-        each = inner[:1] * len(value) if inner[1:] == (...,) else inner
-        return len(each) == len(value) and all(map(_fits, value, each))
-    if hint is None or hint is type(None):
-        return value is None
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint) if isinstance(hint, type) else True
+    """Whether a value has an annotated type."""
+    try:
+        typeguard.check_type(
+            value, hint, collection_check_strategy=typeguard.CollectionCheckStrategy.ALL_ITEMS
+        )
+    except typeguard.TypeCheckError:
+        return False
+    return True
 
 
 def rebuild(job: Job, facts: Path | None) -> None:
-    """Trains the run of a job, or writes its facts."""
+    """Trains the run of a job, or writes its facts to a file."""
     # JAX reads the environment when it is imported.
     for name, value in job["environment"].items():
         if value is None:
@@ -147,7 +138,7 @@ def rebuild(job: Job, facts: Path | None) -> None:
 
 
 def run_program(arguments: Sequence[str]) -> None:
-    """Reads what the command line names."""
+    """Runs the job that the command line names."""
     job = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
     rebuild(job, Path(arguments[1]) if len(arguments) > 1 else None)
 

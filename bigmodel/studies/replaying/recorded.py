@@ -1,4 +1,4 @@
-"""A run that has ended, as its directory holds it."""
+"""A finished run, read from its directory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bigmodel.studies.results import FAILED
 
 
 class Recorded(NamedTuple):
-    """What a run was, was made with, and came to."""
+    """The config, manifest, summary and history of a finished run."""
 
     path: Path
     config: Mapping[str, Any]
@@ -23,7 +23,7 @@ class Recorded(NamedTuple):
 
 
 def read_recorded(path: Path) -> Recorded:
-    """A run that has ended.
+    """Reads a finished run.
 
     Raises:
         InputError: where there is none, or a part of it is missing.

@@ -1,4 +1,4 @@
-"""A recorded run made again, with as many processes and devices as it had."""
+"""Repeats a recorded run with the number of processes and devices that it had."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Code(NamedTuple):
 
 
 def present_code(recorded: Recorded, script: Path | None) -> Code:
-    """The code that is here now.
+    """Finds the present code of a run.
 
     Args:
         recorded: a run.
@@ -49,7 +49,7 @@ def present_code(recorded: Recorded, script: Path | None) -> Code:
 
 
 def read_facts(recorded: Recorded, code: Code, folder: Path) -> Facts:
-    """What the run would be made with now, its data included; nothing is trained.
+    """Finds out what the run would be trained with now, including its data; nothing is trained.
 
     Args:
         recorded: a run.
@@ -83,7 +83,7 @@ def read_facts(recorded: Recorded, code: Code, folder: Path) -> Facts:
 
 
 def train(recorded: Recorded, code: Code, folder: Path, *, into: Path) -> int:
-    """Makes the run again, showing what it says.
+    """Trains the run again, and shows its output.
 
     Args:
         recorded: a run.
@@ -113,7 +113,7 @@ def _program(job: Path) -> list[str]:
 
 
 def _job(recorded: Recorded, code: Code, into: Path, *, alone: bool) -> Job:
-    """The job of all processes, or of one alone that has the devices of all."""
+    """The job of all processes, or of a single one that has all devices."""
     run = {**recorded.config["run"], "dir": str(into.resolve())}
     # What a run leaves elsewhere is not made again; older ones have no such options.
     run |= {name: off for name, off in (("profile", ""), ("sinks", [])) if name in run}
@@ -129,7 +129,7 @@ def _job(recorded: Recorded, code: Code, into: Path, *, alone: bool) -> Job:
 
 
 def _environment(manifest: Mapping[str, Any], *, alone: bool) -> dict[str, str | None]:
-    """The recorded flags, so that they are no difference."""
+    """The environment variables that set the run's flags."""
     recorded = manifest.get("jax_flags", {})
     found: dict[str, str | None] = {name.upper(): recorded.get(name) for name in JAX_FLAGS}
     found["XLA_FLAGS"] = flags(manifest.get("xla_flags", "")) or None

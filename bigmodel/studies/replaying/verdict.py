@@ -1,4 +1,4 @@
-"""Whether two runs came to the same."""
+"""Whether two runs have the same results."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from bigmodel.run_directory.history import History
 from bigmodel.studies.replaying.recorded import Recorded
 
 Values: TypeAlias = dict[tuple[int, str], float | None]
-"""Metrics by step and name, None where they were not finite."""
+"""Metrics by step and name; None if not finite."""
 
 
 class Verdict(NamedTuple):
-    """Whether a run came out again, and the lines that say it."""
+    """Whether two runs are equal, and the lines that say so."""
 
     equal: bool
     lines: tuple[str, ...]
 
 
 def judge(recorded: Recorded, again: Recorded, *, tolerance: float | None = None) -> Verdict:
-    """Compares how two runs ended, all metrics that they logged, and their parameters.
+    """Compares the ends, the logged metrics and the parameters of two runs.
 
     Args:
         recorded: the one that there was.
@@ -44,7 +44,7 @@ def judge(recorded: Recorded, again: Recorded, *, tolerance: float | None = None
 
 
 def metrics_of(history: History) -> Values:
-    """All that a run measured, without times and speeds."""
+    """All metrics of a run, without times and speeds."""
     return {
         (line["step"], name): value
         for line in history
@@ -54,7 +54,7 @@ def metrics_of(history: History) -> Values:
 
 
 def relative(a: float | None, b: float | None) -> float:
-    """The difference of two values by the larger of them; infinite where one is not finite."""
+    """The difference of two values relative to the larger one; infinite if one is not finite."""
     if a is None or b is None:
         return 0.0 if a is b else math.inf
     return 0.0 if a == b else abs(a - b) / max(abs(a), abs(b))

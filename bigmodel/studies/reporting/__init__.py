@@ -1,1 +1,1 @@
-"""What a study came to: statistics, tables, drawings and the page they are on."""
+"""The report of a study: its content, tables, figures, page and text files."""

@@ -1,4 +1,4 @@
-"""The tables of a report: what stands in each place, before it is written in any format."""
+"""The tables of a report, independent of the format in which they are written."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ NOTHING = "\N{EN DASH}"
 
 
 class Entry(NamedTuple):
-    """What stands in one place: its words, and the number by which they are sorted."""
+    """A cell of a table: its text, and the number by which it is sorted."""
 
     text: str
     number: float | None = None
 
 
 class Table(NamedTuple):
-    """Names of columns, and rows of entries. ``words`` are the places of columns of words."""
+    """Column names and rows of entries. ``words`` are the indices of the text columns."""
 
     header: tuple[str, ...]
     words: frozenset[int]
@@ -63,7 +63,7 @@ def cells_table(report: Report) -> Table:
 
 
 def short_table(report: Report, rows: Iterable[Row]) -> Table:
-    """What a paper or a terminal shows of some cells."""
+    """The columns that a paper or a terminal shows, for some cells."""
     varied = report.study.varied or ("cell",)
     header = (*varied, "seeds", "mean", "95 % interval", "difference", "its interval", "p (Holm)")
     digits = decimals(report.rows)
@@ -77,7 +77,7 @@ def short_table(report: Report, rows: Iterable[Row]) -> Table:
 
 
 def effects_table(report: Report, effects: Iterable[Effect]) -> Table:
-    """Each value of each option, beside the value that the baseline has."""
+    """Each value of each option, compared with the baseline's value."""
     header = (
         "option", "value", "seeds", "mean", "95 % interval", "difference", "its 95 % interval",
         "P(better)", "p", "test", "p (Holm)", "settings of the others",
@@ -101,7 +101,7 @@ def effects_table(report: Report, effects: Iterable[Effect]) -> Table:
 
 
 def left_out_table(report: Report) -> Table:
-    """The runs that are in no mean, with their state and its reason."""
+    """The runs that are in no mean, with their state and the reason."""
     rows = [
         (
             Entry(score.result.cell.name),
@@ -116,7 +116,7 @@ def left_out_table(report: Report) -> Table:
 
 
 def remarks(report: Report, row: Row) -> str:
-    """That a cell is the baseline, and what became of its runs that are in no mean."""
+    """Marks the baseline, and counts the runs of a cell that are in no mean, by state."""
     states = Counter(
         f"no finite {report.metric}" if score.result.state in ENDED[:2] else score.result.state
         for score in row.scores
@@ -127,7 +127,7 @@ def remarks(report: Report, row: Row) -> str:
 
 
 def decimals(rows: Sequence[Row]) -> int:
-    """So many that the usual standard deviation has two digits."""
+    """The number of decimals with which the median standard deviation has two digits."""
     spreads = sorted(row.spread.std for row in rows if row.spread.std > 0)
     sizes = sorted(abs(row.spread.mean) for row in rows if row.spread.mean)
     finite = [value for value in spreads or sizes if math.isfinite(value)]
@@ -138,7 +138,7 @@ def decimals(rows: Sequence[Row]) -> int:
 
 
 def number(value: float, digits: int) -> Entry:
-    """A number with so many decimals; a large one with four digits."""
+    """A number with this many decimals, or with four significant digits if it is large."""
     if math.isnan(value):
         return Entry(NOTHING)
     text = f"{value:.4g}" if abs(value) >= 1e6 else f"{value:.{digits}f}"
@@ -146,7 +146,7 @@ def number(value: float, digits: int) -> Entry:
 
 
 def interval(of: Spread | Comparison, digits: int) -> Entry:
-    """Its two ends; sorted by how wide it is."""
+    """The two ends of an interval, sorted by its width."""
     if not (math.isfinite(of.low) and math.isfinite(of.high)):
         return Entry(NOTHING)
     low, high = number(of.low, digits).text, number(of.high, digits).text
@@ -173,7 +173,7 @@ def _seeds(row: Row) -> Entry:
 
 
 def _compared(comparison: Comparison | None, adjusted: float, digits: int) -> tuple[Entry, ...]:
-    """Difference, its interval, P(better), p, the test, p corrected, effect."""
+    """Difference, its interval, P(better), p, test, corrected p, effect size."""
     if comparison is None:
         return (Entry(NOTHING),) * 7
     difference = number(comparison.difference, digits)

@@ -1,4 +1,4 @@
-"""All that a report says, as numbers and words, whatever it is written in."""
+"""The content of a report, independent of the format in which it is written."""
 
 from __future__ import annotations
 
@@ -39,24 +39,24 @@ NAMES = {
     "system": "platform",
     "Python": "python",
 }
-"""Facts that stand in a manifest as they are, by what a report calls them."""
+"""Facts that a manifest holds as they are, by their names in a report."""
 
 
 class Fact(NamedTuple):
-    """What the manifests say under one name: each value and how many runs have it."""
+    """One fact about the runs: each value, and the number of runs that have it."""
 
     name: str
     values: tuple[tuple[str, int], ...]
 
     @property
     def shared(self) -> bool:
-        """Whether all runs have the same."""
+        """Whether all runs have the same value."""
         return len(self.values) == 1
 
 
 @dataclass(frozen=True)
 class Report:
-    """A study by one metric.
+    """The results of a study in one metric.
 
     ``rows`` are in the order of the study. ``effects`` may be the words that say why there are
     none. ``metrics`` are the names of all final metrics.
@@ -75,12 +75,12 @@ class Report:
 
     @property
     def scores(self) -> Iterator[Score]:
-        """All runs, in the order of the study."""
+        """Yields all runs in the order of the study."""
         return (score for row in self.rows for score in row.scores)
 
     @property
     def title(self) -> str:
-        """The metric and the direction that is better."""
+        """The metric, and whether larger or smaller is better."""
         return f"{self.metric} ({'larger' if self.maximize else 'smaller'} is better)"
 
 
@@ -92,7 +92,7 @@ def read_report(
     baseline: str | None = None,
     maximize: bool | None = None,
 ) -> Report:
-    """Reads a study's folder; what is None is as the study says, or else chosen.
+    """Reads a study's folder. Arguments that are None default to the study's, or are chosen.
 
     Raises:
         InputError: where the folder is no study with a finished run, or what is asked for is
@@ -136,7 +136,7 @@ def _states(results: list[Result]) -> str:
 
 
 def notes(report: Report) -> list[tuple[str, str]]:
-    """What a reader must know before the numbers, as names and words."""
+    """What a reader must know before the numbers, as pairs of a name and a text."""
     study = report.study
     results = [score.result for score in report.scores]
     shared = [f"{fact.name} {fact.values[0][0]}" for fact in report.facts if fact.shared]
@@ -160,7 +160,7 @@ def notes(report: Report) -> list[tuple[str, str]]:
 
 
 def _values(values: Iterable[str], limit: int = 12) -> str:
-    """Values with commas, the last ones but one left out where there are many."""
+    """Joins values with commas; of many, only the first ones and the last."""
     names = list(values)
     if len(names) > limit:
         names = [*names[: limit // 2], f"... ({len(names)} values)", names[-1]]
@@ -168,7 +168,7 @@ def _values(values: Iterable[str], limit: int = 12) -> str:
 
 
 def step_rule(report: Report) -> str:
-    """Which step of each run counts, in words."""
+    """Says which step of each run counts."""
     if report.at == "last":
         return "the last one of each run"
     first = next(score.result for score in report.scores if score.result.state in FINISHED)
@@ -178,7 +178,7 @@ def step_rule(report: Report) -> str:
 
 
 def statistics_words(names: Collection[str] | None = None) -> str:
-    """How the numbers of the tables come about; all of them or those of some columns."""
+    """Explains the statistics of all columns, or of some."""
     words = {
         "mean": "that of the finished runs",
         "95 % interval": INTERVAL,
@@ -196,7 +196,7 @@ def statistics_words(names: Collection[str] | None = None) -> str:
 
 
 def warnings(report: Report) -> list[str]:
-    """What keeps the numbers from meaning what they seem to, in words."""
+    """Warnings about what the numbers do not show."""
     found = []
     for fact in report.facts:
         if not fact.shared and not (fact.name == "data" and _varies_data(report.study)):
@@ -225,7 +225,7 @@ def warnings(report: Report) -> list[str]:
 
 
 def _too_few(report: Report) -> Iterator[str]:
-    """What cannot be concluded, for want of seeds."""
+    """Yields what cannot be concluded because there are too few seeds."""
     counts = [row.comparison.count for row in report.rows if row.comparison is not None]
     few = sorted({count for count in counts if 0 < count < FEWEST})
     for count in few:
@@ -240,7 +240,7 @@ def _varies_data(study: Study) -> bool:
 
 
 def facts(manifests: Iterable[Mapping[str, Any]]) -> list[Fact]:
-    """What runs were made with, the most frequent value of each fact first."""
+    """What the runs were trained with; the most frequent value of each fact first."""
     counts: dict[str, Counter[str]] = {}
     for manifest in manifests:
         for name, value in _facts_of(manifest):

@@ -1,4 +1,4 @@
-"""The drawings of a report: curves of the cells, their means, and the main effects."""
+"""The figures of a report: learning curves, means of the cells, and main effects."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from bigmodel.studies.statistics.scores import Row, best_rows
 CURVES = 11
 MEANS = 40
 POINTS = 200
-"""Places along a curve, at most."""
+"""The largest number of points of a curve."""
 
 MEDIAN = "the median of the seconds at which the seeds were at a step"
 
 
 class Drawing(NamedTuple):
-    """A picture in both formats; ``name`` is that of its file, ``caption`` says what it shows."""
+    """A figure as PNG and SVG, with the name of its file and a caption."""
 
     name: str
     caption: str
@@ -35,7 +35,7 @@ class Drawing(NamedTuple):
 
 
 def draw_means(report: Report) -> Drawing:
-    """The mean of each cell with its interval and its seeds."""
+    """Draws the mean of each cell with its interval and its seeds."""
     known = [row for row in report.rows if row.spread.count]
     rows, which = known, "all cells"
     if len(known) > MEANS:
@@ -62,7 +62,7 @@ def draw_means(report: Report) -> Drawing:
 
 
 def draw_effects(report: Report) -> Drawing | None:
-    """The mean at each value of each option, where that can be said."""
+    """Draws the mean at each value of each option, if there are main effects."""
     if isinstance(report.effects, str):
         return None
     intervals = [
@@ -79,7 +79,7 @@ def draw_effects(report: Report) -> Drawing | None:
 
 
 def draw_all_curves(report: Report) -> Iterator[Drawing]:
-    """Curves over steps and over seconds: of the metric, of its twin on validation, of training."""
+    """Draws curves of the metric, its twin on validation and the training loss."""
     rows = best_rows(report.rows, report.baseline, maximize=report.maximize, count=CURVES)
     known = sum(row.spread.count > 0 for row in report.rows)
     which = "all cells" if known == len(rows) else f"the baseline and the best {CURVES - 1} others"
@@ -108,12 +108,12 @@ def draw_all_curves(report: Report) -> Iterator[Drawing]:
 
 
 def names_of(report: Report) -> str:
-    """What the label of a cell consists of."""
+    """The names of the options in the label of a cell."""
     return " · ".join(report.study.varied)
 
 
 def label_of(report: Report, row: Row) -> str:
-    """A cell in a drawing: its values, in the order of the options that vary."""
+    """The label of a cell: its values, in the order of the options that vary."""
     values = (row.cell.options.get(name, NOTHING) for name in report.study.varied)
     return " · ".join(values) or row.cell.name
 
@@ -127,7 +127,7 @@ def _histories(row: Row) -> list[History]:
 
 
 class Points(NamedTuple):
-    """What a run logged of a metric: at which steps, which values, after how many seconds."""
+    """The logged values of a metric in one run, with their steps and seconds."""
 
     steps: np.ndarray
     values: np.ndarray
@@ -135,7 +135,7 @@ class Points(NamedTuple):
 
 
 def _points(history: History, metric: str) -> Points:
-    """The lines that have the metric; of a step that is there twice the last one."""
+    """The logged values of a metric; if a step was logged twice, the last value."""
     lines = {line["step"]: line for line in history if line.get(metric) is not None}
     found = [lines[step] for step in sorted(lines)]
     columns = [[line[name] for line in found] for name in ("step", metric, "seconds")]
@@ -143,7 +143,7 @@ def _points(history: History, metric: str) -> Points:
 
 
 def over_steps(seeds: Sequence[Points]) -> tuple[np.ndarray, ...]:
-    """Places, mean, least and greatest at the steps that all seeds have."""
+    """Returns steps, mean, minimum and maximum at the steps that all seeds have."""
     steps = sorted(set.intersection(*(set(one.steps.tolist()) for one in seeds)))
     if len(steps) > POINTS:
         chosen = np.linspace(0, len(steps) - 1, POINTS).round().astype(int)
@@ -154,7 +154,7 @@ def over_steps(seeds: Sequence[Points]) -> tuple[np.ndarray, ...]:
 
 
 def over_seconds(seeds: Sequence[Points]) -> tuple[np.ndarray, ...]:
-    """The same, with the median of the seconds in the place of each step.
+    """The same over time: each step is placed at the median of its seconds.
 
     Of seeds that share a process the first one compiles, and the others do not wait for it.
     """

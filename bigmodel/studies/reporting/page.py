@@ -1,4 +1,4 @@
-"""A report as one page of HTML that needs no network."""
+"""A report as a single HTML page that needs no network."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bigmodel.studies.reporting.style import SCRIPT, STYLE
 def page(
     report: Report, *, means: Drawing, effects: Drawing | None, curves: Sequence[Drawing]
 ) -> str:
-    """The whole page. Every word that comes from the study is escaped."""
+    """Renders the page. All text that comes from the study is escaped."""
     parts = _parts(report, means=means, effects=effects, curves=curves)
     return "\n".join(parts) + "\n"
 
@@ -100,5 +100,5 @@ def _figure(drawing: Drawing) -> str:
 
 
 def _text(text: str) -> str:
-    """Escaped, and without characters that a page may not have."""
+    """Escapes a text and replaces the characters that HTML does not allow."""
     return escape("".join(c if c.isprintable() or c.isspace() else "\ufffd" for c in text))

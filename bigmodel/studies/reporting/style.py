@@ -1,4 +1,4 @@
-"""How a report's page looks, and how its tables are sorted."""
+"""The style sheet of a report's page, and the script that sorts its tables."""
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c2024; --soft: #5c6670; --paper: #ffffff;

@@ -1,4 +1,4 @@
-"""A report as text: Markdown, LaTeX, CSV, and the short table on the terminal."""
+"""A report as Markdown, LaTeX and CSV, and the short table on the terminal."""
 
 from __future__ import annotations
 
@@ -41,22 +41,22 @@ LATEX = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
 }
 LATIN = frozenset(map(chr, range(0xC0, 0x100))) - {"\N{MULTIPLICATION SIGN}", "\N{DIVISION SIGN}"}
-"""Letters that the usual fonts of LaTeX have."""
+"""Letters that LaTeX's default fonts have."""
 
 
 LAST = ("seconds", "first_step_seconds", "parameters", "params_digest")
 MOST = 20
-"""Cells that are shown; of more, the baseline and the best."""
+"""The largest number of cells that are printed; of more, the baseline and the best."""
 
 
 def one_line(text: str) -> str:
-    """A text without line breaks and without what a terminal would obey."""
+    """A text without line breaks and terminal control characters."""
     line = " ".join(text.split())
     return "".join(character if character.isprintable() else "\ufffd" for character in line)
 
 
 def markdown(report: Report) -> str:
-    """All tables and what to know before them."""
+    """Renders all tables and notes as Markdown."""
     return "\n".join(_markdown(report)) + "\n"
 
 
@@ -89,13 +89,13 @@ def _section(title: str, table: Table) -> Iterator[str]:
 
 
 def escape_markdown(text: str) -> str:
-    """A text that Markdown shows as it is, in a table too."""
+    """Escapes a text for Markdown, also in a table."""
     line = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|~#!$])", r"\\\1", line)
 
 
 def latex(report: Report) -> str:
-    """A table with its caption, that needs no package."""
+    """Renders a table with its caption as LaTeX that needs no package."""
     table = short_table(report, report.rows)
     columns = "".join("l" if at in table.words else "r" for at in range(len(table.header)))
     lines = [" & ".join(map(escape_latex, table.header))]
@@ -125,7 +125,7 @@ def latex(report: Report) -> str:
 
 
 def escape_latex(text: str) -> str:
-    """A text that LaTeX sets as it is; what its usual fonts lack, by its number in Unicode."""
+    """Escapes a text for LaTeX; characters that its fonts lack become their code points."""
 
     def escape(character: str) -> str:
         if character in LATEX:
@@ -137,7 +137,7 @@ def escape_latex(text: str) -> str:
 
 
 def results_csv(report: Report) -> str:
-    """All runs in the order of the study, whole numbers and floats as Python writes them.
+    """Renders a line for each run, in the order of the study, as CSV.
 
     Only the columns of seconds may differ between two studies of the same runs. What a
     spreadsheet would take for a formula begins with an apostrophe.
@@ -164,7 +164,7 @@ def results_csv(report: Report) -> str:
 
 
 def no_formula(text: str) -> str:
-    """The text, with an apostrophe before what a spreadsheet would compute; not before numbers."""
+    """Puts an apostrophe before a text that a spreadsheet would take for a formula."""
     if not text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")):
         return text
     try:

@@ -26,7 +26,7 @@ class Level(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """An option with its values; ``used`` of the ``settings`` of the other options are in it."""
+    """An option and its values, averaged over ``used`` of the ``settings`` of the other options."""
 
     option: str
     levels: tuple[Level, ...]
@@ -37,7 +37,7 @@ class Effect(NamedTuple):
 def main_effects(
     study: Study, rows: Sequence[Row], baseline: Cell, *, maximize: bool
 ) -> tuple[Effect, ...] | str:
-    """The effect of each option, or the reason why the study does not show any.
+    """Returns the effect of each option, or the reason why there is none.
 
     A seed's value at one value of an option is the mean over the settings of all other options,
     so the seeds are what the interval is over. A setting is left out where a run of it is missing

@@ -1,4 +1,4 @@
-"""The cells of a study by one metric: each over its seeds, and beside the baseline."""
+"""The cells of a study in one metric: over their seeds, and compared with the baseline."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bigmodel.studies.study import Cell, Study
 
 
 class Score(NamedTuple):
-    """A run with its value of the metric; NaN where the run does not count."""
+    """A run and its value of the metric, which is NaN if the run does not count."""
 
     result: Result
     step: int | None
@@ -45,7 +45,7 @@ class Row(NamedTuple):
 
 
 def find_baseline(study: Study, words: str | None) -> Cell:
-    """The cell that is named: by its name or by options, ``a=1,b=2``; else the first one.
+    """Finds a cell by its name or its options, ``a=1,b=2``; the default is the first one.
 
     Raises:
         InputError: where no cell or more than one is meant, with the nearest name.
@@ -80,7 +80,7 @@ def score_cells(
     baseline: Cell,
     maximize: bool,
 ) -> list[Row]:
-    """A row for each cell, in the order of the study.
+    """Returns a row for each cell, in the order of the study.
 
     Raises:
         InputError: where the best step would be chosen on test.
@@ -119,7 +119,7 @@ def _row(
 
 
 def best_rows(rows: Sequence[Row], baseline: Cell, *, maximize: bool, count: int) -> list[Row]:
-    """The baseline, then the best others by their mean, ``count`` in all; those without none."""
+    """Returns the baseline and the other cells with the best means, ``count`` in all."""
     known = [row for row in rows if row.spread.count]
     first = [row for row in known if row.cell.name == baseline.name]
     others = [row for row in known if row.cell.name != baseline.name]

@@ -1,4 +1,4 @@
-"""What the results of a few seeds say: of one cell, and of one beside the baseline.
+"""Statistics of a few seeds: of one cell, and of a cell compared with the baseline.
 
 ``docs/studies.md`` has how often these intervals and tests are wrong where the truth is known.
 """
@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 LEVEL = 0.05
 EXACT = 24
-"""Up to so many pairs all signs are counted; above that, those of ``DRAWS`` random flips."""
+"""Up to this many pairs all signs are counted; for more, ``DRAWS`` random ones."""
 DRAWS = 2**16
 FEWEST = 5
 """With fewer seeds nothing is concluded: the sign-flip test cannot reach the level, and a t-test of
@@ -50,7 +50,7 @@ class Spread(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """A cell beside the baseline, paired by seed.
+    """A cell compared with the baseline, paired by seed.
 
     ``count`` is that of the pairs whose two values are finite. ``difference`` is the mean of
     value - baseline; ``low`` and ``high`` are its 95 % interval. ``improvement`` is how probable
@@ -70,7 +70,7 @@ class Comparison(NamedTuple):
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """What the finite values of a cell, one for each seed, come to; NaN where there are none."""
+    """Summarises the finite values of a cell, one for each seed; NaN if there are none."""
     found = np.asarray(values, float)
     found = np.sort(found[np.isfinite(found)])
     count = len(found)
@@ -93,7 +93,7 @@ def spread(values: Sequence[float]) -> Spread:
 def compare(
     values: Sequence[float], baseline: Sequence[float], *, maximize: bool, comparisons: int = 1
 ) -> Comparison:
-    """A cell beside the baseline; the values of both are in the order of the same seeds.
+    """Compares a cell with the baseline; the values of both are in the order of the same seeds.
 
     ``comparisons`` is how many there are with this baseline, for which p will be corrected: it
     decides which test can conclude. The effect size is Cohen's d of paired differences with the
@@ -125,7 +125,7 @@ def compare(
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """The p-values corrected for their number, in the order given (Holm, 1979).
+    """Corrects p-values for their number (Holm, 1979); the order is kept.
 
     Where none of the differences is true, the least is below a level at most as often as the
     level says, however the tests depend on each other. NaN stays NaN and does not count.
@@ -138,7 +138,7 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 
 def too_few(count: int) -> str | None:
-    """What cannot be concluded from so many seeds; None where they are enough."""
+    """Says what cannot be concluded from this number of seeds; None if it is enough."""
     if count >= FEWEST:
         return None
     if count < 2:
@@ -152,7 +152,7 @@ def too_few(count: int) -> str | None:
 def interval(
     values: Float[np.ndarray, "*rows count"],
 ) -> tuple[Float[np.ndarray, "*rows"], Float[np.ndarray, "*rows"]]:
-    """The 95 % interval of each row's mean by Student's t; NaN for one value."""
+    """Returns the 95 % interval of each row's mean by Student's t; NaN for a single value."""
     from scipy.special import stdtrit
 
     count = values.shape[-1]
@@ -164,13 +164,13 @@ def interval(
 
 
 def choose_test(count: int, comparisons: int) -> str:
-    """The test for so many pairs: it depends on the numbers of both alone, never on values."""
+    """Chooses the test by the numbers of pairs and comparisons alone, never by the values."""
     can = count < FEWEST or least_p(count) * comparisons <= LEVEL
     return "sign-flip" if can else "t"
 
 
 def least_p(count: int) -> float:
-    """The least p that so many pairs can have, where all differences have one sign."""
+    """The smallest p of this number of pairs: that of differences with the same sign."""
     return 2 / 2**count if count <= EXACT else 1 / DRAWS
 
 
@@ -233,7 +233,7 @@ def p_value(differences: Float[np.ndarray, "*rows pairs"], test: str) -> Float[n
 
 
 def _std(values: Float[np.ndarray, "*rows count"]) -> Float[np.ndarray, "*rows"]:
-    """Of a sample; exactly 0 where all values are the same, whatever the mean's rounding."""
+    """The standard deviation of a sample; exactly 0 if all values are the same."""
     if values.shape[-1] < 2:
         return values.mean(-1) * math.nan
     return np.where(np.ptp(values, -1) == 0, 0.0, values.std(-1, ddof=1))
@@ -242,7 +242,7 @@ def _std(values: Float[np.ndarray, "*rows count"]) -> Float[np.ndarray, "*rows"]
 def _without_rounding(
     differences: Float[np.ndarray, " pairs"], rounding: float
 ) -> Float[np.ndarray, " pairs"]:
-    """The same, but that those which differ from each other by rounding alone are one number."""
+    """Makes differences equal that differ from each other only by rounding."""
     if np.ptp(differences) > rounding:
         return differences
     same = differences.mean()

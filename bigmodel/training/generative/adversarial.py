@@ -48,10 +48,9 @@ class AdversarialState:
 
     ``average`` is the moving average of the generator's variables, its normalisation
     statistics included, and ``skipped`` counts the steps that were not made, each None where the
-    options ask for none.
+    options ask for none. JAX also makes states of shardings and shapes.
     """
 
-    # JAX builds states of shapes, shardings and more, so every field is a tree of any leaves.
     step: PyTree
     params: PyTree
     variables: PyTree
@@ -62,9 +61,10 @@ class AdversarialState:
     @property
     def evaluated(self) -> Variables:
         """The generator's variables, averaged where there are averages."""
-        if self.average is not None:
-            return self.average["generator"]
-        return {"params": self.params["generator"], **self.variables["generator"]}
+        if self.average is None:
+            return {"params": self.params["generator"], **self.variables["generator"]}
+        averaged: Variables = self.average["generator"]
+        return averaged
 
 
 def adversarial(

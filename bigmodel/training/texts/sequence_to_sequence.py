@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import numpy as np
@@ -84,7 +85,8 @@ def _attention_map(
 
     def show(variables: Variables) -> Shown:
         weights = np.asarray(look(variables["params"], one))[0]
-        picture = draw_heatmap(
+        picture = partial(
+            draw_heatmap,
             weights[: len(rows), : len(columns)],
             x="source, read by the encoder",
             y="target, next token",

@@ -13,7 +13,12 @@ RNG = np.random.default_rng(0)
 
 
 def frame(*columns):
-    columns = [Column(f"c{n}", np.asarray(values)) for n, values in enumerate(columns)]
+    columns = [
+        Column(
+            f"c{n}", np.asarray(values, object if np.asarray(values).dtype.kind == "U" else None)
+        )
+        for n, values in enumerate(columns)
+    ]
     return Frame("table.csv", tuple(columns), np.arange(len(columns[0].values)) + 2)
 
 
@@ -38,7 +43,7 @@ def test_numbers_are_filled_and_standardised_as_scikit_learn_does(missing, indic
     else:
         fill = SimpleImputer(strategy=missing)
     expected = make_pipeline(fill, StandardScaler()).fit(train).transform(test)
-    encoder = fit_encoder(frame(*train.T), missing=missing, indicator=indicator)
+    encoder = fit_encoder(frame(*train.T), fill=missing, indicator=indicator)
     found = encoder.encode(frame(*test.T))
     np.testing.assert_allclose(found[:, :: 1 + indicator], expected, rtol=1e-5, atol=1e-6)
     if indicator:
@@ -50,7 +55,7 @@ def test_numbers_are_filled_and_standardised_as_scikit_learn_does(missing, indic
 def test_text_becomes_a_feature_for_each_category_as_in_scikit_learn():
     train = np.asarray(["b", "a", "c", "b", ""])
     test = np.asarray(["c", "new", "b", ""])
-    encoder = fit_encoder(frame(train), missing="mean", indicator=False)
+    encoder = fit_encoder(frame(train), fill="mean", indicator=False)
     reference = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     reference.fit(train[:4, None])
     filled = np.where(test == "", "b", test)  # the most frequent one
@@ -60,14 +65,14 @@ def test_text_becomes_a_feature_for_each_category_as_in_scikit_learn():
 
 def test_only_a_column_with_gaps_in_training_says_where_they_are():
     train = frame(np.asarray([1.0, 2.0]), np.asarray([1.0, np.nan]), np.asarray(["x", ""]))
-    encoder = fit_encoder(train, missing="mean", indicator=True)
+    encoder = fit_encoder(train, fill="mean", indicator=True)
     assert encoder.features == ("c0", "c1", "c1 is missing", "c2=x", "c2 is missing")
     np.testing.assert_array_equal(encoder.encode(train)[:, [2, 4]], [[0, 0], [1, 1]])
 
 
 def test_rows_that_are_encoded_do_not_change_how():
     train, test = numbers(40, 0.2), numbers(30, 0.2)
-    encoder = fit_encoder(frame(*train.T), missing="mean", indicator=False)
+    encoder = fit_encoder(frame(*train.T), fill="mean", indicator=False)
     alone = [encoder.encode(frame(*test[n : n + 1].T)) for n in range(30)]
     np.testing.assert_array_equal(np.concatenate(alone), encoder.encode(frame(*test.T)))
 
@@ -75,11 +80,17 @@ def test_rows_that_are_encoded_do_not_change_how():
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e9])
 def test_a_constant_column_becomes_zeros(value):
     column = np.full(7, value)
-    found = fit_encoder(frame(column), missing="mean", indicator=False).encode(frame(column))
+    found = fit_encoder(frame(column), fill="mean", indicator=False).encode(frame(column))
     np.testing.assert_allclose(found, np.zeros((7, 1)), atol=1e-5)
 
 
 @pytest.mark.parametrize("gaps", [np.full(3, np.nan), np.asarray(["", "", ""])])
 def test_a_column_without_a_value_is_named(gaps):
     with pytest.raises(InputError, match=r"table\.csv: the column 'c1' has no value"):
-        fit_encoder(frame(np.arange(3.0), gaps), missing="mean", indicator=False)
+        fit_encoder(frame(np.arange(3.0), gaps), fill="mean", indicator=False)
+
+
+def test_categories_that_no_memory_holds_are_named():
+    names = np.asarray([f"n{n}" for n in range(30_000)], object)
+    with pytest.raises(InputError, match=r"'c0' has 30000 categories, .* 3 GiB .*--data.ignore"):
+        fit_encoder(frame(names), fill="mean", indicator=False)

@@ -13,8 +13,8 @@ import jax
 import pytest
 from jaxtyping import install_import_hook
 
-# Each call of a network checks the types and the shapes of its signature.
-install_import_hook("bigmodel.models", "signatures.check")
+# The rooms whose functions take arrays of JAX: their calls check types and shapes.
+install_import_hook(["bigmodel.models", "bigmodel.training"], "signatures.check")
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -130,7 +130,7 @@ CASES = {
     "transformer": Case(Transformer(**TEXT), translation),
     "matrix": Case(Recommender(width=4), rating),
     "two-tower": Case(Recommender("two_tower", width=4), rating),
-    "skip-gram": Case(SkipGram(width=3)),
+    "skip-gram": Case(SkipGram(width=3), lambda options: options.build(5)),
 }
 WITH_DROPOUT = [
     name

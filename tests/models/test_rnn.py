@@ -45,8 +45,8 @@ def test_outputs_have_the_shape_that_is_promised(batch, output, outputs):
 def test_the_network_is_its_layers_one_after_the_other():
     options = replace(SMALL, layers=2, bidirectional=True, cell="lstm")
     model, variables = make(options, NUMBERS)
-    params, x = variables["params"], NUMBERS["sequence"]
-    mask = padding_mask(LENGTHS, 6)
+    params, x = variables["params"], jnp.asarray(NUMBERS["sequence"])
+    mask = padding_mask(jnp.asarray(LENGTHS), 6)
     for number in range(2):
         outputs, last = [], []
         for name, reverse in (("forwards", False), ("backwards", True)):
@@ -54,7 +54,7 @@ def test_the_network_is_its_layers_one_after_the_other():
             output, state = layer.apply({"params": params[f"{name}_{number}"]}, x, mask)
             outputs.append(np.asarray(output))
             last.append(np.asarray(state[0]))
-        x = np.concatenate(outputs, axis=-1)
+        x = jnp.concatenate(outputs, axis=-1)
     head = {name: np.asarray(value) for name, value in params["head"].items()}
     expected = np.concatenate(last, axis=-1) @ head["kernel"] + head["bias"]
     found = model.apply(variables, NUMBERS, train=False)[0]
@@ -79,7 +79,7 @@ def test_a_sequence_alone_gives_the_same_as_beside_longer_ones(options):
 @each_variant
 def test_gradients_are_those_of_finite_differences(options):
     model, variables = make(options, NUMBERS)
-    mask = padding_mask(LENGTHS, 6)[..., None]
+    mask = padding_mask(jnp.asarray(LENGTHS), 6)[..., None]
 
     def total(params):
         found = model.apply({"params": params}, NUMBERS, train=False)[0]
@@ -97,6 +97,6 @@ def test_padding_has_no_gradient():
         return jnp.sum(jnp.square(model.apply(variables, batch, train=False)[0]))
 
     gradient = np.asarray(jax.grad(total)(NUMBERS["sequence"]))
-    counts = np.asarray(padding_mask(LENGTHS, 6))
+    counts = np.asarray(padding_mask(jnp.asarray(LENGTHS), 6))
     assert (gradient[~counts] == 0).all()
     assert (np.abs(gradient[counts]).max(axis=-1) > 0).all()

@@ -11,7 +11,8 @@ def test_it_is_the_run_with_the_same_seed_up_to_rounding(tmp_path) -> None:
     state = fit(one, steps=40, seed=3)
     assert linear.run(tmp_path, one=one, seed=3) == 0
     logged = read_metrics(tmp_path / "metrics.jsonl")[-1]
-    measured = [one.eval_step(state, batch)["loss"] for batch in one.data.splits["test"]]
+    evaluate = jax.jit(one.eval_step)
+    measured = [evaluate(state, batch)["loss"] for batch in one.data.splits["test"]]
     loss = sum(float(m.total) for m in measured) / sum(float(m.count) for m in measured)
     np.testing.assert_allclose(loss, logged["test/loss"], rtol=1e-5)
 

@@ -36,7 +36,7 @@ def test_padding_never_counts_and_parts_add_up(metric) -> None:
         rows = np.arange(start, start + 5) % 12
         weight = (np.arange(start, start + 5) < 12).astype(np.float32)
         batch = {"label": LABELS[rows], "weight": weight}
-        part = metric(jnp.asarray(LOGITS[rows]), batch)
+        part = metric(jnp.asarray(LOGITS[rows]), jax.device_put(batch))
         totals, counts = totals + float(part.total), counts + float(part.count)
     assert counts == 12
     assert totals == pytest.approx(float(whole.total), rel=1e-6)

@@ -116,7 +116,7 @@ class Seq2SeqNetwork(nn.Module):
         source_length: Int[Array, "batch"],
         *,
         hypotheses: int,
-    ) -> tuple[EncodedSource, tuple[State, ...]]:
+    ) -> tuple[EncodedSource, tuple[tuple[Float[Array, "rows width"], ...], ...]]:
         """The encoded source, and the initial states of its hypotheses."""
         encoded, mask, states = self._encode(source, source_length, train=False)
         repeated = tuple(

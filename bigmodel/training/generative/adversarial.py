@@ -48,13 +48,13 @@ class AdversarialState:
 
     ``average`` is the moving average of the generator's variables, its normalisation
     statistics included, and ``skipped`` counts the steps that were not made, each None where the
-    options ask for none.
+    options ask for none. JAX also makes states of shardings and shapes.
     """
 
     step: PyTree
-    params: Mapping[str, PyTree]
-    variables: Mapping[str, Variables]
-    opt_state: Mapping[str, PyTree]
+    params: PyTree
+    variables: PyTree
+    opt_state: PyTree
     average: PyTree
     skipped: PyTree
 

@@ -183,7 +183,9 @@ def coding(encoder: Model, decoder: Model, *, kind: Kind, latents: int, noise: f
 
 def _normal(batch: Batch, name: str, shape: tuple[int, ...], key: Key | None) -> Array:
     """Standard normal numbers: of the key in training, the batch's own in evaluation."""
-    return batch[name] if key is None else jax.random.normal(key, shape, jnp.float32)
+    if key is None:
+        return jnp.asarray(batch[name])
+    return jax.random.normal(key, shape, jnp.float32)
 
 
 def _per_image(pixels: Float[Array, "batch ..."]) -> Float[Array, " batch"]:

@@ -10,8 +10,8 @@ from bigmodel.models.attention.attention import (
     empty_cache,
     updated_cache,
 )
-from bigmodel.models.attention.masks import window_mask
-from bigmodel.models.attention.positions import rotate, rotation
+from bigmodel.models.attention.masks import masked_mean, padding_mask, window_mask
+from bigmodel.models.attention.positions import rotate, rotation, sinusoidal
 
 
 def normal(seed, *shape):
@@ -65,7 +65,7 @@ def test_gradient_of_attention_with_shared_key_heads_is_that_of_finite_differenc
     query, key, value = normal(0, 1, 4, 4, 3), normal(1, 1, 4, 2, 3), normal(2, 1, 4, 2, 3)
     mask = window_mask(positions(4), positions(4), window=3)
     check_grads(
-        lambda *qkv: attend(*qkv, mask[None]),
+        jax.jit(lambda *qkv: attend(*qkv, mask[None])),
         (query, key, value),
         order=1,
         modes=["rev"],
@@ -86,7 +86,7 @@ def test_gradient_of_attention_is_that_of_finite_differences():
     query, key, value = (normal(seed, 1, 5, 2, 4) for seed in range(3))
     mask = window_mask(positions(5), positions(5), window=4)
     check_grads(
-        lambda *qkv: attend(*qkv, mask[None]),
+        jax.jit(lambda *qkv: attend(*qkv, mask[None])),
         (query, key, value),
         order=1,
         modes=["rev"],
@@ -127,3 +127,25 @@ def test_cache_holds_the_last_window_of_positions_each_in_its_slot(pieces):
     assert sorted(held[held >= 0]) == list(range(max(0, seen - window), seen))
     np.testing.assert_array_equal(cache.keys[0, held >= 0, 0, 0], held[held >= 0])
     np.testing.assert_array_equal(cache.values[0, held >= 0, 0, 0], -held[held >= 0])
+
+
+def test_positions_before_the_length_are_present():
+    found = padding_mask(jnp.array([0, 2, 3], jnp.int32), 3)
+    assert np.asarray(found).tolist() == [[False] * 3, [True, True, False], [True] * 3]
+
+
+def test_the_mean_is_over_what_is_present_and_zero_where_nothing_is():
+    x = np.random.default_rng(0).normal(size=(3, 4, 2)).astype(np.float32)
+    lengths = jnp.array([4, 2, 0], jnp.int32)
+    found = masked_mean(jnp.asarray(x), padding_mask(lengths, 4))
+    expected = [x[0].mean(axis=0), x[1, :2].mean(axis=0), [0, 0]]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_positions_are_the_formula_of_the_paper():
+    table = np.asarray(sinusoidal(jnp.arange(7, dtype=jnp.int32), width=6))
+    for position in range(7):
+        for i in range(3):
+            angle = position / 10_000 ** (2 * i / 6)
+            np.testing.assert_allclose(table[position, 2 * i], np.sin(angle), atol=1e-6)
+            np.testing.assert_allclose(table[position, 2 * i + 1], np.cos(angle), atol=1e-6)

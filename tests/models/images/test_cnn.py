@@ -72,7 +72,7 @@ def test_the_last_layer_of_the_features_is_the_logits():
 
 def batch_norm_block():
     """A block, its variables with random statistics, and what its normalization reads."""
-    x = images(8, 6, 6, 2)["image"]
+    x = jnp.asarray(images(8, 6, 6, 2)["image"])
     block = ConvBlock(ConvNet(batch_norm=True), 4, 1)
     variables = block.init(KEY, x, train=False)
     variables = jax.tree.map(lambda v: v + RNG.random(v.shape, np.float32), variables)

@@ -65,7 +65,7 @@ def test_the_network_in_training_is_its_layers_written_out():
 
 @pytest.mark.parametrize("bottleneck", [True, False])
 def test_a_block_begins_as_the_identity(bottleneck):
-    x = images(2, 4, 4, 8)["image"]
+    x = jnp.asarray(images(2, 4, 4, 8)["image"])
     block = ResidualBlock(ResNet(8), 2 if bottleneck else 8, 1, bottleneck)
     variables = block.init(KEY, x, True)
     out, _ = block.apply(variables, x, True, mutable=["batch_stats"])

@@ -6,18 +6,18 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jax.test_util import check_grads
 
-from bigmodel.models.layers.convolution import Conv, DepthwiseConv
+from bigmodel.models.layers.convolution import Conv, DepthwiseConv, UpConv
 
 RNG = np.random.default_rng(0)
 
 
 def normal(*shape):
-    return RNG.normal(size=shape).astype(np.float32)
+    return jnp.asarray(RNG.normal(size=shape), jnp.float32)
 
 
 def written_out(x, kernel, stride, padding):
     """The sum over the kernel's elements, position by position, in float64."""
-    size = kernel.shape[0]
+    x, kernel, size = np.asarray(x), np.asarray(kernel), kernel.shape[0]
     if padding == "SAME":
         needed = [max((-(-n // stride) - 1) * stride + size - n, 0) for n in x.shape[1:3]]
         x = np.pad(x, ((0, 0), *((n // 2, n - n // 2) for n in needed), (0, 0)))
@@ -32,7 +32,9 @@ def test_the_layer_is_the_sum_over_the_kernel_and_its_bias(size, stride, padding
     layer = Conv(4, size=size, stride=stride, padding=padding, use_bias=use_bias)
     x = normal(2, 9, 8, 3)
     params = {"kernel": normal(size, size, 3, 4)} | ({"bias": normal(4)} if use_bias else {})
-    expected = written_out(x, params["kernel"], stride, padding) + params.get("bias", 0.0)
+    expected = written_out(x, params["kernel"], stride, padding) + np.asarray(
+        params.get("bias", 0.0)
+    )
     np.testing.assert_allclose(layer.apply({"params": params}, x), expected, rtol=1e-4, atol=1e-4)
     made = layer.init(jax.random.key(0), x)["params"]
     assert jax.tree.map(jnp.shape, made) == jax.tree.map(jnp.shape, params)
@@ -42,7 +44,10 @@ def test_gradients_are_those_of_finite_differences():
     params = {"kernel": normal(3, 3, 2, 2), "bias": normal(2)}
     layer = Conv(2, stride=2)
     check_grads(
-        lambda p, x: layer.apply({"params": p}, x), (params, normal(1, 5, 5, 2)), order=2, rtol=1e-2
+        jax.jit(lambda p, x: layer.apply({"params": p}, x)),
+        (params, normal(1, 5, 5, 2)),
+        order=2,
+        rtol=1e-2,
     )
 
 
@@ -95,9 +100,27 @@ def test_the_depthwise_layer_is_the_convolution_in_as_many_groups_as_channels(si
 
 def test_gradients_of_the_depthwise_layer_are_those_of_finite_differences():
     check_grads(
-        lambda kernel, x: DepthwiseConv().apply({"params": {"kernel": kernel}}, x),
+        jax.jit(lambda kernel, x: DepthwiseConv().apply({"params": {"kernel": kernel}}, x)),
         (normal(3, 3, 2), normal(1, 4, 5, 2)),
         order=1,
         modes=["rev"],
         rtol=1e-2,
     )
+
+
+def test_up_conv_is_the_transposed_convolution() -> None:
+    x = jax.random.normal(jax.random.key(0), (3, 5, 6, 7))
+    module = UpConv(4, use_bias=True, dtype=jnp.dtype("float32"))
+    params = module.init(jax.random.key(1), x)["params"]
+    params = {**params, "bias": jnp.arange(4, dtype=jnp.float32)}
+    # Correlation of the stretched input with the flipped kernel, as lax defines it.
+    expected = jax.lax.conv_transpose(x, params["kernel"][::-1, ::-1], (2, 2), "SAME")
+    expected = expected + params["bias"].reshape(1, 1, 1, 4)
+    np.testing.assert_allclose(module.apply({"params": params}, x), expected, atol=1e-5)
+
+
+def test_gradients_of_the_up_convolution_are_those_of_finite_differences() -> None:
+    x = jax.random.normal(jax.random.key(0), (1, 2, 3, 2))
+    module = UpConv(2, use_bias=True, dtype=jnp.dtype("float32"))
+    variables = module.init(jax.random.key(1), x)
+    check_grads(jax.jit(module.apply), (variables, x), order=1, modes=["rev"], atol=1e-2, rtol=1e-2)

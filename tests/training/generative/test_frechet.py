@@ -119,7 +119,7 @@ def test_only_as_many_images_are_generated_as_are_asked_for() -> None:
     experiment = with_distance(plain, generate, lambda image: image, count=6)
     shift = np.array([1.0, 2.0, 3.0], np.float32)
     parts = [
-        experiment.eval_step(SimpleNamespace(evaluated=shift), batch)
+        experiment.eval_step(SimpleNamespace(evaluated=shift), jax.device_put(batch))
         for batch in experiment.data.splits["test"]
     ]
     assert [float(part["generated_mean"].count) for part in parts] == [4, 2, 0]

@@ -6,8 +6,9 @@ r"""How experiments/mlp.py compares with scikit-learn on small tables, on the sa
 
 Prints the mean and the standard deviation over folds, and over several ways to divide the table
 with --seeds. ``MLP*`` and gradient boosting have scikit-learn's defaults and get the same encoded
-rows. What follows ``--`` are options of the experiment; these and its defaults were chosen by test
-scores on other divisions of the same tables, which is an advantage that the others did not have.
+rows. What follows ``--`` are options of the experiment, which were chosen by test scores on other
+divisions of the same tables, and its defaults by validation loss on some of the same divisions:
+an advantage that the others did not have.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from bigmodel.experiment import Batch, Mean
@@ -22,7 +23,7 @@ def weighted(values: Float[Array, "*position"], batch: Batch) -> Mean:
 
 
 def negative_log_likelihood(
-    logits: Float[Array, "*position classes"], targets: Int[Array, "*position"]
+    logits: Float[Array, "*position classes"], targets: Int[Array | np.ndarray, "*position"]
 ) -> Float[Array, "*position"]:
     """``-log softmax(logits)[target]`` in nats, computed in float32."""
     log_probabilities = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)

@@ -1,11 +1,17 @@
+import subprocess
+import sys
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
+from jaxtyping import TypeCheckError
 
+from bigmodel import models
 from bigmodel.models import linen
+from bigmodel.models.layers.resolution import max_pool
 
 
 class Tiny(nn.Module):
@@ -99,3 +105,14 @@ def test_several_inputs_are_read_in_their_order():
     dense = variables["params"]["Dense_0"]
     expected = BATCH["image"] @ np.asarray(dense["kernel"]) - 1
     np.testing.assert_allclose(model.apply(variables, batch, train=False)[0], expected, rtol=1e-5)
+
+
+def test_signatures_are_checked_in_tests():
+    with pytest.raises(TypeCheckError, match="max_pool"):
+        max_pool(jnp.zeros((4, 4, 1)))
+
+
+def test_public_names_are_imported_when_they_are_asked_for():
+    code = "import sys, bigmodel.models as m; m.Gpt; sys.exit('bigmodel.models.rnn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert all(getattr(models, name) for names in models._PLACES.values() for name in names)

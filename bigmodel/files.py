@@ -179,10 +179,9 @@ def _holder(path: Path) -> dict[str, Any] | None:
         held = False
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            held = True
-        except OSError:
-            pass  # This file system has no locks.
+        except OSError as error:
+            # By any other error the file system says that it has no locks.
+            held = isinstance(error, BlockingIOError)
         holder = _parse(file.read())
     if holder is None and not held:
         # It may be about to be written by another host, or a power cut has emptied it.

@@ -12,6 +12,7 @@ from typing import NoReturn, Protocol, cast
 
 from bigmodel import errors
 from bigmodel.experiment import InputError
+from bigmodel.inference import predict
 from bigmodel.launching import run, submit
 from bigmodel.output import protect_output
 from bigmodel.planning import plan
@@ -56,6 +57,7 @@ COMMANDS = {
     "replay": replay,
     "compare": compare,
     "list": listing,
+    "predict": predict,
 }
 
 

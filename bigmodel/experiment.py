@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -31,6 +31,9 @@ is real and 0 where it is padding."""
 
 Variables: TypeAlias = Mapping[str, PyTree]
 """What a model is made of: ``params``, and any other collection such as ``batch_stats``."""
+
+Assets: TypeAlias = Mapping[str, bytes]
+"""Files by name: what a run knows of its data, such as the names of its classes."""
 
 Rules: TypeAlias = "Sequence[tuple[str, PartitionSpec]]"
 """Partition rules: pairs of a regular expression for a parameter's path and a partition spec. The
@@ -100,8 +103,10 @@ class Data(NamedTuple):
 
     ``train(seed, step)`` is the batch of that step and nothing else decides it. ``splits``
     maps the name of an evaluation split to its batches, the last one padded with weight 0.
-    ``fingerprint`` is a sha256 over the arrays. ``assets`` are files that belong beside the
-    results, such as a trained tokenizer: name to content.
+    ``fingerprint`` is a sha256 over the arrays. ``assets`` are the files from which a
+    :class:`Predictor` is made without the data, such as a trained tokenizer: name to content.
+    ``inputs`` are the examples of the splits, in order, as a user would hand them to it: what its
+    ``encode`` makes of those of a batch are arrays of that batch.
     """
 
     train: Callable[[int, int], Batch]
@@ -109,7 +114,41 @@ class Data(NamedTuple):
     batch_size: int
     steps_per_epoch: int
     fingerprint: str
-    assets: Mapping[str, bytes] = MappingProxyType({})
+    assets: Assets = MappingProxyType({})
+    inputs: Mapping[str, Sequence[Any]] = MappingProxyType({})
+
+
+Kind: TypeAlias = Literal["image", "row", "text", "sequence", "series", "sample"]
+"""What one input is: pixels or an image file; a row of a table; a text; a sequence of steps of
+numbers; the numbers of a series so far; or what to draw a sample of."""
+
+
+class Predictor(NamedTuple):
+    """What a trained experiment does with new inputs, made without the training data.
+
+    ``encode`` turns inputs into arrays of a batch, on the host, a row for each; it raises
+    InputError for one that it cannot use, and says which. ``apply`` is pure: it is what is
+    jitted, exported and explained. ``decode`` turns its outputs into answers, one for each row:
+    values that ``json.dumps`` takes, or images as uint8 arrays; what is ranked is a
+    :class:`Ranked`. ``inputs`` and ``outputs`` are a line each, for help texts.
+    """
+
+    encode: Callable[[Sequence[Any]], Batch]
+    apply: Callable[[Variables, Batch], PyTree]
+    decode: Callable[[PyTree], list[Any]]
+    kind: Kind
+    inputs: str
+    outputs: str
+
+
+class Beginning(str):
+    """A text of which the beginning counts, where it is longer than a model reads."""
+
+    __slots__ = ()
+
+
+class Ranked(dict[str, float]):
+    """Scores by name, the best first; whoever asks for the first few gets these."""
 
 
 class State(Protocol):

@@ -6,6 +6,9 @@ import contextlib
 import io
 import os
 import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextvars import ContextVar
 from functools import cache
 from typing import Any, TextIO
 
@@ -62,3 +65,26 @@ def warn(message: str) -> None:
 def note(message: str) -> None:
     """Prints what the user may want to know on standard error, once per process."""
     print(f"note: {message}", file=sys.stderr, flush=True)
+
+
+_tally: ContextVar[Counter[str] | None] = ContextVar("tally", default=None)
+
+
+def warn_of_each(message: str, count: int = 1) -> None:
+    """Warns of something that has happened so many times, at the end of :func:`tallied`."""
+    tally = _tally.get()
+    if tally is None:
+        warn(f"{count} {message}")
+    else:
+        tally[message] += count
+
+
+@contextlib.contextmanager
+def tallied() -> Iterator[Counter[str]]:
+    """Adds up the warnings of :func:`warn_of_each` inside, by their messages."""
+    tally: Counter[str] = Counter()
+    token = _tally.set(tally)
+    try:
+        yield tally
+    finally:
+        _tally.reset(token)

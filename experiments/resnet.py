@@ -19,11 +19,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bigmodel.data import ImageData, load_images
-from bigmodel.experiment import Experiment
+from bigmodel.data import ImageData, image_reader, load_images
+from bigmodel.experiment import Assets, Experiment, Predictor
 from bigmodel.models import ResNet
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training import Ensemble, Optimizer, classifier
+from bigmodel.training import Ensemble, Optimizer, class_predictor, classifier
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Config(Settings):
     run: Run = Run(steps=300, eval_every=100)
 
 
-def build(config: Config) -> Experiment:
-    """The experiment of a config."""
-    images = load_images(config.data)
+def build(config: Config, assets: Assets | None = None) -> Experiment:
+    """The experiment of a config, or of a trained run's assets to evaluate other data."""
+    images = load_images(config.data, assets)
     return classifier(
         config.model.build(images.classes),
         images.data,
@@ -48,6 +48,13 @@ def build(config: Config) -> Experiment:
         ensemble=config.ensemble,
         steps=config.run.total_steps(images.data.steps_per_epoch),
     )
+
+
+def predictor(config: Config, assets: Assets) -> Predictor:
+    """What a trained run answers: the class of an image."""
+    reader = image_reader(assets)
+    model = config.model.build(len(reader.names))
+    return class_predictor(model, reader, reader.names, ensemble=config.ensemble)
 
 
 TINY = ("--model.width=8", "--data.batch-size=32", "--run.steps=60")

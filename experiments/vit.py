@@ -23,13 +23,13 @@ from functools import partial
 import jax
 import numpy as np
 
-from bigmodel.data import ImageData, Images, load_images
-from bigmodel.experiment import Experiment, Shown, Variables
+from bigmodel.data import ImageData, Images, image_reader, load_images
+from bigmodel.experiment import Assets, Experiment, Predictor, Shown, Variables
 from bigmodel.figures.grid import tile
 from bigmodel.figures.heatmap import draw_heatmap
 from bigmodel.models import Vit
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training import Ensemble, Optimizer, classifier, one_member
+from bigmodel.training import Ensemble, Optimizer, class_predictor, classifier, one_member
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class Config(Settings):
     run: Run = Run(steps=600, eval_every=200)
 
 
-def build(config: Config) -> Experiment:
-    """The experiment of a config."""
-    images = load_images(config.data)
+def build(config: Config, assets: Assets | None = None) -> Experiment:
+    """The experiment of a config, or of a trained run's assets to evaluate other data."""
+    images = load_images(config.data, assets)
     return classifier(
         config.model.build(images.classes),
         images.data,
@@ -57,6 +57,13 @@ def build(config: Config) -> Experiment:
         steps=config.run.total_steps(images.data.steps_per_epoch),
         show=attention_maps(config, images),
     )
+
+
+def predictor(config: Config, assets: Assets) -> Predictor:
+    """What a trained run answers: the class of an image."""
+    reader = image_reader(assets)
+    model = config.model.build(len(reader.names))
+    return class_predictor(model, reader, reader.names, ensemble=config.ensemble)
 
 
 def attention_maps(config: Config, images: Images) -> Callable[[Variables], Shown]:

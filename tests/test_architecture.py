@@ -27,7 +27,7 @@ ROOMS = (
     ("tracking",),
     ("run_directory",),
     ("runtime",),
-    ("launching", "planning"),
+    ("launching", "planning", "inference"),
     ("studies",),
 )
 """The rooms, and the files of the ground floor, from the lowest up."""
@@ -56,6 +56,7 @@ UNKNOWN = {
     "runtime": (FLAX, MODELS, LOSSES),
     "launching": (FLAX, "experiments"),
     "planning": (FLAX, "experiments"),
+    "inference": (FLAX, "experiments"),
     "studies": (FLAX, "experiments"),
 }
 """What each room may not import or name, beside the floors above it."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from bigmodel.data.images.images import ImageData as ImageData
     from bigmodel.data.images.images import Images as Images
     from bigmodel.data.images.images import load_images as load_images
+    from bigmodel.data.images.reading import image_reader as image_reader
     from bigmodel.data.ratings import RatingData as RatingData
     from bigmodel.data.ratings import Ratings as Ratings
     from bigmodel.data.ratings import load_ratings as load_ratings
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "images.images": ("ImageData", "Images", "load_images"),
+    "images.reading": ("image_reader",),
     "ratings": ("RatingData", "Ratings", "load_ratings"),
     "sequences.sequences": ("SequenceData", "load_sequences"),
     "sequences.series": ("SeriesData", "load_series"),

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 
 from bigmodel.errors import StorageError, naming
@@ -89,6 +88,14 @@ class Checkpoints:
                 "nothing was changed: restore them from a copy, or choose another --run.dir"
             )
         return None
+
+    def check_intact(self, step: int) -> None:
+        """Raises StorageError where a file of a step has not the sha256 it was written with."""
+        damage = find_damage(self.directory / str(step))
+        if damage is not None:
+            raise StorageError(
+                f"checkpoint of step {step} in {self.directory} cannot be used: {damage}"
+            )
 
     def save(self, step: int, state: PyTree, *, keep: Collection[int] = ()) -> None:
         """Starts to save a state; returns when the state's arrays may be overwritten.
@@ -196,21 +203,43 @@ class Checkpoints:
             raise StorageError(_reason(path, error, doing="read")) from error
         return jax.tree.unflatten(jax.tree.structure(target), [leaves[name] for name in wanted])
 
-    def read(self, step: int) -> dict[str, np.ndarray]:
-        """All arrays of a step by path, whatever they are.
+    def read(
+        self,
+        step: int,
+        names: Collection[str],
+        sharding: Callable[[str, tuple[int, ...]], jax.sharding.Sharding],
+    ) -> dict[str, jax.Array]:
+        """Some arrays of a step by path; no others are read.
+
+        Args:
+            step: one of :meth:`steps`.
+            names: the paths.
+            sharding: from a path and a shape to where the array is to be.
 
         Raises:
-            StorageError: where it cannot be read.
+            StorageError: where it cannot be read, or lacks an array.
         """
         path = self.directory / str(step)
-        here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
         try:
             saved = dict(self._orbax.metadata(path).item_metadata)
+            if lacking := sorted(set(names) - saved.keys()):
+                raise StorageError(f"cannot read checkpoint {path}: it has no {lacking[0]}")
             wanted = {
-                name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here)
-                for name, leaf in saved.items()
+                name: jax.ShapeDtypeStruct(
+                    saved[name].shape,
+                    saved[name].dtype,
+                    sharding=sharding(name, tuple(saved[name].shape)),
+                )
+                for name in names
             }
-            return jax.device_get(self._orbax.restore(path, wanted))
+            restore_arguments = ocp.checkpoint_utils.construct_restore_args(wanted)
+            with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
+                chosen = ocp.args.PyTreeRestore(
+                    item=wanted, restore_args=restore_arguments, partial_restore=True
+                )
+                return dict(reader.restore(path, args=chosen))
+        except StorageError:
+            raise
         except Exception as error:
             raise StorageError(_reason(path, error, doing="read")) from error
 

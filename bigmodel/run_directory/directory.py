@@ -13,7 +13,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from bigmodel.tracking.outlets import Outlets
 from bigmodel.tracking.sinks import Sinks
 
 CONFIG, MANIFEST, METRICS, SUMMARY = "config.json", "manifest.json", "metrics.jsonl", "summary.json"
+ASSETS = "assets"
 OF_EACH_START = (
     "command",
     "started",
@@ -186,7 +187,7 @@ class RunDirectory:
         starts = [*there.get("starts", []), start]
         write_json(self.path / MANIFEST, {**kept, "starts": starts})
         for name, content in assets.items():
-            write_atomically(self.path / name, content)
+            write_atomically(self.path / ASSETS / name, content)
         before = self.read_json(CONFIG)
         if (kept_config := recorded_config(before, config)) != before:
             write_json(self.path / CONFIG, kept_config)
@@ -311,3 +312,13 @@ def finished_steps(directory: Path) -> list[int]:
     with naming(directory, "read"):
         names = [path.name for path in directory.iterdir() if path.is_dir()]
     return sorted(int(name) for name in names if re.fullmatch(r"\d+", name))
+
+
+def runs_in(folder: Path) -> Iterator[Path]:
+    """Yields all run directories in a folder, at any depth, in the order of their names."""
+    for path, folders, files in os.walk(folder):
+        folders.sort()
+        if CONFIG in files and (MANIFEST in files or METRICS in files):
+            # No run is inside another one.
+            folders.clear()
+            yield Path(path)

@@ -1,17 +1,44 @@
-"""Reads the trained parameters of a run, from which another experiment can begin."""
+"""What a run has left to go on from: its files, and the checkpoint that is asked for."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
+from jax.sharding import Mesh
 
 from bigmodel.errors import naming
-from bigmodel.experiment import InputError
+from bigmodel.experiment import Assets, InputError, Variables, is_maximized
 from bigmodel.output import warn
 from bigmodel.run_directory.checkpoints import Checkpoints
-from bigmodel.run_directory.directory import RunDirectory
+from bigmodel.run_directory.directory import (
+    ASSETS,
+    CONFIG,
+    MANIFEST,
+    METRICS,
+    SUMMARY,
+    RunDirectory,
+    finished_steps,
+)
+from bigmodel.run_directory.history import History, best_step, read_metrics
+from bigmodel.run_directory.variables import VARIABLES, read_variables
+from bigmodel.tree import named_leaves
+
+At: TypeAlias = Literal["best", "last"] | int
+"""Which checkpoint: the best one by the run's own metric, else the last; or that of a step."""
+
+
+class Recorded(NamedTuple):
+    """The files of a run. ``summary`` is empty before its end."""
+
+    path: Path
+    config: Mapping[str, Any]
+    manifest: Mapping[str, Any]
+    summary: Mapping[str, Any]
+    history: History
+    assets: Assets
 
 
 class Trained(NamedTuple):
@@ -21,8 +48,83 @@ class Trained(NamedTuple):
     tokenizer: bytes
 
 
+def read_files(path: Path) -> Recorded:
+    """Reads what a run has recorded.
+
+    Raises:
+        InputError: there is no run, or it has no checkpoint or is of an older version.
+        StorageError: a file cannot be read.
+    """
+    if not path.is_dir():
+        raise InputError(f"there is no run directory {path}; launch.py list shows those there are")
+    directory = RunDirectory(path)
+    config, manifest = directory.read_json(CONFIG), directory.read_json(MANIFEST)
+    if config is None and (path / "fold-0" / CONFIG).exists():
+        raise InputError(f"{path} holds the runs of folds; name one of them, as {path / 'fold-0'}")
+    for name, found in ((CONFIG, config), (MANIFEST, manifest)):
+        if found is None:
+            raise InputError(f"{path} is no whole run directory, for it has no {name}")
+    assert config is not None
+    assert manifest is not None
+    if not finished_steps(directory.checkpoints):
+        raise InputError(f"{path} has no checkpoint; its own command goes on with it")
+    assets = {}
+    with naming(path / ASSETS, "read"):
+        if (path / ASSETS).is_dir():
+            files = (file for file in (path / ASSETS).iterdir() if file.is_file())
+            assets = {file.name: file.read_bytes() for file in sorted(files)}
+    if VARIABLES not in assets:
+        raise InputError(
+            f"{path} has no {ASSETS}/{VARIABLES}: it was trained by an older version; its own "
+            "command, with more --run.steps or once more, writes it"
+        )
+    summary = directory.read_json(SUMMARY) or {}
+    return Recorded(path, config, manifest, summary, read_metrics(path / METRICS), assets)
+
+
+def choose_step(recorded: Recorded, at: At) -> int:
+    """The step of the checkpoint that is asked for, whose files all have their sha256.
+
+    Raises:
+        InputError: there is none of that step.
+        StorageError: it is damaged.
+    """
+    checkpoints = Checkpoints(recorded.path / "checkpoints", warn=warn)
+    steps = checkpoints.steps()
+    if at == "last":
+        newest = checkpoints.newest_intact()
+        assert newest is not None
+        return newest
+    step = at
+    if step == "best":
+        metric = recorded.config["run"]["best"]
+        maximize = is_maximized(metric, recorded.manifest.get("maximize", ()))
+        best = best_step(recorded.history, metric, maximize=maximize)
+        step = best[0] if best and best[0] in steps else steps[-1]
+    if step not in steps:
+        raise InputError(
+            f"{recorded.path} has no checkpoint of step {step}; there are "
+            f"{', '.join(map(str, steps))}"
+        )
+    checkpoints.check_intact(step)
+    return step
+
+
+def read_evaluated(recorded: Recorded, step: int, *, mesh: Mesh | None = None) -> Variables:
+    """The variables of a step that are evaluated, nested, and nothing else of the checkpoint.
+
+    Raises:
+        StorageError: they cannot be read.
+    """
+    checkpoints = Checkpoints(recorded.path / "checkpoints", warn=warn)
+    try:
+        return read_variables(checkpoints, step, recorded.assets[VARIABLES], mesh=mesh)
+    finally:
+        checkpoints.close()
+
+
 def read_trained(path: Path, *, option: str) -> Trained:
-    """The last intact checkpoint of a run.
+    """The parameters of the last intact checkpoint of a run.
 
     Args:
         path: The run directory.
@@ -32,20 +134,12 @@ def read_trained(path: Path, *, option: str) -> Trained:
         InputError: It is no run directory with a checkpoint and a tokenizer.
         StorageError: Its files are damaged or cannot be read.
     """
-    directory = RunDirectory(path)
-    checkpoints = Checkpoints(directory.checkpoints, warn=warn)
-    step = checkpoints.newest_intact()
-    tokenizer = path / "tokenizer.json"
-    if step is None or not tokenizer.is_file():
-        lacking = "no checkpoint" if step is None else f"no {tokenizer.name}"
-        raise InputError(f"{option} {path} has {lacking}; give the directory of a finished run")
-    leaves = checkpoints.read(step)
-    checkpoints.close()
-    # Older versions averaged the parameters alone, which are right below "average" there.
-    prefixes = ("average/params/", "average/", "params/")
-    prefix = next(p for p in prefixes if any(name.startswith(p) for name in leaves))
-    params = {
-        name.removeprefix(prefix): leaf for name, leaf in leaves.items() if name.startswith(prefix)
-    }
-    with naming(tokenizer, "read"):
-        return Trained(params, tokenizer.read_bytes())
+    try:
+        recorded = read_files(path)
+    except InputError as error:
+        raise InputError(f"{option}: {error}") from None
+    if "tokenizer.json" not in recorded.assets:
+        raise InputError(f"{option} {path} has no tokenizer.json; give the directory of a text's")
+    variables = read_evaluated(recorded, choose_step(recorded, "last"))
+    params = {name: np.asarray(leaf) for name, leaf in named_leaves(variables["params"]).items()}
+    return Trained(params, recorded.assets["tokenizer.json"])

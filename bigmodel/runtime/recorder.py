@@ -26,6 +26,7 @@ from bigmodel.run_directory.directory import MANIFEST, METRICS, SUMMARY, RunDire
 from bigmodel.run_directory.history import History, best_step, has_evaluation, read_metrics
 from bigmodel.run_directory.manifest import manifest
 from bigmodel.run_directory.same_run import is_exhausted, is_over
+from bigmodel.run_directory.variables import VARIABLES, describe
 from bigmodel.runtime.compilation import Compiled, Report
 from bigmodel.runtime.evaluation import Splits, metric_names, summarize
 from bigmodel.runtime.loop import Plan, init_key, step_key
@@ -288,7 +289,9 @@ def open_run(
             state = checkpoints.restore(step, compiled.state)
             if first:
                 warn_of_changes(directory.path, directory.read_json(MANIFEST) or facts, facts)
-        directory.create(as_json, facts, experiment.data.assets, step=step)
+        evaluated = describe(compiled.state, experiment.partition)
+        assets = {**experiment.data.assets, VARIABLES: evaluated}
+        directory.create(as_json, facts, assets, step=step)
         sinks = functools.partial(Sinks, config.run.sinks, path=path, config=as_json, warn=warn)
         directory.resume(step, sinks)
         undo.pop_all()

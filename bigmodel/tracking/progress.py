@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bigmodel.errors import naming
 
@@ -18,6 +19,7 @@ from bigmodel.errors import naming
 LINE = 6
 
 STEPS = "steps_per_second"
+T = TypeVar("T")
 
 
 class Reporter:
@@ -83,6 +85,15 @@ class Reporter:
             say(text)
         else:
             self._console.print(text, markup=False)
+
+
+@contextlib.contextmanager
+def counted(values: Iterable[T], what: str, *, shown: bool) -> Iterator[Iterator[T]]:
+    """Yields values that are counted on standard error as they are taken, on a terminal."""
+    console = Console(file=sys.stderr, highlight=False)
+    columns = (TextColumn(f"{what} {{task.completed:,.0f}}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not (shown and console.is_terminal)) as bar:
+        yield iter(bar.track(values, total=float("inf")))
 
 
 def _speed(speeds: Mapping[str, float]) -> str:

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from bigmodel.training.metrics import token_accuracy as token_accuracy
     from bigmodel.training.metrics import weighted as weighted
     from bigmodel.training.optimizers import Optimizer as Optimizer
+    from bigmodel.training.predictors import class_predictor as class_predictor
+    from bigmodel.training.predictors import number_predictor as number_predictor
     from bigmodel.training.regression import absolute_error as absolute_error
     from bigmodel.training.regression import forecast_report as forecast_report
     from bigmodel.training.regression import regression_report as regression_report
@@ -70,6 +72,7 @@ _NAMES = {
     "generative.quality": "Quality",
     "metrics": "Metric accuracy cross_entropy next_token token_accuracy weighted",
     "optimizers": "Optimizer",
+    "predictors": "class_predictor number_predictor",
     "regression": "absolute_error forecast_report regression_report regressor squared_error",
     "supervision": "TrainState supervised",
     "texts.language_model": "language_model",

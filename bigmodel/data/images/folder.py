@@ -5,17 +5,15 @@ from __future__ import annotations
 import difflib
 import mimetypes
 import os
-import struct
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, UInt8
-from PIL import Image, ImageOps
 
 from bigmodel.data.batches import Arrays
+from bigmodel.data.images.reading import Pixels, decode
 from bigmodel.data.texts.text_file import normalized
 from bigmodel.experiment import InputError
 from bigmodel.output import note
@@ -32,19 +30,7 @@ PARTS = {
 }
 """Names of folders that hold a part of the data; their case does not matter."""
 IGNORED = "__MACOSX"
-DECODING_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    LookupError,
-    TypeError,
-    struct.error,
-    Image.DecompressionBombError,
-)
-"""What Pillow's decoders raise for damaged files."""
 
-Pixels = UInt8[np.ndarray, "size size channel"] | Float32[np.ndarray, "size size channel"]
 Classes = Mapping[str, list[Path]]
 """The files of each class, by its name."""
 
@@ -62,6 +48,7 @@ def read_folders(
     size: int,
     mode: Literal["L", "RGB"],
     background: str,
+    known: tuple[str, ...] = (),
 ) -> tuple[dict[str, Arrays], tuple[str, ...]]:
     """Decode all images once, in the order of their names.
 
@@ -73,6 +60,8 @@ def read_folders(
         size: Images are resized to `size` by `size` pixels, whatever their shape.
         mode: ``L`` for grey, ``RGB`` for colour.
         background: The colour behind transparent pixels.
+        known: The classes that a model was trained on. The folder is then a test set: its part
+            ``test`` where it has parts.
 
     Returns:
         ``image`` and ``label`` of ``train`` and of the other parts that have a folder, and the
@@ -85,6 +74,8 @@ def read_folders(
             bits a pixel and some have more.
     """
     folders = _part_folders(path)
+    if known:
+        folders = {"test": folders.get("test", folders["train"])}
     if test_path is not None:
         if len(folders) > 1:
             raise InputError(
@@ -93,13 +84,13 @@ def read_folders(
             )
         folders["test"] = test_path
     classes = {part: _classes(folder) for part, folder in folders.items()}
-    names = tuple(sorted(classes["train"]))
-    _check_classes(classes, folders)
-    decode = partial(_decode, size=size, mode=mode, background=background)
+    names = known or tuple(sorted(classes["train"]))
+    _check_classes(classes, folders, known)
+    decoded_by = partial(_decode, size=size, mode=mode, background=background)
     parts: dict[str, Arrays] = {}
     decoded: list[_Decoded] = []
     for part, files in classes.items():
-        images = [decode(file) for name in names for file in files.get(name, ())]
+        images = [decoded_by(file) for name in names for file in files.get(name, ())]
         labels = [label for label, name in enumerate(names) for _ in files.get(name, ())]
         parts[part] = {
             "image": np.stack([image.pixels for image in images]),
@@ -160,8 +151,11 @@ def _classes(path: Path) -> Classes:
     return classes
 
 
-def _check_classes(classes: Mapping[str, Classes], folders: Mapping[str, Path]) -> None:
-    train = classes["train"]
+def _check_classes(
+    classes: Mapping[str, Classes], folders: Mapping[str, Path], known: tuple[str, ...]
+) -> None:
+    train = {name: [folders["test"]] for name in known} or classes["train"]
+    trained = "the run" if known else folders["train"]
     if len(train) < 2:
         raise InputError(
             f"--data.path {folders['train']} needs a subfolder for each class; it has only "
@@ -176,7 +170,7 @@ def _check_classes(classes: Mapping[str, Classes], folders: Mapping[str, Path]) 
         if unknown := sorted(found.keys() - train.keys()):
             near = difflib.get_close_matches(unknown[0], train, n=1, cutoff=0.0)[0]
             raise InputError(
-                f"{folders[part]} has the class {unknown[0]!r}, which {folders['train']} has not: "
+                f"{folders[part]} has the class {unknown[0]!r}, which {trained} has not: "
                 f"it was never trained on; add images or remove it; did you mean {near!r}?"
             )
         if missing := sorted(name for name in train if not found.get(name)):
@@ -226,28 +220,7 @@ def _files(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
 
 def _decode(path: Path, *, size: int, mode: Literal["L", "RGB"], background: str) -> _Decoded:
     try:
-        with Image.open(path) as image:
-            # Cameras store previews beside the main picture, which are not an animation.
-            animated = getattr(image, "is_animated", False) and image.format != "MPO"
-            # Lets the JPEG decoder skip detail that resizing would discard.
-            image.draft(mode, (2 * size, 2 * size))
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode[0] in "IF":
-                # More than 8 bits, which Pillow would clip to 8 rather than scale.
-                upright = Image.fromarray(np.asarray(upright, np.float32))
-            else:
-                if upright.has_transparency_data:
-                    drawing = upright.convert("RGBA")
-                    upright = Image.new("RGBA", drawing.size, background)
-                    upright.alpha_composite(drawing)
-                upright = upright.convert(mode)
-            pixels = np.asarray(upright.resize((size, size), Image.Resampling.BILINEAR))
-    except DECODING_ERRORS as error:
-        reason = error if os.path.getsize(path) else "it is empty"
-        raise InputError(f"cannot read {path} as an image: {reason}") from error
-    if not np.isfinite(pixels).all():
-        raise InputError(f"{path} has pixels that are no finite numbers; fill them in first")
-    pixels = pixels.reshape(size, size, -1)
-    if pixels.shape[-1] < len(mode):
-        pixels = np.repeat(pixels, len(mode), axis=-1)
+        pixels, animated = decode(path, size=size, mode=mode, background=background)
+    except InputError as error:
+        raise InputError(f"{path} {error}") from error
     return _Decoded(pixels, path, animated)

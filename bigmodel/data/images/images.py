@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -15,10 +15,11 @@ from bigmodel.data.images.augmentation import augment
 from bigmodel.data.images.fashion_mnist import NAMES as FASHION_NAMES
 from bigmodel.data.images.fashion_mnist import read_fashion_mnist
 from bigmodel.data.images.folder import read_folders
+from bigmodel.data.images.reading import ImageReader, image_reader
 from bigmodel.data.labelled import LabelledData
 from bigmodel.data.parts import data_of
 from bigmodel.data.split import check_positive, stratified
-from bigmodel.experiment import Data, InputError
+from bigmodel.experiment import Assets, Data, InputError
 from bigmodel.output import note
 
 
@@ -63,18 +64,35 @@ class Images(NamedTuple):
     """Batches of images, and what a model must know about them."""
 
     data: Data
-    classes: int
-    shape: tuple[int, int, int]
-    names: tuple[str, ...]
+    reader: ImageReader
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The classes."""
+        return self.reader.names
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are."""
+        return len(self.names)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width, and channels."""
+        return self.reader.shape
 
 
-def load_images(options: ImageData) -> Images:
+def load_images(options: ImageData, assets: Assets | None = None) -> Images:
     """Read the images, divide them, and make them into batches.
 
     Batches are ``image`` float32 ``[batch, height, width, channel]`` in [0, 1], ``label``
     int32 ``[batch]`` and ``weight`` float32 ``[batch]``. The splits are ``validation`` and
     ``test``, each absent where its fraction is 0. Images of more than 8 bits are scaled by the
     lowest and the highest value of the training images.
+
+    Args:
+        options: Which images.
+        assets: Files of a trained run: all images are then the split ``test`` for it.
 
     Raises:
         InputError: If an option is out of range, the data cannot be used, or all training images
@@ -83,6 +101,8 @@ def load_images(options: ImageData) -> Images:
     for name, path in (("path", options.path), ("test-path", options.test_path)):
         if path and not os.path.isdir(path):
             raise InputError(f"--data.{name} {path[:200]} is no folder")
+    if assets is not None:
+        return _to_test(options, image_reader(assets))
     parts, names = _read(options)
     for part, fraction, seed in (
         ("test", options.test, options.split_seed),
@@ -98,27 +118,76 @@ def load_images(options: ImageData) -> Images:
             parts["train"], parts[part] = (
                 {name: array[rows] for name, array in train.items()} for rows in split
             )
-    parts = {part: parts[part] for part in ("train", "validation", "test")}
+    image = parts["train"]["image"]
+    shape = image.shape[1:]
+    reader = ImageReader(names, shape, options.background)
     if options.name == "folder":
-        _check_varied(parts["train"]["image"])
-        if parts["train"]["image"].dtype == np.float32:
-            parts = _scaled(parts, options.path)
-    shape = parts["train"]["image"].shape[1:]
+        _check_varied(image)
+        if image.dtype == np.float32:
+            reader = reader._replace(low=float(image.min()), high=float(image.max()))
+            note(
+                f"{options.path}: images of more than 8 bits; values from {reader.low:g} to "
+                f"{reader.high:g} become 0 to 1"
+            )
     if options.shift >= min(shape[:2]):
         raise InputError(
             f"--data.shift {options.shift} must be smaller than the images: {shape[0]}x{shape[1]}"
         )
+    parts = {part: parts[part] for part in ("train", "validation", "test")}
+    return _images(parts, reader, options)
+
+
+def _to_test(options: ImageData, reader: ImageReader) -> Images:
+    """All images as the test split of a trained run."""
+    height, _, channels = reader.shape
+    if options.name == "folder":
+        options = replace(options, size=height, channels="grey" if channels == 1 else "rgb")
+    parts, names = _read(options, reader.names)
+    unknown = [name for name in names if name not in reader.names]
+    image = np.concatenate([part["image"] for part in parts.values()])
+    label = np.concatenate([part["label"] for part in parts.values()])
+    if unknown or image.shape[1:] != reader.shape:
+        what = (
+            f"the class {unknown[0]!r}" if unknown else f"{image.shape[1:]} as shape of its images"
+        )
+        raise InputError(f"--data.name {options.name} has {what}, which the run was not trained on")
+    number = np.array([reader.names.index(name) for name in names], np.int32)
+    everything = _arrays(image, number[label])
+    size = min(options.batch_size, len(label))
+    parts = {"train": everything, "test": everything}
+    return _images(parts, reader, replace(options, batch_size=size, shift=0, flip=False))
+
+
+def _images(parts: dict[str, Arrays], reader: ImageReader, options: ImageData) -> Images:
+    if reader.low is not None:
+        parts = {
+            part: {**arrays, "image": reader.unit_range(arrays["image"])}
+            for part, arrays in parts.items()
+        }
+
+    def prepared(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        image = batch["image"]
+        in_range = reader.unit_range(image) if image.dtype == np.uint8 else image
+        return batch | {"image": np.ascontiguousarray(in_range)}
 
     def augmented(batch: dict[str, np.ndarray], seed: int, step: int) -> dict[str, np.ndarray]:
         image = augment(batch["image"], seed, step, shift=options.shift, flip=options.flip)
         return batch | {"image": image}
 
-    data = data_of(parts, options.batch_size, prepare=_in_unit_range, augment=augmented)
-    return Images(data, len(names), shape, names)
+    data = data_of(
+        parts, options.batch_size, prepare=prepared, augment=augmented, assets=reader.dump()
+    )
+    inputs: dict[str, Any] = {part: parts[part]["image"] for part in data.splits}
+    return Images(data._replace(inputs=inputs), reader)
 
 
-def _read(options: ImageData) -> tuple[dict[str, Arrays], tuple[str, ...]]:
-    """The parts that the data comes in, at least ``train``, and the names of the classes."""
+def _read(
+    options: ImageData, known: tuple[str, ...] = ()
+) -> tuple[dict[str, Arrays], tuple[str, ...]]:
+    """The parts that the data comes in, at least ``train``, and the names of the classes.
+
+    Of a folder, where classes are ``known`` from training, it is the part ``test`` alone.
+    """
     if options.name == "fashion_mnist":
         train, test = read_fashion_mnist(options.path)
         return {"train": _arrays(*train), "test": _arrays(*test)}, FASHION_NAMES
@@ -136,6 +205,7 @@ def _read(options: ImageData) -> tuple[dict[str, Arrays], tuple[str, ...]]:
         size=options.size,
         mode="L" if options.channels == "grey" else "RGB",
         background=options.background,
+        known=known,
     )
     if options.folds and len(parts) > 1:
         raise InputError(
@@ -155,21 +225,3 @@ def _check_varied(image: np.ndarray) -> None:
             f"all {len(image)} training images are equal as they are read; if they are drawings on "
             "a transparent ground, use another --data.background, else check the files"
         )
-
-
-def _scaled(parts: dict[str, Arrays], path: str) -> dict[str, Arrays]:
-    """Scales the range of the training images to [0, 1]; values beyond it are clipped."""
-    low, high = (float(f(parts["train"]["image"])) for f in (np.min, np.max))
-    note(f"{path}: images of more than 8 bits; values from {low:g} to {high:g} become 0 to 1")
-    return {
-        part: {**arrays, "image": np.clip((arrays["image"] - low) / (high - low), 0, 1)}
-        for part, arrays in parts.items()
-    }
-
-
-def _in_unit_range(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Converts bytes to float32 in [0, 1]; float32 images stay as they are."""
-    image = batch["image"]
-    if image.dtype == np.uint8:
-        image = image.astype(np.float32) / np.float32(255)
-    return batch | {"image": np.ascontiguousarray(image)}

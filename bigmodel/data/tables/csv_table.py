@@ -6,7 +6,7 @@ import csv
 import io
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -15,12 +15,14 @@ import numpy as np
 from jaxtyping import Int
 
 from bigmodel.data.tables.columns import find_name
-from bigmodel.data.texts.text_file import normalized, read_text
+from bigmodel.data.texts.text_file import Stream, normalized, read_text
 from bigmodel.experiment import InputError
 
 DELIMITERS = {"tab": "\t", "semicolon": ";", "pipe": "|", "comma": ","}
 """Of several that fit equally well the first is taken: text has commas most often."""
 MISSING = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None", "?")
+SEPARATOR = r'"?sep=(.)"?[^\S\n]*(?=\n)'
+"""Excel's line that says what the delimiter is."""
 SAMPLE = 200
 """Rows from which the delimiter is guessed."""
 NUMERIC = r"\s*\W?\s*\d[\d.,'\s]*\W?\s*"
@@ -75,7 +77,7 @@ def read_csv(path: Path, options: CsvFormat, *, fewest: int = 2) -> Cells:
             than the header; the message names the line.
     """
     content = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
-    said = re.match(r'"?sep=(.)"?[^\S\n]*(?=\n)', content, re.IGNORECASE)
+    said = re.match(SEPARATOR, content, re.IGNORECASE)
     if said:
         content = content[said.end() :]
     if not content.strip():
@@ -88,6 +90,36 @@ def read_csv(path: Path, options: CsvFormat, *, fewest: int = 2) -> Cells:
         words[name] = tuple(sorted(missing.intersection(cells) - {""}))
         columns[name] = ["" if cell in missing else cell for cell in cells]
     return Cells(str(path), columns, np.asarray(lines, np.int64), words)
+
+
+def stream_csv(
+    stream: Stream, options: CsvFormat, *, fewest: int = 2
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows of a table that may be too large for the memory, and the line of each.
+
+    A row has the cells by the name of their column, as :func:`read_csv` reads them.
+
+    Raises:
+        InputError: As for that; also while rows are read.
+    """
+    lines = iter(stream.lines)
+    ahead = list(itertools.islice(lines, SAMPLE))
+    begins = 1
+    said = re.match(SEPARATOR, ahead[0], re.IGNORECASE) if ahead else None
+    if said:
+        ahead, begins = ahead[1:], 2
+    delimiter = DELIMITERS.get(options.delimiter)
+    delimiter = delimiter or (said[1] if said else _guess("".join(ahead)))
+    missing = {normalized(word) for word in options.missing}
+    header: list[str] = []
+    for line, row in _each_row(
+        stream.name, itertools.chain(ahead, lines), delimiter, fewest, begins=begins
+    ):
+        if not header:
+            header = row
+        else:
+            cells = ("" if cell in missing else cell for cell in row)
+            yield line, dict(zip(header, cells, strict=True))
 
 
 def _guess(content: str) -> str:
@@ -121,41 +153,51 @@ def _rows(
     path: Path, content: str, delimiter: str, fewest: int
 ) -> tuple[list[str], list[int], list[list[str]]]:
     """The header, and the lines on which the other rows begin with their cells."""
-    reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
-    lines, rows, begins = [], [], 1
+    found = list(_each_row(str(path), io.StringIO(content, newline=""), delimiter, fewest))
+    if len(found) == 1:
+        raise InputError(f"{path} has a header and no rows; add a line for each row")
+    return found[0][1], [line for line, _ in found[1:]], [row for _, row in found[1:]]
+
+
+def _each_row(
+    source: str, lines: Iterable[str], delimiter: str, fewest: int, *, begins: int = 1
+) -> Iterator[tuple[int, list[str]]]:
+    """The header and the rows, each with the line on which it begins."""
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     advice = (
         f"cells are divided by {delimiter!r}: choose another --data.delimiter, or quote a cell "
         "that has it"
     )
+    header: list[str] = []
+    first = begins - 1
     try:
         for row in reader:
             if any(cell.strip() for cell in row) or len(row) > 1:
-                lines.append(begins)
-                rows.append([cell.strip() for cell in row])
-            begins = reader.line_num + 1
+                cells = [cell.strip() for cell in row]
+                if not header:
+                    cells = header = [normalized(name) for name in cells]
+                    _check_header(source, header, fewest, advice)
+                if len(cells) != len(header):
+                    raise InputError(
+                        f"{source}, line {begins} has {len(cells)} cells, and the header has "
+                        f"{len(header)}; {advice}"
+                    )
+                yield begins, cells
+            begins = first + reader.line_num + 1
     except csv.Error as error:
-        raise InputError(f"{path}, line {begins} is not CSV: {error}; {advice}") from None
-    header = [normalized(name) for name in rows[0]]
-    _check_header(path, header, fewest, advice)
-    for line, row in zip(lines, rows, strict=True):
-        if len(row) != len(header):
-            raise InputError(
-                f"{path}, line {line} has {len(row)} cells, and the header has {len(header)}; "
-                f"{advice}"
-            )
-    if len(rows) == 1:
-        raise InputError(f"{path} has a header and no rows; add a line for each row")
-    return header, lines[1:], rows[1:]
+        raise InputError(f"{source}, line {begins} is not CSV: {error}; {advice}") from None
 
 
-def _check_header(path: Path, header: Sequence[str], fewest: int, advice: str) -> None:
+def _check_header(source: str, header: Sequence[str], fewest: int, advice: str) -> None:
     if len(header) < fewest:
         raise InputError(
-            f"{path} has only the column {header[0][:80]!r}; a table needs a target and at least "
+            f"{source} has only the column {header[0][:80]!r}; a table needs a target and at least "
             f"one other column; {advice}"
         )
     for number, name in enumerate(header):
         if not name:
-            raise InputError(f"{path}: column {number + 1} has no name in the header; give it one")
+            raise InputError(
+                f"{source}: column {number + 1} has no name in the header; give it one"
+            )
         if name in header[:number]:
-            raise InputError(f"{path}: the header has the column {name!r} twice; rename one")
+            raise InputError(f"{source}: the header has the column {name!r} twice; rename one")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import io
 import unicodedata
 import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO, NamedTuple, cast
 
 from bigmodel.experiment import InputError
 
@@ -29,6 +32,49 @@ BYTE_ORDER_MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
     codecs.BOM_UTF8: "utf-8-sig",
 }
+
+
+class Stream(NamedTuple):
+    """Lines of text with their ends, read one after another, and where they are from."""
+
+    name: str
+    lines: Iterable[str]
+
+
+def open_text(path: Path) -> Stream:
+    """The lines of a file that may be too large for the memory, as :func:`read_text` reads it.
+
+    Raises:
+        InputError: The file cannot be read, or is no text; also while lines are read.
+    """
+    return Stream(str(path), _stream(path))
+
+
+def _stream(path: Path) -> Iterator[str]:
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+            file.seek(0)
+            packed = start.startswith(GZIP)
+            binary = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if packed else file
+            start = binary.read(4)
+            binary.seek(0)
+            for first, what in REFUSED.items():
+                if start.startswith(first):
+                    raise InputError(f"{path} is {what}")
+            marks = (e for mark, e in BYTE_ORDER_MARKS.items() if start.startswith(mark))
+            encoding = next(marks, "utf-8")
+            yield from io.TextIOWrapper(binary, encoding=encoding)
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path} is not {error.encoding} text: it has the byte "
+            f"0x{error.object[error.start]:02x}; convert it to UTF-8"
+        ) from None
+    except (OSError, ValueError, EOFError, zlib.error) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{str(path)[:200]} cannot be read: {reason}") from None
 
 
 def read_bytes(path: Path) -> bytes:

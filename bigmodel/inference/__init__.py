@@ -1,0 +1,1 @@
+"""Trained runs as values: loaded, asked, evaluated on other data."""

@@ -1,0 +1,90 @@
+"""From a stream of inputs to a stream of answers, in batches of one shape."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from bigmodel.experiment import Batch, InputError, Predictor, PyTree
+
+BATCH = 64
+
+
+class Named(NamedTuple):
+    """An input, and where it is from, for messages."""
+
+    value: Any
+    name: str
+
+
+def answers(
+    predictor: Predictor,
+    apply: Callable[[Batch], PyTree],
+    inputs: Iterable[Any],
+    *,
+    batch_size: int = BATCH,
+) -> Iterator[Any]:
+    """The answer to each input, in order; no more than two batches are in memory.
+
+    A batch is encoded on the host while the device works on the one before.
+
+    Args:
+        predictor: encodes and decodes.
+        apply: its ``apply``, compiled, on the variables.
+        inputs: each as ``encode`` takes it, or :class:`Named`.
+        batch_size: inputs in a batch. The last one is filled up, so that nothing is compiled
+            for it.
+
+    Raises:
+        InputError: an input cannot be used; the message says which.
+    """
+    if batch_size < 1:
+        raise InputError(f"a batch of {batch_size} is too small; use 1 or more")
+    waiting: tuple[PyTree, int] | None = None
+    numbered = enumerate(inputs, start=1)
+    while chunk := list(itertools.islice(numbered, batch_size)):
+        named = [
+            each if isinstance(each, Named) else Named(each, f"input {n}") for n, each in chunk
+        ]
+        outputs = apply(filled(encode(predictor, named), batch_size))
+        if waiting is not None:
+            yield from _decoded(predictor, *waiting)
+        waiting = outputs, len(named)
+    if waiting is not None:
+        yield from _decoded(predictor, *waiting)
+
+
+def encode(predictor: Predictor, inputs: Sequence[Named]) -> Batch:
+    """The arrays of some inputs.
+
+    Raises:
+        InputError: naming the first that cannot be used.
+    """
+    try:
+        return predictor.encode([each.value for each in inputs])
+    except InputError:
+        for each in inputs:
+            try:
+                predictor.encode([each.value])
+            except InputError as error:
+                raise InputError(f"{each.name}: {error}") from None
+        raise
+
+
+def filled(batch: Batch, rows: int) -> Batch:
+    """The batch with its first row repeated at the end, up to so many rows."""
+
+    def fill(array: np.ndarray) -> np.ndarray:
+        missing = rows - len(array)
+        return np.concatenate([array, np.repeat(array[:1], missing, axis=0)]) if missing else array
+
+    return {name: fill(np.asarray(array)) for name, array in batch.items()}
+
+
+def _decoded(predictor: Predictor, outputs: PyTree, rows: int) -> list[Any]:
+    on_host = jax.device_get(outputs)
+    return predictor.decode(jax.tree.map(lambda array: array[:rows], on_host))

@@ -1,0 +1,122 @@
+"""Answers as lines of JSON, as a table, or as image files."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+from PIL import Image
+
+from bigmodel.errors import naming
+from bigmodel.experiment import InputError, Ranked
+from bigmodel.files import PARTIAL
+
+Write = Callable[[Any], None]
+
+
+def first_of(answer: Any, count: int | None) -> Any:
+    """The answer with no more than the first ``count`` of all that is ranked."""
+    match answer:
+        case Ranked():
+            return dict(list(answer.items())[:count])
+        case Mapping():
+            return {name: first_of(value, count) for name, value in answer.items()}
+        case list():
+            return [first_of(each, count) for each in answer]
+    return answer
+
+
+@contextlib.contextmanager
+def opened(out: Path | None) -> Iterator[Write]:
+    """A function that writes answers, one after another.
+
+    Without a path it prints lines of JSON. A path that ends in ``.csv`` becomes a table, one that
+    ends in ``.jsonl`` or ``.json`` lines of JSON; a file is there when all is written, or not at
+    all. Any other path is a folder for images, ``0.png`` and so on, with the lines of JSON in
+    ``answers.jsonl``.
+
+    Raises:
+        InputError: an answer has an image, and there is no folder for it; or the path is there.
+        StorageError: it cannot be written.
+    """
+    if out is None:
+        yield lambda answer: print(json.dumps(plain(answer, no_folder)), flush=False)
+        sys.stdout.flush()
+        return
+    folder = out.suffix not in (".csv", ".json", ".jsonl")
+    with naming(out):
+        if folder and out.is_dir() and any(out.iterdir()):
+            raise InputError(f"--out {out} is not empty; choose another folder")
+        (out if folder else out.parent).mkdir(parents=True, exist_ok=True)
+        file = out / "answers.jsonl" if folder else out
+        partial = file.with_name(f".{file.name}{PARTIAL}")
+        try:
+            with partial.open("w", encoding="utf-8", newline="") as stream:
+                yield _table(stream) if out.suffix == ".csv" else _json(stream, out, folder)
+            partial.replace(file)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def no_folder(pixels: np.ndarray) -> str:
+    """Refuses an image."""
+    del pixels
+    raise InputError("the answers are images; give a folder for them with --out DIR")
+
+
+def plain(value: Any, save: Callable[[np.ndarray], Any]) -> Any:
+    """The value with each image in it replaced by what ``save`` returns."""
+    match value:
+        case np.ndarray():
+            return save(value)
+        case Mapping():
+            return {name: plain(inner, save) for name, inner in value.items()}
+        case list():
+            return [plain(inner, save) for inner in value]
+    return value
+
+
+def _json(stream: TextIO, out: Path, folder: bool) -> Write:
+    count = 0
+
+    def save(pixels: np.ndarray) -> str:
+        nonlocal count
+        name = f"{count}.png"
+        pixels = pixels[..., 0] if pixels.shape[-1:] == (1,) else pixels
+        Image.fromarray(pixels).save(out / name)
+        count += 1
+        return name
+
+    def write(answer: Any) -> None:
+        stream.write(json.dumps(plain(answer, save if folder else no_folder)) + "\n")
+
+    return write
+
+
+def _table(stream: TextIO) -> Write:
+    writer = csv.writer(stream)
+    header: list[str] = []
+
+    def write(answer: Any) -> None:
+        cells = dict(_cells("", plain(answer, no_folder)))
+        if not header:
+            header.extend(cells)
+            writer.writerow(header)
+        writer.writerow([cells.get(name, "") for name in header])
+
+    return write
+
+
+def _cells(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The values of an answer by the name of their column."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _cells(f"{name}.{key}" if name else str(key), inner)
+    else:
+        yield name or "answer", json.dumps(value) if isinstance(value, list) else value

@@ -1,0 +1,111 @@
+"""Predicts with a trained run: a line of JSON for each input, in order.
+
+    python launch.py predict runs/cnn-5e16c17c a.png b.png
+    python launch.py predict runs/mlp-0b1c2d3e rows.csv --out answers.csv
+    python launch.py predict runs/gpt-7f6e5d4c "The capital of" -- --sampling.temperature 0
+
+An input is what the run was trained on: a file, a folder of images, a text itself or a file with
+a text on each line, a CSV file or lines of JSON; without one, lines of standard input. It needs
+the run directory and the script, and no training data. What comes after -- changes options of the
+run that matter here, such as those of sampling.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bigmodel.experiment import InputError
+from bigmodel.output import tallied, warn
+
+if TYPE_CHECKING:
+    from bigmodel.inference.answering import Named
+    from bigmodel.inference.trained import Trained
+    from bigmodel.run_directory.trained import At
+
+BATCH = 64
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that name a trained run."""
+    add = parser.add_argument
+    add("run", metavar="RUN", help="run directory")
+    add("--at", type=checkpoint, default="best", help="checkpoint: best (default), last, or a step")
+    add("--script", metavar="FILE", help="the experiment's script, where it has moved")
+
+
+def checkpoint(text: str) -> At:
+    """The value of ``--at``."""
+    if text in ("best", "last"):
+        return text  # type: ignore[return-value]
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is none of best, last and a step")
+    return int(text)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    add_run(parser)
+    add = parser.add_argument
+    add("inputs", nargs="*", metavar="INPUT", help="default: lines of standard input")
+    add("--out", type=Path, help="file .jsonl or .csv, or a folder for images; default: print")
+    add("--top", type=positive, metavar="N", help="the best N of all that is ranked; default: all")
+    add("--batch-size", type=positive, default=BATCH, help=f"default: {BATCH}")
+    add("--cut", action="store_true", help="read the beginning of texts that are too long")
+    add("--count", type=positive, default=1, help="how often each input is taken, for samples")
+
+
+def positive(text: str) -> int:
+    """The value of an option that is a positive number."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
+
+
+def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
+    """Writes the answers.
+
+    Raises:
+        InputError: for a run or an input that cannot be used.
+        StorageError: for files that cannot be read or written.
+    """
+    # Imported here, for other commands start without JAX.
+    from bigmodel.inference.answering import answers
+    from bigmodel.inference.outputs import first_of, opened
+    from bigmodel.inference.trained import load
+    from bigmodel.tracking.progress import counted
+
+    run = load(parsed.run, parsed.at, script=parsed.script, options=options)
+    kind = run.predictor.kind
+    for option, fits in (("cut", "text"), ("count", "sample")):
+        if getattr(parsed, option) not in (False, 1) and kind != fits:
+            raise InputError(f"--{option} is for another kind of input than {run.predictor.inputs}")
+    with contextlib.ExitStack() as stack:
+        tally = stack.enter_context(tallied())
+        write = stack.enter_context(opened(parsed.out))
+        inputs = read(run, parsed.inputs, cut=parsed.cut, count=parsed.count)
+        found = answers(run.predictor, run.apply, inputs, batch_size=parsed.batch_size)
+        for answer in stack.enter_context(
+            counted(found, "predicted", shown=parsed.out is not None)
+        ):
+            write(first_of(answer, parsed.top))
+    for message, count in tally.items():
+        warn(f"{count} {message}")
+    return 0
+
+
+def read(
+    run: Trained, arguments: Sequence[str], *, cut: bool = False, count: int = 1
+) -> Iterator[Named]:
+    """The inputs for a run that arguments name."""
+    from bigmodel.data.tables.csv_table import CsvFormat
+    from bigmodel.inference.inputs import read_inputs
+
+    data: Any = run.config.data
+    written = data if isinstance(data, CsvFormat) else CsvFormat()
+    column = getattr(data, "column", "")
+    found = read_inputs(arguments, run.predictor.kind, written=written, column=column, cut=cut)
+    return (each for each in found for _ in range(count))

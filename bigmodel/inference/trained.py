@@ -1,0 +1,181 @@
+"""A trained run as a value: its config, its variables, and what it answers.
+
+run = bigmodel.load("runs/cnn-5e16c17c")
+run.predict(["a.png", "b.png"])
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from bigmodel.config import ConfigError, from_json
+from bigmodel.experiment import Assets, Batch, InputError, Predictor, PyTree, Variables
+from bigmodel.inference.answering import BATCH, answers
+from bigmodel.run_directory.directory import runs_in
+from bigmodel.run_directory.history import History
+from bigmodel.run_directory.trained import At, Recorded, choose_step, read_evaluated, read_files
+from bigmodel.runtime.command_line import parse
+from bigmodel.script import load_script
+
+
+class Trained:
+    """A run and the variables of one of its checkpoints.
+
+    Nothing of it is read before it is asked for; :func:`load` asks for everything, so that what
+    is wrong is said at once.
+
+    Args:
+        path: the run directory.
+        at: the checkpoint: ``best``, ``last``, or a step.
+        script: the experiment's, where it is no longer where the run found it.
+        options: command line options that change the config for predictions, such as
+            ``--sampling.temperature 0``.
+        mesh: devices to split the variables over, as training did; by default the first one.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        at: At = "best",
+        *,
+        script: str | Path | None = None,
+        options: Sequence[str] = (),
+        mesh: Mesh | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self._at, self._script, self._options, self._mesh = at, script, options, mesh
+
+    def __repr__(self) -> str:
+        """The path, as ``load`` takes it."""
+        return f"Trained({str(self.path)!r})"
+
+    @functools.cached_property
+    def recorded(self) -> Recorded:
+        """The files of the run."""
+        return read_files(self.path)
+
+    @functools.cached_property
+    def script(self) -> ModuleType:
+        """The experiment's script as a module."""
+        return load_script(find_script(self.recorded, self._script))
+
+    @functools.cached_property
+    def config(self) -> Any:
+        """The config of the run, changed by the options."""
+        default = self.script.Config()
+        try:
+            config = from_json(default, self.recorded.config)
+        except ConfigError as error:
+            name = Path(self.script.__file__ or "").name
+            raise InputError(f"{self.path} cannot be used: {name} has changed: {error}") from None
+        return parse(config, self._options, description="") if self._options else config
+
+    @property
+    def assets(self) -> Assets:
+        """The files that say what the numbers of its batches mean."""
+        return self.recorded.assets
+
+    @property
+    def history(self) -> History:
+        """The lines of ``metrics.jsonl``."""
+        return self.recorded.history
+
+    @property
+    def summary(self) -> Mapping[str, Any]:
+        """The final metrics; empty before the run has ended."""
+        return self.recorded.summary
+
+    @functools.cached_property
+    def step(self) -> int:
+        """The number of updates that the variables have had."""
+        return choose_step(self.recorded, self._at)
+
+    @functools.cached_property
+    def variables(self) -> Variables:
+        """The variables that evaluations use, nested as the model's ``apply`` takes them."""
+        return read_evaluated(self.recorded, self.step, mesh=self._mesh)
+
+    @functools.cached_property
+    def predictor(self) -> Predictor:
+        """What encodes inputs, applies the model, and decodes its outputs."""
+        make = getattr(self.script, "predictor", None)
+        if make is None:
+            raise InputError(f"{self.script.__file__} has no predictor; see experiments/")
+        found: Predictor = make(self.config, self.assets)
+        return found
+
+    @functools.cached_property
+    def jitted(self) -> Any:
+        """``apply(variables, batch)``, compiled once for each shape of a batch."""
+        return jax.jit(self.predictor.apply)
+
+    def apply(self, batch: Batch) -> PyTree:
+        """The outputs for an encoded batch, on the device."""
+        return self.jitted(self.variables, dict(batch))
+
+    def predict(self, inputs: Iterable[Any], *, batch_size: int = BATCH) -> list[Any]:
+        """The answer to each input, in order.
+
+        Args:
+            inputs: what ``predictor.inputs`` says, such as paths of image files.
+            batch_size: how many are computed at once; it does not change the answers beyond
+                rounding.
+
+        Raises:
+            InputError: an input cannot be used; the message says which.
+        """
+        return list(answers(self.predictor, self.apply, inputs, batch_size=batch_size))
+
+
+def load(
+    path: str | Path,
+    at: At = "best",
+    *,
+    script: str | Path | None = None,
+    options: Sequence[str] = (),
+    mesh: Mesh | None = None,
+) -> Trained:
+    """Reads a trained run, without the optimizer's moments and without its training data.
+
+    The arguments are those of :class:`Trained`. The best checkpoint is that of the metric
+    ``--run.best``; where that was not evaluated it is the last one.
+
+    Raises:
+        InputError: there is no run, it has no such checkpoint, or its script is not found.
+        StorageError: its files are damaged or cannot be read.
+    """
+    trained = Trained(path, at, script=script, options=options, mesh=mesh)
+    # Each is read, and checked, in this order.
+    _ = trained.recorded, trained.step, trained.predictor, trained.variables
+    return trained
+
+
+def runs(folder: str | Path = "runs") -> list[Trained]:
+    """The runs in a folder, at any depth, by the order of their names; they are not read yet."""
+    return [Trained(path) for path in runs_in(Path(folder))]
+
+
+def find_script(recorded: Recorded, given: str | Path | None) -> Path:
+    """The script of a run: the one that is given, or that of the manifest.
+
+    Where that has moved, one of its name in ``experiments/`` here, or beside ``bigmodel``.
+
+    Raises:
+        InputError: there is none.
+    """
+    if given is not None:
+        return Path(given)
+    script = Path(recorded.manifest["script"])
+    package = Path(__file__).parent.parent.parent
+    for folder in (Path(recorded.manifest.get("directory", "")), Path.cwd(), package):
+        for path in (folder / script, folder / "experiments" / script.name):
+            if path.is_file():
+                return path
+    raise InputError(f"the script {script} of {recorded.path} is not there; give it by --script")

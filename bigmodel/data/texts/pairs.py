@@ -11,9 +11,8 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 import numpy as np
 from jaxtyping import Int
 
-from bigmodel.data.batches import Arrays
-from bigmodel.data.parts import data_of
-from bigmodel.data.split import check_fractions, check_held_out, check_positive, shuffled
+from bigmodel.data.batches import Arrays, data_of
+from bigmodel.data.split import check_held_out, check_positive, shuffled
 from bigmodel.data.texts.pair_file import Pair, held_out_groups, read_cmudict, read_pairs
 from bigmodel.data.texts.tokenizers import padded
 from bigmodel.data.texts.vocabulary import Unit, Vocabulary, learn_vocabulary
@@ -73,8 +72,7 @@ class PairData:
                 raise InputError(
                     f"--data.max-{name} {value} has no room for a token and its end; use 2 or more"
                 )
-        check_held_out(self)
-        check_fractions(self, of_one=True)
+        check_held_out(self, of_one=True)
         if (self.group is None) != (not self.held_out):
             raise InputError(
                 "--data.group COLUMN and --data.held-out NAME ... go together: which column "

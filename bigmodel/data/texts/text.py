@@ -10,7 +10,7 @@ from jaxtyping import Int
 
 from bigmodel.data.batches import Batches
 from bigmodel.data.fingerprint import fingerprint
-from bigmodel.data.split import check_fractions, check_positive
+from bigmodel.data.split import check_held_out, check_positive
 from bigmodel.data.texts.corpus import read_corpus, split_corpus
 from bigmodel.data.texts.tokenizers import Tokenizer, bpe_tokenizer, byte_tokenizer, char_tokenizer
 from bigmodel.experiment import Batch, Data, InputError
@@ -47,7 +47,7 @@ class TextData:
     def __post_init__(self) -> None:
         """Raises InputError for sizes and fractions that leave nothing to train on."""
         check_positive(self, "batch_size", "context")
-        check_fractions(self, of_one=True)
+        check_held_out(self, of_one=True)
 
 
 class Text(NamedTuple):
@@ -73,7 +73,7 @@ def load_text(options: TextData) -> Text:
             window, or an option is out of range.
     """
     source, text = read_corpus(options.name, options.path)
-    parts = split_corpus(text, options)
+    parts = split_corpus(text, validation=options.validation, test=options.test)
     tokenizer = _tokenizer(options, text, parts["train"])
     tokens = {name: tokenizer.encode(part) for name, part in parts.items()}
     for name, part in tokens.items():

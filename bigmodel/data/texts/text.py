@@ -12,7 +12,7 @@ from bigmodel.data.batches import Batches
 from bigmodel.data.fingerprint import fingerprint
 from bigmodel.data.split import check_held_out, check_positive
 from bigmodel.data.texts.corpus import read_corpus, split_corpus
-from bigmodel.data.texts.tokenizers import Tokenizer, bpe_tokenizer, byte_tokenizer, char_tokenizer
+from bigmodel.data.texts.tokenizers import Tokenizer, learn_tokenizer
 from bigmodel.experiment import Batch, Data, InputError
 
 Tokens = Int[np.ndarray, "tokens"]
@@ -74,7 +74,10 @@ def load_text(options: TextData) -> Text:
     """
     source, text = read_corpus(options.name, options.path)
     parts = split_corpus(text, validation=options.validation, test=options.test)
-    tokenizer = _tokenizer(options, text, parts["train"])
+    others = [part for name, part in parts.items() if name != "train"]
+    tokenizer = learn_tokenizer(
+        options.tokenizer, train=[parts["train"]], others=others, size=options.vocab_size
+    )
     tokens = {name: tokenizer.encode(part) for name, part in parts.items()}
     for name, part in tokens.items():
         if len(part) <= options.context:
@@ -140,13 +143,3 @@ def _crops(tokens: Tokens, seed: int, step: int, *, size: int, context: int) -> 
 def _opening(text: str) -> str:
     first, *_ = text.split(maxsplit=1) or [text]
     return first[:OPENING]
-
-
-def _tokenizer(options: TextData, text: str, train: str) -> Tokenizer:
-    match options.tokenizer:
-        case "char":
-            return char_tokenizer(text)
-        case "byte":
-            return byte_tokenizer()
-        case "bpe":
-            return bpe_tokenizer(train, vocab_size=options.vocab_size)

@@ -141,6 +141,25 @@ class Predictor(NamedTuple):
     outputs: str
 
 
+class Reader(Protocol):
+    """What turns inputs into the arrays of a batch, as the training data was."""
+
+    @property
+    def kind(self) -> Kind:
+        """What an input is."""
+
+    @property
+    def inputs(self) -> str:
+        """What an input is, in a line."""
+
+    def encode(self, inputs: Sequence[Any]) -> Batch:
+        """Arrays with a row for each input.
+
+        Raises:
+            InputError: for one that cannot be used.
+        """
+
+
 class Beginning(str):
     """A text of which the beginning counts, where it is longer than a model reads."""
 

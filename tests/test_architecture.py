@@ -30,8 +30,8 @@ ROOMS = (
     ("launching", "planning", "inference"),
     ("studies",),
 )
-"""The rooms, and the files of the ground floor, from the lowest up."""
-FLOORS = {"__init__": 0} | {
+"""The rooms, and the files of the ground floor, from the lowest up; the package is the door."""
+FLOORS = {"__init__": len(ROOMS)} | {
     Path(room).stem: floor for floor, rooms in enumerate(ROOMS) for room in rooms
 }
 FILES = sorted((ROOT / "bigmodel").rglob("*.py"))

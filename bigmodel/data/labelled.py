@@ -9,8 +9,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from jaxtyping import Int
 
-from bigmodel.data.folds import Folds, hold_out_test
-from bigmodel.data.split import check_held_out, stratified
+from bigmodel.data.split import Folds, check_held_out, split_rows
 from bigmodel.experiment import InputError
 from bigmodel.output import note
 
@@ -58,7 +57,7 @@ def divide(
     Args:
         options: How much is held out.
         examples: What is divided, class by class.
-        test: The data's own test set, or None; with folds it is not used.
+        test: The data's own test set, or None.
         source: Where ``examples`` come from, for messages.
 
     Raises:
@@ -68,16 +67,17 @@ def divide(
     names = tuple(sorted({example.label for example in examples}))
     if len(names) < 2:
         raise InputError(f"{source} has the label {names[0]!r} alone; it needs two or more")
-    train, seed = list(examples), options.split_seed
-    if test is None or options.folds:
-        labels = label_numbers(train, names)
-        split = hold_out_test(options, labels, options.test, names=names, seed=seed)
-        train, test = [train[row] for row in split.kept], [train[row] for row in split.held]
-    else:
+    if test is not None:
         _check_labels(test, names, source, options.test_path)
-    split = stratified(label_numbers(train, names), options.validation, names=names, seed=seed + 1)
-    kept, held = ([train[row] for row in rows] for rows in split)
-    return {"train": kept, "validation": held, "test": list(test)}, names
+    split = split_rows(
+        options,
+        len(examples),
+        labels=label_numbers(examples, names),
+        names=names,
+        given=() if test is None else ("test",),
+    )
+    parts = {part: [examples[row] for row in rows] for part, rows in split.items()}
+    return parts if test is None else parts | {"test": list(test)}, names
 
 
 def label_numbers(examples: Sequence[Labelled], names: Sequence[str]) -> Int[np.ndarray, " rows"]:

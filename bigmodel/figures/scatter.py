@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from bigmodel.figures.canvas import blank, label, pixels
+from bigmodel.figures.canvas import label, panel, pixels
 
 LEGEND = 40
 """A legend of more names would leave no room for the points."""
@@ -32,8 +32,7 @@ def draw_scatter(
         classes: the class of each point, a number below ``len(names)``.
         names: names of the classes.
     """
-    figure = blank(7.5, 6.0)
-    axes = figure.add_subplot()
+    figure, axes = panel(7.5, 6.0, x=x, y=y)
     if classes is None:
         axes.scatter(points[:, 0], points[:, 1], s=6, color="C0")
     else:
@@ -46,7 +45,5 @@ def draw_scatter(
         figure.legend(shown, named, loc="outside right upper")
     for point, text in zip(points, texts or (), strict=False):
         axes.annotate(label(text), point, fontsize=7, xytext=(2, 2), textcoords="offset points")
-    axes.set_xlabel(label(x))
-    axes.set_ylabel(label(y))
     axes.grid(alpha=0.3)
     return pixels(figure)

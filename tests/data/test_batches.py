@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from bigmodel.data.batches import epochs, in_order
-from bigmodel.data.fingerprint import fingerprint
+from bigmodel.data.batches import data_of, epochs, in_order
 from bigmodel.experiment import InputError
 
 ROWS = {"x": np.arange(12, dtype=np.float32)[:, None], "label": np.arange(12, dtype=np.int32)}
@@ -80,25 +79,50 @@ def test_evaluation_batches_are_a_sequence():
         batches[3]
 
 
-def test_evaluation_prepares_what_the_model_reads():
-    batches = in_order(ROWS, 5, prepare=lambda batch: batch | {"x": batch["x"] * 2})
-    np.testing.assert_array_equal(batches[0]["x"][:, 0], [0, 2, 4, 6, 8])
+def part(*values: int) -> dict[str, np.ndarray]:
+    return {"x": np.array(values, np.int32)}
+
+
+PARTS = {"train": part(1, 2, 3, 4, 5), "validation": part(), "test": part(6, 7, 8)}
+
+
+def test_parts_with_rows_are_splits_and_the_batches_of_all_are_prepared() -> None:
+    data = data_of(PARTS, 2, prepare=lambda batch: batch | {"y": 10 * batch["x"]})
+    assert list(data.splits) == ["test"]
+    assert [batch["y"].tolist() for batch in data.splits["test"]] == [[60, 70], [80, 0]]
+    assert data.splits["test"][1]["weight"].tolist() == [1, 0]
+    assert data.steps_per_epoch == 2
+    batch = data.train(0, 0)
+    assert batch["y"].tolist() == (10 * batch["x"]).tolist()
+    assert set(batch["x"].tolist()) < {1, 2, 3, 4, 5}
+
+
+def test_training_batches_alone_are_augmented_before_they_are_prepared() -> None:
+    data = data_of(
+        PARTS,
+        2,
+        augment=lambda batch, seed, step: {"x": batch["x"] + 100 * seed + 1000 * step},
+        prepare=lambda batch: {"x": 10 * batch["x"]},
+    )
+    assert sorted(data.train(3, 1)["x"] % 10_000 // 1000) == [3, 3]
+    assert (data.train(3, 1)["x"] > 10_000).all()
+    assert data.splits["test"][0]["x"].tolist() == [60, 70]
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        {"b": np.zeros((2, 2), np.float32)},
-        {"a": np.zeros((4, 1), np.float32)},
-        {"a": np.zeros((2, 2), np.int32)},
-        {"a": np.eye(2, dtype=np.float32)},
+        {"beside": {"unit": np.array([2.0])}},
+        {"deciding": {"vocabulary.json": b"{}"}},
+        {"parts": {**PARTS, "test": part(6, 7, 9)}},
     ],
-    ids=["name", "shape", "dtype", "values"],
 )
-def test_the_fingerprint_sees(other):
-    assert fingerprint({"a": np.zeros((2, 2), np.float32)}) != fingerprint(other)
+def test_the_fingerprint_covers_what_decides(other: dict) -> None:
+    parts = other.pop("parts", PARTS)
+    assert data_of(parts, 2, **other).fingerprint != data_of(PARTS, 2).fingerprint
 
 
-def test_the_fingerprint_is_of_the_content_whatever_its_order_in_memory():
-    a, b = np.arange(6).reshape(2, 3), np.ones(2)
-    assert fingerprint({"a": a, "b": b}) == fingerprint({"b": b, "a": np.asfortranarray(a)})
+def test_assets_do_not_decide() -> None:
+    data = data_of(PARTS, 2, assets={"counts.json": b"{}"})
+    assert data.assets == {"counts.json": b"{}"}
+    assert data.fingerprint == data_of(PARTS, 2).fingerprint

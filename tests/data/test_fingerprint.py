@@ -132,7 +132,27 @@ def test_a_vocabulary_is_data_even_where_all_numbers_stay(tmp_path: Path) -> Non
     assert len(prints) == 2
 
 
-@pytest.mark.parametrize("other", [{}, {"a": b"xz"}, {"b": b"xy"}, {"a": b"xy", "b": b""}])
-def test_the_fingerprint_sees_files_that_say_what_numbers_mean(other: dict[str, bytes]) -> None:
-    arrays = {"a": np.zeros(2)}
-    assert fingerprint(arrays, {"a": b"xy"}) != fingerprint(arrays, other)
+PLAIN = ({"a": np.zeros((2, 2), np.float32)}, {"f": b"xy"})
+
+
+@pytest.mark.parametrize(
+    ("arrays", "files"),
+    [
+        ({"b": np.zeros((2, 2), np.float32)}, PLAIN[1]),
+        ({"a": np.zeros((4, 1), np.float32)}, PLAIN[1]),
+        ({"a": np.zeros((2, 2), np.int32)}, PLAIN[1]),
+        ({"a": np.eye(2, dtype=np.float32)}, PLAIN[1]),
+        (PLAIN[0], {}),
+        (PLAIN[0], {"f": b"xz"}),
+        (PLAIN[0], {"g": b"xy"}),
+        (PLAIN[0], {"f": b"xy", "g": b""}),
+    ],
+    ids=["name", "shape", "dtype", "values", "no file", "content", "file's name", "empty file"],
+)
+def test_the_fingerprint_sees_arrays_and_files_that_say_what_they_mean(arrays, files) -> None:
+    assert fingerprint(arrays, files) != fingerprint(*PLAIN)
+
+
+def test_the_fingerprint_is_of_the_content_whatever_its_order_in_memory() -> None:
+    a, b = np.arange(6).reshape(2, 3), np.ones(2)
+    assert fingerprint({"a": a, "b": b}) == fingerprint({"b": b, "a": np.asfortranarray(a)})

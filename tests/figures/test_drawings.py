@@ -7,13 +7,10 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from bigmodel.figures.bands import Band, draw_bands
 from bigmodel.figures.canvas import label, picture, pixels, png
-from bigmodel.figures.confusion import draw_confusion
-from bigmodel.figures.curves import draw_curves
-from bigmodel.figures.heatmap import draw_heatmap
-from bigmodel.figures.intervals import Interval, draw_intervals
-from bigmodel.figures.lines import draw_lines
+from bigmodel.figures.curves import draw_curves, draw_lines
+from bigmodel.figures.heatmap import draw_confusion, draw_heatmap
+from bigmodel.figures.intervals import Band, Interval, draw_bands, draw_intervals
 from bigmodel.figures.scatter import draw_scatter
 
 PLACES = np.arange(5.0)

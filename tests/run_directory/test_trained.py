@@ -1,56 +1,113 @@
+import json
+
+import jax
 import jax.numpy as jnp
+import linear
 import numpy as np
 import pytest
+from jax.sharding import Mesh
 
 from bigmodel.errors import StorageError
 from bigmodel.experiment import InputError
 from bigmodel.run_directory.checkpoints import Checkpoints
-from bigmodel.run_directory.trained import read_trained
+from bigmodel.run_directory.trained import choose_step, read_evaluated, read_files, read_trained
+from bigmodel.run_directory.variables import describe
+from bigmodel.training import TrainState
 
 KERNEL = np.arange(6, dtype=np.float32).reshape(2, 3)
+BEST = {"run": {"best": "test/accuracy"}}
 
 
-def write_run(path, *, average=None, steps=(3,)):
+def write_run(path, *, average=False, steps=(3,), accuracies=(), tokenizer=b"{}"):
     checkpoints = Checkpoints(path / "checkpoints", warn=print)
     for step in steps:
         params = {"encoder": {"kernel": jnp.asarray(step * KERNEL)}}
-        state = {"step": jnp.asarray(step), "params": params, "average": average}
+        variables = {"statistics": {"mean": jnp.full(2, step, jnp.float32)}}
+        whole = {"params": params, **variables}
+        moments = jax.tree.map(jnp.zeros_like, params)
+        averaged = jax.tree.map(lambda leaf: -leaf, whole) if average else None
+        state = TrainState(jnp.asarray(step), params, variables, moments, averaged, None)
         checkpoints.save(step, state, keep=steps)
     checkpoints.close()
-    (path / "tokenizer.json").write_bytes(b"{}")
+    (path / "assets").mkdir()
+    (path / "assets" / "variables.json").write_bytes(describe(state, [("kernel", P)]))
+    if tokenizer:
+        (path / "assets" / "tokenizer.json").write_bytes(tokenizer)
+    (path / "config.json").write_text(json.dumps(BEST))
+    (path / "manifest.json").write_text(json.dumps({"maximize": ["accuracy"]}))
+    lines = [
+        {"step": step, "test/accuracy": accuracy}
+        for step, accuracy in zip(steps, accuracies, strict=False)
+    ]
+    (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def test_parameters_are_those_of_the_last_checkpoint(tmp_path):
-    write_run(tmp_path, steps=(3, 5))
+P = jax.sharding.PartitionSpec(None, "fsdp")
+
+
+@pytest.mark.parametrize("average", [False, True])
+def test_variables_are_those_that_are_evaluated(tmp_path, average):
+    write_run(tmp_path, average=average)
+    variables = read_evaluated(read_files(tmp_path), 3)
+    sign = -1 if average else 1
+    np.testing.assert_array_equal(variables["params"]["encoder"]["kernel"], sign * 3 * KERNEL)
+    np.testing.assert_array_equal(variables["statistics"]["mean"], [sign * 3] * 2)
+
+
+def test_variables_are_split_over_a_mesh_as_in_training(tmp_path):
+    write_run(tmp_path)
+    mesh = Mesh(np.array(jax.devices()[:3]), ("fsdp",))
+    kernel = read_evaluated(read_files(tmp_path), 3, mesh=mesh)["params"]["encoder"]["kernel"]
+    assert kernel.sharding.shard_shape(kernel.shape) == (2, 1)
+    np.testing.assert_array_equal(kernel, 3 * KERNEL)
+
+
+def test_the_checkpoint_is_the_best_the_last_or_that_of_a_step(tmp_path):
+    write_run(tmp_path, steps=(3, 5, 7), accuracies=(0.5, 0.9, 0.8))
+    recorded = read_files(tmp_path)
+    assert [choose_step(recorded, at) for at in ("best", "last", 3)] == [5, 7, 3]
+    with pytest.raises(InputError, match=r"no checkpoint of step 4; there are 3, 5, 7"):
+        choose_step(recorded, 4)
+
+
+def test_parameters_to_begin_with_are_those_of_the_last_checkpoint(tmp_path):
+    write_run(tmp_path, steps=(3, 5), accuracies=(0.9, 0.5))
     trained = read_trained(tmp_path, option="--pretrained")
     assert list(trained.params) == ["encoder/kernel"]
     np.testing.assert_array_equal(trained.params["encoder/kernel"], 5 * KERNEL)
     assert trained.tokenizer == b"{}"
 
 
-@pytest.mark.parametrize("older", [False, True], ids=["with statistics", "of older versions"])
-def test_averaged_parameters_are_preferred(tmp_path, older):
-    average = {"encoder": {"kernel": jnp.asarray(-KERNEL)}}
-    statistics = {"mean": jnp.zeros(2)}
-    write_run(tmp_path, average=average if older else {"params": average, "stats": statistics})
-    trained = read_trained(tmp_path, option="--pretrained")
-    assert list(trained.params) == ["encoder/kernel"]
-    np.testing.assert_array_equal(trained.params["encoder/kernel"], -KERNEL)
-
-
-def test_a_directory_without_a_checkpoint_or_tokenizer_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"^--pretrained \S+ has no checkpoint; give the dir"):
+def test_what_is_no_run_is_refused_by_name(tmp_path):
+    with pytest.raises(InputError, match=r"^--pretrained: there is no run directory \S+nowhere"):
         read_trained(tmp_path / "nowhere", option="--pretrained")
-    write_run(tmp_path)
-    (tmp_path / "tokenizer.json").unlink()
+    run = tmp_path / "run"
+    write_run(run, tokenizer=b"")
     with pytest.raises(InputError, match=r"has no tokenizer.json"):
-        read_trained(tmp_path, option="--pretrained")
+        read_trained(run, option="--pretrained")
+    (run / "assets" / "variables.json").unlink()
+    with pytest.raises(InputError, match=r"trained by an older version"):
+        read_files(run)
+    (run / "checkpoints" / "3").rename(run / "checkpoints" / "x")
+    with pytest.raises(InputError, match=r"has no checkpoint; its own command goes on"):
+        read_files(run)
+    (run / "manifest.json").unlink()
+    with pytest.raises(InputError, match=r"no whole run directory, for it has no manifest.json"):
+        read_files(run)
 
 
-def test_a_damaged_checkpoint_is_refused(tmp_path):
-    write_run(tmp_path)
+@pytest.mark.parametrize("at", ["last", "best"])
+def test_a_damaged_checkpoint_is_refused(tmp_path, at):
+    write_run(tmp_path, accuracies=(0.5,))
     for file in (tmp_path / "checkpoints" / "3").rglob("*"):
         if file.is_file() and file.name != "SHA256SUMS":
             file.write_bytes(b"x")
-    with pytest.raises(StorageError, match="all checkpoints"):
-        read_trained(tmp_path, option="--pretrained")
+    with pytest.raises(StorageError, match=r"damaged|cannot be used"):
+        choose_step(read_files(tmp_path), at)
+
+
+def test_a_run_writes_which_of_its_arrays_are_evaluated(tmp_path):
+    assert linear.run(tmp_path) == 0
+    recorded = read_files(tmp_path)
+    variables = read_evaluated(recorded, choose_step(recorded, "last"))
+    assert variables.keys() == {"params"}

@@ -9,16 +9,14 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from bigmodel.data.batches import Arrays
-from bigmodel.data.folds import hold_out_test
+from bigmodel.data.batches import Arrays, data_of
 from bigmodel.data.images.augmentation import augment
 from bigmodel.data.images.fashion_mnist import NAMES as FASHION_NAMES
 from bigmodel.data.images.fashion_mnist import read_fashion_mnist
 from bigmodel.data.images.folder import read_folders
 from bigmodel.data.images.reading import ImageReader, image_reader
 from bigmodel.data.labelled import LabelledData
-from bigmodel.data.parts import data_of
-from bigmodel.data.split import check_positive, stratified
+from bigmodel.data.split import check_positive, split_rows
 from bigmodel.experiment import Assets, Data, InputError
 from bigmodel.output import note
 
@@ -104,20 +102,14 @@ def load_images(options: ImageData, assets: Assets | None = None) -> Images:
     if assets is not None:
         return _to_test(options, image_reader(assets))
     parts, names = _read(options)
-    for part, fraction, seed in (
-        ("test", options.test, options.split_seed),
-        ("validation", options.validation, options.split_seed + 1),
-    ):
-        if part not in parts or (part == "test" and options.folds):
-            train, label = parts["train"], parts["train"]["label"]
-            split = (
-                hold_out_test(options, label, fraction, names=names, seed=seed)
-                if part == "test"
-                else stratified(label, fraction, names=names, seed=seed)
-            )
-            parts["train"], parts[part] = (
-                {name: array[rows] for name, array in train.items()} for rows in split
-            )
+    whole, label = parts["train"], parts["train"]["label"]
+    split = split_rows(options, len(label), labels=label, names=names, given=parts)
+    parts = {
+        part: {name: array[rows] for name, array in whole.items()}
+        if len(rows) or part not in parts
+        else parts[part]
+        for part, rows in split.items()
+    }
     image = parts["train"]["image"]
     shape = image.shape[1:]
     reader = ImageReader(names, shape, options.background)
@@ -133,7 +125,6 @@ def load_images(options: ImageData, assets: Assets | None = None) -> Images:
         raise InputError(
             f"--data.shift {options.shift} must be smaller than the images: {shape[0]}x{shape[1]}"
         )
-    parts = {part: parts[part] for part in ("train", "validation", "test")}
     return _images(parts, reader, options)
 
 

@@ -10,19 +10,11 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from bigmodel.data.batches import Arrays
+from bigmodel.data.batches import Arrays, data_of
 from bigmodel.data.labelled import LabelledData, divide, label_numbers
-from bigmodel.data.parts import data_of
 from bigmodel.data.split import check_positive
 from bigmodel.data.texts.text_file import normalized, read_lines
-from bigmodel.data.texts.tokenizers import (
-    Tokenizer,
-    bpe_tokenizer,
-    byte_tokenizer,
-    char_tokenizer,
-    padded,
-    word_tokenizer,
-)
+from bigmodel.data.texts.tokenizers import Tokenizer, learn_tokenizer, padded
 from bigmodel.experiment import Data, InputError
 
 # None of these is a part of another one.
@@ -102,7 +94,12 @@ def load_labelled_text(
     """
     parts, names = divide_texts(options)
     if tokenizer is None:
-        tokenizer = _tokenizer(options, parts)
+        texts = {name: [line.text for line in lines] for name, lines in parts.items()}
+        train = texts.pop("train")
+        others = [text for found in texts.values() for text in found]
+        tokenizer = learn_tokenizer(
+            options.tokenizer, train=train, others=others, size=options.vocab_size
+        )
     arrays = _arrays(parts, names, tokenizer, options)
     assets = {"tokenizer.json": tokenizer.dump()}
     data = data_of(arrays, options.batch_size, deciding=assets, assets=assets)
@@ -164,19 +161,6 @@ def labelled_paragraphs() -> list[LabelledLine]:
         LabelledLine(topic, paragraph, number)
         for number, (paragraph, topic) in enumerate(topic_of.items(), start=1)
     ]
-
-
-def _tokenizer(options: LabelledTextData, parts: dict[str, list[LabelledLine]]) -> Tokenizer:
-    train = [line.text for line in parts["train"]]
-    match options.tokenizer:
-        case "char":
-            return char_tokenizer("".join(line.text for lines in parts.values() for line in lines))
-        case "byte":
-            return byte_tokenizer()
-        case "bpe":
-            return bpe_tokenizer("\n".join(train), vocab_size=options.vocab_size)
-        case "word":
-            return word_tokenizer(train, vocab_size=options.vocab_size)
 
 
 def _arrays(

@@ -10,9 +10,9 @@ from jaxtyping import Int
 
 from bigmodel.data.batches import Batches
 from bigmodel.data.fingerprint import fingerprint
-from bigmodel.data.split import check_fractions, check_positive
+from bigmodel.data.split import check_held_out, check_positive
 from bigmodel.data.texts.corpus import read_corpus, split_corpus
-from bigmodel.data.texts.tokenizers import Tokenizer, bpe_tokenizer, byte_tokenizer, char_tokenizer
+from bigmodel.data.texts.tokenizers import Tokenizer, learn_tokenizer
 from bigmodel.experiment import Batch, Data, InputError
 
 Tokens = Int[np.ndarray, "tokens"]
@@ -47,7 +47,7 @@ class TextData:
     def __post_init__(self) -> None:
         """Raises InputError for sizes and fractions that leave nothing to train on."""
         check_positive(self, "batch_size", "context")
-        check_fractions(self, of_one=True)
+        check_held_out(self, of_one=True)
 
 
 class Text(NamedTuple):
@@ -73,8 +73,11 @@ def load_text(options: TextData) -> Text:
             window, or an option is out of range.
     """
     source, text = read_corpus(options.name, options.path)
-    parts = split_corpus(text, options)
-    tokenizer = _tokenizer(options, text, parts["train"])
+    parts = split_corpus(text, validation=options.validation, test=options.test)
+    others = [part for name, part in parts.items() if name != "train"]
+    tokenizer = learn_tokenizer(
+        options.tokenizer, train=[parts["train"]], others=others, size=options.vocab_size
+    )
     tokens = {name: tokenizer.encode(part) for name, part in parts.items()}
     for name, part in tokens.items():
         if len(part) <= options.context:
@@ -140,13 +143,3 @@ def _crops(tokens: Tokens, seed: int, step: int, *, size: int, context: int) -> 
 def _opening(text: str) -> str:
     first, *_ = text.split(maxsplit=1) or [text]
     return first[:OPENING]
-
-
-def _tokenizer(options: TextData, text: str, train: str) -> Tokenizer:
-    match options.tokenizer:
-        case "char":
-            return char_tokenizer(text)
-        case "byte":
-            return byte_tokenizer()
-        case "bpe":
-            return bpe_tokenizer(train, vocab_size=options.vocab_size)

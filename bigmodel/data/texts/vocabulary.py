@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 from jaxtyping import Int
 
-from bigmodel.data.texts.tokenizers import Tokenizer, bpe_tokenizer, byte_tokenizer, char_tokenizer
+from bigmodel.data.texts.tokenizers import learn_tokenizer
 
 BOUNDARY = 0
 """The id that begins and ends every sequence, and pads it."""
@@ -49,32 +49,21 @@ def learn_vocabulary(
     Raises:
         InputError: ``size`` leaves no room for a merge.
     """
-    match unit:
-        case "char":
-            return _of(char_tokenizer("".join([*train, *others])))
-        case "byte":
-            return _of(byte_tokenizer())
-        case "bpe":
-            return _of(bpe_tokenizer("\n".join(train), vocab_size=size))
-        case "symbol":
-            return _symbols(
-                sorted({symbol for text in (*train, *others) for symbol in text.split()})
-            )
-
-
-def until_boundary(ids: Int[np.ndarray, "tokens"]) -> Int[np.ndarray, "tokens"]:
-    """The ids before the first BOUNDARY."""
-    (ends,) = np.nonzero(ids == BOUNDARY)
-    return ids[: ends[0]] if len(ends) else ids
-
-
-def _of(tokenizer: Tokenizer) -> Vocabulary:
+    if unit == "symbol":
+        return _symbols(sorted({symbol for text in (*train, *others) for symbol in text.split()}))
+    tokenizer = learn_tokenizer(unit, train=train, others=others, size=size)
     return Vocabulary(
         lambda text: tokenizer.encode(text) + 1,
         lambda ids: tokenizer.decode(until_boundary(ids) - 1),
         tokenizer.dump,
         tokenizer.vocab_size + 1,
     )
+
+
+def until_boundary(ids: Int[np.ndarray, "tokens"]) -> Int[np.ndarray, "tokens"]:
+    """The ids before the first BOUNDARY."""
+    (ends,) = np.nonzero(ids == BOUNDARY)
+    return ids[: ends[0]] if len(ends) else ids
 
 
 def _symbols(symbols: list[str]) -> Vocabulary:

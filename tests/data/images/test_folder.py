@@ -261,7 +261,7 @@ def test_folders_that_are_no_parts_or_classes_are_refused(tmp_path, made, option
 @pytest.mark.parametrize("keep", [0, 20, 200])
 def test_a_damaged_image_is_named(folder, keep):
     (folder / "dog" / "9.jpg").write_bytes((folder / "dog" / "5.jpg").read_bytes()[:keep])
-    with pytest.raises(InputError, match=r"cannot read .*dog/9\.jpg as an image"):
+    with pytest.raises(InputError, match=r"dog/9\.jpg cannot be read as an image"):
         own(folder)
 
 

@@ -6,7 +6,6 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from bigmodel.data.images.images import ImageData, load_images
-from bigmodel.data.split import stratified
 from bigmodel.experiment import InputError
 
 DIGITS = load_digits()
@@ -54,19 +53,6 @@ def test_splits_are_stratified_as_scikit_learns():
     ):
         difference = np.bincount(ours, minlength=10) - np.bincount(theirs, minlength=10)
         assert np.abs(difference).max() <= 1
-
-
-def test_a_split_holds_out_and_keeps_at_least_one_of_each_class():
-    labels = np.asarray([0, 0, 1, 1, 1, 1])
-    for fraction in (0.01, 0.99):
-        kept, held = stratified(labels, fraction, names=("a", "b"), seed=0)
-        assert set(labels[kept]) == set(labels[held]) == {0, 1}
-        assert sorted([*kept, *held]) == list(range(6))
-
-
-def test_a_class_too_small_to_divide_is_named():
-    with pytest.raises(InputError, match="'b' has 1 example"):
-        stratified(np.asarray([0, 0, 1]), 0.5, names=("a", "b"), seed=0)
 
 
 def test_the_split_depends_on_its_own_seed_and_not_on_the_seed_of_the_run():

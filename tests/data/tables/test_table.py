@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn import datasets
 
-from bigmodel.data.tables.table import TableData, divide, encode_table, load_table
+from bigmodel.data.split import split_rows
+from bigmodel.data.tables.table import TableData, encode_table, load_table
 from bigmodel.experiment import InputError
 
 ROWS = 60
@@ -147,15 +148,17 @@ def test_a_test_file_is_read_as_the_training_file_was(tmp_path):
 def test_rows_held_out_do_not_decide_how_features_are_made(table):
     plain = encode_table(table)
     grades = np.asarray(["low", "high"] * (ROWS // 2))
-    division = divide(grades, rows=ROWS, options=table)
-    for row in (*division.validation, *division.test):
+    names, labels = np.unique(grades, return_inverse=True)
+    split = split_rows(table, ROWS, labels=labels, names=names)
+    for row in (*split["validation"], *split["test"]):
         change(table, row + 2, f"{1e6 + row},Cairo,{grades[row]}")
     other = encode_table(table)
     np.testing.assert_array_equal(
         other.parts["train"]["features"], plain.parts["train"]["features"]
     )
     assert other.parts["test"]["features"].max() > 1000
-    change(table, division.train[0] + 2, f"1000000,Rome,{grades[division.train[0]]}")
+    row = split["train"][0]
+    change(table, row + 2, f"1000000,Rome,{grades[row]}")
     assert encode_table(table).parts["test"]["features"].max() < 1000
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bigmodel.data.folds import Folds, hold_out_fold
+from bigmodel.data.split import Folds, hold_out_fold, stratified
 from bigmodel.experiment import InputError
 
 LABELS = np.random.default_rng(0).choice(3, size=101, p=[0.7, 0.2, 0.1])
@@ -51,7 +51,17 @@ def test_a_fold_that_there_is_not_is_refused(folds: int, fold: int, message: str
         hold_out_fold(Folds(folds=folds, fold=fold), 101, seed=0)
 
 
+def test_a_fraction_holds_out_and_keeps_at_least_one_of_each_class() -> None:
+    labels = np.asarray([0, 0, 1, 1, 1, 1])
+    for fraction in (0.01, 0.99):
+        kept, held = stratified(labels, fraction, names="ab", seed=0)
+        assert set(labels[kept]) == set(labels[held]) == {0, 1}
+        assert sorted([*kept, *held]) == list(range(6))
+
+
 def test_a_class_of_one_example_is_named() -> None:
     labels = np.array([0, 0, 1])
+    with pytest.raises(InputError, match="'b' has 1 example"):
+        stratified(labels, 0.5, names="ab", seed=0)
     with pytest.raises(InputError, match="class 'b' has 1 example"):
         hold_out_fold(Folds(folds=2, fold=0), 3, seed=0, labels=labels, names="ab")

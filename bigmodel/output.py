@@ -74,7 +74,7 @@ def warn_of_each(message: str, count: int = 1) -> None:
     """Warns of something that has happened so many times, at the end of :func:`tallied`."""
     tally = _tally.get()
     if tally is None:
-        warn(f"{count} {message}")
+        warn(f"{message}: {count}")
     else:
         tally[message] += count
 

@@ -21,11 +21,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bigmodel.data import TableData, load_table
-from bigmodel.experiment import Experiment
+from bigmodel.data import TableData, load_table, table_reader
+from bigmodel.experiment import Assets, Experiment, Predictor
 from bigmodel.models import Mlp
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training import Ensemble, Optimizer, classifier, regression_report, regressor
+from bigmodel.training import (
+    Ensemble,
+    Optimizer,
+    class_predictor,
+    classifier,
+    number_predictor,
+    regression_report,
+    regressor,
+)
 
 
 @dataclass(frozen=True)
@@ -39,9 +47,9 @@ class Config(Settings):
     run: Run = Run(steps=1000, eval_every=200)
 
 
-def build(config: Config) -> Experiment:
-    """The experiment of a config."""
-    table = load_table(config.data)
+def build(config: Config, assets: Assets | None = None) -> Experiment:
+    """The experiment of a config, or of a trained run's assets to evaluate other data."""
+    table = load_table(config.data, assets)
     target = table.target
     model = config.model.build(len(target.names) or None)
     steps, ensemble = config.run.total_steps(table.data.steps_per_epoch), config.ensemble
@@ -51,6 +59,17 @@ def build(config: Config) -> Experiment:
         )
     report = regression_report(target.column, mean=target.mean, scale=target.scale)
     return regressor(model, table.data, report, config.optimizer, steps=steps, ensemble=ensemble)
+
+
+def predictor(config: Config, assets: Assets) -> Predictor:
+    """What a trained run answers: the class of a row, or its number."""
+    reader = table_reader(assets)
+    target, ensemble = reader.target, config.ensemble
+    model = config.model.build(len(target.names) or None)
+    if target.names:
+        return class_predictor(model, reader, target.names, ensemble=ensemble)
+    column, mean, scale = target.column, target.mean, target.scale
+    return number_predictor(model, reader, column, mean=mean, scale=scale, ensemble=ensemble)
 
 
 TINY = ("--model.widths", "32", "32", "--optimizer.learning-rate=5e-3", "--run.steps=60")

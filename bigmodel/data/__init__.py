@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bigmodel.data.sequences.sources import SequenceSource as SequenceSource
     from bigmodel.data.sequences.sources import load_forecasts as load_forecasts
     from bigmodel.data.sequences.sources import load_labelled as load_labelled
+    from bigmodel.data.tables.reading import table_reader as table_reader
     from bigmodel.data.tables.table import TableData as TableData
     from bigmodel.data.tables.table import load_table as load_table
     from bigmodel.data.texts.labelled_text import LabelledTextData as LabelledTextData
@@ -44,6 +45,7 @@ _PLACES = {
     "sequences.sequences": ("SequenceData", "load_sequences"),
     "sequences.series": ("SeriesData", "load_series"),
     "sequences.sources": ("SequenceSource", "load_forecasts", "load_labelled"),
+    "tables.reading": ("table_reader",),
     "tables.table": ("TableData", "load_table"),
     "texts.labelled_text": ("LabelledTextData", "load_labelled_text"),
     "texts.masking": ("Masking", "masked"),

@@ -93,7 +93,7 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
         ):
             write(first_of(answer, parsed.top))
     for message, count in tally.items():
-        warn(f"{count} {message}")
+        warn(f"{message}: {count}")
     return 0
 
 

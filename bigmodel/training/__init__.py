@@ -72,7 +72,8 @@ _NAMES = {
     "generative.quality": "Quality",
     "metrics": "Metric accuracy cross_entropy next_token token_accuracy weighted",
     "optimizers": "Optimizer",
-    "regression": "absolute_error forecast_report number_predictor regression_report regressor squared_error",
+    "regression": "absolute_error forecast_report number_predictor regression_report regressor "
+    "squared_error",
     "supervision": "TrainState supervised",
     "texts.language_model": "language_model",
     "texts.negative_sampling": "negative_sampling ranked",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -10,6 +10,7 @@ from jaxtyping import Float, Float32
 
 from bigmodel.data.tables.columns import Column, Frame
 from bigmodel.experiment import InputError
+from bigmodel.output import warn_of_each
 
 Fill: TypeAlias = Literal["drop", "mean", "median", "maximum", "most_frequent"]
 
@@ -17,11 +18,77 @@ MOST_BYTES = 2 << 30
 """Of the features that the categories of one column become."""
 
 
-class Encoder(NamedTuple):
-    """``encode(frame)`` is float32 ``[rows, features]``, with the features in this order."""
+class Scaling(NamedTuple):
+    """How a column of numbers becomes a feature: ``(value - mean) / scale``."""
 
-    features: tuple[str, ...]
-    encode: Callable[[Frame], Float32[np.ndarray, "rows features"]]
+    name: str
+    fill: float
+    mean: float
+    scale: float
+    told: bool
+
+    def features(self) -> tuple[str, ...]:
+        """The names of the features."""
+        return (self.name,)
+
+    def encode(self, column: Column) -> tuple[np.ndarray, np.ndarray]:
+        """The feature ``[rows, 1]``, and which values are missing."""
+        filled = np.where(column.missing, self.fill, column.values)
+        return ((filled - self.mean) / self.scale)[:, None], column.missing
+
+
+class Categories(NamedTuple):
+    """How a column of text becomes a feature for each category."""
+
+    name: str
+    names: tuple[str, ...]
+    usual: str
+    told: bool
+
+    def features(self) -> tuple[str, ...]:
+        """The names of the features."""
+        return tuple(f"{self.name}={category}" for category in self.names)
+
+    def encode(self, column: Column) -> tuple[np.ndarray, np.ndarray]:
+        """The features ``[rows, categories]``, and which values are missing or were never seen."""
+        number = {category: index for index, category in enumerate(self.names)}
+        codes = np.array([number.get(value, -1) for value in column.values.tolist()], np.int64)
+        missing = codes < 0
+        if unseen := [value for value in column.values[missing].tolist() if value]:
+            example = unseen[0] if len(unseen[0]) <= 40 else f"{unseen[0][:40]}..."
+            warn_of_each(
+                f"values of {self.name!r} that training never saw, such as {example!r}, are taken "
+                "as missing",
+                len(unseen),
+            )
+        codes = np.where(missing, number[self.usual], codes)
+        return (codes[:, None] == np.arange(len(self.names))).astype(np.float32), missing
+
+
+class Encoder(NamedTuple):
+    """What the training rows decided, as plain data, for each column."""
+
+    columns: tuple[Scaling | Categories, ...]
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The names of the features, in order."""
+        return tuple(name for column in self.columns for name in self._names(column))
+
+    @staticmethod
+    def _names(column: Scaling | Categories) -> Iterator[str]:
+        yield from column.features()
+        if column.told:
+            yield f"{column.name} is missing"
+
+    def encode(self, frame: Frame) -> Float32[np.ndarray, "rows features"]:
+        """The features of the rows of a frame with these columns."""
+        columns = {column.name: column for column in frame.columns}
+        parts = [np.zeros((len(frame.lines), 0))]
+        for rule in self.columns:
+            encoded, missing = rule.encode(columns[rule.name])
+            parts += [encoded, missing[:, None]] if rule.told else [encoded]
+        return np.concatenate(parts, axis=1, dtype=np.float32)
 
 
 def fit_encoder(frame: Frame, *, fill: Fill, indicator: bool) -> Encoder:
@@ -29,8 +96,8 @@ def fit_encoder(frame: Frame, *, fill: Fill, indicator: bool) -> Encoder:
 
     A column of numbers becomes one feature: missing values are filled, the mean is subtracted,
     and the result is divided by the standard deviation. A column of text becomes one feature for
-    each category, 1 in the rows of that category; missing text becomes the most frequent
-    category, and an unknown one is 0 in all features.
+    each category, 1 in the rows of that category; what is missing, or was never seen in the
+    training rows, becomes the most frequent category.
 
     Args:
         frame: The training rows, without the target.
@@ -53,34 +120,22 @@ def fit_encoder(frame: Frame, *, fill: Fill, indicator: bool) -> Encoder:
                 f"leave it out with --data.ignore {column.name!r}"
             )
     strategy = {"drop": "mean", "maximum": np.max}.get(fill, fill)
-    scale = make_pipeline(SimpleImputer(strategy=strategy), StandardScaler())
+    fitted: dict[str, tuple[float, float, float]] = {}
     numeric = [column.name for column in frame.columns if column.numeric]
     if numeric:
-        scale.fit(_matrix(frame, numeric))
-    one_hot = {c.name: _one_hot(frame.source, c) for c in frame.columns if not c.numeric}
-    told = {column.name for column in frame.columns if indicator and column.missing.any()}
-    names, features = frame.names, list[str]()
-    for name in names:
-        categories = one_hot[name][-1].categories_[0] if name in one_hot else ()
-        features += [f"{name}={category}" for category in categories] or [name]
-        features += [f"{name} is missing"] if name in told else []
-
-    def encode(frame: Frame) -> Float32[np.ndarray, "rows features"]:
-        if not len(frame.lines):  # scikit-learn refuses arrays without rows
-            return np.zeros((0, len(features)), np.float32)
-        scaled = iter(scale.transform(_matrix(frame, numeric)).T if numeric else ())
-        columns = {column.name: column for column in frame.columns}
-        parts = []
-        for name in names:
-            if name in one_hot:
-                parts.append(one_hot[name].transform(columns[name].values[:, None]))
-            else:
-                parts.append(next(scaled)[:, None])
-            if name in told:
-                parts.append(columns[name].missing[:, None])
-        return np.concatenate(parts, axis=1, dtype=np.float32)
-
-    return Encoder(tuple(features), encode)
+        imputer, scaler = SimpleImputer(strategy=strategy), StandardScaler()
+        make_pipeline(imputer, scaler).fit(_matrix(frame, numeric))
+        statistics = (imputer.statistics_, scaler.mean_, scaler.scale_)
+        of_each = np.stack(statistics, axis=1).tolist()
+        fitted = {name: tuple(values) for name, values in zip(numeric, of_each, strict=True)}
+    rules: list[Scaling | Categories] = []
+    for column in frame.columns:
+        told = bool(indicator and column.missing.any())
+        if column.name in fitted:
+            rules.append(Scaling(column.name, *fitted[column.name], told))
+        else:
+            rules.append(_categories(frame.source, column, told))
+    return Encoder(tuple(rules))
 
 
 def _matrix(frame: Frame, names: Sequence[str]) -> Float[np.ndarray, "rows names"]:
@@ -88,20 +143,25 @@ def _matrix(frame: Frame, names: Sequence[str]) -> Float[np.ndarray, "rows names
     return np.stack([columns[name] for name in names], axis=1)
 
 
-def _one_hot(source: str, column: Column) -> Any:
-    """The pipeline of scikit-learn that fills a column of text, and makes it features."""
-    from sklearn.impute import SimpleImputer
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import OneHotEncoder
-
-    categories = len(np.unique(column.values[~column.missing]))
-    size = 4 * len(column.values) * categories
+def _categories(source: str, column: Column, told: bool) -> Categories:
+    names, counts = np.unique(column.values[~column.missing], return_counts=True)
+    size = 4 * len(column.values) * len(names)
     if size > MOST_BYTES:
         raise InputError(
-            f"{source}: the column {column.name!r} has {categories} categories, which would "
+            f"{source}: the column {column.name!r} has {len(names)} categories, which would "
             f"take {size / 2**30:.0f} GiB of memory; leave it out with --data.ignore "
             f"{column.name!r}"
         )
-    imputer = SimpleImputer(missing_values="", strategy="most_frequent")
-    encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False, dtype=np.float32)
-    return make_pipeline(imputer, encoder).fit(column.values[:, None])
+    return Categories(column.name, tuple(names.tolist()), str(names[counts.argmax()]), told)
+
+
+def encoder_from(kept: Sequence[Any]) -> Encoder:
+    """The encoder whose columns were written as JSON."""
+    return Encoder(
+        tuple(
+            Categories(**{**column, "names": tuple(column["names"])})
+            if "names" in column
+            else Scaling(**column)
+            for column in kept
+        )
+    )

@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from bigmodel.data.batches import Arrays, data_of
+from bigmodel.data.batches import Arrays, Batches, data_of
 from bigmodel.data.split import Folds, check_held_out, split_rows
 from bigmodel.data.tables.bundled_tables import read_bundled
 from bigmodel.data.tables.columns import Frame, find_name
 from bigmodel.data.tables.csv_table import CsvFormat, read_csv
 from bigmodel.data.tables.dates import Dates
 from bigmodel.data.tables.encoding import Fill, fit_encoder
-from bigmodel.data.tables.kinds import Text, check_categories, guess_kinds, to_frame
+from bigmodel.data.tables.kinds import (
+    Kind,
+    Numbers,
+    Text,
+    check_categories,
+    guess_kinds,
+    to_frame,
+)
+from bigmodel.data.tables.reading import TableReader, table_reader
 from bigmodel.data.tables.target import (
     Target,
     Task,
     class_names,
+    encode_target,
     is_class,
     label_classes,
     standardise,
 )
-from bigmodel.experiment import Data, InputError
+from bigmodel.experiment import Assets, Data, InputError
+from bigmodel.output import note
 
 
 @dataclass(frozen=True)
@@ -86,35 +96,59 @@ class EncodedTable(NamedTuple):
     """A table as arrays by part: ``train``, ``validation``, ``test``.
 
     Arrays are ``features`` float32 ``[rows, features]``, and ``label`` int32 ``[rows]`` for
-    classes or ``target`` float32 ``[rows]`` for numbers, which is standardised.
+    classes or ``target`` float32 ``[rows]`` for numbers, which is standardised. ``inputs`` are the
+    rows of the evaluation parts as a user has them.
     """
 
     parts: Mapping[str, Arrays]
-    features: tuple[str, ...]
-    target: Target
+    inputs: Mapping[str, Sequence[Any]]
+    reader: TableReader
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The names of the features."""
+        return self.reader.encoder.features
+
+    @property
+    def target(self) -> Target:
+        """What is predicted."""
+        return self.reader.target
 
 
 class Table(NamedTuple):
     """Batches of a table, with what a model must know about it."""
 
     data: Data
-    target: Target
+    reader: TableReader
+
+    @property
+    def target(self) -> Target:
+        """What is predicted."""
+        return self.reader.target
 
 
-def load_table(options: TableData) -> Table:
+def load_table(options: TableData, assets: Assets | None = None) -> Table:
     """Read a table, divide it, and make it into batches.
 
     Batches have the arrays of :class:`EncodedTable` and ``weight`` float32 ``[batch]``. The
     splits are ``validation`` and ``test``, each absent where its fraction is 0.
 
+    Args:
+        options: Which table.
+        assets: Files of a trained run: all rows are then the split ``test`` for it.
+
     Raises:
         InputError: If the table cannot be used as the options say.
     """
-    table = encode_table(options)
+    if assets is None:
+        table, size = encode_table(options), options.batch_size
+    else:
+        table = _to_test(options, table_reader(assets))
+        size = min(options.batch_size, len(table.parts["test"]["features"]))
     # Errors are told in the units of the target.
     units = {"units": np.array([table.target.mean, table.target.scale])}
-    data = data_of(table.parts, options.batch_size, beside=units)
-    return Table(data, table.target)
+    data = data_of(table.parts, size, beside=units, assets=table.reader.dump())
+    return Table(data._replace(inputs=table.inputs), table.reader)
 
 
 def encode_table(options: TableData) -> EncodedTable:
@@ -123,7 +157,8 @@ def encode_table(options: TableData) -> EncodedTable:
     Raises:
         InputError: If the table cannot be used as the options say.
     """
-    name, whole, held = _read(options)
+    read = _read(options)
+    name, whole = read.target, read.whole.frame
     target = whole.find(name, option="--data.target")
     classes = is_class(whole, target, options.task)
     labels = None
@@ -131,32 +166,65 @@ def encode_table(options: TableData) -> EncodedTable:
     if classes:
         found, labels = np.unique(target.values, return_inverse=True)
         names = class_names(found)
-    given = () if held is None else ("test",)
+    given = () if read.test is None else ("test",)
     split = split_rows(options, len(whole.lines), labels=labels, names=names, given=given)
     frames = {part: whole.take(rows) for part, rows in split.items()}
-    if held is not None:
-        frames["test"] = held
+    if read.test is not None:
+        frames["test"] = read.test.frame
     targets = {
         part: (frame, frame.find(name, option="--data.target")) for part, frame in frames.items()
     }
     described, values = label_classes(targets) if classes else standardise(targets)
-    inputs = {
+    features = {
         part: frame.without((name,), option="--data.target") for part, frame in frames.items()
     }
-    encoder = fit_encoder(inputs["train"], fill=options.fill, indicator=options.indicator)
+    encoder = fit_encoder(features["train"], fill=options.fill, indicator=options.indicator)
+    reader = TableReader(described, read.kinds, options.missing, encoder)
     parts = {
-        part: {"features": encoder.encode(frame), "label" if classes else "target": values[part]}
-        for part, frame in inputs.items()
+        part: {"features": reader.features(frame), "label" if classes else "target": values[part]}
+        for part, frame in features.items()
     }
-    return EncodedTable(parts, encoder.features, described)
+    sources = {"validation": read.whole, "test": read.test or read.whole}
+    inputs = {
+        part: raw_rows(source, frames[part].lines, reader.names) for part, source in sources.items()
+    }
+    return EncodedTable(parts, inputs, reader)
 
 
-def _read(options: TableData) -> tuple[str, Frame, Frame | None]:
-    """The target, the table, and the one to test on where it is another file."""
+class Source(NamedTuple):
+    """The cells of a table as they are written, and what they were read as."""
+
+    cells: Mapping[str, Any]
+    lines: np.ndarray
+    frame: Frame
+
+
+class Read(NamedTuple):
+    """The target, how cells are written, the table, and the one to test on where it is another."""
+
+    target: str
+    kinds: Mapping[str, Kind]
+    whole: Source
+    test: Source | None
+
+
+def raw_rows(source: Source, lines: np.ndarray, names: Sequence[str]) -> Sequence[Any]:
+    """The rows that begin on these lines, each a mapping of names to cells, made on access."""
+    at = np.searchsorted(source.lines, lines)
+    return Batches(len(lines), lambda row: {name: source.cells[name][at[row]] for name in names})
+
+
+def _read(options: TableData) -> Read:
     if options.name != "csv":
         frame = read_bundled(options.name).without(options.ignore, option="--data.ignore")
         column = frame.find(options.target or frame.names[-1], option="--data.target")
-        return column.name, _completed(frame, options), None
+        kinds: dict[str, Kind] = {
+            c.name: Numbers(".", "") if c.numeric else Text() for c in frame.columns
+        }
+        values = {column.name: column.values for column in frame.columns}
+        return Read(
+            column.name, kinds, Source(values, frame.lines, _completed(frame, options)), None
+        )
     cells = read_csv(Path(options.path), options)
     ignored = {cells.find(name, option="--data.ignore") for name in options.ignore}
     names = [name for name in cells.columns if name not in ignored]
@@ -182,12 +250,42 @@ def _read(options: TableData) -> tuple[str, Frame, Frame | None]:
             advice = "choose another --data.target, or say --data.task classification"
         if column.name != target or options.task == "auto":
             check_categories(column, source=cells.source, advice=advice)
+    source = Source(cells.columns, cells.lines, _completed(whole, options))
     if not options.test_path:
-        return target, _completed(whole, options), None
+        return Read(target, kinds, source, None)
     other = read_csv(Path(options.test_path), options)
     for name in kinds:
         other.find(name, option="--data.test-path")
-    return target, _completed(whole, options), _completed(to_frame(other, kinds), options)
+    test = _completed(to_frame(other, kinds), options)
+    return Read(target, kinds, source, Source(other.columns, other.lines, test))
+
+
+def _to_test(options: TableData, reader: TableReader) -> EncodedTable:
+    """All rows as the test split of a trained run, read as it reads them."""
+    names = tuple(reader.kinds)
+    if options.name == "csv":
+        cells = read_csv(Path(options.path), options)
+        for name in names:
+            cells.find(name, option="--data.path")
+        given: Mapping[str, Any] = cells.columns
+        frame = to_frame(cells, reader.kinds)
+    else:
+        frame = read_bundled(options.name)
+        for name in names:
+            frame.find(name, option="--data.name")
+        frame = frame._replace(columns=tuple(frame.find(name, option="") for name in names))
+        given = {column.name: column.values for column in frame.columns}
+    if ignored := [name for name in given if name not in names]:
+        note(f"{frame.source}: the run does not read {len(ignored)} columns, as {ignored[0]!r}")
+    whole = _completed(frame, options)
+    target = whole.find(reader.target.column, option="--data.target")
+    is_class(whole, target, "auto")  # every row needs one
+    features = whole.without((target.name,), option="--data.target")
+    key, values = encode_target(whole, target, reader.target)
+    part = {"features": reader.features(features), key: values}
+    source = Source(given, frame.lines, whole)
+    inputs = {"test": raw_rows(source, whole.lines, reader.names)}
+    return EncodedTable({"train": part, "test": part}, inputs, reader)
 
 
 def _completed(frame: Frame, options: TableData) -> Frame:

@@ -115,3 +115,24 @@ def standardise(
         for part, (_, column) in parts.items()
     }
     return Target(target.name, (), mean, scale), standard
+
+
+def encode_target(frame: Frame, column: Column, target: Target) -> tuple[str, np.ndarray]:
+    """Other rows' values of the target of a trained run, with their name in a batch.
+
+    Raises:
+        InputError: If a row has a class that the run was not trained on.
+    """
+    if not target.names:
+        if not column.numeric:
+            raise InputError(f"{frame.source}: the target {column.name!r} has no numbers")
+        return "target", ((column.values - target.mean) / target.scale).astype(np.float32)
+    number = {name: index for index, name in enumerate(target.names)}
+    found = class_names(column.values)
+    for line, name in zip(frame.lines, found, strict=True):
+        if name not in number:
+            raise InputError(
+                f"{frame.source}, line {line} has the class {name!r} in {column.name!r}, which the "
+                "run was not trained on; remove the row"
+            )
+    return "label", np.array([number[name] for name in found], np.int32)

@@ -64,7 +64,8 @@ def _stream(path: Path) -> Iterator[str]:
                     raise InputError(f"{path} is {what}")
             marks = (e for mark, e in BYTE_ORDER_MARKS.items() if start.startswith(mark))
             encoding = next(marks, "utf-8")
-            yield from io.TextIOWrapper(binary, encoding=encoding)
+            with io.TextIOWrapper(binary, encoding=encoding) as text:
+                yield from text
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path} is not {error.encoding} text: it has the byte "

@@ -52,15 +52,18 @@ def test_numbers_are_filled_and_standardised_as_scikit_learn_does(missing, indic
         assert encoder.features[:2] == ("c0", "c0 is missing")
 
 
-def test_text_becomes_a_feature_for_each_category_as_in_scikit_learn():
+def test_text_becomes_a_feature_for_each_category_as_in_scikit_learn(capsys):
     train = np.asarray(["b", "a", "c", "b", ""])
     test = np.asarray(["c", "new", "b", ""])
     encoder = fit_encoder(frame(train), fill="mean", indicator=False)
     reference = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     reference.fit(train[:4, None])
-    filled = np.where(test == "", "b", test)  # the most frequent one
+    filled = np.where(np.isin(test, ["", "new"]), "b", test)  # the most frequent one
     np.testing.assert_array_equal(encoder.encode(frame(test)), reference.transform(filled[:, None]))
     assert encoder.features == ("c0=a", "c0=b", "c0=c")
+    assert "'c0' that training never saw, such as 'new', are taken as missing: 1" in (
+        capsys.readouterr().err
+    )
 
 
 def test_only_a_column_with_gaps_in_training_says_where_they_are():

@@ -53,7 +53,7 @@ def baselines(options: SeriesData) -> Mapping[str, float]:
         f"ridge, penalty {best.alpha:g}": best.predict,
     }
     return {
-        name: series.scale * root_mean_squared_error(targets, forecast(test))
+        name: series.reader.scale * root_mean_squared_error(targets, forecast(test))
         for name, forecast in forecasts.items()
     }
 

@@ -20,14 +20,14 @@ from typing import Literal
 
 import numpy as np
 
-from bigmodel.data import LabelledTextData, load_labelled_text
+from bigmodel.data import LabelledTextData, TextReader, load_labelled_text, text_reader
 from bigmodel.data.fingerprint import fingerprint
 from bigmodel.data.texts.tokenizers import load
-from bigmodel.experiment import Experiment, InputError
+from bigmodel.experiment import Assets, Experiment, InputError, Model, Predictor
 from bigmodel.models import Bert
 from bigmodel.run_directory.trained import read_trained
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training import Ensemble, Optimizer, classifier, with_pretrained
+from bigmodel.training import Ensemble, Optimizer, class_predictor, classifier, with_pretrained
 
 
 @dataclass(frozen=True)
@@ -51,23 +51,19 @@ class Config(Settings):
     run: Run = Run(steps=200, eval_every=50)
 
 
-def build(config: Config) -> Experiment:
-    """The experiment of a config."""
+def build(config: Config, assets: Assets | None = None) -> Experiment:
+    """The experiment of a config, or of a trained run's assets to evaluate other data."""
     if config.scratch and not config.pretrained:
         raise InputError("--scratch takes the tokenizer of a run; give it as --pretrained RUN")
     path = Path(config.pretrained)
-    trained = read_trained(path, option="--pretrained") if config.pretrained else None
-    texts = load_labelled_text(config.data, load(trained.tokenizer) if trained else None)
-    data = texts.data
-    context = data.train(0, 0)["tokens"].shape[1]
-    model = config.model.classifier(
-        texts.classes,
-        vocab_size=texts.tokenizer.vocab_size,
-        context=context,
-        pooling=config.pooling,
-    )
+    trained = None
+    if config.pretrained and assets is None:
+        trained = read_trained(path, option="--pretrained")
+    tokenizer = load(trained.tokenizer) if trained else None
+    data, reader = load_labelled_text(config.data, tokenizer, assets)
+    model = network(config, reader)
     if trained and not config.scratch:
-        learned = with_positions(trained.params, context)
+        learned = with_positions(trained.params, reader.time)
         model = with_pretrained(model, learned, under="encoder")
         # What the run begins with is data of it: another checkpoint there is another run.
         both = {"texts": np.frombuffer(data.fingerprint.encode(), np.uint8), **learned}
@@ -75,11 +71,28 @@ def build(config: Config) -> Experiment:
     return classifier(
         model,
         data,
-        texts.names,
+        reader.names,
         config.optimizer,
         ensemble=config.ensemble,
         steps=config.run.total_steps(data.steps_per_epoch),
     )
+
+
+def network(config: Config, reader: TextReader) -> Model:
+    """The model of a config for the texts that a reader encodes."""
+    return config.model.classifier(
+        len(reader.names),
+        vocab_size=reader.vocab_size,
+        context=reader.time,
+        pooling=config.pooling,
+    )
+
+
+def predictor(config: Config, assets: Assets) -> Predictor:
+    """What a trained run answers: the class of a text."""
+    reader = text_reader(assets)
+    model = network(config, reader)
+    return class_predictor(model, reader, reader.names, ensemble=config.ensemble)
 
 
 def with_positions(learned: dict[str, np.ndarray], context: int) -> dict[str, np.ndarray]:

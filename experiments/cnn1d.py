@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bigmodel.data import SequenceData, load_sequences
-from bigmodel.experiment import Experiment
+from bigmodel.data import SequenceData, load_sequences, sequence_reader
+from bigmodel.experiment import Assets, Experiment, Predictor
 from bigmodel.models import ConvNet1d
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training import Ensemble, Optimizer, classifier
+from bigmodel.training import Ensemble, Optimizer, class_predictor, classifier
 
 
 @dataclass(frozen=True)
@@ -31,17 +31,24 @@ class Config(Settings):
     run: Run = Run(steps=400, eval_every=100)
 
 
-def build(config: Config) -> Experiment:
-    """The experiment of a config."""
-    data, names = load_sequences(config.data)
+def build(config: Config, assets: Assets | None = None) -> Experiment:
+    """The experiment of a config, or of a trained run's assets to evaluate other data."""
+    data, reader = load_sequences(config.data, assets)
     return classifier(
-        config.model.build(len(names)),
+        config.model.build(len(reader.names)),
         data,
-        names,
+        reader.names,
         config.optimizer,
         ensemble=config.ensemble,
         steps=config.run.total_steps(data.steps_per_epoch),
     )
+
+
+def predictor(config: Config, assets: Assets) -> Predictor:
+    """What a trained run answers: the class of a sequence."""
+    reader = sequence_reader(assets)
+    model = config.model.build(len(reader.names))
+    return class_predictor(model, reader, reader.names, ensemble=config.ensemble)
 
 
 TINY = ("--model.widths", "16", "16", "--run.steps=60")

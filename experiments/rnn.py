@@ -23,11 +23,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bigmodel.data import SequenceSource, load_forecasts, load_labelled
-from bigmodel.experiment import Experiment, InputError
+from bigmodel.data import (
+    SequenceSource,
+    labelled_reader,
+    load_forecasts,
+    load_labelled,
+    series_reader,
+)
+from bigmodel.experiment import Assets, Experiment, InputError, Predictor
 from bigmodel.models import Rnn
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training import Ensemble, Optimizer, classifier, forecast_report, regressor
+from bigmodel.training import (
+    Ensemble,
+    Optimizer,
+    class_predictor,
+    classifier,
+    forecast_report,
+    number_predictor,
+    regressor,
+)
 
 
 @dataclass(frozen=True)
@@ -43,39 +57,52 @@ class Config(Settings):
     run: Run = Run(steps=1500, eval_every=300)
 
 
-def build(config: Config) -> Experiment:
-    """The experiment of a config."""
-    return (build_forecaster if config.data.forecast else build_classifier)(config)
+def build(config: Config, assets: Assets | None = None) -> Experiment:
+    """The experiment of a config, or of a trained run's assets to evaluate other data."""
+    return (build_forecaster if config.data.forecast else build_classifier)(config, assets)
 
 
-def build_classifier(config: Config) -> Experiment:
+def build_classifier(config: Config, assets: Assets | None) -> Experiment:
     """A class for each sequence, by its rows, steps or tokens."""
     if config.model.output == "every":
         raise InputError("--model.output every needs a target at each step: sunspots or series")
-    data, names, vocab_size = load_labelled(config.data)
+    data, reader = load_labelled(config.data, assets)
     return classifier(
-        config.model.build(len(names), vocab_size=vocab_size),
+        config.model.build(len(reader.names), vocab_size=reader.vocab_size),
         data,
-        names,
+        reader.names,
         config.optimizer,
         ensemble=config.ensemble,
         steps=config.run.total_steps(data.steps_per_epoch),
     )
 
 
-def build_forecaster(config: Config) -> Experiment:
+def build_forecaster(config: Config, assets: Assets | None) -> Experiment:
     """A number for each window of a series: a value that comes after it."""
     if config.model.bidirectional and config.model.output == "every":
         raise InputError("--model.bidirectional would see what --model.output every forecasts")
-    series = load_forecasts(config.data)
+    data, reader = load_forecasts(config.data, assets)
     return regressor(
         config.model.build(None),
-        series.data,
-        forecast_report(series.name, mean=series.mean, scale=series.scale),
+        data,
+        forecast_report(reader.name, mean=reader.mean, scale=reader.scale),
         config.optimizer,
         ensemble=config.ensemble,
-        steps=config.run.total_steps(series.data.steps_per_epoch),
+        steps=config.run.total_steps(data.steps_per_epoch),
     )
+
+
+def predictor(config: Config, assets: Assets) -> Predictor:
+    """What a trained run answers: the class of a sequence, or what comes after a series."""
+    ensemble = config.ensemble
+    if config.data.forecast:
+        series = series_reader(assets)
+        name, mean, scale = series.name, series.mean, series.scale
+        model = config.model.build(None)
+        return number_predictor(model, series, name, mean=mean, scale=scale, ensemble=ensemble)
+    reader = labelled_reader(assets)
+    model = config.model.build(len(reader.names), vocab_size=reader.vocab_size)
+    return class_predictor(model, reader, reader.names, ensemble=ensemble)
 
 
 TINY = ("--model.width=16", "--data.batch-size=32", "--run.steps=60")

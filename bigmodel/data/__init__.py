@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from bigmodel.data.ratings import RatingData as RatingData
     from bigmodel.data.ratings import Ratings as Ratings
     from bigmodel.data.ratings import load_ratings as load_ratings
+    from bigmodel.data.sequences.reading import sequence_reader as sequence_reader
+    from bigmodel.data.sequences.reading import series_reader as series_reader
     from bigmodel.data.sequences.sequences import SequenceData as SequenceData
     from bigmodel.data.sequences.sequences import load_sequences as load_sequences
     from bigmodel.data.sequences.series import SeriesData as SeriesData
     from bigmodel.data.sequences.series import load_series as load_series
     from bigmodel.data.sequences.sources import SequenceSource as SequenceSource
+    from bigmodel.data.sequences.sources import labelled_reader as labelled_reader
     from bigmodel.data.sequences.sources import load_forecasts as load_forecasts
     from bigmodel.data.sequences.sources import load_labelled as load_labelled
     from bigmodel.data.tables.reading import table_reader as table_reader
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from bigmodel.data.texts.masking import masked as masked
     from bigmodel.data.texts.pairs import PairData as PairData
     from bigmodel.data.texts.pairs import load_pairs as load_pairs
+    from bigmodel.data.texts.reading import TextReader as TextReader
+    from bigmodel.data.texts.reading import text_reader as text_reader
     from bigmodel.data.texts.text import Text as Text
     from bigmodel.data.texts.text import TextData as TextData
     from bigmodel.data.texts.text import load_text as load_text
@@ -42,14 +47,21 @@ _PLACES = {
     "images.images": ("ImageData", "Images", "load_images"),
     "images.reading": ("image_reader",),
     "ratings": ("RatingData", "Ratings", "load_ratings"),
+    "sequences.reading": ("sequence_reader", "series_reader"),
     "sequences.sequences": ("SequenceData", "load_sequences"),
     "sequences.series": ("SeriesData", "load_series"),
-    "sequences.sources": ("SequenceSource", "load_forecasts", "load_labelled"),
+    "sequences.sources": (
+        "SequenceSource",
+        "labelled_reader",
+        "load_forecasts",
+        "load_labelled",
+    ),
     "tables.reading": ("table_reader",),
     "tables.table": ("TableData", "load_table"),
     "texts.labelled_text": ("LabelledTextData", "load_labelled_text"),
     "texts.masking": ("Masking", "masked"),
     "texts.pairs": ("PairData", "load_pairs"),
+    "texts.reading": ("TextReader", "text_reader"),
     "texts.text": ("Text", "TextData", "load_text"),
     "texts.words": ("WordData", "Words", "load_words"),
 }

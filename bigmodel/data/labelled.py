@@ -80,6 +80,16 @@ def divide(
     return parts if test is None else parts | {"test": list(test)}, names
 
 
+def all_to_test(examples: Sequence[L], names: Sequence[str], *, source: str) -> dict[str, list[L]]:
+    """All examples as ``test`` of a trained run, and as ``train``, which is not used then.
+
+    Raises:
+        InputError: An example has a label that the run was not trained on.
+    """
+    _check_labels(examples, names, "the run", source)
+    return {"train": list(examples), "test": list(examples)}
+
+
 def label_numbers(examples: Sequence[Labelled], names: Sequence[str]) -> Int[np.ndarray, " rows"]:
     """The class of each example by its number in ``names``."""
     number = {name: index for index, name in enumerate(names)}

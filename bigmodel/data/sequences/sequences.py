@@ -9,13 +9,14 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from bigmodel.data.batches import Arrays, Batches, data_of
+from bigmodel.data.batches import Batches, data_of
 from bigmodel.data.images.images import Images
-from bigmodel.data.labelled import LabelledData, divide, label_numbers
+from bigmodel.data.labelled import LabelledData, all_to_test, divide, label_numbers
 from bigmodel.data.packaged import packaged
+from bigmodel.data.sequences.reading import RowReader, SequenceReader, sequence_reader
 from bigmodel.data.sequences.ts_file import Case, read_ts
 from bigmodel.data.split import check_positive
-from bigmodel.experiment import Batch, Data, InputError
+from bigmodel.experiment import Assets, Batch, Data, InputError
 
 VOWELS = "datasets/data/JapaneseVowels/JapaneseVowels_{}.ts"
 
@@ -46,19 +47,23 @@ class SequenceData(LabelledData):
 
 
 class Sequences(NamedTuple):
-    """Batches of sequences, and the names of their classes."""
+    """Batches of sequences, and what encodes them, with the names of the classes."""
 
     data: Data
-    names: tuple[str, ...]
+    reader: SequenceReader | RowReader
 
 
-def load_sequences(options: SequenceData) -> Sequences:
+def load_sequences(options: SequenceData, assets: Assets | None = None) -> Sequences:
     """Read the sequences, divide them, and make them into batches.
 
     Batches are ``sequence`` float32 ``[batch, time, channel]``, zeros after the end of each,
     ``length`` int32 ``[batch]``, ``label`` int32 ``[batch]`` and ``weight`` float32 ``[batch]``.
     Each channel is standardised by its mean and deviation over the training part. The splits
     are ``validation`` and ``test``, each absent where it is empty.
+
+    Args:
+        options: Which sequences.
+        assets: Files of a trained run: all sequences are then the split ``test`` for it.
 
     Raises:
         InputError: A file cannot be used, a sequence is longer than ``options.length``, the
@@ -69,6 +74,12 @@ def load_sequences(options: SequenceData) -> Sequences:
     if options.name == "japanese_vowels":
         path, test_path = (packaged("sktime", VOWELS.format(part)) for part in ("TRAIN", "TEST"))
     cases = _cases(path, options.length)
+    if assets is not None:
+        reader = sequence_reader(assets)
+        if test_path is not None:
+            cases += _cases(test_path, options.length)
+        parts = all_to_test(cases, reader.names, source=str(path))
+        return _sequences(parts, reader, min(options.batch_size, len(cases)))
     test = None
     if test_path is not None and not options.folds:
         test = _cases(test_path, options.length)
@@ -79,21 +90,29 @@ def load_sequences(options: SequenceData) -> Sequences:
                 "same"
             )
     parts, names = divide(options, cases, test, source=str(path))
-    return Sequences(data_of(_arrays(parts, names), options.batch_size), names)
+    return _sequences(parts, _fit(parts, names), options.batch_size)
+
+
+def _sequences(parts: dict[str, list[Case]], reader: SequenceReader, batch_size: int) -> Sequences:
+    arrays = {
+        name: {
+            **reader.padded([case.values for case in cases]),
+            "label": label_numbers(cases, reader.names),
+        }
+        for name, cases in parts.items()
+    }
+    data = data_of(arrays, batch_size, assets=reader.dump())
+    inputs = {part: [case.values for case in parts[part]] for part in data.splits}
+    return Sequences(data._replace(inputs=inputs), reader)
 
 
 def image_rows(images: Images) -> Sequences:
     """Images as sequences of their rows from the top: a step a row, a channel a value in it."""
-    height = images.shape[0]
+    reader = RowReader(images.reader)
 
     def as_sequence(batch: Batch) -> Batch:
-        image = batch["image"]
-        return {
-            "sequence": image.reshape(len(image), height, -1),
-            "length": np.full(len(image), height, np.int32),
-            "label": batch["label"],
-            "weight": batch["weight"],
-        }
+        rest = {"label": batch["label"], "weight": batch["weight"]}
+        return {**reader.rows(batch["image"]), **rest}
 
     def all_as_sequences(batches: Sequence[Batch]) -> Batches:
         return Batches(len(batches), lambda index: as_sequence(batches[index]))
@@ -103,7 +122,7 @@ def image_rows(images: Images) -> Sequences:
         train=lambda seed, step: as_sequence(train(seed, step)),
         splits={name: all_as_sequences(batches) for name, batches in splits.items()},
     )
-    return Sequences(data, images.names)
+    return Sequences(data, reader)
 
 
 def _cases(path: Path, length: int) -> list[Case]:
@@ -117,26 +136,12 @@ def _cases(path: Path, length: int) -> list[Case]:
     return cases
 
 
-def _arrays(parts: dict[str, list[Case]], names: tuple[str, ...]) -> dict[str, Arrays]:
+def _fit(parts: dict[str, list[Case]], names: tuple[str, ...]) -> SequenceReader:
+    """What the training part decides: the mean and the deviation of each channel."""
     seen = np.concatenate([case.values for case in parts["train"]]).astype(np.float64)
     mean, deviation = seen.mean(axis=0), seen.std(axis=0)
     # A channel that never changes says nothing, whatever it is divided by. The mean of equal
     # numbers is rounded, so that their deviation is not quite 0.
-    constant = np.ptp(seen, axis=0) == 0
-    deviation = np.where(constant, 1.0, deviation)
+    deviation = np.where(np.ptp(seen, axis=0) == 0, 0.0, deviation)
     time = max(len(case.values) for cases in parts.values() for case in cases)
-
-    def padded(cases: list[Case]) -> np.ndarray:
-        sequence = np.zeros((len(cases), time, len(mean)), np.float32)
-        for row, case in zip(sequence, cases, strict=True):
-            row[: len(case.values)] = np.where(constant, 0, (case.values - mean) / deviation)
-        return sequence
-
-    return {
-        name: {
-            "sequence": padded(cases),
-            "length": np.array([len(case.values) for case in cases], np.int32),
-            "label": label_numbers(cases, names),
-        }
-        for name, cases in parts.items()
-    }
+    return SequenceReader(names, time, tuple(mean.tolist()), tuple(deviation.tolist()))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -12,10 +12,11 @@ from jaxtyping import Float
 from bigmodel.data.batches import Arrays, data_of
 from bigmodel.data.fingerprint import fingerprint
 from bigmodel.data.packaged import read_rdataset
+from bigmodel.data.sequences.reading import SeriesReader, series_reader
 from bigmodel.data.split import check_held_out, check_positive
 from bigmodel.data.tables.csv_table import CsvFormat, read_csv
-from bigmodel.data.tables.kinds import number_kind, to_frame
-from bigmodel.experiment import Data, InputError
+from bigmodel.data.tables.kinds import Numbers, number_kind, to_frame
+from bigmodel.experiment import Assets, Data, InputError
 
 SUNSPOTS = "b20752081e2916486d7541ad9b16db9ca2d9a6ba1eddfb00cfba1042c54eefdf"
 
@@ -56,15 +57,13 @@ class SeriesData(CsvFormat):
 
 
 class Series(NamedTuple):
-    """Batches of windows; ``mean + scale * value`` is in the units of the data."""
+    """Batches of windows; ``reader.mean + reader.scale * value`` is in the units of the data."""
 
     data: Data
-    name: str
-    mean: float
-    scale: float
+    reader: SeriesReader
 
 
-def load_series(options: SeriesData) -> Series:
+def load_series(options: SeriesData, assets: Assets | None = None) -> Series:
     """Read a series and make it into batches of windows.
 
     Batches are ``sequence`` float32 ``[batch, window, 1]``, ``length`` int32 ``[batch]``, which
@@ -74,25 +73,48 @@ def load_series(options: SeriesData) -> Series:
     in time by their ``target``; a window may begin in the part before. Each value of
     ``validation`` and of ``test`` is a ``target`` once, in order.
 
+    Args:
+        options: Which series.
+        assets: Files of a trained run: the whole series is then the split ``test`` for it.
+
     Raises:
         InputError: The file cannot be used, a value is missing, a part is too short, or an
             option is out of range.
     """
-    name, values = _read(options)
+    if assets is not None:
+        reader = series_reader(assets)
+        options = replace(options, window=reader.window, horizon=reader.horizon)
+        options = replace(options, validation=0.0, test=0.0)
+    name, values, written = _read(options)
     starts = part_starts(options, len(values))
-    known = values[: starts["validation"]]
-    mean, scale = float(known.mean()), float(known.std())
-    # The mean of equal numbers is rounded, so that their deviation is not quite 0.
-    if scale <= TOLERANCE * np.abs(known).max():
-        raise InputError(f"the training part of {name!r} never changes; there is nothing to learn")
-    standardised = (values - mean) / scale
+    if assets is not None:
+        starts = {"train": starts["train"], "test": starts["train"]}
+        options = replace(options, batch_size=min(options.batch_size, len(values) - starts["test"]))
+    else:
+        known = values[: starts["validation"]]
+        mean, scale = float(known.mean()), float(known.std())
+        # The mean of equal numbers is rounded, so that their deviation is not quite 0.
+        if scale <= TOLERANCE * np.abs(known).max():
+            raise InputError(
+                f"the training part of {name!r} never changes; there is nothing to learn"
+            )
+        reader = SeriesReader(name, mean, scale, options.window, options.horizon, written)
+    standardised = (values - reader.mean) / reader.scale
     if np.abs(standardised).max() > np.finfo(np.float32).max:
         largest = values[np.abs(values).argmax()]
         raise InputError(f"{name!r} has the value {largest:g}, too large beside the rest")
     parts = _windows(standardised.astype(np.float32), starts, options)
+    if assets is not None:
+        parts["train"] = parts["test"]
     covered = {"values": values, "cuts": np.array([*starts.values(), options.window])}
-    data = data_of(parts, options.batch_size, digest=fingerprint(covered))
-    return Series(data, name, mean, scale)
+    digest = fingerprint(covered)
+    data = data_of(parts, options.batch_size, digest=digest, assets=reader.dump())
+    first = options.window + options.horizon - 1
+    windows = np.lib.stride_tricks.sliding_window_view(values, options.window)
+    inputs: dict[str, Any] = {
+        part: windows[starts[part] - first :][: len(parts[part]["target"])] for part in data.splits
+    }
+    return Series(data._replace(inputs=inputs), reader)
 
 
 def part_starts(options: SeriesData, count: int) -> dict[str, int]:
@@ -112,10 +134,11 @@ def part_starts(options: SeriesData, count: int) -> dict[str, int]:
     return {"train": first, "validation": validation, "test": test}
 
 
-def _read(options: SeriesData) -> tuple[str, Float[np.ndarray, " time"]]:
+def _read(options: SeriesData) -> tuple[str, Float[np.ndarray, " time"], Numbers]:
+    """The name of a series, its values, and how they are written."""
     if options.name == "sunspots":
         table = read_rdataset("datasets", "sunspot.month", sha256=SUNSPOTS)
-        return "sunspots", table["value"].to_numpy(np.float64)
+        return "sunspots", table["value"].to_numpy(np.float64), Numbers(".", "")
     cells = read_csv(Path(options.path), options, fewest=1)
     names = tuple(cells.columns)
     if not options.column and len(names) > 1:
@@ -124,14 +147,15 @@ def _read(options: SeriesData) -> tuple[str, Float[np.ndarray, " time"]]:
             f"--data.column: {', '.join(names[:9])}"
         )
     name = cells.find(options.column or names[0], option="--data.column")
-    frame = to_frame(cells, {name: number_kind(cells, name, options)})
+    written = number_kind(cells, name, options)
+    frame = to_frame(cells, {name: written})
     column = frame.columns[0]
     if column.missing.any():
         line = frame.lines[int(column.missing.argmax())]
         raise InputError(
             f"{options.path}: line {line}, column {column.name!r} has no value; fill it in first"
         )
-    return column.name, column.values
+    return column.name, column.values, written
 
 
 def _windows(

@@ -9,11 +9,19 @@ from typing import Literal, NamedTuple, TypeVar
 
 from bigmodel.data.images.images import ImageData, load_images
 from bigmodel.data.labelled import LabelledData
+from bigmodel.data.sequences.reading import (
+    SEQUENCES,
+    RowReader,
+    SequenceReader,
+    row_reader,
+    sequence_reader,
+)
 from bigmodel.data.sequences.sequences import SequenceData, image_rows, load_sequences
 from bigmodel.data.sequences.series import Series, SeriesData, load_series
 from bigmodel.data.tables.csv_table import CsvFormat
 from bigmodel.data.texts.labelled_text import LabelledTextData, load_labelled_text
-from bigmodel.experiment import Data, InputError
+from bigmodel.data.texts.reading import TEXTS, TextReader, text_reader
+from bigmodel.experiment import Assets, Data, InputError
 
 T = TypeVar("T")
 
@@ -54,14 +62,16 @@ class SequenceSource(LabelledData, CsvFormat):
 
 
 class LabelledSequences(NamedTuple):
-    """Batches, the names of the classes, and the vocabulary size; None where steps are numbers."""
+    """Batches, and what encodes sequences.
+
+    That has the names of the classes, and the size of the vocabulary; None where steps are numbers.
+    """
 
     data: Data
-    names: tuple[str, ...]
-    vocab_size: int | None
+    reader: SequenceReader | RowReader | TextReader
 
 
-def load_labelled(source: SequenceSource) -> LabelledSequences:
+def load_labelled(source: SequenceSource, assets: Assets | None = None) -> LabelledSequences:
     """Batches of sequences with a class each, as their own loader makes them.
 
     Raises:
@@ -70,16 +80,21 @@ def load_labelled(source: SequenceSource) -> LabelledSequences:
     if source.forecast:
         raise InputError(f"--data.name {source.name} has no classes")
     if source.name in ("text", "topics"):
-        text = load_labelled_text(_options(LabelledTextData, source))
-        return LabelledSequences(text.data, text.names, text.tokenizer.vocab_size)
+        options = _options(LabelledTextData, source)
+        return LabelledSequences(*load_labelled_text(options, assets=assets))
     if source.name in ("digits", "fashion_mnist"):
-        sequences = image_rows(load_images(_options(ImageData, source)))
-    else:
-        sequences = load_sequences(_options(SequenceData, source))
-    return LabelledSequences(*sequences, vocab_size=None)
+        return LabelledSequences(*image_rows(load_images(_options(ImageData, source), assets)))
+    return LabelledSequences(*load_sequences(_options(SequenceData, source), assets))
 
 
-def load_forecasts(source: SequenceSource) -> Series:
+def labelled_reader(assets: Assets) -> SequenceReader | RowReader | TextReader:
+    """What encodes sequences with a class each for a trained run."""
+    if SEQUENCES in assets:
+        return sequence_reader(assets)
+    return text_reader(assets) if TEXTS in assets else row_reader(assets)
+
+
+def load_forecasts(source: SequenceSource, assets: Assets | None = None) -> Series:
     """Batches of windows of a series: see :func:`~bigmodel.data.sequences.series.load_series`.
 
     Raises:
@@ -87,7 +102,7 @@ def load_forecasts(source: SequenceSource) -> Series:
     """
     if source.folds or source.test_path:
         raise InputError("a series is divided in time; leave --data.folds and --data.test-path out")
-    return load_series(_options(SeriesData, source))
+    return load_series(_options(SeriesData, source), assets)
 
 
 def _options(kind: Callable[..., T], source: SequenceSource) -> T:

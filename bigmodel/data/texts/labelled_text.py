@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import pydoc_data.topics
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from bigmodel.data.batches import Arrays, data_of
-from bigmodel.data.labelled import LabelledData, divide, label_numbers
+from bigmodel.data.batches import data_of
+from bigmodel.data.labelled import LabelledData, all_to_test, divide, label_numbers
 from bigmodel.data.split import check_positive
+from bigmodel.data.texts.reading import TOKENIZER, TextReader, text_reader
 from bigmodel.data.texts.text_file import normalized, read_lines
 from bigmodel.data.texts.tokenizers import Tokenizer, learn_tokenizer, padded
-from bigmodel.experiment import Data, InputError
+from bigmodel.experiment import Assets, Beginning, Data, InputError
 
 # None of these is a part of another one.
 TOPICS = (
@@ -57,12 +58,10 @@ class LabelledTextData(LabelledData):
 
 
 class LabelledText(NamedTuple):
-    """Batches of texts, the tokenizer that reads their ids, and the labels in their order."""
+    """Batches of texts, and what encodes them: the labels in their order, and the tokenizer."""
 
     data: Data
-    tokenizer: Tokenizer
-    classes: int
-    names: tuple[str, ...]
+    reader: TextReader
 
 
 class LabelledLine(NamedTuple):
@@ -74,7 +73,7 @@ class LabelledLine(NamedTuple):
 
 
 def load_labelled_text(
-    options: LabelledTextData, tokenizer: Tokenizer | None = None
+    options: LabelledTextData, tokenizer: Tokenizer | None = None, assets: Assets | None = None
 ) -> LabelledText:
     """Read the texts, divide them, and make them into batches of tokens.
 
@@ -87,23 +86,42 @@ def load_labelled_text(
     Args:
         options: The file, the split and the tokenizer.
         tokenizer: One to use instead of the options', such as that of a trained model.
+        assets: Files of a trained run: all texts are then the split ``test`` for it.
 
     Raises:
         InputError: A file cannot be read, a line of it is not a label, a tab and a text, the
             test file has a label that the training file lacks, or an option is out of range.
     """
-    parts, names = divide_texts(options)
-    if tokenizer is None:
-        texts = {name: [line.text for line in lines] for name, lines in parts.items()}
-        train = texts.pop("train")
-        others = [text for found in texts.values() for text in found]
-        tokenizer = learn_tokenizer(
-            options.tokenizer, train=train, others=others, size=options.vocab_size
-        )
-    arrays = _arrays(parts, names, tokenizer, options)
-    assets = {"tokenizer.json": tokenizer.dump()}
-    data = data_of(arrays, options.batch_size, deciding=assets, assets=assets)
-    return LabelledText(data, tokenizer, len(names), names)
+    if assets is not None:
+        reader = text_reader(assets)
+        lines = _read(options)
+        parts = all_to_test(lines, reader.names, source=options.path or options.name)
+        encoded = _encode(parts, reader.tokenizer, replace(options, length=reader.time))
+        options = replace(options, batch_size=min(options.batch_size, len(lines)))
+    else:
+        parts, names = divide_texts(options)
+        if tokenizer is None:
+            texts = {name: [line.text for line in lines] for name, lines in parts.items()}
+            train = texts.pop("train")
+            others = [text for found in texts.values() for text in found]
+            tokenizer = learn_tokenizer(
+                options.tokenizer, train=train, others=others, size=options.vocab_size
+            )
+        encoded = _encode(parts, tokenizer, options)
+        longest = max(len(ids) for found in encoded.values() for ids in found)
+        reader = TextReader(names, min(longest, options.length), tokenizer)
+    arrays = {
+        name: {
+            "tokens": padded(encoded[name], reader.time),
+            "length": np.array([min(len(ids), reader.time) for ids in encoded[name]], np.int32),
+            "label": label_numbers(lines, reader.names),
+        }
+        for name, lines in parts.items()
+    }
+    deciding = {TOKENIZER: reader.tokenizer.dump()}
+    data = data_of(arrays, options.batch_size, deciding=deciding, assets=reader.dump())
+    inputs = {part: [Beginning(line.text) for line in parts[part]] for part in data.splits}
+    return LabelledText(data._replace(inputs=inputs), reader)
 
 
 def divide_texts(
@@ -114,14 +132,16 @@ def divide_texts(
     Raises:
         InputError: As for :func:`load_labelled_text`.
     """
-    if options.path:
-        lines = read_labelled_lines(Path(options.path))
-    elif options.name == "text":
-        raise InputError("texts with labels need --data.path, a file of lines LABEL<tab>TEXT")
-    else:
-        lines = labelled_paragraphs()
     test = read_labelled_lines(Path(options.test_path)) if options.test_path else None
-    return divide(options, lines, test, source=options.path or options.name)
+    return divide(options, _read(options), test, source=options.path or options.name)
+
+
+def _read(options: LabelledTextData) -> list[LabelledLine]:
+    if options.path:
+        return read_labelled_lines(Path(options.path))
+    if options.name == "text":
+        raise InputError("texts with labels need --data.path, a file of lines LABEL<tab>TEXT")
+    return labelled_paragraphs()
 
 
 def read_labelled_lines(path: Path) -> list[LabelledLine]:
@@ -163,12 +183,10 @@ def labelled_paragraphs() -> list[LabelledLine]:
     ]
 
 
-def _arrays(
-    parts: dict[str, list[LabelledLine]],
-    names: tuple[str, ...],
-    tokenizer: Tokenizer,
-    options: LabelledTextData,
-) -> dict[str, Arrays]:
+def _encode(
+    parts: dict[str, list[LabelledLine]], tokenizer: Tokenizer, options: LabelledTextData
+) -> dict[str, list[np.ndarray]]:
+    """The ids of the texts of each part."""
     encoded = {
         name: [tokenizer.encode(line.text) for line in lines] for name, lines in parts.items()
     }
@@ -180,13 +198,4 @@ def _arrays(
                     f"{path}, line {line.line} has {len(ids)} tokens, more than "
                     f"--data.length {options.length}; use a larger one, or --data.longer cut"
                 )
-    longest = max(len(ids) for found in encoded.values() for ids in found)
-    time = min(longest, options.length)
-    return {
-        name: {
-            "tokens": padded(encoded[name], time),
-            "length": np.array([min(len(ids), time) for ids in encoded[name]], np.int32),
-            "label": label_numbers(lines, names),
-        }
-        for name, lines in parts.items()
-    }
+    return encoded

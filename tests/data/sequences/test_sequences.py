@@ -53,18 +53,18 @@ def all_of(data, split):
 
 
 def test_japanese_vowels_are_those_of_the_file_standardised_by_the_training_part():
-    data, names = load_sequences(SequenceData(validation=0.0))
+    data, reader = load_sequences(SequenceData(validation=0.0))
     train, test = (
         read_ts(packaged("sktime", f"datasets/data/JapaneseVowels/JapaneseVowels_{part}.ts"))
         for part in ("TRAIN", "TEST")
     )
     seen = np.concatenate([case.values for case in train])
     found = all_of(data, "test")
-    assert (len(train), len(found), len(names)) == (270, 370, 9)
+    assert (len(train), len(found), len(reader.names)) == (270, 370, 9)
     for (sequence, label), case in zip(found, test, strict=True):
         expected = (case.values - seen.mean(axis=0)) / seen.std(axis=0)
         np.testing.assert_allclose(sequence, expected, rtol=1e-3, atol=1e-4)
-        assert names[label] == case.label
+        assert reader.names[label] == case.label
 
 
 def test_batches_have_one_shape_and_zeros_after_the_end(options):

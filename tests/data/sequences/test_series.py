@@ -30,7 +30,9 @@ def test_every_held_out_value_is_a_target_once_in_order(options):
     series = load_series(options())
     for name, expected in (("validation", VALUES[70:80]), ("test", VALUES[80:])):
         target = joined(series.data.splits[name])["target"]
-        np.testing.assert_allclose(series.mean + series.scale * target, expected, rtol=1e-5)
+        np.testing.assert_allclose(
+            series.reader.mean + series.reader.scale * target, expected, rtol=1e-5
+        )
 
 
 @pytest.mark.parametrize("horizon", [1, 3])
@@ -73,13 +75,13 @@ def test_batches_have_one_shape(options):
 def test_sunspots_end_with_september_2013():
     series = load_series(SeriesData())
     last = joined(series.data.splits["test"])["target"][-1]
-    assert series.mean + series.scale * last == pytest.approx(37.0, abs=0.05)
+    assert series.reader.mean + series.reader.scale * last == pytest.approx(37.0, abs=0.05)
 
 
 def test_the_column_is_found_by_name(options):
     content = "day,x,y\n" + "\n".join(f"d{n},{n % 7},{n % 5}" for n in range(100))
-    assert load_series(options(content, column="y")).name == "y"
-    assert load_series(options(content, column="y")).mean == pytest.approx(2.0)
+    assert load_series(options(content, column="y")).reader.name == "y"
+    assert load_series(options(content, column="y")).reader.mean == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize(
@@ -116,4 +118,6 @@ def test_what_cannot_be_used_is_refused(options, content, chosen, message):
 
 def test_small_changes_of_a_large_value_are_learned(options):
     values = 1e9 + VALUES
-    np.testing.assert_allclose(load_series(options(values)).scale, VALUES[:70].std(), rtol=1e-6)
+    np.testing.assert_allclose(
+        load_series(options(values)).reader.scale, VALUES[:70].std(), rtol=1e-6
+    )

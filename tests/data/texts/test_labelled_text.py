@@ -44,11 +44,11 @@ def texts(data, names, split):
 @pytest.mark.parametrize("kind", ["char", "byte", "bpe"])
 def test_tokens_of_a_text_decode_to_it_and_its_label_is_its_own(options, kind):
     loaded = load_labelled_text(options(tokenizer=kind, length=100, vocab_size=300))
-    found = texts(loaded.data, loaded.names, "test")
-    assert loaded.names == ("air", "sea")
+    found = texts(loaded.data, loaded.reader.names, "test")
+    assert loaded.reader.names == ("air", "sea")
     assert len(found) == 12
     for label, tokens in found:
-        assert f"{label}\t{loaded.tokenizer.decode(tokens)}" in LINES
+        assert f"{label}\t{loaded.reader.tokenizer.decode(tokens)}" in LINES
 
 
 def test_all_lines_are_in_one_part_each_and_every_part_has_every_label(options):
@@ -92,8 +92,10 @@ def test_words_are_those_of_the_training_part_by_frequency_in_lower_case():
 
 def test_a_tokenizer_that_is_given_is_used(options):
     loaded = load_labelled_text(options(length=100), tokenizers.byte_tokenizer())
-    assert loaded.tokenizer.vocab_size == 256
-    assert loaded.tokenizer.decode(texts(loaded.data, loaded.names, "test")[0][1])[:4] in (
+    assert loaded.reader.tokenizer.vocab_size == 256
+    assert loaded.reader.tokenizer.decode(texts(loaded.data, loaded.reader.names, "test")[0][1])[
+        :4
+    ] in (
         "Fish",
         "bird",
     )
@@ -103,7 +105,7 @@ def test_a_longer_text_is_cut_to_its_beginning_or_refused(options):
     whole = load_labelled_text(options())
     cut = load_labelled_text(options(length=3))
     for (_, long), (_, short) in zip(
-        *(texts(each.data, each.names, "test") for each in (whole, cut)), strict=True
+        *(texts(each.data, each.reader.names, "test") for each in (whole, cut)), strict=True
     ):
         np.testing.assert_array_equal(long[:3], short)
     with pytest.raises(InputError, match=r"texts.tsv, line \d+ has [45] tokens, more than --data"):
@@ -113,7 +115,7 @@ def test_a_longer_text_is_cut_to_its_beginning_or_refused(options):
 def test_a_file_for_the_test_is_all_of_the_test(options):
     test = options(["sea\tfish", "air\tbird"], "test.tsv").path
     loaded = load_labelled_text(options(test_path=test))
-    assert [label for label, _ in texts(loaded.data, loaded.names, "test")] == ["sea", "air"]
+    assert [label for label, _ in texts(loaded.data, loaded.reader.names, "test")] == ["sea", "air"]
     assert loaded.data.steps_per_epoch == 54 // 8
 
 
@@ -147,7 +149,7 @@ def test_labels_that_look_the_same_are_one(options):
         for n in range(9)
         for label in ("größe", "gro\u0308ße ", "\ufeffair", "air")
     ]
-    assert load_labelled_text(options(lines)).names == ("air", "größe")
+    assert load_labelled_text(options(lines)).reader.names == ("air", "größe")
 
 
 @pytest.mark.parametrize(
@@ -191,8 +193,8 @@ def test_folds_test_on_every_text_once(options):
     for fold in range(3):
         loaded = load_labelled_text(options(tokenizer="byte", length=100, folds=3, fold=fold))
         found += [
-            (label, loaded.tokenizer.decode(tokens))
-            for label, tokens in texts(loaded.data, loaded.names, "test")
+            (label, loaded.reader.tokenizer.decode(tokens))
+            for label, tokens in texts(loaded.data, loaded.reader.names, "test")
         ]
     assert sorted(found) == sorted(tuple(line.split("\t")) for line in LINES)
 
@@ -220,6 +222,6 @@ def test_every_topic_has_paragraphs_of_its_own_text_once_and_on_one_line():
 
 def test_topics_are_read_where_they_are_asked_for():
     texts = load_labelled_text(LabelledTextData("topics", length=8, batch_size=16))
-    assert texts.names == TOPICS
+    assert texts.reader.names == TOPICS
     with pytest.raises(InputError, match=r"need --data.path"):
         load_labelled_text(LabelledTextData())

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -141,6 +141,7 @@ class Predictor(NamedTuple):
     outputs: str
 
 
+@runtime_checkable
 class Reader(Protocol):
     """What turns inputs into the arrays of a batch, as the training data was."""
 

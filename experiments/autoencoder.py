@@ -26,8 +26,17 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from bigmodel.data import ImageData, load_images
-from bigmodel.experiment import Array, Batch, Experiment, Shown, Variables
+from bigmodel.data import ImageData, image_reader, load_images
+from bigmodel.experiment import (
+    Array,
+    Assets,
+    Batch,
+    Experiment,
+    Model,
+    Predictor,
+    Shown,
+    Variables,
+)
 from bigmodel.figures.grid import tile
 from bigmodel.models import Autoencoder
 from bigmodel.runtime import Run, Settings, main
@@ -39,6 +48,7 @@ from bigmodel.training import (
     coding,
     latents,
     pca_squared_error,
+    reconstruction_predictor,
     with_distance,
     with_latents,
 )
@@ -59,12 +69,16 @@ class Config(Settings):
     run: Run = Run(steps=2000, eval_every=500)
 
 
-def build(config: Config) -> Experiment:
-    """The experiment of a config."""
-    images = load_images(config.data)
+def networks(config: Config, shape: tuple[int, int, int]) -> tuple[Model, Model]:
+    """The encoder and the decoder of a config for images of a shape."""
+    return config.model.build(shape, per_latent=2 if config.kind == "variational" else 1)
+
+
+def build(config: Config, assets: Assets | None = None) -> Experiment:
+    """The experiment of a config, or of a trained run's assets to evaluate other data."""
+    images = load_images(config.data, assets)
     size = config.model.latents
-    variational = config.kind == "variational"
-    encoder, decoder = config.model.build(images.shape, per_latent=2 if variational else 1)
+    encoder, decoder = networks(config, images.shape)
     metrics = {}
     if config.kind == "plain":
         metrics["pca_squared_error"] = pca_squared_error(images.data, size)
@@ -78,7 +92,7 @@ def build(config: Config) -> Experiment:
         names=images.names,
         metrics=metrics,
     )
-    if not variational:
+    if config.kind != "variational":
         return experiment
 
     def generate(variables: Variables, batch: Batch) -> Array:
@@ -90,6 +104,13 @@ def build(config: Config) -> Experiment:
     data = with_latents(experiment.data, (size,), name="prior")
     assert experiment.show is not None
     return experiment._replace(data=data, show=with_samples(experiment.show, generate, size))
+
+
+def predictor(config: Config, assets: Assets) -> Predictor:
+    """What a trained run answers: the latents of an image, and what is restored from them."""
+    reader = image_reader(assets)
+    encoder, decoder = networks(config, reader.shape)
+    return reconstruction_predictor(encoder, decoder, reader, latents=config.model.latents)
 
 
 def with_samples(

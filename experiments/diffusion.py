@@ -14,8 +14,18 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from bigmodel.data import ImageData, load_images
-from bigmodel.experiment import Array, Batch, Experiment, InputError, Shown, Variables
+from bigmodel.data import ImageData, ImageReader, image_reader, load_images
+from bigmodel.experiment import (
+    Array,
+    Assets,
+    Batch,
+    Experiment,
+    InputError,
+    Model,
+    Predictor,
+    Shown,
+    Variables,
+)
 from bigmodel.figures.grid import tile
 from bigmodel.models import Unet
 from bigmodel.runtime import Run, Settings, main
@@ -23,14 +33,17 @@ from bigmodel.training import (
     Optimizer,
     Prediction,
     Quality,
+    SampleReader,
     Sampling,
     denoising_error,
+    image_predictor,
     latents,
     noising,
     sampler,
     supervised,
     with_distance,
     with_noise,
+    with_sample_inputs,
 )
 
 
@@ -60,9 +73,9 @@ class Config(Settings):
             )
 
 
-def build(config: Config) -> Experiment:
-    """The experiment of a config."""
-    images = load_images(config.data)
+def build(config: Config, assets: Assets | None = None) -> Experiment:
+    """The experiment of a config, or of a trained run's assets to evaluate other data."""
+    images = load_images(config.data, assets)
     network = config.model.build(images.classes)
     experiment = supervised(
         noising(network, prediction=config.prediction, label_dropout=config.label_dropout),
@@ -72,14 +85,30 @@ def build(config: Config) -> Experiment:
         with_noise(images.data),
         steps=config.run.total_steps(images.data.steps_per_epoch),
     )
-    sample = sampler(network, config.sampling, prediction=config.prediction)
-
-    def generate(variables: Variables, batch: Batch) -> Array:
-        return sample(variables, batch["noise"], batch["label"])
-
+    generate = generator(config, network)
     features = config.quality.features(images.data, images.classes)
     experiment = with_distance(experiment, generate, features, count=config.sampling.count)
+    experiment = with_sample_inputs(experiment, sample_reader(config, images.reader))
     return experiment._replace(show=shown(generate, images.shape, images.classes))
+
+
+def generator(config: Config, network: Model) -> Callable[[Variables, Batch], Array]:
+    """Images of the noise and the labels of a batch."""
+    sample = sampler(network, config.sampling, prediction=config.prediction)
+    return lambda variables, batch: sample(variables, batch["noise"], batch["label"])
+
+
+def sample_reader(config: Config, images: ImageReader) -> SampleReader:
+    """What encodes the class and the seed of an image to draw."""
+    names = images.names if config.model.conditional else ()
+    return SampleReader(names, "noise", images.shape)
+
+
+def predictor(config: Config, assets: Assets) -> Predictor:
+    """What a trained run answers: an image of a class."""
+    images = image_reader(assets)
+    network = config.model.build(len(images.names))
+    return image_predictor(sample_reader(config, images), generator(config, network))
 
 
 def shown(

@@ -20,12 +20,30 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from bigmodel.data import ImageData, load_images
-from bigmodel.experiment import Experiment, Model, Shown, Variables
+from bigmodel.data import ImageData, ImageReader, image_reader, load_images
+from bigmodel.experiment import (
+    Array,
+    Assets,
+    Batch,
+    Experiment,
+    Model,
+    Predictor,
+    Shown,
+    Variables,
+)
 from bigmodel.figures.grid import tile
 from bigmodel.models import Dcgan
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training import LossName, Optimizer, Quality, adversarial, latents
+from bigmodel.training import (
+    LossName,
+    Optimizer,
+    Quality,
+    SampleReader,
+    adversarial,
+    image_predictor,
+    latents,
+    with_sample_inputs,
+)
 
 
 @dataclass(frozen=True)
@@ -52,11 +70,11 @@ class Config(Settings):
     run: Run = Run(steps=1000, eval_every=200, best="validation/frechet_distance")
 
 
-def build(config: Config) -> Experiment:
-    """The experiment of a config."""
-    images = load_images(config.data)
+def build(config: Config, assets: Assets | None = None) -> Experiment:
+    """The experiment of a config, or of a trained run's assets to evaluate other data."""
+    images = load_images(config.data, assets)
     generator, discriminator = config.model.build(images.shape, images.classes)
-    return adversarial(
+    experiment = adversarial(
         generator,
         discriminator,
         config.optimizer,
@@ -71,6 +89,24 @@ def build(config: Config) -> Experiment:
         critic_steps=config.critic_steps,
         show=sampler(generator, config.model, images.classes),
     )
+    return with_sample_inputs(experiment, sample_reader(config, images.reader))
+
+
+def sample_reader(config: Config, images: ImageReader) -> SampleReader:
+    """What encodes the class and the seed of an image to draw."""
+    names = images.names if config.model.conditional else ()
+    return SampleReader(names, "latent", (config.model.latent,))
+
+
+def predictor(config: Config, assets: Assets) -> Predictor:
+    """What a trained run answers: an image of a class."""
+    images = image_reader(assets)
+    generator, _ = config.model.build(images.shape, len(images.names))
+
+    def generate(variables: Variables, batch: Batch) -> Array:
+        return generator.apply(variables, batch, train=False, key=None)[0]
+
+    return image_predictor(sample_reader(config, images), generate)
 
 
 def sampler(generator: Model, model: Dcgan, classes: int) -> Callable[[Variables], Shown]:

@@ -22,11 +22,18 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from bigmodel.data import RatingData, Ratings, load_ratings
-from bigmodel.experiment import Experiment, Model, Shown, Variables
+from bigmodel.data import RatingData, RatingReader, Ratings, load_ratings, rating_reader
+from bigmodel.experiment import Assets, Experiment, Model, Predictor, Shown, Variables
 from bigmodel.models import Recommender
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training import Ensemble, Optimizer, regression_report, regressor, regressors
+from bigmodel.training import (
+    Ensemble,
+    Optimizer,
+    recommendation_predictor,
+    regression_report,
+    regressor,
+    regressors,
+)
 
 
 @dataclass(frozen=True)
@@ -52,12 +59,16 @@ class Config(Settings):
     run: Run = Run(steps=1000, eval_every=250)
 
 
-def build(config: Config) -> Experiment:
-    """The experiment of a config."""
-    ratings = load_ratings(config.data)
-    model = config.model.build(
-        users=ratings.known_users, items=ratings.known_items, mean=ratings.mean
-    )
+def network(config: Config, reader: RatingReader) -> Model:
+    """The model of a config for the users and items that a reader knows."""
+    users, items = len(reader.users), len(reader.items)
+    return config.model.build(users=users, items=items, mean=reader.mean)
+
+
+def build(config: Config, assets: Assets | None = None) -> Experiment:
+    """The experiment of a config, or of a trained run's assets to evaluate other data."""
+    ratings = load_ratings(config.data, assets)
+    model = network(config, ratings.reader)
     return regressor(
         model,
         ratings.data,
@@ -69,27 +80,26 @@ def build(config: Config) -> Experiment:
     )
 
 
+def predictor(config: Config, assets: Assets) -> Predictor:
+    """What a trained run answers: the items that a user has not rated and would rate highest."""
+    reader = rating_reader(assets)
+    return recommendation_predictor(regressors(network(config, reader), config.ensemble), reader)
+
+
 def recommender(options: Show, model: Model, ratings: Ratings) -> Callable[[Variables], Shown]:
     """What to show: the items that a user has not rated and would rate highest."""
-    train = ratings.parts["train"]
-    users = np.argsort(-np.bincount(train["user"]), kind="stable")[: options.users]
-    items = np.arange(ratings.known_items, dtype=np.int32)
-    everything = {"item": items, "tags": ratings.tagged[: len(items)]}
-    rated = [train["item"][train["user"] == user] for user in users]
-
-    @jax.jit
-    def predict(variables: Variables, user: jax.Array) -> jax.Array:
-        batch = {"user": jax.numpy.full(len(items), user, np.int32), **everything}
-        return model.apply(variables, batch, train=False)[0]
+    reader = ratings.reader
+    best = recommendation_predictor(model, reader)
+    active = np.argsort([-len(rated) for rated in reader.rated], kind="stable")
+    users = [reader.users[number] for number in active[: options.users]]
+    batch, recommend = best.encode(users), jax.jit(best.apply)
 
     def show(variables: Variables) -> Shown:
         lines = []
-        for user, seen in zip(users, rated, strict=True):
-            scores = np.array(predict(variables, user))
-            scores[seen] = -np.inf
-            best = np.argsort(-scores, kind="stable")[: options.items]
-            lines += [f"for user {ratings.users[user]}:"]
-            lines += [f"  {scores[item]:.2f}  {ratings.titles[item]}" for item in best]
+        answers = best.decode(jax.device_get(recommend(variables, batch)))
+        for user, answer in zip(users, answers, strict=True):
+            items = list(answer["items"].items())[: options.items]
+            lines += [f"for user {user}:", *(f"  {rating:.2f}  {item}" for item, rating in items)]
         return {"recommendations": "\n".join(lines)}
 
     return show

@@ -20,11 +20,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bigmodel.data import PairData, load_pairs
-from bigmodel.experiment import Experiment
+from bigmodel.data import PairData, load_pairs, pair_reader
+from bigmodel.experiment import Assets, Experiment, Predictor
 from bigmodel.models import Beam, Transformer
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training import Optimizer, sequence_to_sequence
+from bigmodel.training import Optimizer, sequence_to_sequence, translation_predictor
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Config(Settings):
     run: Run = Run(steps=300, eval_every=150, best="validation/nats")
 
 
-def build(config: Config) -> Experiment:
-    """The experiment of a config."""
-    pairs = load_pairs(config.data)
+def build(config: Config, assets: Assets | None = None) -> Experiment:
+    """The experiment of a config, or of a trained run's assets to evaluate other data."""
+    pairs = load_pairs(config.data, assets)
     return sequence_to_sequence(
         config.model,
         pairs,
@@ -53,6 +53,11 @@ def build(config: Config) -> Experiment:
         smoothing=config.smoothing,
         steps=config.run.total_steps(pairs.data.steps_per_epoch),
     )
+
+
+def predictor(config: Config, assets: Assets) -> Predictor:
+    """What a trained run answers: the target of a source."""
+    return translation_predictor(config.model, pair_reader(assets), beam=config.beam)
 
 
 TINY = (

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from bigmodel.data.images.images import ImageData as ImageData
     from bigmodel.data.images.images import Images as Images
     from bigmodel.data.images.images import load_images as load_images
+    from bigmodel.data.images.reading import ImageReader as ImageReader
     from bigmodel.data.images.reading import image_reader as image_reader
+    from bigmodel.data.known_ratings import RatingReader as RatingReader
+    from bigmodel.data.known_ratings import rating_reader as rating_reader
     from bigmodel.data.ratings import RatingData as RatingData
     from bigmodel.data.ratings import Ratings as Ratings
     from bigmodel.data.ratings import load_ratings as load_ratings
@@ -39,13 +42,15 @@ if TYPE_CHECKING:
     from bigmodel.data.texts.text import Text as Text
     from bigmodel.data.texts.text import TextData as TextData
     from bigmodel.data.texts.text import load_text as load_text
+    from bigmodel.data.texts.vocabulary import pair_reader as pair_reader
     from bigmodel.data.texts.words import WordData as WordData
     from bigmodel.data.texts.words import Words as Words
     from bigmodel.data.texts.words import load_words as load_words
 
 _PLACES = {
     "images.images": ("ImageData", "Images", "load_images"),
-    "images.reading": ("image_reader",),
+    "images.reading": ("ImageReader", "image_reader"),
+    "known_ratings": ("RatingReader", "rating_reader"),
     "ratings": ("RatingData", "Ratings", "load_ratings"),
     "sequences.reading": ("sequence_reader", "series_reader"),
     "sequences.sequences": ("SequenceData", "load_sequences"),
@@ -63,6 +68,7 @@ _PLACES = {
     "texts.pairs": ("PairData", "load_pairs"),
     "texts.reading": ("TextReader", "text_reader"),
     "texts.text": ("Text", "TextData", "load_text"),
+    "texts.vocabulary": ("pair_reader",),
     "texts.words": ("WordData", "Words", "load_words"),
 }
 _ROOM_OF = {name: room for room, names in _PLACES.items() for name in names}

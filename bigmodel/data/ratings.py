@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -11,12 +11,14 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bigmodel.data.batches import Arrays, data_of
+from bigmodel.data.known_ratings import RatingReader, rating_reader
 from bigmodel.data.packaged import read_rdataset
 from bigmodel.data.split import Folds, check_held_out, split_rows
 from bigmodel.data.tables.columns import Column, Frame
 from bigmodel.data.tables.csv_table import CsvFormat, read_csv
 from bigmodel.data.tables.kinds import Kind, Text, number_kind, to_frame
-from bigmodel.experiment import Data, InputError
+from bigmodel.experiment import Assets, Data, InputError
+from bigmodel.output import warn_of_each
 
 MOVIELENS_SHA256 = "f11eb406d322dbeff4445a4e4954b6a37b6c210af3f2142310e895d2ee15f3c5"
 MOVIELENS = "--data.name movielens"
@@ -57,21 +59,14 @@ class RatingData(Folds, CsvFormat):
 class Ratings(NamedTuple):
     """Batches of ratings with what a model must know about them.
 
-    Users and items are numbered in the order of ``users`` and ``items``, those of the training
-    ratings first: there are ``known_users`` and ``known_items`` of them. ``titles`` says what to
-    call each item, ``tags`` the names of the tags, ``tagged`` which item has which tag.
-    ``mean`` is the mean training rating, ``parts`` the ratings of each split as arrays.
+    ``users`` and ``items`` are all in the order of their numbers, those of training first.
+    ``parts`` are the ratings of each split as arrays.
     """
 
     data: Data
+    reader: RatingReader
     users: tuple[str, ...]
     items: tuple[str, ...]
-    known_users: int
-    known_items: int
-    titles: tuple[str, ...]
-    tags: tuple[str, ...]
-    tagged: Float[np.ndarray, "item tag"]
-    mean: float
     parts: Mapping[str, Arrays]
 
 
@@ -84,12 +79,17 @@ class _Numbered(NamedTuple):
     known: int
 
 
-def load_ratings(options: RatingData) -> Ratings:
+def load_ratings(options: RatingData, assets: Assets | None = None) -> Ratings:
     """Read ratings, hold some out at random, and make them into batches.
 
     Batches are ``user`` and ``item`` int32 ``[batch]``, ``tags`` float32 ``[batch, tag]``,
     which is 1 where the item has the tag, ``target`` float32 ``[batch]``, the rating, and
-    ``weight`` float32 ``[batch]``.
+    ``weight`` float32 ``[batch]``. Users and items of the training ratings come first in their
+    numbers.
+
+    Args:
+        options: Which ratings.
+        assets: Files of a trained run: all ratings are then the split ``test`` for it.
 
     Raises:
         InputError: If the file cannot be read, a column is missing, a rating is no number, or
@@ -97,9 +97,12 @@ def load_ratings(options: RatingData) -> Ratings:
     """
     frame = _read(options)
     ratings = _values(frame, options.rating, option="--data.rating").astype(np.float32)
+    of_users = _values(frame, options.user, option="--data.user")
+    of_items = _values(frame, options.item, option="--data.item")
+    if assets is not None:
+        return _to_test(options, rating_reader(assets), of_users, of_items, ratings)
     split = split_rows(options, len(ratings))
-    users = _number(_values(frame, options.user, option="--data.user"), split["train"])
-    items = _number(_values(frame, options.item, option="--data.item"), split["train"])
+    users, items = _number(of_users, split["train"]), _number(of_items, split["train"])
     for what, numbered in (("user", users), ("item", items)):
         if numbered.known < 2:
             raise InputError(
@@ -118,24 +121,66 @@ def load_ratings(options: RatingData) -> Ratings:
     parts = {
         name: {key: array[rows] for key, array in arrays.items()} for name, rows in split.items()
     }
+    train = parts["train"]
+    order = np.argsort(train["user"], kind="stable")
+    ends = np.cumsum(np.bincount(train["user"], minlength=users.known))
+    reader = RatingReader(
+        users.names[: users.known],
+        items.names[: items.known],
+        titles[: items.known],
+        tags,
+        tuple(tuple(np.flatnonzero(row).tolist()) for row in tagged[: items.known]),
+        float(train["target"].mean(dtype=np.float64)),
+        tuple(tuple(of_user.tolist()) for of_user in np.split(train["item"][order], ends[:-1])),
+    )
+    return _ratings(parts, reader, tagged, options, users.names, items.names)
 
+
+def _to_test(
+    options: RatingData,
+    reader: RatingReader,
+    of_users: np.ndarray,
+    of_items: np.ndarray,
+    ratings: np.ndarray,
+) -> Ratings:
+    """All ratings as the test split of a trained run; users and items that it lacks are unknown."""
+    whole: dict[str, np.ndarray] = {"target": ratings}
+    for key, names, values in (("user", reader.users, of_users), ("item", reader.items, of_items)):
+        number = {name: index for index, name in enumerate(names)}
+        found = [number.get(value, len(names)) for value in values.tolist()]
+        whole[key] = np.array(found, np.int32)
+        if unknown := found.count(len(names)):
+            warn_of_each(f"ratings have a {key} that the run was not trained on", unknown)
+    tagged = np.concatenate([reader.tag_table(), np.zeros((1, len(reader.tags)), np.float32)])
+    options = replace(options, batch_size=min(options.batch_size, len(ratings)))
+    parts = {"train": whole, "test": whole}
+    return _ratings(parts, reader, tagged, options, reader.users, reader.items)
+
+
+def _ratings(
+    parts: Mapping[str, Arrays],
+    reader: RatingReader,
+    tagged: np.ndarray,
+    options: RatingData,
+    users: tuple[str, ...],
+    items: tuple[str, ...],
+) -> Ratings:
     def with_tags(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return batch | {"tags": tagged[batch["item"]]}
 
-    data = data_of(parts, options.batch_size, prepare=with_tags, beside={"tagged": tagged})
-    mean = float(parts["train"]["target"].mean(dtype=np.float64))
-    return Ratings(
-        data,
-        users.names,
-        items.names,
-        users.known,
-        items.known,
-        titles,
-        tags,
-        tagged,
-        mean,
+    data = data_of(
         parts,
+        options.batch_size,
+        prepare=with_tags,
+        beside={"tagged": tagged},
+        assets=reader.dump(),
     )
+    known = {
+        part: sorted({int(user) for user in parts[part]["user"] if user < len(reader.users)})
+        for part in data.splits
+    }
+    inputs = {part: [users[number] for number in numbers] for part, numbers in known.items()}
+    return Ratings(data._replace(inputs=inputs), reader, users, items, parts)
 
 
 def _read(options: RatingData) -> Frame:

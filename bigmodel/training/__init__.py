@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from bigmodel.training.generative.autoencoding import autoencoding as autoencoding
     from bigmodel.training.generative.autoencoding import coding as coding
     from bigmodel.training.generative.autoencoding import pca_squared_error as pca_squared_error
+    from bigmodel.training.generative.autoencoding import (
+        reconstruction_predictor as reconstruction_predictor,
+    )
     from bigmodel.training.generative.diffusion import Prediction as Prediction
     from bigmodel.training.generative.diffusion import Sampling as Sampling
     from bigmodel.training.generative.diffusion import denoising_error as denoising_error
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
     from bigmodel.training.generative.latents import latents as latents
     from bigmodel.training.generative.latents import with_latents as with_latents
     from bigmodel.training.generative.quality import Quality as Quality
+    from bigmodel.training.generative.samples import SampleReader as SampleReader
+    from bigmodel.training.generative.samples import image_predictor as image_predictor
+    from bigmodel.training.generative.samples import with_sample_inputs as with_sample_inputs
     from bigmodel.training.metrics import Metric as Metric
     from bigmodel.training.metrics import accuracy as accuracy
     from bigmodel.training.metrics import cross_entropy as cross_entropy
@@ -40,6 +46,7 @@ if TYPE_CHECKING:
     from bigmodel.training.metrics import token_accuracy as token_accuracy
     from bigmodel.training.metrics import weighted as weighted
     from bigmodel.training.optimizers import Optimizer as Optimizer
+    from bigmodel.training.recommending import recommendation_predictor as recommendation_predictor
     from bigmodel.training.regression import absolute_error as absolute_error
     from bigmodel.training.regression import forecast_report as forecast_report
     from bigmodel.training.regression import number_predictor as number_predictor
@@ -54,6 +61,9 @@ if TYPE_CHECKING:
     from bigmodel.training.texts.sequence_to_sequence import (
         sequence_to_sequence as sequence_to_sequence,
     )
+    from bigmodel.training.texts.sequence_to_sequence import (
+        translation_predictor as translation_predictor,
+    )
     from bigmodel.training.texts.vectors import neighbours as neighbours
     from bigmodel.training.texts.vectors import principal_plane as principal_plane
     from bigmodel.training.transfer import with_pretrained as with_pretrained
@@ -64,20 +74,23 @@ _NAMES = {
     "ensemble": "Ensemble one_member regressors",
     "fitting": "fit",
     "generative.adversarial": "adversarial",
-    "generative.autoencoding": "Kind autoencoding coding pca_squared_error",
+    "generative.autoencoding": "Kind autoencoding coding pca_squared_error "
+    "reconstruction_predictor",
     "generative.diffusion": "Prediction Sampling denoising_error noising sampler with_noise",
     "generative.frechet": "with_distance",
     "generative.gan_losses": "LossName",
     "generative.latents": "latents with_latents",
     "generative.quality": "Quality",
+    "generative.samples": "SampleReader image_predictor with_sample_inputs",
     "metrics": "Metric accuracy cross_entropy next_token token_accuracy weighted",
     "optimizers": "Optimizer",
+    "recommending": "recommendation_predictor",
     "regression": "absolute_error forecast_report number_predictor regression_report regressor "
     "squared_error",
     "supervision": "TrainState supervised",
     "texts.language_model": "language_model",
     "texts.negative_sampling": "negative_sampling ranked",
-    "texts.sequence_to_sequence": "sequence_to_sequence",
+    "texts.sequence_to_sequence": "sequence_to_sequence translation_predictor",
     "texts.vectors": "neighbours principal_plane",
     "transfer": "with_pretrained",
 }

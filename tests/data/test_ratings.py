@@ -71,23 +71,23 @@ def test_the_held_out_ratings_are_drawn_by_the_split_seed_alone(written):
 def test_numbers_of_the_training_part_come_first(written):
     lines = [f"u{n % 5},i{n},{n % 4},a,T" for n in range(40)]
     ratings = load_ratings(written(lines, test=0.2, validation=0.0))
-    assert ratings.known_users == 5
-    assert ratings.known_items == 32
+    assert len(ratings.reader.users) == 5
+    assert len(ratings.reader.items) == 32
     assert ratings.parts["train"]["item"].max() == 31
     assert sorted(ratings.parts["test"]["item"]) == list(range(32, 40))
 
 
 def test_tags_and_titles_are_those_of_the_item(written):
     ratings = load_ratings(written(table(), tags="tags", title="title"))
-    assert ratings.tags == ("all", "t0", "t1", "t2")
+    assert ratings.reader.tags == ("all", "t0", "t1", "t2")
     batches = [ratings.data.train(0, 0), *ratings.data.splits["test"]]
     for batch in batches:
         assert batch["tags"].shape == (4, 4)
         for item, tags, weight in zip(batch["item"], batch["tags"], batch["weight"], strict=True):
             number = int(ratings.items[item][1:])
-            has = {name for name, there in zip(ratings.tags, tags, strict=True) if there}
+            has = {name for name, there in zip(ratings.reader.tags, tags, strict=True) if there}
             assert weight == 0 or has == {"all", f"t{number % 3}"}
-            assert ratings.titles[item] == f"Title {number}"
+            assert ratings.reader.titles[item] == f"Title {number}"
 
 
 def test_an_epoch_has_each_training_rating_at_most_once_and_batches_repeat(written):
@@ -107,7 +107,7 @@ def test_an_epoch_has_each_training_rating_at_most_once_and_batches_repeat(writt
 def test_the_mean_is_that_of_the_training_ratings(written):
     ratings = load_ratings(written(table()))
     expected = np.mean([row[2] for row in decoded(ratings, "train")])
-    assert ratings.mean == pytest.approx(expected)
+    assert ratings.reader.mean == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -158,9 +158,13 @@ def test_options_out_of_range_are_refused(wrong, message):
 def test_movielens_is_whole():
     ratings = load_ratings(RatingData())
     assert sum(len(rows["target"]) for rows in ratings.parts.values()) == 100_004
-    assert (len(ratings.users), len(ratings.items), len(ratings.tags)) == (671, 9066, 20)
-    item = ratings.titles.index("Toy Story")
-    tags = {tag for tag, there in zip(ratings.tags, ratings.tagged[item], strict=True) if there}
+    assert (len(ratings.users), len(ratings.items), len(ratings.reader.tags)) == (671, 9066, 20)
+    item = ratings.reader.titles.index("Toy Story")
+    tags = {
+        tag
+        for tag, there in zip(ratings.reader.tags, ratings.reader.tag_table()[item], strict=True)
+        if there
+    }
     assert tags == {"Adventure", "Animation", "Children", "Comedy", "Fantasy"}
     values = np.unique(np.concatenate([rows["target"] for rows in ratings.parts.values()]))
     np.testing.assert_array_equal(values, np.arange(1, 11) / 2)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -15,8 +16,16 @@ from bigmodel.data.batches import Arrays, data_of
 from bigmodel.data.split import check_held_out, check_positive, shuffled
 from bigmodel.data.texts.pair_file import Pair, held_out_groups, read_cmudict, read_pairs
 from bigmodel.data.texts.tokenizers import padded
-from bigmodel.data.texts.vocabulary import Unit, Vocabulary, learn_vocabulary
-from bigmodel.experiment import Data, InputError
+from bigmodel.data.texts.vocabulary import (
+    SOURCE,
+    TARGET,
+    PairReader,
+    Unit,
+    Vocabulary,
+    learn_vocabulary,
+    pair_reader,
+)
+from bigmodel.experiment import Assets, Beginning, Data, InputError
 from bigmodel.output import note
 
 SYMBOL, SYMBOLS = 3, 256
@@ -86,19 +95,17 @@ class Pairs(NamedTuple):
     """Batches of pairs, and what reads them.
 
     ``examples[i]`` is the pair that has ``example`` i in the evaluation batches, with all its
-    targets. ``length`` is the maximum number of tokens of a target, including its end.
-    ``units`` are the names of a symbol and a sequence of the target; None where it is text.
+    targets. ``units`` are the names of a symbol and a sequence of the target; None where it is
+    text.
     """
 
     data: Data
-    source: Vocabulary
-    target: Vocabulary
+    reader: PairReader
     examples: Sequence[Pair]
-    length: int
     units: tuple[str, str] | None
 
 
-def load_pairs(options: PairData) -> Pairs:
+def load_pairs(options: PairData, assets: Assets | None = None) -> Pairs:
     """Read the pairs, divide them, and make them into batches of ids.
 
     A source is its tokens and BOUNDARY, ``source`` int32 ``[batch, source]``, and its number of
@@ -111,11 +118,17 @@ def load_pairs(options: PairData) -> Pairs:
     Training has a pair for each target, evaluation one for the first. The splits are
     ``validation`` and ``test``, each absent where it is empty.
 
+    Args:
+        options: Which pairs.
+        assets: Files of a trained run: all pairs are then the split ``test`` for it.
+
     Raises:
         InputError: the data cannot be read or leaves nothing to train on, a pair is longer than
             the most and ``long`` refuses it, or an option does not fit the data.
     """
     pairs = _read(options)
+    if assets is not None:
+        return _to_test(pairs, options, pair_reader(assets))
     parts = _split(pairs, options)
     train = [pairs[row] for row in parts["train"]]
     others = [pairs[row] for name in ("validation", "test") for row in parts[name]]
@@ -128,11 +141,7 @@ def load_pairs(options: PairData) -> Pairs:
         for unit, known, unseen in zip(units, (sources, targets), _texts(others), strict=True)
     )
     rows = {
-        name: [
-            _Row(source.encode(pairs[index].source), target.encode(text), int(index))
-            for index in chosen
-            for text in (pairs[index].targets if name == "train" else pairs[index].targets[:1])
-        ]
+        name: _rows(pairs, chosen, source, target, every=name == "train")
         for name, chosen in parts.items()
     }
     most = _most(rows["train"], options)
@@ -147,24 +156,61 @@ def load_pairs(options: PairData) -> Pairs:
             f"{options.path}: --data.source-unit {units.source} --data.max-source {most.source} "
             f"--data.target-unit {units.target} --data.max-target {most.target}{left_out}"
         )
-    arrays = {name: _arrays(part, most) for name, part in rows.items()}
-    vocabularies = {
-        "source_vocabulary.json": source.dump(),
-        "target_vocabulary.json": target.dump(),
-    }
+    reader = PairReader(source, target, most.source, most.target)
+    found = {"pairs.json": json.dumps(counts, indent=2).encode()}
+    return _pairs(rows, pairs, reader, options, symbols=units.target == "symbol", found=found)
+
+
+def _to_test(pairs: list[Pair], options: PairData, reader: PairReader) -> Pairs:
+    """All pairs as the test split of a trained run."""
+    every = np.arange(len(pairs))
+    rows = _rows(pairs, every, reader.source, reader.target, every=False)
+    options = replace(options, batch_size=min(options.batch_size, len(rows)))
+    symbols = json.loads(reader.target.dump()).get("type") == "symbol"
+    return _pairs({"train": rows, "test": rows}, pairs, reader, options, symbols=symbols)
+
+
+def _rows(
+    pairs: Sequence[Pair],
+    chosen: Int[np.ndarray, "rows"],
+    source: Vocabulary,
+    target: Vocabulary,
+    *,
+    every: bool,
+) -> list[_Row]:
+    """The chosen pairs in ids, with every target or the first."""
+    return [
+        _Row(source.encode(pairs[index].source), target.encode(text), int(index))
+        for index in chosen
+        for text in pairs[index].targets[: None if every else 1]
+    ]
+
+
+def _pairs(
+    rows: dict[str, list[_Row]],
+    pairs: Sequence[Pair],
+    reader: PairReader,
+    options: PairData,
+    *,
+    symbols: bool,
+    found: Assets = MappingProxyType({}),
+) -> Pairs:
+    kept = reader.dump()
     # What is right beside the first target is in no array, and counts in an evaluation.
-    right = "\n".join("\t".join((pair.source, *pair.targets)) for pair in others).encode()
+    held = [pairs[row.example] for name in ("validation", "test") for row in rows.get(name, ())]
+    right = "\n".join("\t".join((pair.source, *pair.targets)) for pair in held).encode()
     data = data_of(
-        arrays,
+        {name: _arrays(part, reader) for name, part in rows.items()},
         options.batch_size,
         prepare=_prepare,
-        deciding={**vocabularies, "right": right},
-        assets={**vocabularies, "pairs.json": json.dumps(counts, indent=2).encode()},
+        deciding={SOURCE: kept[SOURCE], TARGET: kept[TARGET], "right": right},
+        assets={**kept, **found},
     )
+    inputs = {
+        part: [Beginning(pairs[row.example].source) for row in rows[part]] for part in data.splits
+    }
     names = ("symbol", "sequence") if options.path else ("phoneme", "word")
-    return Pairs(
-        data, source, target, pairs, most.target, names if units.target == "symbol" else None
-    )
+    return Pairs(data._replace(inputs=inputs), reader, pairs, names if symbols else None)
 
 
 class _Sides(NamedTuple, Generic[T]):
@@ -263,14 +309,12 @@ def _shorten(
     return kept, counts
 
 
-def _arrays(rows: list[_Row], most: _Sides[int]) -> Arrays:
+def _arrays(rows: list[_Row], reader: PairReader) -> Arrays:
     """Ids that end with at least one BOUNDARY, and their lengths with it."""
-    source = [row.source[: most.source - 1] for row in rows]
-    target = [row.target[: most.target - 1] for row in rows]
+    target = [row.target[: reader.length - 1] for row in rows]
     return {
-        "source": padded(source, most.source),
-        "source_length": np.array([len(ids) + 1 for ids in source], np.int32),
-        "target_out": padded(target, most.target),
+        **reader.arrays([row.source for row in rows]),
+        "target_out": padded(target, reader.length),
         "target_length": np.array([len(ids) + 1 for ids in target], np.int32),
         "example": np.array([row.example for row in rows], np.int32),
     }

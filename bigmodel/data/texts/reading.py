@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from jaxtyping import Int
@@ -73,7 +73,15 @@ def text_of(each: Any) -> str:
     return each
 
 
-def token_ids(each: Any, tokenizer: Tokenizer, *, most: int) -> Int[np.ndarray, " tokens"]:
+class Encodes(Protocol):
+    """A tokenizer or a vocabulary."""
+
+    @property
+    def encode(self) -> Callable[[str], Int[np.ndarray, "tokens"]]:
+        """Text to ids."""
+
+
+def token_ids(each: Any, tokenizer: Encodes, *, most: int) -> Int[np.ndarray, " tokens"]:
     """The tokens of a text, the first ``most`` of a :class:`Beginning`.
 
     Raises:

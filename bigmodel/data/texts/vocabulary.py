@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Int
 
-from bigmodel.data.texts.tokenizers import learn_tokenizer
+from bigmodel.data.texts.reading import token_ids
+from bigmodel.data.texts.tokenizers import Tokenizer, learn_tokenizer, load, padded
+from bigmodel.experiment import Assets, InputError, Kind
 
+SOURCE, TARGET, LENGTHS = "source_vocabulary.json", "target_vocabulary.json", "lengths.json"
 BOUNDARY = 0
 """The id that begins and ends every sequence, and pads it."""
 
@@ -51,7 +54,16 @@ def learn_vocabulary(
     """
     if unit == "symbol":
         return _symbols(sorted({symbol for text in (*train, *others) for symbol in text.split()}))
-    tokenizer = learn_tokenizer(unit, train=train, others=others, size=size)
+    return _of(learn_tokenizer(unit, train=train, others=others, size=size))
+
+
+def load_vocabulary(content: bytes) -> Vocabulary:
+    """The vocabulary whose ``dump()`` is ``content``."""
+    saved = json.loads(content)
+    return _symbols(saved["symbols"]) if saved.get("type") == "symbol" else _of(load(content))
+
+
+def _of(tokenizer: Tokenizer) -> Vocabulary:
     return Vocabulary(
         lambda text: tokenizer.encode(text) + 1,
         lambda ids: tokenizer.decode(until_boundary(ids) - 1),
@@ -68,9 +80,70 @@ def until_boundary(ids: Int[np.ndarray, "tokens"]) -> Int[np.ndarray, "tokens"]:
 
 def _symbols(symbols: list[str]) -> Vocabulary:
     number = {symbol: index for index, symbol in enumerate(symbols, start=1)}
+
+    def encode(text: str) -> Int[np.ndarray, "tokens"]:
+        found = text.split()
+        if unknown := [symbol for symbol in found if symbol not in number]:
+            raise InputError(
+                f"the symbol {unknown[0][:40]!r} is not among the {len(symbols)} of the data; "
+                "leave it out"
+            )
+        return np.array([number[symbol] for symbol in found], np.int32)
+
     return Vocabulary(
-        lambda text: np.array([number[symbol] for symbol in text.split()], np.int32),
+        encode,
         lambda ids: " ".join(symbols[each - 1] for each in until_boundary(ids).tolist()),
         lambda: json.dumps({"type": "symbol", "symbols": symbols}).encode(),
         len(symbols) + 1,
     )
+
+
+class PairReader(NamedTuple):
+    """What a run knows of its pairs.
+
+    ``source`` and ``target`` are the vocabularies, ``most_source`` and ``length`` the maximum
+    numbers of tokens of each side, including the end.
+    """
+
+    source: Vocabulary
+    target: Vocabulary
+    most_source: int
+    length: int
+
+    @property
+    def kind(self) -> Kind:
+        """What an input is."""
+        return "text"
+
+    @property
+    def inputs(self) -> str:
+        """What an input is, in a line."""
+        return f"words or sentences of up to {self.most_source - 1} tokens"
+
+    def encode(self, inputs: Sequence[Any]) -> dict[str, np.ndarray]:
+        """``source`` int32 ``[batch, source]``, and ``source_length`` int32 ``[batch]``.
+
+        Raises:
+            InputError: An input is no text, has no token or an unknown one, or too many and is no
+                :class:`~bigmodel.experiment.Beginning`.
+        """
+        most = self.most_source - 1
+        return self.arrays([token_ids(each, self.source, most=most) for each in inputs])
+
+    def arrays(self, ids: Sequence[Int[np.ndarray, "tokens"]]) -> dict[str, np.ndarray]:
+        """The arrays of sources in ids, each cut so that its end has room."""
+        cut = [each[: self.most_source - 1] for each in ids]
+        lengths = np.array([len(each) + 1 for each in cut], np.int32)
+        return {"source": padded(cut, self.most_source), "source_length": lengths}
+
+    def dump(self) -> dict[str, bytes]:
+        """The files of a run from which :func:`pair_reader` makes this."""
+        sizes = {"most_source": self.most_source, "length": self.length}
+        vocabularies = {SOURCE: self.source.dump(), TARGET: self.target.dump()}
+        return {**vocabularies, LENGTHS: json.dumps(sizes).encode()}
+
+
+def pair_reader(assets: Assets) -> PairReader:
+    """The reader that a run has kept in its files."""
+    source, target = (load_vocabulary(assets[name]) for name in (SOURCE, TARGET))
+    return PairReader(source, target, **json.loads(assets[LENGTHS]))

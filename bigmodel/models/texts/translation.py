@@ -38,11 +38,13 @@ class Translation(NamedTuple):
 class Translator(NamedTuple):
     """A model that translates, and its attention.
 
-    ``attention(params, batch)`` is the weight that the decoder gives to each token of the source
-    when it predicts the token after each one of ``target_in``.
+    ``translate(variables, batch)`` is the best translation that the beam search finds of each
+    source. ``attention(params, batch)`` is the weight that the decoder gives to each token of the
+    source when it predicts the token after each one of ``target_in``.
     """
 
     model: Model
+    translate: Callable[[Variables, Batch], Int[Array, "batch time"]]
     attention: Callable[[PyTree, Batch], Float[Array, "batch time source"]]
 
 
@@ -80,12 +82,11 @@ def translator(module: nn.Module, *, partition: Rules, length: int, beam: Beam) 
         arrays = arrays_of(batch)
         random = {} if key is None else {"dropout": key}
         logits = cast("Array", module.apply(variables, *arrays, train=train, rngs=random))
-        predicted = None if train else translate(variables, *arrays[:2])
+        predicted = None if train else translate(variables, batch)
         return Translation(logits, predicted), {}
 
-    def translate(
-        variables: Variables, source: Int[Array, "batch source"], source_length: Int[Array, "batch"]
-    ) -> Int[Array, "batch time"]:
+    def translate(variables: Variables, batch: Batch) -> Int[Array, "batch time"]:
+        source, source_length = (jnp.asarray(batch[name]) for name in INPUTS[:2])
         call = partial(module.apply, variables)
         encoded, state = call(source, source_length, hypotheses=beam.size, method="start")
         return search(
@@ -100,4 +101,4 @@ def translator(module: nn.Module, *, partition: Rules, length: int, beam: Beam) 
         found = module.apply({"params": params}, *arrays_of(batch), method="attention")
         return cast("Array", found)
 
-    return Translator(Model(init, apply, partition), attention)
+    return Translator(Model(init, apply, partition), translate, attention)

@@ -21,7 +21,9 @@ from bigmodel.experiment import (
     Mean,
     Measured,
     Model,
+    Predictor,
     PyTree,
+    Reader,
     Results,
     Rows,
     Shown,
@@ -31,6 +33,7 @@ from bigmodel.experiment import (
 from bigmodel.figures.grid import tile
 from bigmodel.figures.scatter import draw_scatter
 from bigmodel.training.generative.latents import with_latents
+from bigmodel.training.generative.samples import as_bytes
 from bigmodel.training.metrics import Metric, weighted
 from bigmodel.training.optimizers import Optimizer
 from bigmodel.training.supervision import supervised
@@ -129,6 +132,43 @@ def reconstructions(model: Model, data: Data) -> Callable[[Variables], Shown]:
         return {"reconstructions": tile(np.concatenate(rows), columns=columns, enlarge=enlarge)}
 
     return show
+
+
+def reconstruction_predictor(
+    encoder: Model, decoder: Model, reader: Reader, *, latents: int
+) -> Predictor:
+    """A predictor of the latents of an image and what the decoder makes of them.
+
+    Of a variational autoencoder the latents are their means.
+
+    Args:
+        encoder: as for :func:`coding`.
+        decoder: as for :func:`coding`.
+        reader: encodes images.
+        latents: how many numbers an image is squeezed into.
+    """
+
+    def apply(variables: Variables, batch: Batch) -> PyTree:
+        code = encoder.apply(variables, {"image": batch["image"]}, train=False, key=None)[0]
+        code = code[:, :latents]
+        logits, _ = decoder.apply(variables, {"latent": code}, train=False, key=None)
+        restored = jax.nn.sigmoid(logits)
+        error = jnp.mean(jnp.square(restored - batch["image"]), axis=(1, 2, 3))
+        return {"latents": code, "reconstruction": restored, "squared_error": error}
+
+    def decode(outputs: PyTree) -> list[Any]:
+        columns = (outputs["latents"], outputs["squared_error"], outputs["reconstruction"])
+        return [
+            {
+                "latents": np.asarray(code).tolist(),
+                "squared_error": float(error),
+                "reconstruction": as_bytes(np.asarray(image)),
+            }
+            for code, error, image in zip(*columns, strict=True)
+        ]
+
+    answer = "latents, the reconstruction, and its mean squared error per pixel"
+    return Predictor(reader.encode, apply, decode, reader.kind, reader.inputs, answer)
 
 
 class Coded(NamedTuple):

@@ -1,18 +1,20 @@
-"""The experiment of an encoder-decoder."""
+"""The experiment of an encoder-decoder, and what it predicts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
 
 from bigmodel.data.texts.pairs import Pairs
-from bigmodel.experiment import Array, Batch, Experiment, PyTree, Shown, Variables
+from bigmodel.data.texts.vocabulary import PairReader
+from bigmodel.experiment import Array, Batch, Experiment, Predictor, PyTree, Shown, Variables
 from bigmodel.figures.heatmap import draw_heatmap
 from bigmodel.models.texts.beam import Beam
-from bigmodel.models.texts.translation import EncoderDecoder
+from bigmodel.models.texts.translation import EncoderDecoder, Translator
 from bigmodel.training.optimizers import Optimizer
 from bigmodel.training.supervision import supervised
 from bigmodel.training.texts.translation import GATHERED, Summary, bleu, error_rates, nats, smoothed
@@ -39,12 +41,7 @@ def sequence_to_sequence(
         smoothing: the share of a training target that is spread evenly over all tokens.
         steps: length of the run.
     """
-    translator = network.build(
-        source_vocab=pairs.source.size,
-        target_vocab=pairs.target.size,
-        length=pairs.length,
-        beam=beam,
-    )
+    translator = _translator(network, pairs.reader, beam)
     return supervised(
         translator.model,
         smoothed(smoothing),
@@ -59,13 +56,39 @@ def sequence_to_sequence(
     )
 
 
+def translation_predictor(network: EncoderDecoder, reader: PairReader, *, beam: Beam) -> Predictor:
+    """A predictor of the target of a source.
+
+    Args:
+        network: options of an encoder-decoder.
+        reader: encodes sources, decodes targets.
+        beam: how translations are searched for.
+    """
+    translate = _translator(network, reader, beam).translate
+
+    def decode(outputs: PyTree) -> list[Any]:
+        return [{"target": reader.target.decode(ids)} for ids in np.asarray(outputs)]
+
+    answer = "the target that a beam search finds"
+    return Predictor(reader.encode, translate, decode, reader.kind, reader.inputs, answer)
+
+
+def _translator(network: EncoderDecoder, reader: PairReader, beam: Beam) -> Translator:
+    return network.build(
+        source_vocab=reader.source.size,
+        target_vocab=reader.target.size,
+        length=reader.length,
+        beam=beam,
+    )
+
+
 def _summary(pairs: Pairs) -> Summary:
     if pairs.units is None:
-        return bleu(pairs.examples, decode=pairs.target.decode)
+        return bleu(pairs.examples, decode=pairs.reader.target.decode)
     return error_rates(
         pairs.examples,
-        encode=pairs.target.encode,
-        decode=pairs.target.decode,
+        encode=pairs.reader.target.encode,
+        decode=pairs.reader.target.decode,
         names=(f"{pairs.units[0]}_error_rate", f"{pairs.units[1]}_error_rate"),
     )
 
@@ -79,8 +102,8 @@ def _attention_map(
     # The pair whose length suits a picture best; padding has none.
     row = int(np.argmin(np.abs(batch["source_length"] - DRAWN)))
     one = {name: array[row : row + 1] for name, array in batch.items()}
-    columns = pairs.source.names(one["source"][0, : one["source_length"][0]])
-    rows = pairs.target.names(one["target_out"][0, : one["target_length"][0]])
+    columns = pairs.reader.source.names(one["source"][0, : one["source_length"][0]])
+    rows = pairs.reader.target.names(one["target_out"][0, : one["target_length"][0]])
     look = jax.jit(attention)
 
     def show(variables: Variables) -> Shown:

@@ -37,8 +37,8 @@ def test_batches_are_the_pairs_and_the_decoder_reads_them_one_step_late(options)
     batch = pairs.data.train(0, 0)
     for i in range(2):
         pair = pairs.examples[batch["example"][i]]
-        assert pairs.source.decode(batch["source"][i]) == pair.source
-        assert pairs.target.decode(batch["target_out"][i]) == pair.targets[0]
+        assert pairs.reader.source.decode(batch["source"][i]) == pair.source
+        assert pairs.reader.target.decode(batch["target_out"][i]) == pair.targets[0]
         assert batch["source_length"][i] == len(pair.source) + 1
         assert batch["target_length"][i] == len(pair.source) + 1
         assert batch["target_in"][i, 0] == BOUNDARY
@@ -111,10 +111,11 @@ def test_a_file_is_read_without_options_and_what_was_chosen_is_said(tmp_path, ca
     pairs = load_pairs(PairData(path=str(path), batch_size=4))
     said = capsys.readouterr().err
     assert f"pairs.tsv: --data.source-unit {units[0]} --data.max-source" in said
-    assert f"--data.target-unit {units[1]} --data.max-target {pairs.length}" in said
+    assert f"--data.target-unit {units[1]} --data.max-target {pairs.reader.length}" in said
     batch = pairs.data.train(0, 0)
     assert (
-        pairs.target.decode(batch["target_out"][0]) in pairs.examples[batch["example"][0]].targets
+        pairs.reader.target.decode(batch["target_out"][0])
+        in pairs.examples[batch["example"][0]].targets
     )
     assert (pairs.units is None) == (units[1] != "symbol")
 

@@ -12,7 +12,7 @@ from typing import NoReturn, Protocol, cast
 
 from bigmodel import errors
 from bigmodel.experiment import InputError
-from bigmodel.inference import predict
+from bigmodel.inference import evaluate, predict
 from bigmodel.launching import run, submit
 from bigmodel.output import protect_output
 from bigmodel.planning import plan
@@ -58,6 +58,7 @@ COMMANDS = {
     "compare": compare,
     "list": listing,
     "predict": predict,
+    "evaluate": evaluate,
 }
 
 
@@ -85,7 +86,13 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
                 formatter_class=as_written,
             )
         )
-    return parser.parse_args(own), options
+    parsed, rest = parser.parse_known_args(own)
+    if rest and hasattr(parsed, "inputs") and not any(each.startswith("-") for each in rest):
+        # Inputs may come after options too, where argparse does not look for them.
+        parsed.inputs, rest = parsed.inputs + rest, []
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return parsed, options
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -252,24 +252,8 @@ class RunDirectory:
         """Writes a figure to a file, unless it is not wanted or cannot be drawn."""
         if callable(figure) and not self.drawing:
             return None
-        try:
-            value = figure() if callable(figure) else figure
-            if isinstance(value, str):
-                # The name of a folder, and so of a class, may be no Unicode.
-                value = value.encode(errors="replace").decode()
-                path = self.path / "figures" / f"{name}.txt"
-                write_atomically(path, value.encode())
-            else:
-                path = self.path / "figures" / f"{name}.png"
-                write_atomically(path, _png(value))
-        except StorageError:
-            raise
-        except Exception as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            what = name.removesuffix(f"-{step:08d}")
-            warn(f"the figure {what} of step {step} is left out: {reason}")
-            return None
-        return value, path
+        told = f"{name.removesuffix(f'-{step:08d}')} of step {step}"
+        return write_figure(self.path / "figures", name, figure, told=told)
 
     def sync(self) -> None:
         """Makes the metrics outlast a power cut; to be called before a checkpoint."""
@@ -295,6 +279,42 @@ class RunDirectory:
             self._outlets.close()
             self._outlets = None
         self.unlock()
+
+
+def write_figure(
+    folder: Path, name: str, figure: Figure, *, told: str
+) -> tuple[str | np.ndarray, Path] | None:
+    """Writes a text or a picture into a folder; one that cannot be drawn is a warning.
+
+    Args:
+        folder: where to.
+        name: the name of the file, without its ending.
+        figure: what is written.
+        told: what the figure is called in the warning.
+
+    Returns:
+        What was written, and its path.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    try:
+        value = figure() if callable(figure) else figure
+        if isinstance(value, str):
+            # The name of a folder, and so of a class, may be no Unicode.
+            value = value.encode(errors="replace").decode()
+            path = folder / f"{name}.txt"
+            write_atomically(path, value.encode())
+        else:
+            path = folder / f"{name}.png"
+            write_atomically(path, _png(value))
+    except StorageError:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        warn(f"the figure {told} is left out: {reason}")
+        return None
+    return value, path
 
 
 def _png(pixels: np.ndarray) -> bytes:

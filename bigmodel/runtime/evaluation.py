@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import jax
 import numpy as np
@@ -22,8 +22,20 @@ class Evaluation(NamedTuple):
     shown: Shown
 
 
+class Evaluates(Protocol):
+    """What measures a batch: the functions of an experiment, compiled."""
+
+    @property
+    def evaluate(self) -> Callable[[Any, Batch], Measured]:
+        """The experiment's ``eval_step``."""
+
+    @property
+    def place(self) -> Callable[[Batch], Batch]:
+        """Puts a batch of the host where ``evaluate`` wants it."""
+
+
 def measure(
-    compiled: Compiled,
+    compiled: Evaluates,
     state: Any,
     splits: Mapping[str, Sequence[Batch]],
     *,
@@ -33,6 +45,12 @@ def measure(
 
     Totals and counts of the batches are added up in float64 on the host, each while the
     device works on the next batch.
+
+    Args:
+        compiled: measures a batch.
+        state: what it evaluates.
+        splits: batches by the name of their split.
+        cancelled: whether to stop.
 
     Returns:
         None where ``cancelled()`` became true on the way.

@@ -1,0 +1,68 @@
+"""Evaluates a trained run on other data: its metrics and figures, in a folder of its own.
+
+    python launch.py evaluate runs/cnn-5e16c17c -- --data.name folder --data.path OTHER
+    python launch.py evaluate runs/mlp-0b1c2d3e -- --data.path other.csv
+
+What comes after -- says which data, all of which is the test set then. It is encoded as the
+training data was: classes and columns that the run never saw are named. Without options the run
+is evaluated on its own held-out data again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from bigmodel.experiment import InputError
+from bigmodel.files import write_json
+from bigmodel.inference.predict import add_run
+from bigmodel.output import tallied, warn
+
+EVALUATIONS = "evaluations"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    add_run(parser)
+    parser.add_argument("--out", type=Path, help="folder; default: one in the run's evaluations/")
+
+
+def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
+    """Prints the metrics, and writes them with the figures.
+
+    Raises:
+        InputError: for a run or data that cannot be used, or a folder that has files.
+        StorageError: for files that cannot be read or written.
+    """
+    # Imported here, for other commands start without JAX.
+    from bigmodel.inference.measuring import evaluate
+    from bigmodel.inference.trained import load
+    from bigmodel.run_directory.directory import write_figure
+
+    run = load(parsed.run, parsed.at, script=parsed.script, options=options)
+    folder = parsed.out or _next(run.path / EVALUATIONS)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"--out {folder} is not empty; choose another folder")
+    with tallied() as tally:
+        found = evaluate(run, other=bool(options))
+    for message, count in tally.items():
+        warn(f"{message}: {count}")
+    for name, figure in found.shown.items():
+        write_figure(folder / "figures", name, figure, told=name)
+    metrics = {k: v if math.isfinite(v) else None for k, v in found.values.items()}
+    about = {"run": str(run.path), "step": run.step, "options": list(options)}
+    write_json(folder / "metrics.json", {**about, "metrics": metrics})
+    print(f"{folder}: step {run.step} of {run.path}")
+    for name, value in found.values.items():
+        print(f"  {name} {value:.4f}")
+    return 0
+
+
+def _next(folder: Path) -> Path:
+    """A folder in this one that is not there yet."""
+    number = 0
+    while (folder / str(number)).exists():
+        number += 1
+    return folder / str(number)

@@ -1,0 +1,53 @@
+"""The metrics and figures of a trained run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+
+from bigmodel.experiment import Batch, Measured, PyTree, Variables
+from bigmodel.inference.trained import Trained
+from bigmodel.runtime.evaluation import Evaluation, measure, summarize
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Evaluated:
+    """What is left of the state of training: the variables that are evaluated."""
+
+    evaluated: Variables
+
+    @property
+    def params(self) -> PyTree:
+        """The parameters."""
+        return self.evaluated["params"]
+
+
+class Measuring(NamedTuple):
+    """An ``eval_step``, compiled for one device, which takes batches of the host."""
+
+    evaluate: Callable[[Any, Batch], Measured]
+    place: Callable[[Batch], Batch] = dict
+
+
+def evaluate(run: Trained, *, other: bool = False) -> Evaluation:
+    """The metrics and figures of a run on the data that its config names.
+
+    Args:
+        run: a trained run.
+        other: whether that is other data than it was trained on; all of it is its test set then.
+
+    Raises:
+        InputError: the data cannot be used.
+    """
+    build = run.script.build
+    experiment = build(run.config, run.assets) if other else build(run.config)
+    compiled = Measuring(jax.jit(experiment.eval_step))
+    splits = measure(compiled, Evaluated(run.variables), experiment.data.splits)
+    assert splits is not None
+    found = summarize(experiment, splits)
+    shown = experiment.show(run.variables) if experiment.show else {}
+    return Evaluation(found.values, {**shown, **found.shown})

@@ -121,7 +121,7 @@ def contents() -> dict[str, bytes]:
         (["--optimizer.name=adamm"], "Expected one of"),
         (["--optimizer.learning-rate=-1"], "learning-rate is -1.0"),
         (["--optimizer.learning-rate=nan"], "learning-rate is nan"),
-        (["--run.best=test/f1"], "test/f1 is not evaluated"),
+        (["--run.best=test/f1"], "test/f1 is not evaluated; there are validation/"),
         (["--run.stps=1"], "did you mean --run.steps"),
     ],
 )

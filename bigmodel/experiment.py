@@ -171,6 +171,7 @@ class Ranked(dict[str, float]):
     """Scores by name, the best first; whoever asks for the first few gets these."""
 
 
+@runtime_checkable
 class State(Protocol):
     """Everything that training changes: a dataclass that is a pytree, with the parameters in it.
 

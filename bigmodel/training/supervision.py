@@ -25,6 +25,7 @@ from bigmodel.experiment import (
     Results,
     Rows,
     Shown,
+    State,
     Variables,
     scalars,
 )
@@ -156,7 +157,7 @@ def supervised(
             state, after, {**measured, **extra}, gradients, limit=optimizer.skip_nonfinite
         )
 
-    def eval_step(state: TrainState, batch: Batch) -> Measured:
+    def eval_step(state: State, batch: Batch) -> Measured:
         outputs, _ = model.apply(state.evaluated, batch, train=False, key=None)
         measured: dict[str, Mean | Rows] = {**measure(outputs, batch)}
         for name, function in gathered.items():

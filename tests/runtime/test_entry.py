@@ -51,7 +51,7 @@ def test_the_run_directory_is_as_documented() -> None:
     assert status("--run.dir=a") == 0
     names = {path.name.split(".0.")[0] for path in A.iterdir()}
     files = {"config.json", "manifest.json", "metrics.jsonl", "summary.json"}
-    assert names == files | {"checkpoints", "figures", "events.out.tfevents"}
+    assert names == files | {"assets", "checkpoints", "figures", "events.out.tfevents"}
     figures = {path.name for path in Path("a/figures").iterdir()}
     assert {"curves.png", "samples-00000004.png", "text-00000002.txt"} <= figures
     manifest = read(A, "manifest.json")

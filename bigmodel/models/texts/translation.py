@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from bigmodel.experiment import Batch, Key, Model, PyTree, Rules, Variables
+from bigmodel.models import linen
 from bigmodel.models.attention.attention import KeyValues
 from bigmodel.models.texts.beam import Beam, search
 
@@ -69,21 +70,14 @@ def translator(module: nn.Module, *, partition: Rules, length: int, beam: Beam) 
         length: largest number of tokens of a translation, its end included.
         beam: options of the beam search.
     """
-
-    def arrays_of(batch: Batch) -> list[Array]:
-        return [jnp.asarray(batch[name]) for name in INPUTS]
-
-    def init(key: Key, batch: Batch) -> Variables:
-        return module.init({"params": key}, *arrays_of(batch), train=False)
+    model = linen.model(module, inputs=INPUTS, partition=partition)
 
     def apply(
         variables: Variables, batch: Batch, *, train: bool, key: Key | None = None
     ) -> tuple[Translation, Variables]:
-        arrays = arrays_of(batch)
-        random = {} if key is None else {"dropout": key}
-        logits = cast("Array", module.apply(variables, *arrays, train=train, rngs=random))
+        logits, updates = model.apply(variables, batch, train=train, key=key)
         predicted = None if train else translate(variables, batch)
-        return Translation(logits, predicted), {}
+        return Translation(logits, predicted), updates
 
     def translate(variables: Variables, batch: Batch) -> Int[Array, "batch time"]:
         source, source_length = (jnp.asarray(batch[name]) for name in INPUTS[:2])
@@ -98,7 +92,8 @@ def translator(module: nn.Module, *, partition: Rules, length: int, beam: Beam) 
         ).tokens
 
     def attention(params: PyTree, batch: Batch) -> Float[Array, "batch time source"]:
-        found = module.apply({"params": params}, *arrays_of(batch), method="attention")
+        arrays = [jnp.asarray(batch[name]) for name in INPUTS]
+        found = module.apply({"params": params}, *arrays, method="attention")
         return cast("Array", found)
 
-    return Translator(Model(init, apply, partition), translate, attention)
+    return Translator(model._replace(apply=apply), translate, attention)

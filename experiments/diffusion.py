@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from bigmodel.data import ImageData, ImageReader, image_reader, load_images
@@ -95,7 +96,9 @@ def build(config: Config, assets: Assets | None = None) -> Experiment:
 def generator(config: Config, network: Model) -> Callable[[Variables, Batch], Array]:
     """Images of the noise and the labels of a batch."""
     sample = sampler(network, config.sampling, prediction=config.prediction)
-    return lambda variables, batch: sample(variables, batch["noise"], batch["label"])
+    return lambda variables, batch: sample(
+        variables, jnp.asarray(batch["noise"]), jnp.asarray(batch["label"])
+    )
 
 
 def sample_reader(config: Config, images: ImageReader) -> SampleReader:

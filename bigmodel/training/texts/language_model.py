@@ -21,9 +21,9 @@ from bigmodel.experiment import (
     scalars,
 )
 from bigmodel.training.metrics import Metric, negative_log_likelihood, next_token, weighted
-from bigmodel.training.mixture import of_mixture
 from bigmodel.training.optimizers import Optimizer
 from bigmodel.training.supervision import supervised
+from bigmodel.training.texts.mixture import of_mixture
 
 
 def language_model(
@@ -40,7 +40,7 @@ def language_model(
 
     Args:
         model: reads ``tokens``, gives logits ``[batch, time, vocab]``, or what
-            ``bigmodel.training.mixture`` takes.
+            ``bigmodel.training.texts.mixture`` takes.
         data: batches with ``tokens``, ``targets`` and a ``weight`` for each token.
         characters: the number of characters that each token of the vocabulary stands for.
         optimizer: options of the Optax chain.

@@ -7,7 +7,7 @@ import pytest
 from formulas import check_gradients, value
 
 from bigmodel.training.metrics import next_token
-from bigmodel.training.mixture import expert_load, load_balance, of_mixture
+from bigmodel.training.texts.mixture import expert_load, load_balance, of_mixture
 
 BATCH, TIME, LAYERS, EXPERTS, VOCAB = 2, 5, 3, 4, 7
 

@@ -17,7 +17,6 @@ from bigmodel.data import (
 from bigmodel.data.packaged import packaged
 from bigmodel.data.sequences.sequences import image_rows
 from bigmodel.data.sequences.ts_file import read_ts
-from bigmodel.experiment import InputError
 
 RNG = np.random.default_rng(0)
 
@@ -33,13 +32,12 @@ def lines(count, channels=2, labels="ab"):
 
 
 @pytest.fixture
-def options(tmp_path):
-    def write(content, name="train.ts", labels="a b", **chosen):
-        path = tmp_path / name
-        path.write_text("\n".join([f"@classLabel true {labels}", "@data", *content]))
-        return SequenceData("ts", path=str(path), **{"batch_size": 4} | chosen)
+def options(write):
+    def options(content, name="train.ts", labels="a b", **chosen):
+        path = write([f"@classLabel true {labels}", "@data", *content], name)
+        return SequenceData("ts", path=path, **{"batch_size": 4} | chosen)
 
-    return write
+    return options
 
 
 def all_of(data, split):
@@ -67,17 +65,9 @@ def test_japanese_vowels_are_those_of_the_file_standardised_by_the_training_part
         assert names[label] == case.label
 
 
-def test_batches_have_one_shape_and_zeros_after_the_end(options):
+def test_zeros_stand_after_the_end(options):
     data, _ = load_sequences(options(lines(40), validation=0.1, test=0.2))
-    assert set(data.splits) == {"validation", "test"}
     for batch in (data.train(0, 0), *data.splits["test"]):
-        found = {name: (array.shape, array.dtype) for name, array in batch.items()}
-        assert found == {
-            "sequence": ((4, 4, 2), np.float32),
-            "length": ((4,), np.int32),
-            "label": ((4,), np.int32),
-            "weight": ((4,), np.float32),
-        }
         beyond = np.arange(4) >= batch["length"][:, None]
         assert (batch["sequence"][beyond] == 0).all()
 
@@ -112,29 +102,26 @@ def test_rows_are_those_of_the_image_from_the_top():
 
 def test_each_sequence_is_in_the_test_of_one_fold(options):
     content = lines(40)
-    found = []
-    for fold in range(4):
-        data, _ = load_sequences(options(content, folds=4, fold=fold, validation=0.0))
-        held = all_of(data, "test")
-        assert len(held) == 10
-        found += [(len(sequence), label) for sequence, label in held]
-    assert sorted(found) == sorted((1 + n % 4, n % 2) for n in range(40))
+    parts = [load_sequences(options(content, folds=4, fold=fold)).data for fold in range(4)]
+    held = [(len(sequence), label) for data in parts for sequence, label in all_of(data, "test")]
+    assert sorted(held) == sorted((1 + n % 4, n % 2) for n in range(40))
 
 
-def test_a_sequence_that_is_too_long_is_refused_with_its_line(options):
-    with pytest.raises(InputError, match=r"train.ts, line 5 has 3 steps, more than --data.length"):
+def test_a_sequence_that_is_too_long_is_refused_with_its_line(options, refused):
+    with refused(r"train.ts, line 5 has 3 steps, more than --data.length"):
         load_sequences(options(lines(40), length=2))
 
 
-def test_a_label_that_training_never_saw_is_refused_with_its_line(options):
-    test = options(["1:2:a", "1:2:c"], "test.ts", labels="a c").path
-    with pytest.raises(InputError, match=r"test.ts, line 4 has the label 'c', which .*train.ts"):
-        load_sequences(options(lines(40), test_path=test))
-
-
-def test_a_test_file_of_other_channels_is_refused(options):
-    test = options(lines(4, channels=3), "test.ts").path
-    with pytest.raises(InputError, match=r"test.ts has 3 channels, and .*train.ts has 2"):
+@pytest.mark.parametrize(
+    ("content", "labels", "message"),
+    [
+        (["1:2:a", "1:2:c"], "a c", r"test.ts, line 4 has the label 'c', which .*train.ts"),
+        (lines(4, channels=3), "a b", r"test.ts has 3 channels, and .*train.ts has 2"),
+    ],
+)
+def test_a_test_file_that_does_not_fit_is_refused(options, content, labels, message, refused):
+    test = options(content, "test.ts", labels=labels).path
+    with refused(message):
         load_sequences(options(lines(40), test_path=test))
 
 
@@ -145,14 +132,10 @@ def test_a_test_file_of_other_channels_is_refused(options):
         ({"name": "ts", "path": "nowhere.ts"}, "nowhere.ts does not exist"),
         ({"path": "x.ts"}, "--data.path is for --data.name ts"),
         ({"length": 0}, "--data.length 0"),
-        ({"test": 1.0}, "--data.test 1.0"),
-        ({"validation": -0.1}, "--data.validation -0.1"),
-        ({"split_seed": -1}, "--data.split-seed -1"),
-        ({"batch_size": 999}, "--data.batch-size 999 is larger"),
     ],
 )
-def test_an_option_that_cannot_be_is_refused(chosen, message):
-    with pytest.raises(InputError, match=message):
+def test_an_option_that_cannot_be_is_refused(chosen, message, refused):
+    with refused(message):
         load_sequences(SequenceData(**chosen))
 
 
@@ -172,10 +155,10 @@ def test_a_source_of_any_name_is_what_its_own_loader_gives(source, own):
     assert load_labelled(source).data.fingerprint == own().data.fingerprint
 
 
-def test_a_source_of_a_series_forecasts():
+def test_a_source_of_a_series_forecasts(refused):
     source = SequenceSource(name="sunspots", window=12, horizon=2)
     expected = load_series(SeriesData(window=12, horizon=2))
     assert source.forecast
     assert load_forecasts(source).data.fingerprint == expected.data.fingerprint
-    with pytest.raises(InputError, match=r"divided in time; leave --data\.folds"):
+    with refused(r"divided in time; leave --data\.folds"):
         load_forecasts(SequenceSource(name="sunspots", folds=3))

@@ -6,7 +6,6 @@ from sklearn import datasets
 
 from bigmodel.data.split import split_rows
 from bigmodel.data.tables.table import TableData, encode_table, load_table
-from bigmodel.experiment import InputError
 
 ROWS = 60
 
@@ -83,21 +82,6 @@ def test_a_csv_file_becomes_features_and_labels(table):
     )
 
 
-def test_all_batches_have_one_structure_and_padding_has_weight_zero(table):
-    data = load_table(table).data
-    shapes = [
-        {name: (array.shape, array.dtype.name) for name, array in batch.items()}
-        for batch in (data.train(0, 0), data.splits["validation"][0], data.splits["test"][-1])
-    ]
-    expected = {
-        "features": ((8, 4), "float32"),
-        "label": ((8,), "int32"),
-        "weight": ((8,), "float32"),
-    }
-    assert shapes == [expected] * 3
-    assert sum(batch["weight"].sum() for batch in data.splits["test"]) == 12
-
-
 def test_any_column_can_be_the_target_and_any_left_out(table):
     number = encode_table(replace(table, target="size", ignore=("city",)))
     assert number.features == ("grade=high", "grade=low")
@@ -126,14 +110,14 @@ def test_another_file_can_be_the_test_set_with_its_columns_in_any_order(table, t
     assert held["features"][1, 1:].sum() == 1
 
 
-def test_a_test_file_is_read_as_the_training_file_was(tmp_path):
+def test_a_test_file_is_read_as_the_training_file_was(tmp_path, refused):
     """Its own cells, 1.234 and 01/02/2020, do not say what they mean."""
     train, test = tmp_path / "train.csv", tmp_path / "test.csv"
     days = [f"{n % 28 + 1}/{n % 12 + 1}/2020" for n in range(60)]
     train.write_text("a;day;y\n" + "".join(f"{n},5;{d};{n}\n" for n, d in enumerate(days)))
     test.write_text("y;day;a\n1;01/02/2020;1.234\n2;32/1/2020;1\n")
     options = TableData("csv", path=str(train), test_path=str(test), validation=0.0)
-    with pytest.raises(InputError, match=r"test.csv, line 3, column 'day': '32/1/2020' is not a"):
+    with refused(r"test.csv, line 3, column 'day': '32/1/2020' is not a"):
         encode_table(options)
     test.write_text("y;day;a\n1;01/02/2020;1.234\n2;1/1/2020;1\n")
     encoded = encode_table(options)
@@ -186,10 +170,9 @@ def test_folds_test_every_row_once_and_do_not_depend_on_the_seed_of_the_run(tabl
         (5, "2,Rome,best", r"class 'best' has 1 example"),
     ],
 )
-def test_a_bad_line_is_named(table, line, text, message):
-    with pytest.raises(InputError, match=message) as error:
+def test_a_bad_line_is_named(table, line, text, message, refused):
+    with refused(message):
         load_table(change(table, line, text))
-    assert "\n" not in str(error.value)
 
 
 def test_rows_with_gaps_can_be_dropped_the_targets_too(table):
@@ -206,30 +189,28 @@ def test_rows_with_gaps_can_be_dropped_the_targets_too(table):
         ({"categorical": ("cit",)}, r"--data\.categorical: .*did you mean 'city'"),
         ({"target": "city", "task": "regression"}, r"line 2, column 'city': 'Rome' is no number"),
         ({"path": "/absent.csv"}, r"/absent\.csv does not exist"),
-        ({"batch_size": 61}, r"--data\.batch-size 61 is larger"),
         ({"folds": 5, "fold": 5}, r"--data\.fold 5"),
     ],
 )
-def test_what_the_table_has_not_is_named(table, options, message):
-    with pytest.raises(InputError, match=message) as error:
+def test_what_the_table_has_not_is_named(table, options, message, refused):
+    with refused(message):
         load_table(replace(table, **options))
-    assert "\n" not in str(error.value)
 
 
-def test_identifiers_and_dates_are_told_from_categories(tmp_path):
+def test_identifiers_and_dates_are_told_from_categories(tmp_path, refused):
     path = tmp_path / "t.csv"
     rows = [f"u{n},2020-01-{n % 31 + 1:02d},{n % 7},{n % 3}" for n in range(90)]
     path.write_text("\n".join(["id,day,x,y", *rows]))
     options = TableData("csv", path=str(path))
-    with pytest.raises(InputError, match=r"'id' is text, and 90 of its 90 .*--data.ignore 'id'"):
+    with refused(r"'id' is text, and 90 of its 90 .*--data.ignore 'id'"):
         encode_table(options)
     assert encode_table(replace(options, ignore=("id",))).features[:2] == ("day", "day (sine of "
         "the year)")  # fmt: skip
     kept = encode_table(replace(options, categorical=("id", "day"), test=0.0, validation=0.0))
     assert len(kept.features) == 90 + 31 + 1
-    with pytest.raises(InputError, match=r"'id' is text, .*--data.target, or say --data.task"):
+    with refused(r"'id' is text, .*--data.target, or say --data.task"):
         encode_table(replace(options, target="id"))
-    with pytest.raises(InputError, match="the target 'day' is a date; choose another"):
+    with refused("the target 'day' is a date; choose another"):
         encode_table(replace(options, target="day", ignore=("id",)))
 
 
@@ -246,49 +227,45 @@ def test_classes_of_large_whole_numbers_are_not_one(tmp_path):
 
 
 @pytest.mark.parametrize(("target", "value"), [("size", "1"), ("grade", "low")])
-def test_a_constant_target_is_refused(tmp_path, target, value):
+def test_a_constant_target_is_refused(tmp_path, target, value, refused):
     line = {"size": "1,{city},{grade}", "grade": "{n},{city},low"}[target]
     path = write(tmp_path / "t.csv", line=line)
     options = TableData("csv", path=str(path), target=target, task="auto")
-    with pytest.raises(InputError, match=rf"the target '{target}' is '{value}' in every"):
+    with refused(rf"the target '{target}' is '{value}' in every"):
         load_table(options)
     if target == "size":
-        with pytest.raises(InputError, match="in every training row"):
+        with refused("in every training row"):
             load_table(replace(options, task="regression"))
 
 
-def test_a_column_that_is_all_missing_is_named(tmp_path):
+def test_a_column_that_is_all_missing_is_named(tmp_path, refused):
     path = write(tmp_path / "t.csv", line="NA,{city},{grade}")
-    with pytest.raises(InputError, match="column 'size' has no value"):
+    with refused("column 'size' has no value"):
         load_table(TableData("csv", path=str(path)))
-    with pytest.raises(InputError, match="every row has a missing value"):
+    with refused("every row has a missing value"):
         load_table(TableData("csv", path=str(path), fill="drop"))
 
 
-def test_a_class_of_the_test_file_that_training_never_saw_is_named(table, tmp_path):
+def test_a_class_of_the_test_file_that_training_never_saw_is_named(table, tmp_path, refused):
     test = tmp_path / "test.csv"
     test.write_text("size,city,grade\n1,Rome,low\n2,Rome,best\n")
-    with pytest.raises(InputError, match=r"test\.csv, line 3 of the test part has .*'best'"):
+    with refused(r"test\.csv, line 3 of the test part has .*'best'"):
         load_table(replace(table, test_path=str(test)))
 
 
-def test_a_test_file_of_other_columns_or_kinds_is_refused(table, tmp_path):
+def test_a_test_file_of_other_columns_or_kinds_is_refused(table, tmp_path, refused):
     test = tmp_path / "test.csv"
     test.write_text("size,town,grade\n1,Rome,low\n")
-    with pytest.raises(InputError, match=r"test\.csv has no column 'city'"):
+    with refused(r"test\.csv has no column 'city'"):
         load_table(replace(table, test_path=str(test)))
     test.write_text("size,city,grade\nbig,Rome,low\n")
-    with pytest.raises(InputError, match=r"test\.csv, line 2, column 'size': 'big'"):
+    with refused(r"test\.csv, line 2, column 'size': 'big'"):
         load_table(replace(table, test_path=str(test)))
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"validation": 1.0}, "--data.validation 1.0"),
-        ({"test": float("nan")}, "--data.test nan"),
-        ({"batch_size": 0}, "--data.batch-size 0"),
-        ({"split_seed": -1}, "--data.split-seed -1"),
         ({"name": "csv"}, "needs --data.path"),
         ({"missing": ("median",)}, "median is none; --data.fill median says what"),
         ({"path": "a.csv"}, "--data.path is for --data.name csv"),
@@ -297,7 +274,6 @@ def test_a_test_file_of_other_columns_or_kinds_is_refused(table, tmp_path):
         ({"name": "csv", "path": "a", "test_path": "b", "folds": 5}, "use one"),
     ],
 )
-def test_an_option_that_cannot_be_is_refused_in_one_line(options, message):
-    with pytest.raises(InputError, match=message) as error:
+def test_an_option_that_cannot_be_is_refused_in_one_line(options, message, refused):
+    with refused(message):
         TableData(**options)
-    assert "\n" not in str(error.value)

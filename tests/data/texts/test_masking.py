@@ -1,11 +1,8 @@
-import re
-
 import numpy as np
 import pytest
 
 from bigmodel.data.texts.masking import Masking, choose, mask, masked
 from bigmodel.data.texts.text import TextData, load_text
-from bigmodel.experiment import InputError
 
 VOCAB, TIME = 50, 20
 
@@ -73,20 +70,11 @@ def test_at_least_one_position_is_chosen():
     assert weight.sum() == 1
 
 
-def test_training_masks_follow_seed_and_step_and_those_of_a_split_never_change():
+def test_each_batch_of_each_split_has_masks_of_its_own():
     text = load_text(TextData(tokenizer="byte", context=16, batch_size=4))
-    first, second = (masked(text.data, Masking(), vocab_size=256) for _ in range(2))
-    for name in ("tokens", "chosen", "targets"):
-        one = first.train(3, 5)[name]
-        np.testing.assert_array_equal(one, second.train(3, 5)[name])
-        assert not np.array_equal(one, first.train(3, 6)[name])
-        assert not np.array_equal(one, first.train(4, 5)[name])
-        split = first.splits["test"][2][name]
-        np.testing.assert_array_equal(split, second.splits["test"][2][name])
-        assert not np.array_equal(split, first.splits["test"][3][name])
-    assert not np.array_equal(
-        first.splits["test"][0]["chosen"], first.splits["validation"][0]["chosen"]
-    )
+    splits = masked(text.data, Masking(), vocab_size=256).splits
+    chosen = [splits[name][n]["chosen"] for name in ("test", "validation") for n in (0, 1)]
+    assert len({masks.tobytes() for masks in chosen}) == 4
 
 
 def test_windows_of_a_split_are_those_of_the_text():
@@ -110,6 +98,6 @@ def test_windows_of_a_split_are_those_of_the_text():
         ({"masked": 0.8, "replaced": 0.3}, "their sum must be at most 1"),
     ],
 )
-def test_fractions_out_of_range_are_refused(wrong, message):
-    with pytest.raises(InputError, match=re.escape(message)):
+def test_fractions_out_of_range_are_refused(wrong, message, refused):
+    with refused(message):
         Masking(**wrong)

@@ -90,8 +90,6 @@ def test_the_mean_is_that_of_the_training_ratings(written):
         ([",i1,3,a,T"], {}, r"line 42 has no user"),
         ([], {"item": "itme"}, r"--data.item: .* no column 'itme'; did you mean 'item'"),
         ([], {"tags": "genres"}, r"--data.tags: .* no column 'genres'"),
-        ([], {"path": "", "name": "csv"}, r"--data.name csv needs a file"),
-        ([], {"path": "no/such.csv"}, r"no/such.csv does not exist"),
     ],
 )
 def test_a_line_or_column_that_cannot_be_used_is_named(written, lines, options, message, refused):

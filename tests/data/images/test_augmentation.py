@@ -49,7 +49,3 @@ def test_augmentation_is_decided_by_seed_and_step():
 def test_dtype_and_shape_stay(dtype):
     out = augment(IMAGES.astype(dtype), 0, 0, shift=1, flip=True)
     assert (out.dtype, out.shape) == (np.dtype(dtype), IMAGES.shape)
-
-
-def test_without_shift_and_flip_nothing_changes():
-    np.testing.assert_array_equal(augment(IMAGES, 0, 0, shift=0, flip=False), IMAGES)

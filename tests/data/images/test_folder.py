@@ -237,10 +237,6 @@ def test_links_that_lead_nowhere_or_back_are_named(tmp_path, place, refused):
         (("train", "val"), {}, "train needs a subfolder for each class; it has none"),
         (("train/a", "train/b", "test/a"), {"folds": 2, "fold": 0}, "--data.folds divides one"),
         (("train/a", "train/b", "test/a"), {"test_path": "."}, "leave --data.test-path out"),
-        (("a", "b"), {"test_path": ".", "folds": 2, "fold": 0}, "leave --data.test-path out"),
-        (("a", "b"), {"test_path": "absent"}, "--data.test-path absent is no folder"),
-        (("a", "b"), {"path": "x" * 300}, "x is no folder"),
-        (("a", "b"), {"name": "digits", "path": "", "test_path": "."}, "is for --data.name folder"),
     ],
 )
 def test_folders_that_are_no_parts_or_classes_are_refused(

@@ -1,7 +1,4 @@
-from dataclasses import replace
-
 import numpy as np
-import pytest
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
@@ -48,29 +45,6 @@ def test_splits_are_stratified_as_scikit_learns():
     ):
         difference = np.bincount(ours, minlength=10) - np.bincount(theirs, minlength=10)
         assert np.abs(difference).max() <= 1
-
-
-def test_a_fraction_of_zero_leaves_its_split_out():
-    data = load_images(ImageData(validation=0.0, test=0.0, batch_size=1797)).data
-    assert data.splits == {}
-    assert data.steps_per_epoch == 1
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"shift": -1}, "--data.shift -1"),
-        ({"shift": 8}, "--data.shift 8 .* 8x8"),
-        ({"size": 0}, "--data.size 0"),
-        ({"path": "somewhere"}, "digits are bundled"),
-        ({"name": "folder"}, "needs --data.path"),
-        ({"name": "folder", "path": "/nonexistent"}, "/nonexistent is no folder"),
-        ({"name": "fashion_mnist", "path": "/nonexistent"}, "/nonexistent is no folder"),
-    ],
-)
-def test_an_option_that_cannot_be_is_refused_in_one_line(options, message, refused):
-    with refused(message):
-        load_images(replace(ImageData(), **options))
 
 
 def test_folds_test_on_every_digit_once() -> None:

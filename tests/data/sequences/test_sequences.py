@@ -126,20 +126,6 @@ def test_a_test_file_that_does_not_fit_is_refused(options, content, labels, mess
 
 
 @pytest.mark.parametrize(
-    ("chosen", "message"),
-    [
-        ({"name": "ts"}, "--data.name ts needs a file"),
-        ({"name": "ts", "path": "nowhere.ts"}, "nowhere.ts does not exist"),
-        ({"path": "x.ts"}, "--data.path is for --data.name ts"),
-        ({"length": 0}, "--data.length 0"),
-    ],
-)
-def test_an_option_that_cannot_be_is_refused(chosen, message, refused):
-    with refused(message):
-        load_sequences(SequenceData(**chosen))
-
-
-@pytest.mark.parametrize(
     ("source", "own"),
     [
         (SequenceSource(batch_size=8), lambda: image_rows(load_images(ImageData(batch_size=8)))),

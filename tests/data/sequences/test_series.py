@@ -82,10 +82,6 @@ def test_the_column_is_found_by_name(options):
         ("x\n" + "1e308\n-1e308\n" * 50, {}, "line 2, column 'x': 1e308 is larger than"),
         ("x\n" + "1\n2\n" * 49 + "1e50\n", {}, "'x' has the value 1e\\+50, too large"),
         (VALUES[:8], {}, "the training part has 5 of the 8 values, and a window .* needs 9"),
-        (VALUES, {"window": 0}, "--data.window 0"),
-        (VALUES, {"horizon": 0}, "--data.horizon 0"),
-        (VALUES, {"path": ""}, "--data.name series needs a file"),
-        (VALUES, {"name": "sunspots"}, "--data.path is for --data.name series"),
     ],
 )
 def test_what_cannot_be_used_is_refused(options, content, chosen, message, refused):

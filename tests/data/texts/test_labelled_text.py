@@ -132,21 +132,6 @@ def test_a_file_that_cannot_be_used_is_refused_with_its_line(options, content, m
         load_labelled_text(options(content))
 
 
-@pytest.mark.parametrize(
-    ("chosen", "message"),
-    [
-        ({"length": 0}, "--data.length 0"),
-        ({"vocab_size": 1}, "--data.vocab-size 1 leaves no room"),
-        ({"path": ""}, "need --data.path"),
-        ({"path": "nowhere.tsv"}, "nowhere.tsv does not exist"),
-        ({"folds": 3, "fold": 0, "test_path": "other.tsv"}, r"leave --data\.test-path out"),
-    ],
-)
-def test_an_option_that_cannot_be_is_refused(options, chosen, message, refused):
-    with refused(message):
-        load_labelled_text(options(**chosen))
-
-
 def test_folds_test_on_every_text_once(options):
     found = [
         f"{label}\t{loaded.tokenizer.decode(tokens)}"

@@ -86,18 +86,3 @@ def test_windows_of_a_split_are_those_of_the_text():
     np.put_along_axis(restored, found["chosen"], found["targets"], axis=1)
     np.testing.assert_array_equal(restored, plain["tokens"])
     np.testing.assert_array_equal(found["length"], plain["weight"].sum(axis=1))
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"fraction": 0.0}, "--masking.fraction 0.0"),
-        ({"fraction": 1.5}, "--masking.fraction 1.5"),
-        ({"masked": -0.1}, "--masking.masked -0.1"),
-        ({"replaced": float("nan")}, "--masking.replaced nan"),
-        ({"masked": 0.8, "replaced": 0.3}, "their sum must be at most 1"),
-    ],
-)
-def test_fractions_out_of_range_are_refused(wrong, message, refused):
-    with refused(message):
-        Masking(**wrong)

@@ -128,17 +128,3 @@ def test_training_windows_come_from_the_training_part_and_begin_anywhere(written
 def test_a_file_that_cannot_be_used_is_refused(written, content, message, refused):
     with refused(message):
         load_text(written(content, context=256, batch_size=32))
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"context": 0}, "--data.context 0"),
-        ({"validation": 0.5, "test": 0.5}, "their sum must be less than 1"),
-        ({"name": "text"}, "--data.name text needs a file"),
-        ({"tokenizer": "bpe", "vocab_size": 256}, "--data.vocab-size 256"),
-    ],
-)
-def test_options_out_of_range_are_refused(wrong, message, refused):
-    with refused(message):
-        load_text(TextData(**wrong))

@@ -117,19 +117,3 @@ def test_held_out_pairs_come_from_the_held_out_text(written):
 def test_a_text_with_too_few_words_is_refused(written, words, options, message, refused):
     with refused(message):
         load_words(written(words, **options))
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"minimum_count": 0}, "--data.minimum-count 0"),
-        ({"window": 0}, "--data.window 0"),
-        ({"negatives": 0}, "--data.negatives 0"),
-        ({"subsample": 1.5}, "--data.subsample 1.5"),
-        ({"validation": 0.5, "test": 0.5}, "their sum must be less than 1"),
-        ({"name": "text"}, "--data.name text needs a file"),
-    ],
-)
-def test_options_out_of_range_are_refused(wrong, message, refused):
-    with refused(message):
-        load_words(WordData(**wrong))

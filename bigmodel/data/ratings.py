@@ -50,7 +50,6 @@ class RatingData(Folds, CsvFormat):
     """decides which ratings are held out, apart from the seed of the run"""
 
     def __post_init__(self) -> None:
-        """Raises InputError for a fraction or a seed out of range."""
         check_held_out(self)
 
 

@@ -44,7 +44,6 @@ class ImageData(LabelledData):
     """folder: colour behind transparent pixels"""
 
     def __post_init__(self) -> None:
-        """Raises InputError for options that are out of range or do not go together."""
         super().__post_init__()
         if self.shift < 0:
             raise InputError(f"--data.shift {self.shift} must not be negative")

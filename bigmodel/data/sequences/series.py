@@ -46,7 +46,6 @@ class SeriesData(CsvFormat):
     """fraction of the series, at its end, to test on"""
 
     def __post_init__(self) -> None:
-        """Raises InputError for options that are out of range or do not go together."""
         check_positive(self, "window", "horizon")
         check_held_out(self, of_one=True)
         if self.name == "series" and not self.path:

@@ -61,7 +61,6 @@ class TableData(Folds, CsvFormat):
     """decides which rows are held out, apart from the seed of the run"""
 
     def __post_init__(self) -> None:
-        """Raises InputError for options that are out of range or do not fit each other."""
         check_held_out(self)
         if self.batch_size < 1:
             raise InputError(f"--data.batch-size {self.batch_size} must be at least 1")

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from bigmodel.data.batches import Arrays, data_of
-from bigmodel.data.labelled import LabelledData, divide, label_numbers
+from bigmodel.data.labelled import Example, LabelledData, divide, label_numbers
 from bigmodel.data.split import check_positive
 from bigmodel.data.texts.text_file import normalized, read_lines
 from bigmodel.data.texts.tokenizers import Tokenizer, learn_tokenizer, padded
@@ -51,7 +51,6 @@ class LabelledTextData(LabelledData):
     """texts in a batch"""
 
     def __post_init__(self) -> None:
-        """Raises InputError for sizes and fractions that leave nothing to train on."""
         super().__post_init__()
         check_positive(self, "batch_size", "length")
 
@@ -63,14 +62,6 @@ class LabelledText(NamedTuple):
     tokenizer: Tokenizer
     classes: int
     names: tuple[str, ...]
-
-
-class LabelledLine(NamedTuple):
-    """A label, a text, and the number of their line in the file, counted from 1."""
-
-    label: str
-    text: str
-    line: int
 
 
 def load_labelled_text(
@@ -94,7 +85,7 @@ def load_labelled_text(
     """
     parts, names = divide_texts(options)
     if tokenizer is None:
-        texts = {name: [line.text for line in lines] for name, lines in parts.items()}
+        texts = {name: [line.content for line in lines] for name, lines in parts.items()}
         train = texts.pop("train")
         others = [text for found in texts.values() for text in found]
         tokenizer = learn_tokenizer(
@@ -108,7 +99,7 @@ def load_labelled_text(
 
 def divide_texts(
     options: LabelledTextData,
-) -> tuple[dict[str, list[LabelledLine]], tuple[str, ...]]:
+) -> tuple[dict[str, list[Example[str]]], tuple[str, ...]]:
     """The lines of ``train``, ``validation`` and ``test``, and the labels in their order.
 
     Raises:
@@ -124,7 +115,7 @@ def divide_texts(
     return divide(options, lines, test, source=options.path or options.name)
 
 
-def read_labelled_lines(path: Path) -> list[LabelledLine]:
+def read_labelled_lines(path: Path) -> list[Example[str]]:
     """The labels and texts of a file; a text goes from the first tab to the line's end.
 
     Blank lines do not count, nor do blanks around a label.
@@ -145,11 +136,11 @@ def read_labelled_lines(path: Path) -> list[LabelledLine]:
         ):
             if missing:
                 raise InputError(f"{path}, line {number} {what}")
-        found.append(LabelledLine(label, text, number))
+        found.append(Example(label, text, number))
     return found
 
 
-def labelled_paragraphs() -> list[LabelledLine]:
+def labelled_paragraphs() -> list[Example[str]]:
     """Paragraphs of Python's help, each once and on one line, with their topics as labels."""
     topic_of: dict[str, str] = {}
     for topic in TOPICS:
@@ -158,19 +149,19 @@ def labelled_paragraphs() -> list[LabelledLine]:
             if len(paragraph) >= SHORTEST:
                 topic_of.setdefault(paragraph, topic)
     return [
-        LabelledLine(topic, paragraph, number)
+        Example(topic, paragraph, number)
         for number, (paragraph, topic) in enumerate(topic_of.items(), start=1)
     ]
 
 
 def _arrays(
-    parts: dict[str, list[LabelledLine]],
+    parts: dict[str, list[Example[str]]],
     names: tuple[str, ...],
     tokenizer: Tokenizer,
     options: LabelledTextData,
 ) -> dict[str, Arrays]:
     encoded = {
-        name: [tokenizer.encode(line.text) for line in lines] for name, lines in parts.items()
+        name: [tokenizer.encode(line.content) for line in lines] for name, lines in parts.items()
     }
     for name, lines in parts.items():
         for line, ids in zip(lines, encoded[name], strict=True):

@@ -65,7 +65,6 @@ class PairData:
     """decides which sources are held out, apart from the seed of the run"""
 
     def __post_init__(self) -> None:
-        """Raises InputError for sizes and fractions that leave nothing, and lone options."""
         check_positive(self, "source", "target", "group", "batch_size")
         for name, value in (("source", self.max_source), ("target", self.max_target)):
             if value is not None and value < 2:

@@ -50,7 +50,14 @@ def learn_vocabulary(
         InputError: ``size`` leaves no room for a merge.
     """
     if unit == "symbol":
-        return _symbols(sorted({symbol for text in (*train, *others) for symbol in text.split()}))
+        symbols = sorted({symbol for text in (*train, *others) for symbol in text.split()})
+        number = {symbol: index for index, symbol in enumerate(symbols, start=1)}
+        return Vocabulary(
+            lambda text: np.array([number[symbol] for symbol in text.split()], np.int32),
+            lambda ids: " ".join(symbols[each - 1] for each in until_boundary(ids).tolist()),
+            lambda: json.dumps({"type": "symbol", "symbols": symbols}).encode(),
+            len(symbols) + 1,
+        )
     tokenizer = learn_tokenizer(unit, train=train, others=others, size=size)
     return Vocabulary(
         lambda text: tokenizer.encode(text) + 1,
@@ -64,13 +71,3 @@ def until_boundary(ids: Int[np.ndarray, "tokens"]) -> Int[np.ndarray, "tokens"]:
     """The ids before the first BOUNDARY."""
     (ends,) = np.nonzero(ids == BOUNDARY)
     return ids[: ends[0]] if len(ends) else ids
-
-
-def _symbols(symbols: list[str]) -> Vocabulary:
-    number = {symbol: index for index, symbol in enumerate(symbols, start=1)}
-    return Vocabulary(
-        lambda text: np.array([number[symbol] for symbol in text.split()], np.int32),
-        lambda ids: " ".join(symbols[each - 1] for each in until_boundary(ids).tolist()),
-        lambda: json.dumps({"type": "symbol", "symbols": symbols}).encode(),
-        len(symbols) + 1,
-    )

@@ -50,7 +50,6 @@ class WordData:
     """fraction of the text, at its end, for the test; 0 for none"""
 
     def __post_init__(self) -> None:
-        """Raises InputError for sizes and fractions that make no pairs."""
         check_positive(self, "minimum_count", "window", "negatives", "batch_size")
         if not 0 <= self.subsample <= 1:
             raise InputError(f"--data.subsample {self.subsample} must be from 0 to 1")

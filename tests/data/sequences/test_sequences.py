@@ -56,11 +56,11 @@ def test_japanese_vowels_are_those_of_the_file_standardised_by_the_training_part
         read_ts(packaged("sktime", f"datasets/data/JapaneseVowels/JapaneseVowels_{part}.ts"))
         for part in ("TRAIN", "TEST")
     )
-    seen = np.concatenate([case.values for case in train])
+    seen = np.concatenate([case.content for case in train])
     found = all_of(data, "test")
     assert (len(train), len(found), len(names)) == (270, 370, 9)
     for (sequence, label), case in zip(found, test, strict=True):
-        expected = (case.values - seen.mean(axis=0)) / seen.std(axis=0)
+        expected = (case.content - seen.mean(axis=0)) / seen.std(axis=0)
         np.testing.assert_allclose(sequence, expected, rtol=1e-3, atol=1e-4)
         assert names[label] == case.label
 

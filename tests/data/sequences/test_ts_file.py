@@ -18,8 +18,8 @@ def test_channels_become_columns_and_lengths_may_differ(read):
     cases = read(HEAD + "1,2,3:4,5,-6e-1:b\n7:8:a\n")
     assert [case.label for case in cases] == ["b", "a"]
     assert [case.line for case in cases] == [6, 7]
-    np.testing.assert_array_equal(cases[0].values, np.float32([[1, 4], [2, 5], [3, -0.6]]))
-    np.testing.assert_array_equal(cases[1].values, np.float32([[7, 8]]))
+    np.testing.assert_array_equal(cases[0].content, np.float32([[1, 4], [2, 5], [3, -0.6]]))
+    np.testing.assert_array_equal(cases[1].content, np.float32([[7, 8]]))
 
 
 def test_the_same_sequences_are_read_however_they_are_written(read):
@@ -29,7 +29,7 @@ def test_the_same_sequences_are_read_however_they_are_written(read):
                     b"\xef\xbb\xbf" + other.replace("\n", "\r").encode()):  # fmt: skip
         cases = read(content)
         assert [case.label for case in cases] == ["größe", "b"]
-        np.testing.assert_array_equal(cases[0].values, np.float32([[1], [2]]))
+        np.testing.assert_array_equal(cases[0].content, np.float32([[1], [2]]))
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,7 @@ def test_a_test_file_without_a_label_is_used_and_that_is_said(options, capsys):
 def test_every_topic_has_paragraphs_of_its_own_text_once_and_on_one_line():
     lines = labelled_paragraphs()
     assert {line.label for line in lines} == set(TOPICS)
-    assert len({line.text for line in lines}) == len(lines) > 500
+    assert len({line.content for line in lines}) == len(lines) > 500
     for topic, text, _ in lines:
         assert "\n" not in text
         assert len(text) >= SHORTEST

@@ -45,10 +45,6 @@ def epochs(arrays: Arrays, batch_size: int) -> Callable[[int, int], dict[str, np
     An epoch visits each row at most once: the rows that do not fill the last batch are left
     out, other ones in each epoch.
 
-    Args:
-        arrays: Arrays by name, with the same number of rows.
-        batch_size: Number of rows in a batch.
-
     Returns:
         ``train(seed, step)``: the rows of a step, counted from 0, and ``weight``, ones.
 
@@ -100,11 +96,7 @@ def in_order(
     *,
     prepare: Prepare = dict,
 ) -> Batches:
-    """Returns all rows in order, in batches of one shape.
-
-    The last batch is padded with zeros of ``weight`` 0. ``prepare`` turns stored arrays into
-    what the model reads.
-    """
+    """Returns all rows in order, in batches of one shape, the last padded with ``weight`` 0."""
 
     def padded(array: np.ndarray) -> np.ndarray:
         missing = batch_size - len(array)

@@ -53,11 +53,7 @@ def divide(
 ) -> tuple[dict[str, list[Example[T]]], tuple[str, ...]]:
     """The examples of ``train``, ``validation`` and ``test``, and the labels in their order.
 
-    Args:
-        options: How much is held out.
-        examples: What is divided, class by class.
-        test: The data's own test set, or None.
-        source: Where ``examples`` come from, for messages.
+    ``test`` is the data's own test set; ``source`` says in messages where the others come from.
 
     Raises:
         InputError: There is one label alone, a label has too few examples to divide, or the test

@@ -11,9 +11,9 @@ def visited(train, steps, seed=0):
     return np.concatenate([train(seed, step)["label"] for step in steps])
 
 
-def test_each_epoch_visits_each_row_once():
+def test_each_epoch_visits_each_row_once_however_late_it_is():
     train = epochs(ROWS, 4)
-    for epoch in range(3):
+    for epoch in (0, 1, 2, 10**12):
         assert sorted(visited(train, range(3 * epoch, 3 * epoch + 3))) == list(range(12))
 
 
@@ -43,11 +43,6 @@ def test_seeds_and_epochs_have_different_orders():
     assert len(set(orders)) == 9
 
 
-def test_any_step_costs_the_same():
-    train = epochs(ROWS, 4)
-    assert sorted(visited(train, range(3 * 10**12, 3 * 10**12 + 3))) == list(range(12))
-
-
 @pytest.mark.parametrize(("batch_size", "message"), [(13, "13 .* 12"), (0, "0"), (-4, "-4")])
 def test_a_batch_size_that_cannot_be_filled_is_refused(batch_size, message, refused):
     with refused(message):
@@ -67,15 +62,6 @@ def test_evaluation_weighs_every_row_once_in_batches_of_one_shape(batch_size):
     labels = np.concatenate([batch["label"][batch["weight"] == 1] for batch in batches])
     np.testing.assert_array_equal(labels, np.arange(12))
     assert sum(batch["weight"].sum() for batch in batches) == 12
-
-
-def test_evaluation_batches_are_a_sequence():
-    batches = in_order(ROWS, 5)
-    assert len(batches) == 3
-    np.testing.assert_array_equal(batches[-1]["label"], [10, 11, 0, 0, 0])
-    assert [b["label"][0] for b in batches[1:]] == [5, 10]
-    with pytest.raises(IndexError):
-        batches[3]
 
 
 def part(*values: int) -> dict[str, np.ndarray]:

@@ -8,28 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from bigmodel.data import (
-    ImageData,
-    LabelledTextData,
-    Masking,
-    PairData,
-    RatingData,
-    SequenceData,
-    SeriesData,
-    TableData,
-    TextData,
-    WordData,
-    load_images,
-    load_labelled_text,
-    load_pairs,
-    load_ratings,
-    load_sequences,
-    load_series,
-    load_table,
-    load_text,
-    load_words,
-    masked,
-)  # fmt: skip
+from bigmodel import data
 from bigmodel.data.sequences.sequences import image_rows
 
 RNG = np.random.default_rng(0)
@@ -48,58 +27,60 @@ class Kind(NamedTuple):
     pattern: str = ""
 
 
-def masked_text(options: TextData) -> Any:
-    text = load_text(options)
-    return text._replace(data=masked(text.data, Masking(), vocab_size=9))
+def masked_text(options: data.TextData) -> Any:
+    text = data.load_text(options)
+    return text._replace(data=data.masked(text.data, data.Masking(), vocab_size=9))
 
 
 KINDS = {
-    "text": Kind(load_text, TextData(path="data", tokenizer="char", context=7, batch_size=3),
+    "text": Kind(data.load_text,
+        data.TextData(path="data", tokenizer="char", context=7, batch_size=3),
         "tokens int32 3 7, targets int32 3 7, weight float32 3 7", WORDS, r"[a-h]"),
-    "bpe": Kind(load_text, TextData(path="data", vocab_size=260, context=7, batch_size=3),
+    "bpe": Kind(data.load_text, data.TextData(path="data", vocab_size=260, context=7, batch_size=3),
         "tokens int32 3 7, targets int32 3 7, weight float32 3 7", WORDS, r"[a-h]"),
     "masked text": Kind(masked_text,
-        TextData(path="data", tokenizer="char", context=7, batch_size=3),
+        data.TextData(path="data", tokenizer="char", context=7, batch_size=3),
         "tokens int32 3 7, length int32 3, chosen int32 3 1, targets int32 3 1, "
         "weight float32 3 1", WORDS),
-    "words": Kind(load_words,
-        WordData(path="data", minimum_count=1, window=1, batch_size=8, subsample=0.0),
+    "words": Kind(data.load_words,
+        data.WordData(path="data", minimum_count=1, window=1, batch_size=8, subsample=0.0),
         "centre int32 8, context int32 8, negatives int32 8 5, weight float32 8",
         [WORDS[n % 6] for n in range(50)], r"[a-h]$"),
-    "labelled text": Kind(load_labelled_text,
-        LabelledTextData(path="data", tokenizer="byte", length=20, batch_size=4),
+    "labelled text": Kind(data.load_labelled_text,
+        data.LabelledTextData(path="data", tokenizer="byte", length=20, batch_size=4),
         "tokens int32 4 8, length int32 4, label int32 4, weight float32 4",
         [f"{'ab'[n % 2]}\t{word} {n}" for n, word in enumerate(WORDS)], r"^[ab]|[a-h]{5}|\d+$"),
-    "pairs": Kind(load_pairs, PairData(path="data", batch_size=4),
+    "pairs": Kind(data.load_pairs, data.PairData(path="data", batch_size=4),
         "source int32 4 6, source_length int32 4, target_out int32 4 8, target_length int32 4, "
         "example int32 4, weight float32 4, target_in int32 4 8",
         [f"{word}\t{word.upper()}{n}\n{word}\tother{n}" for n, word in enumerate(WORDS)], r"\d+$"),
-    "ratings": Kind(load_ratings,
-        RatingData(path="data", user="user", item="item", rating="rating", batch_size=4),
+    "ratings": Kind(data.load_ratings,
+        data.RatingData(path="data", user="user", item="item", rating="rating", batch_size=4),
         "user int32 4, item int32 4, target float32 4, weight float32 4, tags float32 4 0",
         ["user,item,rating,tags", *(f"u{n % 7},i{n % 5},{n % 9},t{n % 5}" for n in range(40))],
         r"(?<=^u)\d|(?<=,i)\d|(?<=,)\d(?=,)"),
-    "series": Kind(load_series,
-        SeriesData("series", path="data", window=6, horizon=3, batch_size=4),
+    "series": Kind(data.load_series,
+        data.SeriesData("series", path="data", window=6, horizon=3, batch_size=4),
         "sequence float32 4 6 1, length int32 4, targets float32 4 6, target float32 4, "
         "weight float32 4",
         ["value", *(str(n * n % 101) for n in range(60))], r"\d+"),
-    "sequences": Kind(load_sequences, SequenceData("ts", path="data", batch_size=4),
+    "sequences": Kind(data.load_sequences, data.SequenceData("ts", path="data", batch_size=4),
         "sequence float32 4 2 2, length int32 4, label int32 4, weight float32 4",
         ["@classLabel true a b", "@data",
          *(f"{n},{n * n % 17}:{n % 3},{n % 5}:{'ab'[n % 2]}" for n in range(40))],
         r"^\d+|\d+(?=:)|(?<=:)[ab]$"),
-    "classes": Kind(load_table, TableData("csv", path="data", batch_size=4),
+    "classes": Kind(data.load_table, data.TableData("csv", path="data", batch_size=4),
         "features float32 4 3, label int32 4, weight float32 4",
         ["size,city,grade", *(f"{n},{'ab'[n % 2]},{'cd'[n // 2 % 2]}" for n in range(40))],
         r"^\d+|(?<=,)[abcd]$|(?<=,)[abcd](?=,)"),
-    "numbers": Kind(load_table, TableData("csv", path="data", task="regression", batch_size=4),
+    "numbers": Kind(data.load_table,
+        data.TableData("csv", path="data", task="regression", batch_size=4),
         "features float32 4 1, target float32 4, weight float32 4",
         ["size,price", *(f"{n},{n * n}.5" for n in range(40))], r"^\d+|\d+(?=\.)"),
-    "images": Kind(load_images, ImageData(batch_size=64, shift=1, flip=True),
+    "images": Kind(data.load_images, data.ImageData(batch_size=64, shift=1, flip=True),
         "image float32 64 8 8 1, label int32 64, weight float32 64"),
-    "rows of images": Kind(lambda options: image_rows(load_images(options)),
-        ImageData(batch_size=64),
+    "rows of images": Kind(lambda options: image_rows(data.load_images(options)),
+        data.ImageData(batch_size=64),
         "sequence float32 64 8 8, length int32 64, label int32 64, weight float32 64"),
 }  # fmt: skip
 
@@ -123,12 +104,12 @@ def described(batch: dict[str, np.ndarray]) -> str:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_all_batches_have_one_structure_and_none_is_only_padding(name: str, load) -> None:
-    data = load(name)
-    batches = [batch for split in data.splits.values() for batch in split]
-    of_all = {described(dict(sorted(batch.items()))) for batch in (data.train(0, 0), *batches)}
+    loaded = load(name)
+    batches = [batch for split in loaded.splits.values() for batch in split]
+    of_all = {described(dict(sorted(batch.items()))) for batch in (loaded.train(0, 0), *batches)}
     assert of_all == {", ".join(sorted(KINDS[name].batches.split(", ")))}
     assert all(batch["weight"].sum() > 0 for batch in batches)
-    for split in data.splits.values():
+    for split in loaded.splits.values():
         np.testing.assert_equal(list(split[-2:])[-1], split[-1])
         with pytest.raises(IndexError):
             split[len(split)]

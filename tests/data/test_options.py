@@ -2,32 +2,12 @@
 
 import pytest
 
-from bigmodel.data import (
-    ImageData,
-    LabelledTextData,
-    Masking,
-    PairData,
-    RatingData,
-    SequenceData,
-    SeriesData,
-    TableData,
-    TextData,
-    WordData,
-    load_images,
-    load_labelled_text,
-    load_pairs,
-    load_ratings,
-    load_sequences,
-    load_series,
-    load_table,
-    load_text,
-    load_words,
-)  # fmt: skip
+from bigmodel import data
 
 FOLDER = {"name": "folder", "path": "."}
 CSV = {"name": "csv", "path": "a.csv"}
 REFUSED = {
-    (ImageData, load_images): [
+    (data.ImageData, data.load_images): [
         ({"shift": -1}, "--data.shift -1"),
         ({"shift": 8}, "--data.shift 8 .* 8x8"),
         ({"size": 0}, "--data.size 0"),
@@ -40,7 +20,7 @@ REFUSED = {
         ({**FOLDER, "test_path": "absent"}, "--data.test-path absent is no folder"),
         ({**FOLDER, "test_path": ".", "folds": 2, "fold": 0}, "leave --data.test-path out"),
     ],
-    (TableData, load_table): [
+    (data.TableData, data.load_table): [
         ({"name": "csv"}, "needs --data.path"),
         ({"missing": ("median",)}, "median is none; --data.fill median says what"),
         ({"path": "a.csv"}, "--data.path is for --data.name csv"),
@@ -49,30 +29,30 @@ REFUSED = {
         ({**CSV, "test_path": "b", "folds": 5}, "use one"),
         ({**CSV, "path": "/absent.csv"}, r"/absent\.csv does not exist"),
     ],
-    (RatingData, load_ratings): [
+    (data.RatingData, data.load_ratings): [
         ({"name": "csv"}, "--data.name csv needs a file"),
         ({"path": "no/such.csv"}, "no/such.csv does not exist"),
     ],
-    (SequenceData, load_sequences): [
+    (data.SequenceData, data.load_sequences): [
         ({"name": "ts"}, "--data.name ts needs a file"),
         ({"name": "ts", "path": "nowhere.ts"}, "nowhere.ts does not exist"),
         ({"path": "x.ts"}, "--data.path is for --data.name ts"),
         ({"length": 0}, "--data.length 0"),
     ],
-    (SeriesData, load_series): [
+    (data.SeriesData, data.load_series): [
         ({"window": 0}, "--data.window 0"),
         ({"horizon": 0}, "--data.horizon 0"),
         ({"name": "series"}, "--data.name series needs a file"),
         ({"path": "x.csv"}, "--data.path is for --data.name series"),
     ],
-    (LabelledTextData, load_labelled_text): [
+    (data.LabelledTextData, data.load_labelled_text): [
         ({}, "need --data.path"),
         ({"path": "nowhere.tsv"}, "nowhere.tsv does not exist"),
         ({"length": 0}, "--data.length 0"),
         ({"name": "topics", "vocab_size": 1}, "--data.vocab-size 1 leaves no room"),
         ({"folds": 3, "fold": 0, "test_path": "a.tsv"}, r"leave --data\.test-path out"),
     ],
-    (PairData, load_pairs): [
+    (data.PairData, data.load_pairs): [
         ({"name": "tsv"}, "--data.name tsv needs --data.path"),
         ({"group": 1}, "--data.held-out NAME ... go together"),
         ({"held_out": ("Ruth",)}, "--data.held-out NAME ... go together"),
@@ -81,13 +61,13 @@ REFUSED = {
         ({"max_source": 1}, "--data.max-source 1"),
         ({"validation": 0.6, "test": 0.5}, "their sum must be less than 1"),
     ],
-    (TextData, load_text): [
+    (data.TextData, data.load_text): [
         ({"context": 0}, "--data.context 0"),
         ({"validation": 0.5, "test": 0.5}, "their sum must be less than 1"),
         ({"name": "text"}, "--data.name text needs a file"),
         ({"tokenizer": "bpe", "vocab_size": 256}, "--data.vocab-size 256"),
     ],
-    (WordData, load_words): [
+    (data.WordData, data.load_words): [
         ({"minimum_count": 0}, "--data.minimum-count 0"),
         ({"window": 0}, "--data.window 0"),
         ({"negatives": 0}, "--data.negatives 0"),
@@ -95,7 +75,7 @@ REFUSED = {
         ({"validation": 0.5, "test": 0.5}, "their sum must be less than 1"),
         ({"name": "text"}, "--data.name text needs a file"),
     ],
-    (Masking, None): [
+    (data.Masking, None): [
         ({"fraction": 0.0}, "--masking.fraction 0.0"),
         ({"fraction": 1.5}, "--masking.fraction 1.5"),
         ({"masked": -0.1}, "--masking.masked -0.1"),

@@ -62,8 +62,6 @@ class TableData(Folds, CsvFormat):
 
     def __post_init__(self) -> None:
         check_held_out(self)
-        if self.batch_size < 1:
-            raise InputError(f"--data.batch-size {self.batch_size} must be at least 1")
         if self.name == "csv" and not self.path:
             raise InputError("--data.name csv needs --data.path, a CSV file with a header line")
         for word in set(self.missing).intersection(get_args(Fill)):

@@ -75,9 +75,7 @@ def load_labelled_text(
     ``options.length``. The splits are ``validation`` and ``test``, each absent where it is
     empty.
 
-    Args:
-        options: The file, the split and the tokenizer.
-        tokenizer: One to use instead of the options', such as that of a trained model.
+    ``tokenizer`` is used instead of the options', such as that of a trained model.
 
     Raises:
         InputError: A file cannot be read, a line of it is not a label, a tab and a text, the

@@ -137,11 +137,8 @@ def load_pairs(options: PairData) -> Pairs:
     most = _most(rows["train"], options)
     rows, counts = _shorten(rows, most, options)
     if options.path:
-        left_out = (
-            f"; {dropped} longer training pairs are left out"
-            if (dropped := counts["train"] - len(rows["train"]))
-            else ""
-        )
+        dropped = counts["train"] - len(rows["train"])
+        left_out = f"; {dropped} longer training pairs are left out" if dropped else ""
         note(
             f"{options.path}: --data.source-unit {units.source} --data.max-source {most.source} "
             f"--data.target-unit {units.target} --data.max-target {most.target}{left_out}"

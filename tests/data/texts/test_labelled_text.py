@@ -50,16 +50,12 @@ def test_tokens_of_a_text_decode_to_it_and_its_label_is_its_own(options, kind):
 def test_all_lines_are_in_one_part_each_and_every_part_has_every_label(options):
     loaded = load_labelled_text(options(length=100, batch_size=6))
     train = [loaded.data.train(0, step) for step in range(loaded.data.steps_per_epoch)]
-    rows = [(bytes(tokens), label) for b in train
-            for tokens, label in zip(b["tokens"], b["label"], strict=True)]  # fmt: skip
+    rows = [tokens.tobytes() for batch in train for tokens in batch["tokens"]]
     for split in ("validation", "test"):
+        assert {label for label, _ in texts(loaded, split)} == {"air", "sea"}
         for batch in loaded.data.splits[split]:
-            kept = batch["weight"] > 0
-            pairs = zip(batch["tokens"][kept], batch["label"][kept], strict=True)
-            rows += [(bytes(tokens), label) for tokens, label in pairs]
-            assert set(batch["label"][kept]) <= {0, 1}
-    assert len(rows) == len(set(rows))
-    assert 54 <= len(rows) <= 60
+            rows += [tokens.tobytes() for tokens in batch["tokens"][batch["weight"] > 0]]
+    assert 54 <= len(rows) == len(set(rows)) <= 60
 
 
 def test_padding_is_zero_and_beyond_the_length(options):
@@ -73,9 +69,6 @@ def test_words_are_those_of_the_training_part_by_frequency_in_lower_case():
     tokenizer = tokenizers.word_tokenizer(["The sea, the SKY", "the sea"], vocab_size=4)
     assert tokenizer.encode("THE sea , sky boat").tolist() == [1, 2, 3, 0, 0]
     assert tokenizer.decode(tokenizer.encode("The sea!")) == "the sea <unknown>"
-    loaded = tokenizers.load(tokenizer.dump())
-    assert loaded.dump() == tokenizer.dump()
-    assert loaded.encode("sea the x").tolist() == [2, 1, 0]
 
 
 def test_a_tokenizer_that_is_given_is_used(options):

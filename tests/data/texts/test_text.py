@@ -46,7 +46,7 @@ def test_characters_of_the_tokens_add_up_to_those_of_the_text(kind):
     assert tokenizer.characters[tokenizer.encode(AWKWARD)].sum() == len(AWKWARD)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "word"])
 def test_a_saved_tokenizer_is_the_same_after_loading(kind):
     tokenizer = tokenizer_of(kind, AWKWARD)
     loaded = tokenizers.load(tokenizer.dump())

@@ -3,8 +3,7 @@ import re
 import pytest
 
 from bigmodel.data.packaged import packaged, read_rdataset
-
-SUNSPOTS = "b20752081e2916486d7541ad9b16db9ca2d9a6ba1eddfb00cfba1042c54eefdf"
+from bigmodel.data.sequences.series import SUNSPOTS
 
 
 def test_a_table_is_what_its_package_holds() -> None:

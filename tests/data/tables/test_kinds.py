@@ -6,14 +6,8 @@ import numpy as np
 import pytest
 
 from bigmodel.data.tables.csv_table import Cells, CsvFormat
-from bigmodel.data.tables.kinds import (
-    Dates,
-    Numbers,
-    Text,
-    check_categories,
-    guess_kinds,
-    to_frame,
-)
+from bigmodel.data.tables.dates import Dates
+from bigmodel.data.tables.kinds import Numbers, Text, check_categories, guess_kinds, to_frame
 
 WAYS = {
     "point": [("1234.5", 1234.5), ("-0.25", -0.25), ("3e2", 300)],

@@ -70,11 +70,12 @@ def test_at_least_one_position_is_chosen():
     assert weight.sum() == 1
 
 
-def test_each_batch_of_each_split_has_masks_of_its_own():
+def test_each_batch_of_training_and_of_each_split_has_masks_of_its_own():
     text = load_text(TextData(tokenizer="byte", context=16, batch_size=4))
-    splits = masked(text.data, Masking(), vocab_size=256).splits
-    chosen = [splits[name][n]["chosen"] for name in ("test", "validation") for n in (0, 1)]
-    assert len({masks.tobytes() for masks in chosen}) == 4
+    data = masked(text.data, Masking(), vocab_size=256)
+    batches = [data.train(seed, step) for seed, step in ((3, 5), (3, 6), (4, 5))]
+    batches += [data.splits[name][n] for name in ("test", "validation") for n in (0, 1)]
+    assert len({batch["chosen"].tobytes() for batch in batches}) == 7
 
 
 def test_windows_of_a_split_are_those_of_the_text():

@@ -101,6 +101,7 @@ def test_every_token_but_the_first_is_a_target_once(written, length):
     for name, expected in (("validation", text[-2 * part : -part]), ("test", text[-part:])):
         assert tokenizer.decode(joined(data.splits[name], "targets")) == expected[1:]
         assert tokenizer.decode(joined(data.splits[name], "tokens")) == expected[:-1]
+        assert all(batch["weight"].any() for batch in data.splits[name])
 
 
 def test_training_windows_come_from_the_training_part_and_begin_anywhere(written):

@@ -10,8 +10,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from bigmodel.data.batches import Arrays, data_of
+from bigmodel.data.batches import Arrays
 from bigmodel.data.packaged import read_rdataset
+from bigmodel.data.parts import data_of
 from bigmodel.data.split import Folds, check_held_out, split_rows
 from bigmodel.data.tables.columns import Column, Frame
 from bigmodel.data.tables.csv_table import CsvFormat, read_csv

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from bigmodel.data.batches import data_of, epochs, in_order
-from bigmodel.data.fingerprint import fingerprint
+from bigmodel.data.batches import epochs, in_order
+from bigmodel.data.parts import data_of, fingerprint
 
 ROWS = {"x": np.arange(12, dtype=np.float32)[:, None], "label": np.arange(12, dtype=np.int32)}
 

@@ -5,24 +5,20 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Int, Shaped
 
-from bigmodel.data.batches import Arrays, data_of
+from bigmodel.data.batches import Arrays
+from bigmodel.data.images.augmentation import augment
 from bigmodel.data.images.fashion_mnist import NAMES as FASHION_NAMES
 from bigmodel.data.images.fashion_mnist import read_fashion_mnist
 from bigmodel.data.images.folder import read_folders
 from bigmodel.data.labelled import LabelledData
+from bigmodel.data.parts import data_of
 from bigmodel.data.split import check_positive, split_rows
 from bigmodel.experiment import Data, InputError
 from bigmodel.output import note
-
-# Numbers one of the independent random streams of a seed; the order of the rows has another.
-AUGMENTATION_STREAM = 1
-
-Pixels: TypeAlias = Shaped[np.ndarray, "batch height width channel"]
 
 
 @dataclass(frozen=True)
@@ -110,30 +106,6 @@ def load_images(options: ImageData) -> Images:
 
     data = data_of(parts, options.batch_size, prepare=_in_unit_range, augment=augmented)
     return Images(data, len(names), shape, names)
-
-
-def augment(images: Pixels, seed: int, step: int, *, shift: int, flip: bool) -> Pixels:
-    """Shift each image by up to `shift` pixels, and mirror half of them horizontally.
-
-    Vertical and horizontal shifts are independent; pixels from beyond the border are 0.
-    """
-    rng = np.random.default_rng([seed, AUGMENTATION_STREAM, step])
-    if shift:
-        images = shifted(images, rng.integers(-shift, shift + 1, (len(images), 2)))
-    if flip:
-        mirror = rng.random(len(images)) < 0.5
-        images = np.where(mirror[:, None, None, None], images[:, :, ::-1], images)
-    return images
-
-
-def shifted(images: Pixels, offsets: Int[np.ndarray, "batch 2"]) -> Pixels:
-    """Move each image down and right by its offsets in pixels, with zeros from beyond."""
-    reach = int(np.abs(offsets).max(initial=0))
-    height, width = images.shape[1:3]
-    padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(1, 2))
-    down, right = (reach - offsets).T
-    return np.moveaxis(windows[np.arange(len(images)), down, right], 1, -1)
 
 
 def _read(options: ImageData) -> tuple[dict[str, Arrays], tuple[str, ...]]:

@@ -9,10 +9,11 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from bigmodel.data.batches import Arrays, Batches, data_of
+from bigmodel.data.batches import Arrays, Batches
 from bigmodel.data.images.images import Images
 from bigmodel.data.labelled import LabelledData, divide, label_numbers
 from bigmodel.data.packaged import packaged
+from bigmodel.data.parts import data_of
 from bigmodel.data.sequences.ts_file import Case, read_ts
 from bigmodel.data.split import check_positive
 from bigmodel.experiment import Batch, Data, InputError

@@ -9,9 +9,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from bigmodel.data.batches import Arrays, data_of
-from bigmodel.data.fingerprint import fingerprint
+from bigmodel.data.batches import Arrays
 from bigmodel.data.packaged import read_rdataset
+from bigmodel.data.parts import data_of, fingerprint
 from bigmodel.data.split import check_held_out, check_positive
 from bigmodel.data.tables.csv_table import CsvFormat, read_csv
 from bigmodel.data.tables.kinds import number_kind, to_frame

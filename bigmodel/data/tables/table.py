@@ -9,7 +9,8 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
-from bigmodel.data.batches import Arrays, data_of
+from bigmodel.data.batches import Arrays
+from bigmodel.data.parts import data_of
 from bigmodel.data.split import Folds, check_held_out, split_rows
 from bigmodel.data.tables.bundled_tables import read_bundled
 from bigmodel.data.tables.columns import Frame, find_name

@@ -10,8 +10,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from bigmodel.data.batches import Arrays, data_of
+from bigmodel.data.batches import Arrays
 from bigmodel.data.labelled import Example, LabelledData, divide, label_numbers
+from bigmodel.data.parts import data_of
 from bigmodel.data.split import check_positive
 from bigmodel.data.texts.text_file import normalized, read_lines
 from bigmodel.data.texts.tokenizers import Tokenizer, learn_tokenizer, padded

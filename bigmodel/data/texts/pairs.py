@@ -11,7 +11,8 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 import numpy as np
 from jaxtyping import Int
 
-from bigmodel.data.batches import Arrays, data_of
+from bigmodel.data.batches import Arrays
+from bigmodel.data.parts import data_of
 from bigmodel.data.split import check_held_out, check_positive, shuffled
 from bigmodel.data.texts.pair_file import Pair, held_out_groups, read_cmudict, read_pairs
 from bigmodel.data.texts.tokenizers import padded

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bigmodel.data.batches import in_order
-from bigmodel.data.fingerprint import fingerprint
+from bigmodel.data.parts import fingerprint
 from bigmodel.data.split import check_held_out, check_positive
 from bigmodel.data.texts.corpus import read_corpus, split_corpus
 from bigmodel.data.texts.tokenizers import split_words

@@ -3,7 +3,8 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from bigmodel.data.images.images import ImageData, augment, load_images, shifted
+from bigmodel.data.images.augmentation import augment, shifted
+from bigmodel.data.images.images import ImageData, load_images
 
 DIGITS = load_digits()
 RNG = np.random.default_rng(0)

@@ -1,19 +1,7 @@
 import numpy as np
 import pytest
 
-from bigmodel.data import (
-    ImageData,
-    LabelledTextData,
-    SequenceData,
-    SequenceSource,
-    SeriesData,
-    load_forecasts,
-    load_images,
-    load_labelled,
-    load_labelled_text,
-    load_sequences,
-    load_series,
-)
+from bigmodel import data as kinds
 from bigmodel.data.packaged import packaged
 from bigmodel.data.sequences.sequences import image_rows
 from bigmodel.data.sequences.ts_file import read_ts
@@ -35,7 +23,7 @@ def lines(count, channels=2, labels="ab"):
 def options(write):
     def options(content, name="train.ts", labels="a b", **chosen):
         path = write([f"@classLabel true {labels}", "@data", *content], name)
-        return SequenceData("ts", path=path, **{"batch_size": 4} | chosen)
+        return kinds.SequenceData("ts", path=path, **{"batch_size": 4} | chosen)
 
     return options
 
@@ -51,7 +39,7 @@ def all_of(data, split):
 
 
 def test_japanese_vowels_are_those_of_the_file_standardised_by_the_training_part():
-    data, names = load_sequences(SequenceData(validation=0.0))
+    data, names = kinds.load_sequences(kinds.SequenceData(validation=0.0))
     train, test = (
         read_ts(packaged("sktime", f"datasets/data/JapaneseVowels/JapaneseVowels_{part}.ts"))
         for part in ("TRAIN", "TEST")
@@ -66,7 +54,7 @@ def test_japanese_vowels_are_those_of_the_file_standardised_by_the_training_part
 
 
 def test_zeros_stand_after_the_end(options):
-    data, _ = load_sequences(options(lines(40), validation=0.1, test=0.2))
+    data, _ = kinds.load_sequences(options(lines(40), validation=0.1, test=0.2))
     for batch in (data.train(0, 0), *data.splits["test"]):
         beyond = np.arange(4) >= batch["length"][:, None]
         assert (batch["sequence"][beyond] == 0).all()
@@ -74,20 +62,20 @@ def test_zeros_stand_after_the_end(options):
 
 def test_a_file_for_the_test_is_all_of_the_test(options):
     test = options(lines(6), "test.ts").path
-    data, _ = load_sequences(options(lines(40), test_path=test))
+    data, _ = kinds.load_sequences(options(lines(40), test_path=test))
     assert [label for _, label in all_of(data, "test")] == [0, 1, 0, 1, 0, 1]
 
 
 def test_a_channel_that_never_changes_is_zero(options):
     content = [f"{n},{n + 1}:0.1,0.1:{'ab'[n % 2]}" for n in range(20)]
-    data, _ = load_sequences(options(content))
+    data, _ = kinds.load_sequences(options(content))
     sequence = data.train(0, 0)["sequence"]
     assert np.isfinite(sequence).all()
     assert (sequence[..., 1] == 0).all()
 
 
 def test_rows_are_those_of_the_image_from_the_top():
-    images = load_images(ImageData(batch_size=8))
+    images = kinds.load_images(kinds.ImageData(batch_size=8))
     sequences = image_rows(images)
     image, batch = images.data.train(3, 5), sequences.data.train(3, 5)
     assert set(batch) == {"sequence", "length", "label", "weight"}
@@ -102,14 +90,14 @@ def test_rows_are_those_of_the_image_from_the_top():
 
 def test_each_sequence_is_in_the_test_of_one_fold(options):
     content = lines(40)
-    parts = [load_sequences(options(content, folds=4, fold=fold)).data for fold in range(4)]
+    parts = [kinds.load_sequences(options(content, folds=4, fold=fold)).data for fold in range(4)]
     held = [(len(sequence), label) for data in parts for sequence, label in all_of(data, "test")]
     assert sorted(held) == sorted((1 + n % 4, n % 2) for n in range(40))
 
 
 def test_a_sequence_that_is_too_long_is_refused_with_its_line(options, refused):
     with refused(r"train.ts, line 5 has 3 steps, more than --data.length"):
-        load_sequences(options(lines(40), length=2))
+        kinds.load_sequences(options(lines(40), length=2))
 
 
 @pytest.mark.parametrize(
@@ -122,29 +110,29 @@ def test_a_sequence_that_is_too_long_is_refused_with_its_line(options, refused):
 def test_a_test_file_that_does_not_fit_is_refused(options, content, labels, message, refused):
     test = options(content, "test.ts", labels=labels).path
     with refused(message):
-        load_sequences(options(lines(40), test_path=test))
+        kinds.load_sequences(options(lines(40), test_path=test))
+
+
+TOPICS = {"name": "topics", "tokenizer": "char", "split_seed": 3}
 
 
 @pytest.mark.parametrize(
-    ("source", "own"),
+    ("chosen", "load", "options"),
     [
-        (SequenceSource(batch_size=8), lambda: image_rows(load_images(ImageData(batch_size=8)))),
-        (SequenceSource(name="japanese_vowels"), lambda: load_sequences(SequenceData())),
-        (
-            SequenceSource(name="topics", tokenizer="char", split_seed=3),
-            lambda: load_labelled_text(LabelledTextData("topics", tokenizer="char", split_seed=3)),
-        ),
+        ({"name": "digits"}, kinds.load_images, kinds.ImageData),
+        ({"name": "japanese_vowels"}, kinds.load_sequences, kinds.SequenceData),
+        (TOPICS, kinds.load_labelled_text, kinds.LabelledTextData),
     ],
-    ids=["digits", "japanese_vowels", "topics"],
 )
-def test_a_source_of_any_name_is_what_its_own_loader_gives(source, own):
-    assert load_labelled(source).data.fingerprint == own().data.fingerprint
+def test_a_source_of_any_name_is_what_its_own_loader_gives(chosen, load, options):
+    source = kinds.load_labelled(kinds.SequenceSource(**chosen))
+    assert source.data.fingerprint == load(options(**chosen)).data.fingerprint
 
 
 def test_a_source_of_a_series_forecasts(refused):
-    source = SequenceSource(name="sunspots", window=12, horizon=2)
-    expected = load_series(SeriesData(window=12, horizon=2))
+    source = kinds.SequenceSource(name="sunspots", window=12, horizon=2)
+    expected = kinds.load_series(kinds.SeriesData(window=12, horizon=2))
     assert source.forecast
-    assert load_forecasts(source).data.fingerprint == expected.data.fingerprint
+    assert kinds.load_forecasts(source).data.fingerprint == expected.data.fingerprint
     with refused(r"divided in time; leave --data\.folds"):
-        load_forecasts(SequenceSource(name="sunspots", folds=3))
+        kinds.load_forecasts(kinds.SequenceSource(name="sunspots", folds=3))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from recorded import read
 
-from bigmodel.data.folds import Folds
+from bigmodel.data.split import Folds
 from bigmodel.experiment import InputError
 from bigmodel.runtime.cross_validation import cross_validate, has_folds
 from bigmodel.runtime.settings import Settings

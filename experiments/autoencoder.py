@@ -27,18 +27,10 @@ import jax
 import numpy as np
 
 from bigmodel.data import ImageData, image_reader, load_images
-from bigmodel.experiment import (
-    Array,
-    Assets,
-    Batch,
-    Experiment,
-    Model,
-    Predictor,
-    Shown,
-    Variables,
-)
+from bigmodel.experiment import Array, Assets, Batch, Experiment, Model, Shown, Variables
 from bigmodel.figures.grid import tile
 from bigmodel.models import Autoencoder
+from bigmodel.predictor import Predictor
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training import (
     Kind,

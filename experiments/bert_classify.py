@@ -21,10 +21,11 @@ from typing import Literal
 import numpy as np
 
 from bigmodel.data import LabelledTextData, TextReader, load_labelled_text, text_reader
-from bigmodel.data.fingerprint import fingerprint
+from bigmodel.data.parts import fingerprint
 from bigmodel.data.texts.tokenizers import load
-from bigmodel.experiment import Assets, Experiment, InputError, Model, Predictor
+from bigmodel.experiment import Assets, Experiment, InputError, Model
 from bigmodel.models import Bert
+from bigmodel.predictor import Predictor
 from bigmodel.run_directory.trained import read_trained
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training import Ensemble, Optimizer, class_predictor, classifier, with_pretrained

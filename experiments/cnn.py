@@ -34,8 +34,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bigmodel.data import ImageData, image_reader, load_images
-from bigmodel.experiment import Assets, Experiment, Predictor
+from bigmodel.experiment import Assets, Experiment
 from bigmodel.models import NamedCnn
+from bigmodel.predictor import Predictor
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training import Ensemble, Optimizer, class_predictor, classifier
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bigmodel.data import SequenceData, load_sequences, sequence_reader
-from bigmodel.experiment import Assets, Experiment, Predictor
+from bigmodel.experiment import Assets, Experiment
 from bigmodel.models import ConvNet1d
+from bigmodel.predictor import Predictor
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training import Ensemble, Optimizer, class_predictor, classifier
 

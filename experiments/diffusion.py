@@ -23,12 +23,12 @@ from bigmodel.experiment import (
     Experiment,
     InputError,
     Model,
-    Predictor,
     Shown,
     Variables,
 )
 from bigmodel.figures.grid import tile
 from bigmodel.models import Unet
+from bigmodel.predictor import Predictor
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training import (
     Optimizer,

@@ -22,8 +22,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bigmodel.data import TableData, load_table, table_reader
-from bigmodel.experiment import Assets, Experiment, Predictor
+from bigmodel.experiment import Assets, Experiment
 from bigmodel.models import Mlp
+from bigmodel.predictor import Predictor
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training import (
     Ensemble,

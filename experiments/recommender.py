@@ -23,8 +23,9 @@ import jax
 import numpy as np
 
 from bigmodel.data import RatingData, RatingReader, Ratings, load_ratings, rating_reader
-from bigmodel.experiment import Assets, Experiment, Model, Predictor, Shown, Variables
+from bigmodel.experiment import Assets, Experiment, Model, Shown, Variables
 from bigmodel.models import Recommender
+from bigmodel.predictor import Predictor
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training import (
     Ensemble,

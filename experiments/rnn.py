@@ -30,8 +30,9 @@ from bigmodel.data import (
     load_labelled,
     series_reader,
 )
-from bigmodel.experiment import Assets, Experiment, InputError, Predictor
+from bigmodel.experiment import Assets, Experiment, InputError
 from bigmodel.models import Rnn
+from bigmodel.predictor import Predictor
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training import (
     Ensemble,

@@ -19,8 +19,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bigmodel.data import PairData, load_pairs, pair_reader
-from bigmodel.experiment import Assets, Experiment, Predictor
+from bigmodel.experiment import Assets, Experiment
 from bigmodel.models import Beam, Seq2Seq
+from bigmodel.predictor import Predictor
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training import Optimizer, sequence_to_sequence, translation_predictor
 

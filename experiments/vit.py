@@ -24,10 +24,11 @@ import jax
 import numpy as np
 
 from bigmodel.data import ImageData, Images, image_reader, load_images
-from bigmodel.experiment import Assets, Experiment, Predictor, Shown, Variables
+from bigmodel.experiment import Assets, Experiment, Shown, Variables
 from bigmodel.figures.grid import tile
 from bigmodel.figures.heatmap import draw_heatmap
 from bigmodel.models import Vit
+from bigmodel.predictor import Predictor
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training import Ensemble, Optimizer, class_predictor, classifier, one_member
 

@@ -20,7 +20,7 @@ ROOMS = (
         "partition.py",
         "tree.py",
     ),
-    ("config.py", "script.py"),
+    ("config.py", "predictor.py", "script.py"),
     ("models", "data", "figures"),
     ("training",),
     ("sharding",),

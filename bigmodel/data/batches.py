@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from types import MappingProxyType
 from typing import TypeAlias, overload
 
 import numpy as np
 
-from bigmodel.data.fingerprint import fingerprint
-from bigmodel.experiment import Batch, Data, InputError
+from bigmodel.experiment import Batch, InputError
 
 Arrays: TypeAlias = Mapping[str, np.ndarray]
 """Arrays by name, with the examples on the first axis of each."""
 Prepare = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
-Augment = Callable[[dict[str, np.ndarray], int, int], dict[str, np.ndarray]]
-NOTHING: Mapping[str, bytes] = MappingProxyType({})
 
 ORDER_STREAM = 0
 """The random stream of a seed that shuffles epochs; augmentation has another one."""
@@ -44,10 +40,6 @@ def epochs(arrays: Arrays, batch_size: int) -> Callable[[int, int], dict[str, np
 
     An epoch visits each row at most once: the rows that do not fill the last batch are left
     out, other ones in each epoch.
-
-    Args:
-        arrays: Arrays by name, with the same number of rows.
-        batch_size: Number of rows in a batch.
 
     Returns:
         ``train(seed, step)``: the rows of a step, counted from 0, and ``weight``, ones.
@@ -100,11 +92,7 @@ def in_order(
     *,
     prepare: Prepare = dict,
 ) -> Batches:
-    """Returns all rows in order, in batches of one shape.
-
-    The last batch is padded with zeros of ``weight`` 0. ``prepare`` turns stored arrays into
-    what the model reads.
-    """
+    """Returns all rows in order, in batches of one shape, the last padded with ``weight`` 0."""
 
     def padded(array: np.ndarray) -> np.ndarray:
         missing = batch_size - len(array)
@@ -119,52 +107,3 @@ def in_order(
         return prepare({name: padded(array) for name, array in taken.items()})
 
     return Batches(-(-rows(arrays) // batch_size), make)
-
-
-def data_of(
-    parts: Mapping[str, Arrays],
-    batch_size: int,
-    *,
-    prepare: Prepare = dict,
-    augment: Augment | None = None,
-    beside: Mapping[str, np.ndarray] = MappingProxyType({}),
-    deciding: Mapping[str, bytes] = NOTHING,
-    assets: Mapping[str, bytes] = NOTHING,
-    digest: str | None = None,
-) -> Data:
-    """Shuffled epochs of the part ``train``, and the other parts in order where they have rows.
-
-    Args:
-        parts: arrays of ``train``, ``validation`` and ``test``, in the order of the splits.
-        batch_size: rows in a batch.
-        prepare: turns stored arrays into model inputs.
-        augment: changes the stored arrays of a training batch, given its seed and step.
-        beside: other arrays that the fingerprint covers.
-        deciding: files that say what numbers in the arrays mean, which it covers as well.
-        assets: files to keep with the results.
-        digest: another fingerprint than that of the arrays and files.
-
-    Raises:
-        InputError: If not even one batch can be filled.
-    """
-    drawn = epochs(parts["train"], batch_size)
-    if digest is None:
-        named = {f"{part}/{name}": a for part, of in parts.items() for name, a in of.items()}
-        digest = fingerprint({**named, **beside}, deciding)
-
-    def train(seed: int, step: int) -> Batch:
-        batch = drawn(seed, step)
-        return prepare(augment(batch, seed, step) if augment else batch)
-
-    return Data(
-        train=train,
-        splits={
-            name: in_order(part, batch_size, prepare=prepare)
-            for name, part in parts.items()
-            if name != "train" and rows(part)
-        },
-        batch_size=batch_size,
-        steps_per_epoch=rows(parts["train"]) // batch_size,
-        fingerprint=digest,
-        assets=assets,
-    )

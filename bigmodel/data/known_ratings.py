@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from bigmodel.experiment import Assets, InputError, Kind
+from bigmodel.experiment import Assets, InputError
+from bigmodel.predictor import Kind
 
 RATINGS = "ratings.json"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Int
@@ -28,37 +28,32 @@ class LabelledData(Folds):
     """decides which examples are held out, apart from the seed of the run"""
 
     def __post_init__(self) -> None:
-        """Raises InputError for options that are out of range or do not go together."""
         check_held_out(self)
         if self.test_path and self.folds:
             raise InputError("--data.folds makes its own test sets; leave --data.test-path out")
 
 
-class Labelled(Protocol):
-    """An example, and the line of its file that it is from, counted from 1."""
-
-    @property
-    def label(self) -> str:
-        """The name of its class."""
-
-    @property
-    def line(self) -> int:
-        """The number of its line."""
+T = TypeVar("T")
 
 
-L = TypeVar("L", bound=Labelled)
+class Example(NamedTuple, Generic[T]):
+    """The name of a class, an example of it, and the line of its file, counted from 1."""
+
+    label: str
+    content: T
+    line: int
 
 
 def divide(
-    options: LabelledData, examples: Sequence[L], test: Sequence[L] | None, *, source: str
-) -> tuple[dict[str, list[L]], tuple[str, ...]]:
+    options: LabelledData,
+    examples: Sequence[Example[T]],
+    test: Sequence[Example[T]] | None,
+    *,
+    source: str,
+) -> tuple[dict[str, list[Example[T]]], tuple[str, ...]]:
     """The examples of ``train``, ``validation`` and ``test``, and the labels in their order.
 
-    Args:
-        options: How much is held out.
-        examples: What is divided, class by class.
-        test: The data's own test set, or None.
-        source: Where ``examples`` come from, for messages.
+    ``test`` is the data's own test set; ``source`` says in messages where the others come from.
 
     Raises:
         InputError: There is one label alone, a label has too few examples to divide, or the test
@@ -80,7 +75,9 @@ def divide(
     return parts if test is None else parts | {"test": list(test)}, names
 
 
-def all_to_test(examples: Sequence[L], names: Sequence[str], *, source: str) -> dict[str, list[L]]:
+def all_to_test(
+    examples: Sequence[Example[T]], names: Sequence[str], *, source: str
+) -> dict[str, list[Example[T]]]:
     """All examples as ``test`` of a trained run, and as ``train``, which is not used then.
 
     Raises:
@@ -90,14 +87,14 @@ def all_to_test(examples: Sequence[L], names: Sequence[str], *, source: str) -> 
     return {"train": list(examples), "test": list(examples)}
 
 
-def label_numbers(examples: Sequence[Labelled], names: Sequence[str]) -> Int[np.ndarray, " rows"]:
+def label_numbers(examples: Sequence[Example[T]], names: Sequence[str]) -> Int[np.ndarray, " rows"]:
     """The class of each example by its number in ``names``."""
     number = {name: index for index, name in enumerate(names)}
     return np.array([number[example.label] for example in examples], np.int32)
 
 
 def _check_labels(
-    test: Sequence[Labelled], names: Sequence[str], source: str, test_source: str
+    test: Sequence[Example[T]], names: Sequence[str], source: str, test_source: str
 ) -> None:
     for example in test:
         if example.label not in names:

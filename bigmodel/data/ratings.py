@@ -10,9 +10,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from bigmodel.data.batches import Arrays, data_of
+from bigmodel.data.batches import Arrays
 from bigmodel.data.known_ratings import RatingReader, rating_reader
 from bigmodel.data.packaged import read_rdataset
+from bigmodel.data.parts import data_of
 from bigmodel.data.split import Folds, check_held_out, split_rows
 from bigmodel.data.tables.columns import Column, Frame
 from bigmodel.data.tables.csv_table import CsvFormat, read_csv
@@ -52,7 +53,6 @@ class RatingData(Folds, CsvFormat):
     """decides which ratings are held out, apart from the seed of the run"""
 
     def __post_init__(self) -> None:
-        """Raises InputError for a fraction or a seed out of range."""
         check_held_out(self)
 
 

@@ -61,12 +61,9 @@ class Split(NamedTuple):
 
 
 def shuffled(rows: int, fraction: float, *, seed: int) -> Split:
-    """Hold out a fraction of all rows, at least one, and keep at least one.
+    """Hold out a fraction, in [0, 1), of two rows or more: at least one, and keep at least one.
 
-    Args:
-        rows: How many there are, at least two.
-        fraction: The part to hold out, in [0, 1). With 0 nothing is held out.
-        seed: Decides which rows.
+    With 0 nothing is held out.
     """
     count = 0 if fraction == 0 else min(max(round(rows * fraction), 1), rows - 1)
     order = np.random.default_rng(seed).permutation(rows)
@@ -78,11 +75,7 @@ def stratified(
 ) -> Split:
     """Hold out a fraction of every class, at least one row of each, and keep at least one.
 
-    Args:
-        labels: The class of each row, a number below ``len(names)``.
-        fraction: The part to hold out, in [0, 1). With 0 nothing is held out.
-        names: Class names, for the message.
-        seed: Decides which rows.
+    A label is a number below ``len(names)``. With a fraction of 0 nothing is held out.
 
     Raises:
         InputError: If a class has fewer than two rows to divide.
@@ -114,15 +107,9 @@ def hold_out_fold(
 ) -> Split:
     """Holds out the rows of one fold. The sizes of folds differ by at most one row.
 
-    The folds are not those of scikit-learn's ``KFold`` and ``StratifiedKFold`` with the same
-    seed; the published results were measured with these.
-
-    Args:
-        options: the number of folds, and which one.
-        rows: the number of rows.
-        seed: determines the folds, and nothing else does.
-        labels: the class of each row; each class is then spread evenly over the folds.
-        names: class names, for the message.
+    The seed alone decides the folds. With ``labels`` each class is spread evenly over them;
+    ``names`` are for the message. The folds are not those of scikit-learn's ``KFold`` and
+    ``StratifiedKFold`` with the same seed; the published results were measured with these.
 
     Raises:
         InputError: for a fold that does not exist, more folds than rows, or a class that would
@@ -157,7 +144,7 @@ def split_rows(
     Args:
         options: Folds with the fractions ``validation`` and ``test``, and ``split_seed``.
         rows: How many there are.
-        labels: The class of each row.
+        labels: The class of each row, a number below ``len(names)``.
         names: Class names, for the message.
         given: Parts that the data brings, for which no row is held out. A fold always is.
 

@@ -26,7 +26,7 @@ def blank(width: float, height: float) -> Figure:
 
 
 def panel(width: float, height: float, *, x: str, y: str) -> tuple[Figure, Axes]:
-    """A figure with one pair of axes and their labels; its size is in inches."""
+    """A figure with a pair of axes, whose labels say their units; its size is in inches."""
     figure = blank(width, height)
     axes = figure.add_subplot()
     axes.set_xlabel(label(x))

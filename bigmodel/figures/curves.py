@@ -47,13 +47,7 @@ def draw_lines(
     x: str,
     y: str,
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Draws curves by name in one panel.
-
-    Args:
-        curves: the places and the values of each.
-        x: label of the places, with the unit.
-        y: label of the values.
-    """
+    """Draws curves, which are places and values by name, in one panel."""
     figure, axes = panel(9.0, 3.6, x=x, y=y)
     lines = []
     for places, values in curves.values():

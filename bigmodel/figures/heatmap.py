@@ -22,15 +22,9 @@ def draw_heatmap(
     rows: Sequence[str] | None = None,
     columns: Sequence[str] | None = None,
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Draws a matrix as colors.
+    """Draws a matrix as colors, its first row on top; ``value`` says what they are, with the unit.
 
-    Args:
-        values: the matrix; its first row is on top.
-        x: label of the columns.
-        y: label of the rows.
-        value: label of the colors, with the unit.
-        rows: a name for each row.
-        columns: a name for each column.
+    ``rows`` and ``columns`` are the names of each.
     """
     height, width = values.shape
     figure, axes = panel(min(14.0, 2.4 + 0.3 * width), min(12.0, 1.6 + 0.3 * height), x=x, y=y)
@@ -47,12 +41,7 @@ def draw_heatmap(
 def draw_confusion(
     matrix: Int[np.ndarray, "actual predicted"], names: Sequence[str]
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Draws a confusion matrix: a row for each actual class, colored by its shares.
-
-    Args:
-        matrix: number of examples by actual and predicted class.
-        names: the classes in the order of both axes.
-    """
+    """Draws numbers of examples: a row for each actual class, colored by its shares."""
     count = len(names)
     size = min(12.0, 2.5 + 0.42 * count)
     figure, axes = panel(size + 1.2, size, x="predicted class", y="actual class")

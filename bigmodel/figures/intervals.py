@@ -35,14 +35,9 @@ class Band(NamedTuple):
 def draw_bands(
     bands: Sequence[Band], *, x: str, y: str, names: str, reference: int | None = None
 ) -> Figure:
-    """Draws curves in one panel, with their names below it.
+    """Draws at most eleven curves in one panel, and a legend with the title ``names`` below it.
 
-    Args:
-        bands: at most eleven, because there are ten colors and the reference is black.
-        x: label of the horizontal axis, with the unit.
-        y: label of the vertical axis.
-        names: title of the legend.
-        reference: index of the curve that the others are compared with, drawn black and dashed.
+    The curve of index ``reference``, which the others are compared with, is black and dashed.
     """
     longest = max(len(band.name) for band in bands)
     columns = 1 if longest > 36 else 2 if longest > 22 else 3
@@ -92,12 +87,9 @@ class Interval(NamedTuple):
 def draw_intervals(
     intervals: Sequence[Interval], *, x: str, reference: float | None = None
 ) -> Figure:
-    """Draws a row for each interval, the first one on top.
+    """Draws a row for each interval, the first one on top, and a dashed line at ``reference``.
 
-    Args:
-        intervals: each with a finite ``middle``.
-        x: label of the horizontal axis.
-        reference: value of a dashed line to compare all with.
+    Each interval has a finite ``middle``.
     """
     places, headings, at = [], [], 0.0
     for index, one in enumerate(intervals):

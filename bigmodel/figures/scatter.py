@@ -22,16 +22,7 @@ def draw_scatter(
     classes: Int[np.ndarray, " point"] | None = None,
     names: Sequence[str] = (),
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Draws points with texts, or colored by class.
-
-    Args:
-        points: their coordinates.
-        x: label of the first coordinate, with the unit.
-        y: label of the second one.
-        texts: one for each point.
-        classes: the class of each point, a number below ``len(names)``.
-        names: names of the classes.
-    """
+    """Draws points with a text each, or colored by class, a number below ``len(names)``."""
     figure, axes = panel(7.5, 6.0, x=x, y=y)
     if classes is None:
         axes.scatter(points[:, 0], points[:, 1], s=6, color="C0")

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from bigmodel.experiment import Batch, InputError, Predictor, PyTree
+from bigmodel.experiment import Batch, InputError, PyTree
+from bigmodel.predictor import Predictor
 
 BATCH = 64
 

@@ -39,7 +39,7 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     # Imported here, for other commands start without JAX.
     from bigmodel.inference.measuring import evaluate
     from bigmodel.inference.trained import load
-    from bigmodel.run_directory.directory import write_figure
+    from bigmodel.run_directory.drawn import write_figure
 
     run = load(parsed.run, parsed.at, script=parsed.script, options=options)
     folder = parsed.out or _next(run.path / EVALUATIONS)

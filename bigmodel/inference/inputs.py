@@ -12,8 +12,9 @@ from typing import Any
 from bigmodel.data.sequences.ts_file import read_ts
 from bigmodel.data.tables.csv_table import CsvFormat, stream_csv
 from bigmodel.data.texts.text_file import Stream, open_text
-from bigmodel.experiment import Beginning, InputError, Kind
+from bigmodel.experiment import InputError
 from bigmodel.inference.answering import Named
+from bigmodel.predictor import Beginning, Kind
 
 STANDARD = "-"
 """The argument that stands for standard input."""
@@ -57,7 +58,7 @@ def _of_argument(argument: str, kind: Kind, written: CsvFormat, column: str) -> 
             yield from _rows(_stream(argument), written)
         case "sequence" if path.suffix == ".gz" or path.suffix == ".ts":
             for case in read_ts(path):
-                yield Named(case.values.tolist(), f"{path}, line {case.line}")
+                yield Named(case.content.tolist(), f"{path}, line {case.line}")
         case "sequence":
             yield from _json_lines(_stream(argument))
         case "series":

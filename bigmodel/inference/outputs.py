@@ -14,8 +14,9 @@ import numpy as np
 from PIL import Image
 
 from bigmodel.errors import naming
-from bigmodel.experiment import InputError, Ranked
+from bigmodel.experiment import InputError
 from bigmodel.files import PARTIAL
+from bigmodel.predictor import Ranked
 
 Write = Callable[[Any], None]
 

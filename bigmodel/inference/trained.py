@@ -16,8 +16,9 @@ import jax
 from jax.sharding import Mesh
 
 from bigmodel.config import ConfigError, from_json
-from bigmodel.experiment import Assets, Batch, InputError, Predictor, PyTree, Variables
+from bigmodel.experiment import Assets, Batch, InputError, PyTree, Variables
 from bigmodel.inference.answering import BATCH, answers
+from bigmodel.predictor import Predictor
 from bigmodel.run_directory.directory import runs_in
 from bigmodel.run_directory.history import History
 from bigmodel.run_directory.trained import At, Recorded, choose_step, read_evaluated, read_files

@@ -7,7 +7,6 @@ the patience are functions of it, so a resume needs nothing else beside a checkp
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import math
 import os
@@ -22,7 +21,7 @@ import numpy as np
 from bigmodel.errors import StorageError, naming
 from bigmodel.experiment import Figure, InputError, Shown
 from bigmodel.files import locked, write_atomically, write_json
-from bigmodel.output import warn
+from bigmodel.run_directory.drawn import write_figure
 from bigmodel.run_directory.history import History, read_metrics
 from bigmodel.run_directory.same_run import check_config, free_options, recorded_config
 from bigmodel.tracking.outlets import Outlets
@@ -240,50 +239,6 @@ class RunDirectory:
             self._outlets.close()
             self._outlets = None
         self.unlock()
-
-
-def write_figure(
-    folder: Path, name: str, figure: Figure, *, told: str
-) -> tuple[str | np.ndarray, Path] | None:
-    """Writes a text or a picture into a folder; one that cannot be drawn is a warning.
-
-    Args:
-        folder: where to.
-        name: the name of the file, without its ending.
-        figure: what is written.
-        told: what the figure is called in the warning.
-
-    Returns:
-        What was written, and its path.
-
-    Raises:
-        StorageError: it cannot be written.
-    """
-    try:
-        value = figure() if callable(figure) else figure
-        if isinstance(value, str):
-            # The name of a folder, and so of a class, may be no Unicode.
-            value = value.encode(errors="replace").decode()
-            path = folder / f"{name}.txt"
-            write_atomically(path, value.encode())
-        else:
-            path = folder / f"{name}.png"
-            write_atomically(path, _png(value))
-    except StorageError:
-        raise
-    except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        warn(f"the figure {told} is left out: {reason}")
-        return None
-    return value, path
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def finished_steps(directory: Path) -> list[int]:

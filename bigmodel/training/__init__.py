@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from bigmodel.training.class_report import (
         classification_report as classification_report,
     )
-    from bigmodel.training.classification import class_predictor as class_predictor
     from bigmodel.training.classification import classifier as classifier
     from bigmodel.training.ensemble import Ensemble as Ensemble
     from bigmodel.training.ensemble import one_member as one_member
@@ -46,10 +45,11 @@ if TYPE_CHECKING:
     from bigmodel.training.metrics import token_accuracy as token_accuracy
     from bigmodel.training.metrics import weighted as weighted
     from bigmodel.training.optimizers import Optimizer as Optimizer
-    from bigmodel.training.recommending import recommendation_predictor as recommendation_predictor
+    from bigmodel.training.predictors import class_predictor as class_predictor
+    from bigmodel.training.predictors import number_predictor as number_predictor
+    from bigmodel.training.predictors import recommendation_predictor as recommendation_predictor
     from bigmodel.training.regression import absolute_error as absolute_error
     from bigmodel.training.regression import forecast_report as forecast_report
-    from bigmodel.training.regression import number_predictor as number_predictor
     from bigmodel.training.regression import regression_report as regression_report
     from bigmodel.training.regression import regressor as regressor
     from bigmodel.training.regression import squared_error as squared_error
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "class_report": "classification_report",
-    "classification": "class_predictor classifier",
+    "classification": "classifier",
     "ensemble": "Ensemble one_member regressors",
     "fitting": "fit",
     "generative.adversarial": "adversarial",
@@ -84,9 +84,8 @@ _NAMES = {
     "generative.samples": "SampleReader image_predictor with_sample_inputs",
     "metrics": "Metric accuracy cross_entropy next_token token_accuracy weighted",
     "optimizers": "Optimizer",
-    "recommending": "recommendation_predictor",
-    "regression": "absolute_error forecast_report number_predictor regression_report regressor "
-    "squared_error",
+    "predictors": "class_predictor number_predictor recommendation_predictor",
+    "regression": "absolute_error forecast_report regression_report regressor squared_error",
     "supervision": "TrainState supervised",
     "texts.language_model": "language_model",
     "texts.negative_sampling": "negative_sampling ranked",

@@ -1,25 +1,10 @@
-"""Classifiers: their experiments, and what they predict."""
+"""Classifiers: their experiments."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
-import jax
-import numpy as np
-
-from bigmodel.experiment import (
-    Batch,
-    Data,
-    Experiment,
-    Model,
-    Predictor,
-    PyTree,
-    Ranked,
-    Reader,
-    Shown,
-    Variables,
-)
+from bigmodel.experiment import Data, Experiment, Model, Shown, Variables
 from bigmodel.training.class_report import classification_report
 from bigmodel.training.ensemble import SINGLE, Ensemble, classifiers
 from bigmodel.training.metrics import accuracy, cross_entropy
@@ -58,35 +43,3 @@ def classifier(
         show=show,
         **classification_report(names),
     )
-
-
-def class_predictor(
-    model: Model, reader: Reader, names: Sequence[str], *, ensemble: Ensemble = SINGLE
-) -> Predictor:
-    """A predictor of the class of an input, with the probability of each.
-
-    Args:
-        model: reads what ``reader`` encodes, gives a logit for each class.
-        reader: encodes inputs.
-        names: the classes, in the order of the logits.
-        ensemble: how many such networks were trained.
-    """
-    network = classifiers(model, ensemble)
-
-    def apply(variables: Variables, batch: Batch) -> PyTree:
-        logits, _ = network.apply(variables, batch, train=False, key=None)
-        return jax.nn.softmax(logits, axis=-1)
-
-    def decode(outputs: PyTree) -> list[Any]:
-        return [class_answer(row, names) for row in np.asarray(outputs)]
-
-    answer = "a class, and the probability of each"
-    return Predictor(reader.encode, apply, decode, reader.kind, reader.inputs, answer)
-
-
-def class_answer(probabilities: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
-    """The likeliest class, and all by falling probability."""
-    order = np.argsort(-probabilities, kind="stable")
-    ranked = Ranked({names[index]: float(probabilities[index]) for index in order})
-    best = next(iter(ranked))
-    return {"class": best, "probability": ranked[best], "probabilities": ranked}

@@ -1,10 +1,9 @@
-"""Regressors and forecasters: losses, experiments, predictors, and reports over a whole split."""
+"""Regressors and forecasters: losses, experiments, and reports over a whole split."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,9 +16,7 @@ from bigmodel.experiment import (
     Mean,
     Measured,
     Model,
-    Predictor,
     PyTree,
-    Reader,
     Results,
     Rows,
     Shown,
@@ -65,40 +62,6 @@ def regressor(
         steps=steps,
         show=show,
         **report,
-    )
-
-
-def number_predictor(
-    model: Model,
-    reader: Reader,
-    name: str,
-    *,
-    mean: float,
-    scale: float,
-    ensemble: Ensemble = SINGLE,
-) -> Predictor:
-    """A predictor of a number for each input, in the units of the data.
-
-    Args:
-        model: reads what ``reader`` encodes, gives a number for each row, or one for each step
-            of a series, of which the last counts.
-        reader: encodes inputs.
-        name: what is predicted.
-        mean: an output of 0 stands for this number,
-        scale: and an output of 1 for this much more.
-        ensemble: how many such networks were trained.
-    """
-    network = regressors(model, ensemble)
-
-    def apply(variables: Variables, batch: Batch) -> PyTree:
-        outputs, _ = network.apply(variables, batch, train=False, key=None)
-        return outputs if outputs.ndim == 1 else outputs[:, -1]
-
-    def decode(outputs: PyTree) -> list[Any]:
-        return [{name: mean + scale * float(value)} for value in np.asarray(outputs)]
-
-    return Predictor(
-        reader.encode, apply, decode, reader.kind, reader.inputs, f"{name}, in its units"
     )
 
 

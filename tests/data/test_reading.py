@@ -24,7 +24,8 @@ from bigmodel.data import (
     series_reader,
     text_reader,
 )
-from bigmodel.experiment import Beginning, InputError
+from bigmodel.experiment import InputError
+from bigmodel.predictor import Beginning
 
 SOURCES = {
     "images": (lambda assets: load_images(ImageData(), assets), image_reader),

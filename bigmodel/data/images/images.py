@@ -9,13 +9,14 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from bigmodel.data.batches import Arrays, data_of
+from bigmodel.data.batches import Arrays
 from bigmodel.data.images.augmentation import augment
 from bigmodel.data.images.fashion_mnist import NAMES as FASHION_NAMES
 from bigmodel.data.images.fashion_mnist import read_fashion_mnist
 from bigmodel.data.images.folder import read_folders
 from bigmodel.data.images.reading import ImageReader, image_reader
 from bigmodel.data.labelled import LabelledData
+from bigmodel.data.parts import data_of
 from bigmodel.data.split import check_positive, split_rows
 from bigmodel.experiment import Assets, Data, InputError
 from bigmodel.output import note
@@ -45,7 +46,6 @@ class ImageData(LabelledData):
     """folder: colour behind transparent pixels"""
 
     def __post_init__(self) -> None:
-        """Raises InputError for options that are out of range or do not go together."""
         super().__post_init__()
         if self.shift < 0:
             raise InputError(f"--data.shift {self.shift} must not be negative")

@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image, ImageOps
 
-from bigmodel.experiment import Assets, InputError, Kind
+from bigmodel.experiment import Assets, InputError
+from bigmodel.predictor import Kind
 
 IMAGES = "images.json"
 DECODING_ERRORS = (

@@ -11,7 +11,8 @@ from jaxtyping import Float32
 
 from bigmodel.data.images.reading import ImageReader, image_reader
 from bigmodel.data.tables.kinds import Numbers
-from bigmodel.experiment import Assets, InputError, Kind
+from bigmodel.experiment import Assets, InputError
+from bigmodel.predictor import Kind
 
 SEQUENCES, SERIES = "sequences.json", "series.json"
 

@@ -9,10 +9,11 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from bigmodel.data.batches import Batches, data_of
+from bigmodel.data.batches import Batches
 from bigmodel.data.images.images import Images
 from bigmodel.data.labelled import LabelledData, all_to_test, divide, label_numbers
 from bigmodel.data.packaged import packaged
+from bigmodel.data.parts import data_of
 from bigmodel.data.sequences.reading import RowReader, SequenceReader, sequence_reader
 from bigmodel.data.sequences.ts_file import Case, read_ts
 from bigmodel.data.split import check_positive
@@ -37,7 +38,6 @@ class SequenceData(LabelledData):
     """sequences in a batch"""
 
     def __post_init__(self) -> None:
-        """Raises InputError for options that are out of range or do not go together."""
         super().__post_init__()
         check_positive(self, "length")
         if self.name == "ts" and not self.path:
@@ -83,7 +83,7 @@ def load_sequences(options: SequenceData, assets: Assets | None = None) -> Seque
     test = None
     if test_path is not None and not options.folds:
         test = _cases(test_path, options.length)
-        channels, others = cases[0].values.shape[1], test[0].values.shape[1]
+        channels, others = cases[0].content.shape[1], test[0].content.shape[1]
         if others != channels:
             raise InputError(
                 f"{test_path} has {others} channels, and {path} has {channels}; they must be the "
@@ -96,13 +96,13 @@ def load_sequences(options: SequenceData, assets: Assets | None = None) -> Seque
 def _sequences(parts: dict[str, list[Case]], reader: SequenceReader, batch_size: int) -> Sequences:
     arrays = {
         name: {
-            **reader.padded([case.values for case in cases]),
+            **reader.padded([case.content for case in cases]),
             "label": label_numbers(cases, reader.names),
         }
         for name, cases in parts.items()
     }
     data = data_of(arrays, batch_size, assets=reader.dump())
-    inputs = {part: [case.values for case in parts[part]] for part in data.splits}
+    inputs = {part: [case.content for case in parts[part]] for part in data.splits}
     return Sequences(data._replace(inputs=inputs), reader)
 
 
@@ -128,9 +128,9 @@ def image_rows(images: Images) -> Sequences:
 def _cases(path: Path, length: int) -> list[Case]:
     cases = read_ts(path)
     for case in cases:
-        if len(case.values) > length:
+        if len(case.content) > length:
             raise InputError(
-                f"{path}, line {case.line} has {len(case.values)} steps, more than --data.length "
+                f"{path}, line {case.line} has {len(case.content)} steps, more than --data.length "
                 f"{length}; use a larger one, or cut the sequence"
             )
     return cases
@@ -138,10 +138,10 @@ def _cases(path: Path, length: int) -> list[Case]:
 
 def _fit(parts: dict[str, list[Case]], names: tuple[str, ...]) -> SequenceReader:
     """What the training part decides: the mean and the deviation of each channel."""
-    seen = np.concatenate([case.values for case in parts["train"]]).astype(np.float64)
+    seen = np.concatenate([case.content for case in parts["train"]]).astype(np.float64)
     mean, deviation = seen.mean(axis=0), seen.std(axis=0)
     # A channel that never changes says nothing, whatever it is divided by. The mean of equal
     # numbers is rounded, so that their deviation is not quite 0.
     deviation = np.where(np.ptp(seen, axis=0) == 0, 0.0, deviation)
-    time = max(len(case.values) for cases in parts.values() for case in cases)
+    time = max(len(case.content) for cases in parts.values() for case in cases)
     return SequenceReader(names, time, tuple(mean.tolist()), tuple(deviation.tolist()))

@@ -9,9 +9,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from bigmodel.data.batches import Arrays, data_of
-from bigmodel.data.fingerprint import fingerprint
+from bigmodel.data.batches import Arrays
 from bigmodel.data.packaged import read_rdataset
+from bigmodel.data.parts import data_of, fingerprint
 from bigmodel.data.sequences.reading import SeriesReader, series_reader
 from bigmodel.data.split import check_held_out, check_positive
 from bigmodel.data.tables.csv_table import CsvFormat, read_csv
@@ -47,7 +47,6 @@ class SeriesData(CsvFormat):
     """fraction of the series, at its end, to test on"""
 
     def __post_init__(self) -> None:
-        """Raises InputError for options that are out of range or do not go together."""
         check_positive(self, "window", "horizon")
         check_held_out(self, of_one=True)
         if self.name == "series" and not self.path:

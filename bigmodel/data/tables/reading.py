@@ -16,7 +16,7 @@ from bigmodel.data.tables.kinds import LARGEST, Kind, Numbers, Text
 from bigmodel.data.tables.target import Target
 from bigmodel.data.texts.text_file import normalized
 from bigmodel.experiment import Assets, InputError
-from bigmodel.experiment import Kind as InputKind
+from bigmodel.predictor import Kind as InputKind
 
 TABLE = "table.json"
 KINDS = {"text": Text, "numbers": Numbers, "dates": Dates}

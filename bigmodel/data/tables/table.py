@@ -9,7 +9,8 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from bigmodel.data.batches import Arrays, Batches, data_of
+from bigmodel.data.batches import Arrays, Batches
+from bigmodel.data.parts import data_of
 from bigmodel.data.split import Folds, check_held_out, split_rows
 from bigmodel.data.tables.bundled_tables import read_bundled
 from bigmodel.data.tables.columns import Frame, find_name
@@ -71,10 +72,7 @@ class TableData(Folds, CsvFormat):
     """decides which rows are held out, apart from the seed of the run"""
 
     def __post_init__(self) -> None:
-        """Raises InputError for options that are out of range or do not fit each other."""
         check_held_out(self)
-        if self.batch_size < 1:
-            raise InputError(f"--data.batch-size {self.batch_size} must be at least 1")
         if self.name == "csv" and not self.path:
             raise InputError("--data.name csv needs --data.path, a CSV file with a header line")
         for word in set(self.missing).intersection(get_args(Fill)):

@@ -10,13 +10,14 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from bigmodel.data.batches import data_of
-from bigmodel.data.labelled import LabelledData, all_to_test, divide, label_numbers
+from bigmodel.data.labelled import Example, LabelledData, all_to_test, divide, label_numbers
+from bigmodel.data.parts import data_of
 from bigmodel.data.split import check_positive
 from bigmodel.data.texts.reading import TOKENIZER, TextReader, text_reader
 from bigmodel.data.texts.text_file import normalized, read_lines
 from bigmodel.data.texts.tokenizers import Tokenizer, learn_tokenizer, padded
-from bigmodel.experiment import Assets, Beginning, Data, InputError
+from bigmodel.experiment import Assets, Data, InputError
+from bigmodel.predictor import Beginning
 
 # None of these is a part of another one.
 TOPICS = (
@@ -52,7 +53,6 @@ class LabelledTextData(LabelledData):
     """texts in a batch"""
 
     def __post_init__(self) -> None:
-        """Raises InputError for sizes and fractions that leave nothing to train on."""
         super().__post_init__()
         check_positive(self, "batch_size", "length")
 
@@ -62,14 +62,6 @@ class LabelledText(NamedTuple):
 
     data: Data
     reader: TextReader
-
-
-class LabelledLine(NamedTuple):
-    """A label, a text, and the number of their line in the file, counted from 1."""
-
-    label: str
-    text: str
-    line: int
 
 
 def load_labelled_text(
@@ -101,7 +93,7 @@ def load_labelled_text(
     else:
         parts, names = divide_texts(options)
         if tokenizer is None:
-            texts = {name: [line.text for line in lines] for name, lines in parts.items()}
+            texts = {name: [line.content for line in lines] for name, lines in parts.items()}
             train = texts.pop("train")
             others = [text for found in texts.values() for text in found]
             tokenizer = learn_tokenizer(
@@ -120,13 +112,13 @@ def load_labelled_text(
     }
     deciding = {TOKENIZER: reader.tokenizer.dump()}
     data = data_of(arrays, options.batch_size, deciding=deciding, assets=reader.dump())
-    inputs = {part: [Beginning(line.text) for line in parts[part]] for part in data.splits}
+    inputs = {part: [Beginning(line.content) for line in parts[part]] for part in data.splits}
     return LabelledText(data._replace(inputs=inputs), reader)
 
 
 def divide_texts(
     options: LabelledTextData,
-) -> tuple[dict[str, list[LabelledLine]], tuple[str, ...]]:
+) -> tuple[dict[str, list[Example[str]]], tuple[str, ...]]:
     """The lines of ``train``, ``validation`` and ``test``, and the labels in their order.
 
     Raises:
@@ -136,7 +128,7 @@ def divide_texts(
     return divide(options, _read(options), test, source=options.path or options.name)
 
 
-def _read(options: LabelledTextData) -> list[LabelledLine]:
+def _read(options: LabelledTextData) -> list[Example[str]]:
     if options.path:
         return read_labelled_lines(Path(options.path))
     if options.name == "text":
@@ -144,7 +136,7 @@ def _read(options: LabelledTextData) -> list[LabelledLine]:
     return labelled_paragraphs()
 
 
-def read_labelled_lines(path: Path) -> list[LabelledLine]:
+def read_labelled_lines(path: Path) -> list[Example[str]]:
     """The labels and texts of a file; a text goes from the first tab to the line's end.
 
     Blank lines do not count, nor do blanks around a label.
@@ -165,11 +157,11 @@ def read_labelled_lines(path: Path) -> list[LabelledLine]:
         ):
             if missing:
                 raise InputError(f"{path}, line {number} {what}")
-        found.append(LabelledLine(label, text, number))
+        found.append(Example(label, text, number))
     return found
 
 
-def labelled_paragraphs() -> list[LabelledLine]:
+def labelled_paragraphs() -> list[Example[str]]:
     """Paragraphs of Python's help, each once and on one line, with their topics as labels."""
     topic_of: dict[str, str] = {}
     for topic in TOPICS:
@@ -178,17 +170,17 @@ def labelled_paragraphs() -> list[LabelledLine]:
             if len(paragraph) >= SHORTEST:
                 topic_of.setdefault(paragraph, topic)
     return [
-        LabelledLine(topic, paragraph, number)
+        Example(topic, paragraph, number)
         for number, (paragraph, topic) in enumerate(topic_of.items(), start=1)
     ]
 
 
 def _encode(
-    parts: dict[str, list[LabelledLine]], tokenizer: Tokenizer, options: LabelledTextData
+    parts: dict[str, list[Example[str]]], tokenizer: Tokenizer, options: LabelledTextData
 ) -> dict[str, list[np.ndarray]]:
     """The ids of the texts of each part."""
     encoded = {
-        name: [tokenizer.encode(line.text) for line in lines] for name, lines in parts.items()
+        name: [tokenizer.encode(line.content) for line in lines] for name, lines in parts.items()
     }
     for name, lines in parts.items():
         for line, ids in zip(lines, encoded[name], strict=True):

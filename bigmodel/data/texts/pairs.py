@@ -12,7 +12,8 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 import numpy as np
 from jaxtyping import Int
 
-from bigmodel.data.batches import Arrays, data_of
+from bigmodel.data.batches import Arrays
+from bigmodel.data.parts import data_of
 from bigmodel.data.split import check_held_out, check_positive, shuffled
 from bigmodel.data.texts.pair_file import Pair, held_out_groups, read_cmudict, read_pairs
 from bigmodel.data.texts.tokenizers import padded
@@ -25,8 +26,9 @@ from bigmodel.data.texts.vocabulary import (
     learn_vocabulary,
     pair_reader,
 )
-from bigmodel.experiment import Assets, Beginning, Data, InputError
+from bigmodel.experiment import Assets, Data, InputError
 from bigmodel.output import note
+from bigmodel.predictor import Beginning
 
 SYMBOL, SYMBOLS = 3, 256
 """Maximum length of a short symbol, and maximum number of different ones that are few."""
@@ -74,7 +76,6 @@ class PairData:
     """decides which sources are held out, apart from the seed of the run"""
 
     def __post_init__(self) -> None:
-        """Raises InputError for sizes and fractions that leave nothing, and lone options."""
         check_positive(self, "source", "target", "group", "batch_size")
         for name, value in (("source", self.max_source), ("target", self.max_target)):
             if value is not None and value < 2:
@@ -147,11 +148,8 @@ def load_pairs(options: PairData, assets: Assets | None = None) -> Pairs:
     most = _most(rows["train"], options)
     rows, counts = _shorten(rows, most, options)
     if options.path:
-        left_out = (
-            f"; {dropped} longer training pairs are left out"
-            if (dropped := counts["train"] - len(rows["train"]))
-            else ""
-        )
+        dropped = counts["train"] - len(rows["train"])
+        left_out = f"; {dropped} longer training pairs are left out" if dropped else ""
         note(
             f"{options.path}: --data.source-unit {units.source} --data.max-source {most.source} "
             f"--data.target-unit {units.target} --data.max-target {most.target}{left_out}"

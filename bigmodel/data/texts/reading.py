@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Int
 
 from bigmodel.data.texts.tokenizers import Tokenizer, load, padded
-from bigmodel.experiment import Assets, Beginning, InputError, Kind
+from bigmodel.experiment import Assets, InputError
+from bigmodel.predictor import Beginning, Kind
 
 TEXTS, TOKENIZER = "texts.json", "tokenizer.json"
 

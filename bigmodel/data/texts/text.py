@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from bigmodel.data.batches import Batches
-from bigmodel.data.fingerprint import fingerprint
+from bigmodel.data.parts import fingerprint
 from bigmodel.data.split import check_held_out, check_positive
 from bigmodel.data.texts.corpus import read_corpus, split_corpus
 from bigmodel.data.texts.tokenizers import Tokenizer, learn_tokenizer
@@ -45,7 +45,6 @@ class TextData:
     """fraction of the text, at its end, for the test; 0 for none"""
 
     def __post_init__(self) -> None:
-        """Raises InputError for sizes and fractions that leave nothing to train on."""
         check_positive(self, "batch_size", "context")
         check_held_out(self, of_one=True)
 
@@ -95,7 +94,11 @@ def load_text(options: TextData) -> Text:
         )
 
     def batch(seed: int, step: int) -> Batch:
-        return _crops(train, seed, step, size=options.batch_size, context=options.context)
+        random = np.random.default_rng([seed, CROP_STREAM, step])
+        starts = random.integers(len(train) - options.context, size=(options.batch_size, 1))
+        crops = train[starts + np.arange(options.context + 1)]
+        weight = np.ones((options.batch_size, options.context), np.float32)
+        return {"tokens": crops[:, :-1], "targets": crops[:, 1:], "weight": weight}
 
     splits = {
         name: windows(part, size=options.batch_size, context=options.context)
@@ -110,7 +113,8 @@ def load_text(options: TextData) -> Text:
         fingerprint=fingerprint({"train": train} | tokens, assets),
         assets=assets,
     )
-    return Text(data, tokenizer, _opening(text), train)
+    first, *_ = text.split(maxsplit=1) or [text]
+    return Text(data, tokenizer, first[:OPENING], train)
 
 
 def windows(tokens: Tokens, *, size: int, context: int) -> Batches:
@@ -127,19 +131,3 @@ def windows(tokens: Tokens, *, size: int, context: int) -> Batches:
         }
 
     return Batches(-(-last // area), make)
-
-
-def _crops(tokens: Tokens, seed: int, step: int, *, size: int, context: int) -> Batch:
-    random = np.random.default_rng([seed, CROP_STREAM, step])
-    starts = random.integers(len(tokens) - context, size=(size, 1))
-    crops = tokens[starts + np.arange(context + 1)]
-    return {
-        "tokens": crops[:, :-1],
-        "targets": crops[:, 1:],
-        "weight": np.ones((size, context), np.float32),
-    }
-
-
-def _opening(text: str) -> str:
-    first, *_ = text.split(maxsplit=1) or [text]
-    return first[:OPENING]

@@ -48,14 +48,9 @@ class Tokenizer(NamedTuple):
 def learn_tokenizer(
     kind: Kind, *, train: Sequence[str], others: Sequence[str], size: int
 ) -> Tokenizer:
-    """The tokenizer of texts.
+    """The tokenizer of texts: those to train on, and others.
 
-    Args:
-        kind: What a token is. A BPE and words are learned from ``train``; characters are those of
-            all texts.
-        train: Texts to train on.
-        others: Texts to evaluate on.
-        size: Of the vocabulary of a BPE or of words.
+    A BPE or words of that size are learned from ``train``; characters are those of all texts.
 
     Raises:
         InputError: ``size`` leaves no room for a merge or a word.

@@ -11,7 +11,8 @@ from jaxtyping import Int
 
 from bigmodel.data.texts.reading import token_ids
 from bigmodel.data.texts.tokenizers import Tokenizer, learn_tokenizer, load, padded
-from bigmodel.experiment import Assets, InputError, Kind
+from bigmodel.experiment import Assets, InputError
+from bigmodel.predictor import Kind
 
 SOURCE, TARGET, LENGTHS = "source_vocabulary.json", "target_vocabulary.json", "lengths.json"
 BOUNDARY = 0
@@ -40,14 +41,10 @@ class Vocabulary(NamedTuple):
 def learn_vocabulary(
     unit: Unit, *, train: Sequence[str], others: Sequence[str], size: int
 ) -> Vocabulary:
-    """The vocabulary of texts.
+    """The vocabulary of texts: those to train on, and others.
 
-    Args:
-        unit: what a token is. A BPE is learned from ``train``; the characters and the symbols,
-            which spaces separate, are those of all texts.
-        train: texts to train on.
-        others: texts to evaluate on.
-        size: of a BPE.
+    A BPE of that size is learned from ``train``; the characters and the symbols, which spaces
+    separate, are those of all texts.
 
     Raises:
         InputError: ``size`` leaves no room for a merge.

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bigmodel.data.batches import in_order
-from bigmodel.data.fingerprint import fingerprint
+from bigmodel.data.parts import fingerprint
 from bigmodel.data.split import check_held_out, check_positive
 from bigmodel.data.texts.corpus import read_corpus, split_corpus
 from bigmodel.data.texts.tokenizers import split_words
@@ -50,7 +50,6 @@ class WordData:
     """fraction of the text, at its end, for the test; 0 for none"""
 
     def __post_init__(self) -> None:
-        """Raises InputError for sizes and fractions that make no pairs."""
         check_positive(self, "minimum_count", "window", "negatives", "batch_size")
         if not 0 <= self.subsample <= 1:
             raise InputError(f"--data.subsample {self.subsample} must be from 0 to 1")

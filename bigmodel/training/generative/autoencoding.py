@@ -21,9 +21,7 @@ from bigmodel.experiment import (
     Mean,
     Measured,
     Model,
-    Predictor,
     PyTree,
-    Reader,
     Results,
     Rows,
     Shown,
@@ -32,6 +30,7 @@ from bigmodel.experiment import (
 )
 from bigmodel.figures.grid import tile
 from bigmodel.figures.scatter import draw_scatter
+from bigmodel.predictor import Predictor, Reader
 from bigmodel.training.generative.latents import with_latents
 from bigmodel.training.generative.samples import as_bytes
 from bigmodel.training.metrics import Metric, weighted

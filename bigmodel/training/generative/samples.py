@@ -10,16 +10,8 @@ import numpy as np
 
 from bigmodel.data.batches import Batches
 from bigmodel.data.sequences.reading import numbers
-from bigmodel.experiment import (
-    Array,
-    Batch,
-    Experiment,
-    InputError,
-    Kind,
-    Predictor,
-    PyTree,
-    Variables,
-)
+from bigmodel.experiment import Array, Batch, Experiment, InputError, PyTree, Variables
+from bigmodel.predictor import Kind, Predictor
 from bigmodel.training.generative.latents import latents
 
 

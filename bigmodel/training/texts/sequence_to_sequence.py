@@ -11,10 +11,11 @@ import numpy as np
 
 from bigmodel.data.texts.pairs import Pairs
 from bigmodel.data.texts.vocabulary import PairReader
-from bigmodel.experiment import Array, Batch, Experiment, Predictor, PyTree, Shown, Variables
+from bigmodel.experiment import Array, Batch, Experiment, PyTree, Shown, Variables
 from bigmodel.figures.heatmap import draw_heatmap
 from bigmodel.models.texts.beam import Beam
 from bigmodel.models.texts.translation import EncoderDecoder, Translator
+from bigmodel.predictor import Predictor
 from bigmodel.training.optimizers import Optimizer
 from bigmodel.training.supervision import supervised
 from bigmodel.training.texts.translation import GATHERED, Summary, bleu, error_rates, nats, smoothed

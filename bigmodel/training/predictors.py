@@ -1,7 +1,8 @@
-"""What a trained recommender predicts: the best items that a user has not rated."""
+"""What trained experiments answer: a class, a number, the items to recommend."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -10,10 +11,78 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from bigmodel.data.known_ratings import RatingReader
-from bigmodel.experiment import Batch, Model, Predictor, PyTree, Ranked, Variables
+from bigmodel.experiment import Batch, Model, PyTree, Variables
+from bigmodel.predictor import Predictor, Ranked, Reader
+from bigmodel.training.ensemble import SINGLE, Ensemble, classifiers, regressors
 
 BEST = 100
 """Items that are told of each user."""
+
+
+def class_predictor(
+    model: Model, reader: Reader, names: Sequence[str], *, ensemble: Ensemble = SINGLE
+) -> Predictor:
+    """A predictor of the class of an input, with the probability of each.
+
+    Args:
+        model: reads what ``reader`` encodes, gives a logit for each class.
+        reader: encodes inputs.
+        names: the classes, in the order of the logits.
+        ensemble: how many such networks were trained.
+    """
+    network = classifiers(model, ensemble)
+
+    def apply(variables: Variables, batch: Batch) -> PyTree:
+        logits, _ = network.apply(variables, batch, train=False, key=None)
+        return jax.nn.softmax(logits, axis=-1)
+
+    def decode(outputs: PyTree) -> list[Any]:
+        return [class_answer(row, names) for row in np.asarray(outputs)]
+
+    answer = "a class, and the probability of each"
+    return Predictor(reader.encode, apply, decode, reader.kind, reader.inputs, answer)
+
+
+def class_answer(probabilities: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    """The likeliest class, and all by falling probability."""
+    order = np.argsort(-probabilities, kind="stable")
+    ranked = Ranked({names[index]: float(probabilities[index]) for index in order})
+    best = next(iter(ranked))
+    return {"class": best, "probability": ranked[best], "probabilities": ranked}
+
+
+def number_predictor(
+    model: Model,
+    reader: Reader,
+    name: str,
+    *,
+    mean: float,
+    scale: float,
+    ensemble: Ensemble = SINGLE,
+) -> Predictor:
+    """A predictor of a number for each input, in the units of the data.
+
+    Args:
+        model: reads what ``reader`` encodes, gives a number for each row, or one for each step
+            of a series, of which the last counts.
+        reader: encodes inputs.
+        name: what is predicted.
+        mean: an output of 0 stands for this number,
+        scale: and an output of 1 for this much more.
+        ensemble: how many such networks were trained.
+    """
+    network = regressors(model, ensemble)
+
+    def apply(variables: Variables, batch: Batch) -> PyTree:
+        outputs, _ = network.apply(variables, batch, train=False, key=None)
+        return outputs if outputs.ndim == 1 else outputs[:, -1]
+
+    def decode(outputs: PyTree) -> list[Any]:
+        return [{name: mean + scale * float(value)} for value in np.asarray(outputs)]
+
+    return Predictor(
+        reader.encode, apply, decode, reader.kind, reader.inputs, f"{name}, in its units"
+    )
 
 
 def recommendation_predictor(model: Model, reader: RatingReader) -> Predictor:

@@ -1,0 +1,85 @@
+"""The data of an experiment from arrays in parts, and a digest by which it is recognised."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+
+from bigmodel.data.batches import Arrays, Prepare, epochs, in_order, rows
+from bigmodel.experiment import Batch, Data
+
+Augment = Callable[[dict[str, np.ndarray], int, int], dict[str, np.ndarray]]
+NOTHING: Mapping[str, bytes] = MappingProxyType({})
+
+
+def fingerprint(arrays: Mapping[str, np.ndarray], assets: Mapping[str, bytes] = NOTHING) -> str:
+    """Returns the sha256 of all that an experiment sees of its data, in any order.
+
+    It is computed at every start and never cached: with SHA instructions it takes 0.04 s for
+    Fashion-MNIST, which is read in 0.4 s, and 0.3 s for 100 MB of text as ids, read in 3 s.
+
+    Args:
+        arrays: their names, dtypes, shapes and bytes count.
+        assets: files that determine what numbers in the arrays mean, such as a tokenizer.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
+        digest.update(array.data)
+    for name in sorted(assets):
+        digest.update(f"{name}\0asset\0{len(assets[name])}\0".encode())
+        digest.update(assets[name])
+    return digest.hexdigest()
+
+
+def data_of(
+    parts: Mapping[str, Arrays],
+    batch_size: int,
+    *,
+    prepare: Prepare = dict,
+    augment: Augment | None = None,
+    beside: Mapping[str, np.ndarray] = MappingProxyType({}),
+    deciding: Mapping[str, bytes] = NOTHING,
+    assets: Mapping[str, bytes] = NOTHING,
+    digest: str | None = None,
+) -> Data:
+    """Shuffled epochs of the part ``train``, and the other parts in order where they have rows.
+
+    Args:
+        parts: arrays of ``train``, ``validation`` and ``test``, in the order of the splits.
+        batch_size: rows in a batch.
+        prepare: turns stored arrays into model inputs.
+        augment: changes the stored arrays of a training batch, given its seed and step.
+        beside: other arrays that the fingerprint covers.
+        deciding: files that say what numbers in the arrays mean, which it covers as well.
+        assets: files to keep with the results.
+        digest: another fingerprint than that of the arrays and files.
+
+    Raises:
+        InputError: If not even one batch can be filled.
+    """
+    drawn = epochs(parts["train"], batch_size)
+    if digest is None:
+        named = {f"{part}/{name}": a for part, of in parts.items() for name, a in of.items()}
+        digest = fingerprint({**named, **beside}, deciding)
+
+    def train(seed: int, step: int) -> Batch:
+        batch = drawn(seed, step)
+        return prepare(augment(batch, seed, step) if augment else batch)
+
+    return Data(
+        train=train,
+        splits={
+            name: in_order(part, batch_size, prepare=prepare)
+            for name, part in parts.items()
+            if name != "train" and rows(part)
+        },
+        batch_size=batch_size,
+        steps_per_epoch=rows(parts["train"]) // batch_size,
+        fingerprint=digest,
+        assets=assets,
+    )

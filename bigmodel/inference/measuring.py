@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import jax
 
-from bigmodel.experiment import Batch, Measured, PyTree, Variables
+from bigmodel.experiment import PyTree, Variables
 from bigmodel.inference.trained import Trained
 from bigmodel.runtime.evaluation import Evaluation, measure, summarize
 
@@ -26,13 +24,6 @@ class Evaluated:
         return self.evaluated["params"]
 
 
-class Measuring(NamedTuple):
-    """An ``eval_step``, compiled for one device, which takes batches of the host."""
-
-    evaluate: Callable[[Any, Batch], Measured]
-    place: Callable[[Batch], Batch] = dict
-
-
 def evaluate(run: Trained, *, other: bool = False) -> Evaluation:
     """The metrics and figures of a run on the data that its config names.
 
@@ -45,8 +36,9 @@ def evaluate(run: Trained, *, other: bool = False) -> Evaluation:
     """
     build = run.script.build
     experiment = build(run.config, run.assets) if other else build(run.config)
-    compiled = Measuring(jax.jit(experiment.eval_step))
-    splits = measure(compiled, Evaluated(run.variables), experiment.data.splits)
+    splits = measure(
+        jax.jit(experiment.eval_step), Evaluated(run.variables), experiment.data.splits
+    )
     assert splits is not None
     found = summarize(experiment, splits)
     shown = experiment.show(run.variables) if experiment.show else {}

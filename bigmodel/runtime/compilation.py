@@ -38,9 +38,9 @@ class Compiled(NamedTuple):
 
     ``step(state, batch, key, index)`` returns the next state, the next index and a
     :class:`Report`. It consumes the state and the index, which stays on the devices.
-    ``trace`` takes the same arguments, or their shapes, and returns what is to be compiled; the
-    first step then does not trace again. ``state`` has the shapes and shardings of a state.
-    ``names`` says what each entry of ``Report.finite`` is, once the step has been traced.
+    ``evaluate`` takes a batch of the host. ``trace`` takes the arguments of ``step``, or their
+    shapes, and returns what is to be compiled; the first step then does not trace again. ``state``
+    has the shapes and shardings of a state. ``names`` says what each entry of ``Report.finite`` is, once the step has been traced.
     """
 
     init: Callable[[Key], Any]
@@ -135,7 +135,7 @@ def compile_experiment(
         init=ordered(init),
         step=ordered(jitted),
         trace=jitted.trace,
-        evaluate=ordered(evaluate),
+        evaluate=ordered(lambda state, batch: evaluate(state, place(batch))),
         place=place,
         place_scalar=lambda value: place_scalar(value, whole),
         state=targets,

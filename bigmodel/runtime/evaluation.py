@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
@@ -22,20 +22,8 @@ class Evaluation(NamedTuple):
     shown: Shown
 
 
-class Evaluates(Protocol):
-    """What measures a batch: the functions of an experiment, compiled."""
-
-    @property
-    def evaluate(self) -> Callable[[Any, Batch], Measured]:
-        """The experiment's ``eval_step``."""
-
-    @property
-    def place(self) -> Callable[[Batch], Batch]:
-        """Puts a batch of the host where ``evaluate`` wants it."""
-
-
 def measure(
-    compiled: Evaluates,
+    evaluate: Callable[[Any, Batch], Measured],
     state: Any,
     splits: Mapping[str, Sequence[Batch]],
     *,
@@ -47,7 +35,7 @@ def measure(
     device works on the next batch.
 
     Args:
-        compiled: measures a batch.
+        evaluate: an experiment's ``eval_step``, compiled, of a batch of the host.
         state: what it evaluates.
         splits: batches by the name of their split.
         cancelled: whether to stop.
@@ -62,7 +50,7 @@ def measure(
         for batch in batches:
             if cancelled():
                 return None
-            measured = compiled.evaluate(state, compiled.place(batch))
+            measured = evaluate(state, batch)
             _add(parts, pending)
             pending = measured
         _add(parts, pending)

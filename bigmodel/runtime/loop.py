@@ -85,7 +85,7 @@ def train(
 
     def evaluate(step: int) -> None:
         with recorder.paused():
-            splits = measure(compiled, state, data.splits, cancelled=cancelled)
+            splits = measure(compiled.evaluate, state, data.splits, cancelled=cancelled)
             # Where a signal says to stop, the evaluation is made when the run goes on.
             if splits is not None:
                 recorder.evaluated(step, splits, state)

@@ -29,7 +29,7 @@ def saved(directory: Path) -> list[int]:
 
 
 def evaluated(one: Experiment, compiled: Compiled, state: Any) -> Evaluation:
-    splits = measure(compiled, state, one.data.splits)
+    splits = measure(compiled.evaluate, state, one.data.splits)
     assert splits is not None
     return summarize(one, splits)
 

@@ -40,7 +40,8 @@ class Compiled(NamedTuple):
     :class:`Report`. It consumes the state and the index, which stays on the devices.
     ``evaluate`` takes a batch of the host. ``trace`` takes the arguments of ``step``, or their
     shapes, and returns what is to be compiled; the first step then does not trace again. ``state``
-    has the shapes and shardings of a state. ``names`` says what each entry of ``Report.finite`` is, once the step has been traced.
+    has the shapes and shardings of a state. ``names`` says what each entry of ``Report.finite``
+    is, once the step has been traced.
     """
 
     init: Callable[[Key], Any]

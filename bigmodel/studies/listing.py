@@ -21,8 +21,7 @@ from typing import Any
 from bigmodel.experiment import InputError
 from bigmodel.nearest import nearest_option
 from bigmodel.studies.metric import main_metric
-from bigmodel.studies.results import ENDED
-from bigmodel.studies.runs import UNREADABLE, SomeRun, find_runs, read_run
+from bigmodel.studies.runs import ENDED, UNREADABLE, SomeRun, find_runs, read_run
 from bigmodel.studies.tables import ABSENT, number_text, option_text, show_table
 from bigmodel.tracking.progress import say
 
@@ -151,13 +150,8 @@ def _sort_key(name: str, runs: Sequence[SomeRun]) -> Callable[[SomeRun], Any]:
     if any(option in run.config for run in runs):
         values = [run.config[option] for run in runs if option in run.config]
         numbers = all(isinstance(value, int | float) for value in values)
-        return lambda run: (
-            None
-            if option not in run.config
-            else run.config[option]
-            if numbers
-            else option_text(run.config[option])
-        )
+        order = float if numbers else option_text
+        return lambda run: order(run.config[option]) if option in run.config else None
     metrics = {metric for run in runs for metric in run.metrics}
     _check(name, "column, metric or option", {*COLUMNS, *metrics})
 

@@ -33,10 +33,9 @@ from bigmodel.processes.signals import Interrupted, StopRequest
 from bigmodel.run_directory.changes import SEVERITY, Change, Effect, changes, changes_on_the_way
 from bigmodel.studies.replaying.checkout import checkout
 from bigmodel.studies.replaying.rebuild import Facts
-from bigmodel.studies.replaying.recorded import Recorded, read_recorded
 from bigmodel.studies.replaying.repeat import present_code, read_facts, train
 from bigmodel.studies.replaying.verdict import judge
-from bigmodel.studies.results import read_results
+from bigmodel.studies.runs import Recorded, read_recorded, read_results
 from bigmodel.studies.study import read_study
 from bigmodel.tracking.progress import say
 

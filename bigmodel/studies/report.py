@@ -16,6 +16,7 @@ import argparse
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from bigmodel.errors import StorageError
 from bigmodel.experiment import InputError
@@ -30,11 +31,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--at", choices=("last", "best"), help="step at which it is taken; default: the study's")
     add("--baseline", help="cell to compare the others with, such as a=1,b=2")
     direction = parser.add_mutually_exclusive_group()
-    for name, better in (("--maximize", True), ("--minimize", False)):
-        size = "larger" if better else "smaller"
-        add_flag = direction.add_argument
+    for name, better, size in (("--maximize", True, "larger"), ("--minimize", False, "smaller")):
         text = f"a {size} value is better; default: as the experiment says"
-        add_flag(name, dest="maximize", action="store_const", const=better, help=text)
+        direction.add_argument(name, dest="maximize", action="store_const", const=better, help=text)
 
 
 def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
@@ -46,13 +45,8 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     """
     if options:
         raise InputError(f"report takes no options after --: {' '.join(options)}")
-    make_report(
-        parsed.study,
-        metric=parsed.metric,
-        at=parsed.at,
-        baseline=parsed.baseline,
-        maximize=parsed.maximize,
-    )
+    names = ("metric", "at", "baseline", "maximize")
+    make_report(parsed.study, **{name: getattr(parsed, name) for name in names})
     return 0
 
 
@@ -67,17 +61,10 @@ def load() -> None:
         import_module(name)
 
 
-def make_report(
-    study: Path,
-    *,
-    metric: str | None = None,
-    at: str | None = None,
-    baseline: str | None = None,
-    maximize: bool | None = None,
-) -> None:
+def make_report(study: Path, **asked: Any) -> None:
     """Writes the report into the folder of a study, over an earlier one, and prints a short table.
 
-    What is None is as the study says, or else chosen.
+    ``asked`` are the keywords of :func:`read_report`.
 
     Raises:
         InputError: as ``execute``.
@@ -90,7 +77,7 @@ def make_report(
     from bigmodel.tracking.progress import say
 
     try:
-        report = read_report(study, metric=metric, at=at, baseline=baseline, maximize=maximize)
+        report = read_report(study, **asked)
         means, effects = draw_means(report), draw_effects(report)
         curves = list(draw_all_curves(report))
         drawings = [means, *([effects] if effects else []), *curves]

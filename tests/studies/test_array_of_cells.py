@@ -14,7 +14,7 @@ from written_study import write_runs
 
 from bigmodel.files import locked
 from bigmodel.studies.ablation.board import last_step
-from bigmodel.studies.results import FAILED
+from bigmodel.studies.runs import FAILED
 from bigmodel.studies.study import Cell, Study, directory_of, read_study, write_study
 from launch import main
 

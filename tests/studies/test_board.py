@@ -10,7 +10,7 @@ import pytest
 
 from bigmodel.run_directory.directory import METRICS
 from bigmodel.studies.ablation.board import Board, last_step
-from bigmodel.studies.results import Result
+from bigmodel.studies.runs import Result
 from bigmodel.studies.study import Cell, Study
 
 

@@ -19,7 +19,7 @@ import bigmodel
 import launch
 from bigmodel.experiment import InputError
 from bigmodel.studies.replaying.checkout import checkout, without_binary
-from bigmodel.studies.replaying.recorded import read_recorded
+from bigmodel.studies.runs import read_recorded
 
 TESTS = Path(__file__).parent.parent
 RATE = "rate: float = 0.05"

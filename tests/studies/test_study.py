@@ -6,7 +6,7 @@ from written_run import write_run
 
 from bigmodel.experiment import InputError
 from bigmodel.files import write_json
-from bigmodel.studies.results import FAILED, read_results, read_state
+from bigmodel.studies.runs import FAILED, read_results, read_state
 from bigmodel.studies.study import STUDY, Cell, Study, directory_of, read_study, write_study
 
 CELLS = (Cell({"model.widths": "32 64"}), Cell({"model.widths": "32_64"}), Cell({}))

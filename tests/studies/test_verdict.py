@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from written_run import LINES, SUMMARY, write_run
 
-from bigmodel.studies.replaying.recorded import read_recorded
 from bigmodel.studies.replaying.verdict import judge
+from bigmodel.studies.runs import read_recorded
 
 DIVERGED = {"status": "not finite", "reason": "not finite at step 7: loss", "step": 7}
 

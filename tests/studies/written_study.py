@@ -7,7 +7,7 @@ from typing import Any
 from written_run import SUMMARY, write_run
 
 from bigmodel.files import write_json
-from bigmodel.studies.results import FAILED
+from bigmodel.studies.runs import FAILED
 from bigmodel.studies.study import Cell, Study, directory_of, write_study
 
 STEPS = (100, 200, 300)

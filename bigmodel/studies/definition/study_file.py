@@ -10,8 +10,7 @@ from typing import Any
 
 from bigmodel.experiment import InputError
 from bigmodel.nearest import nearest_option
-from bigmodel.studies.definition.definition import AT, WAYS
-from bigmodel.studies.definition.grid import Axis, flag, option_name
+from bigmodel.studies.definition.definition import AT, WAYS, Axis, flag, option_name
 
 TEXT, WHOLE, SWITCH = "text", "a whole number", "true or false"
 KINDS: Mapping[str, str | Sequence[str]] = {

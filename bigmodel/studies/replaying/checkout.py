@@ -10,8 +10,8 @@ from pathlib import Path
 
 import bigmodel
 from bigmodel.experiment import InputError
-from bigmodel.studies.replaying.recorded import Recorded
 from bigmodel.studies.replaying.repeat import Code
+from bigmodel.studies.runs import Recorded
 from bigmodel.tracking.progress import say
 
 

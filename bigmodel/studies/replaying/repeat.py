@@ -18,7 +18,7 @@ from bigmodel.launching.supervisor import Policy, supervise
 from bigmodel.run_directory.changes import flags
 from bigmodel.studies.replaying import rebuild
 from bigmodel.studies.replaying.rebuild import Facts, Job
-from bigmodel.studies.replaying.recorded import Recorded
+from bigmodel.studies.runs import Recorded
 
 JAX_FLAGS = ("jax_enable_x64", "jax_default_matmul_precision", "jax_threefry_partitionable")
 PATIENCE = Policy(watchdog=0.0)
@@ -32,11 +32,7 @@ class Code(NamedTuple):
 
 
 def present_code(recorded: Recorded, script: Path | None) -> Code:
-    """Finds the present code of a run.
-
-    Args:
-        recorded: a run.
-        script: where its script is, if not where it was.
+    """Finds the present code of a run, whose script may be elsewhere now.
 
     Raises:
         InputError: where there is no such script.
@@ -51,22 +47,16 @@ def present_code(recorded: Recorded, script: Path | None) -> Code:
 def read_facts(recorded: Recorded, code: Code, folder: Path) -> Facts:
     """Finds out what the run would be trained with now, including its data; nothing is trained.
 
-    Args:
-        recorded: a run.
-        code: to build it with.
-        folder: an empty one, for files on the way.
+    Files on the way are in ``folder``, which is empty before.
 
     Raises:
         InputError: where it cannot be built, saying why, or has other devices here.
     """
     job, facts = folder / "job.json", folder / "facts.json"
     job.write_text(json.dumps(_job(recorded, code, folder / "run", alone=True)), encoding="utf-8")
+    command = [*_program(job), str(facts)]
     done = subprocess.run(
-        [*_program(job), str(facts)],
-        check=False,
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
+        command, check=False, capture_output=True, encoding="utf-8", errors="replace"
     )
     if done.returncode != 0:
         said = [line for line in done.stderr.splitlines() if line.strip()] or ["no word"]
@@ -83,13 +73,7 @@ def read_facts(recorded: Recorded, code: Code, folder: Path) -> Facts:
 
 
 def train(recorded: Recorded, code: Code, folder: Path, *, into: Path) -> int:
-    """Trains the run again, and shows its output.
-
-    Args:
-        recorded: a run.
-        code: to build it with.
-        folder: for files on the way.
-        into: the run directory, to be made.
+    """Trains the run again into a new run directory, and shows its output.
 
     Returns:
         The exit status: 0, that of a loss that is not finite, or what a signal left.

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from bigmodel.studies.reporting.content import Report
-from bigmodel.studies.results import ENDED
+from bigmodel.studies.runs import ENDED
 from bigmodel.studies.statistics.effects import Effect
 from bigmodel.studies.statistics.scores import Row
 from bigmodel.studies.statistics.statistics import Comparison, Spread

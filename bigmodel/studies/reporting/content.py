@@ -12,14 +12,8 @@ from typing import Any, NamedTuple
 from bigmodel.experiment import InputError
 from bigmodel.run_directory.changes import describe_code, flags
 from bigmodel.run_directory.directory import MANIFEST, RunDirectory
-from bigmodel.studies.metric import (
-    FINISHED,
-    best_rule,
-    choose_metric,
-    larger_is_better,
-    metrics_of,
-)
-from bigmodel.studies.results import ENDED, Result, read_results
+from bigmodel.studies.metric import FINISHED, best_rule, choose_metric, larger_is_better, metrics_of
+from bigmodel.studies.runs import ENDED, Result, read_results
 from bigmodel.studies.statistics.effects import Effect, main_effects
 from bigmodel.studies.statistics.scores import Row, Score, find_baseline, score_cells
 from bigmodel.studies.statistics.statistics import (
@@ -198,8 +192,9 @@ def statistics_words(names: Collection[str] | None = None) -> str:
 def warnings(report: Report) -> list[str]:
     """Warnings about what the numbers do not show."""
     found = []
+    varies_data = any(name.startswith("data.") for name in report.study.varied)
     for fact in report.facts:
-        if not fact.shared and not (fact.name == "data" and _varies_data(report.study)):
+        if not fact.shared and not (fact.name == "data" and varies_data):
             total = sum(count for _, count in fact.values)
             values = _values([f"{value} in {count} of {total}" for value, count in fact.values])
             found.append(f"the runs do not share their {fact.name}: {values}")
@@ -225,7 +220,7 @@ def warnings(report: Report) -> list[str]:
 
 
 def _too_few(report: Report) -> Iterator[str]:
-    """Yields what cannot be concluded because there are too few seeds."""
+    """What cannot be concluded because there are too few seeds."""
     counts = [row.comparison.count for row in report.rows if row.comparison is not None]
     few = sorted({count for count in counts if 0 < count < FEWEST})
     for count in few:
@@ -233,10 +228,6 @@ def _too_few(report: Report) -> Iterator[str]:
     alone = max(row.spread.count for row in report.rows)
     if not counts and alone < FEWEST:
         yield f"{too_few(alone)}"
-
-
-def _varies_data(study: Study) -> bool:
-    return any(name.startswith("data.") for name in study.varied)
 
 
 def facts(manifests: Iterable[Mapping[str, Any]]) -> list[Fact]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from bigmodel.experiment import InputError
 from bigmodel.nearest import nearest_option
 from bigmodel.studies.metric import FINISHED, value_of
-from bigmodel.studies.results import Result
+from bigmodel.studies.runs import Result
 from bigmodel.studies.statistics.statistics import Comparison, Spread, compare, holm, spread
 from bigmodel.studies.study import Cell, Study
 
@@ -72,13 +72,7 @@ def find_baseline(study: Study, words: str | None) -> Cell:
 
 
 def score_cells(
-    study: Study,
-    results: Iterable[Result],
-    *,
-    metric: str,
-    at: str,
-    baseline: Cell,
-    maximize: bool,
+    study: Study, results: Iterable[Result], *, metric: str, at: str, baseline: Cell, maximize: bool
 ) -> list[Row]:
     """Returns a row for each cell, in the order of the study.
 

@@ -38,11 +38,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
-    """Prints the tables.
-
-    Raises:
-        InputError: for fewer than two runs, or a directory that holds none.
-    """
+    """Prints the tables; raises InputError for fewer than two runs, or a folder without one."""
     if options:
         raise InputError(f"compare takes no options after --; leave out {' '.join(options)}")
     if len(parsed.runs) < 2:

@@ -37,12 +37,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
-    """Writes the report, prints a short table and returns 0.
-
-    Raises:
-        InputError: if the folder is not a study with a finished run, or has no such metric or
-            baseline.
-    """
+    """Writes the report and prints a short table."""
     if options:
         raise InputError(f"report takes no options after --: {' '.join(options)}")
     names = ("metric", "at", "baseline", "maximize")
@@ -67,7 +62,8 @@ def make_report(study: Path, **asked: Any) -> None:
     ``asked`` are the keywords of :func:`read_report`.
 
     Raises:
-        InputError: as ``execute``.
+        InputError: if the folder is not a study with a finished run, or has no such metric or
+            baseline.
     """
     # Imported here, for they bring JAX and matplotlib with them.
     from bigmodel.studies.reporting.content import read_report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -61,23 +62,21 @@ def read_state(folder: Path) -> tuple[State, str, Mapping[str, Any]]:
 
 def forget_failures(path: Path, study: Study) -> None:
     """Marks the failed runs of a study as missing."""
-    for cell in study.cells:
-        for seed in study.seeds:
-            (directory_of(path, cell, seed) / FAILED).unlink(missing_ok=True)
+    for cell, seed in itertools.product(study.cells, study.seeds):
+        (directory_of(path, cell, seed) / FAILED).unlink(missing_ok=True)
 
 
 def read_results(path: Path, study: Study) -> Iterator[Result]:
     """Yields the results of all runs of a study, cell by cell and seed by seed."""
-    for cell in study.cells:
-        for seed in study.seeds:
-            yield read_result(path, cell, seed)
+    for cell, seed in itertools.product(study.cells, study.seeds):
+        yield read_result(path, cell, seed)
 
 
 class SomeRun(NamedTuple):
     """What the directory of a run says.
 
-    ``config`` is by dotted names. ``state`` is a :data:`State` or
-    ``unreadable``. ``metrics`` are the last ones; ``summary`` is empty before the end.
+    ``config`` is by dotted names. ``state`` is a :data:`State` or ``unreadable``.
+    ``metrics`` are the last ones; ``summary`` is empty before the end.
     """
 
     path: Path

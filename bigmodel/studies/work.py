@@ -32,11 +32,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
-    """Makes the missing runs; returns the exit status: 0, 1 if a run failed, or 75.
-
-    Raises:
-        InputError: if the folder is no study with this cell, or another process works on it.
-    """
+    """Makes the missing runs; returns the exit status: 0, 1 if a run failed, or 75."""
     if options:
         raise InputError(f"work takes no options after --: {' '.join(options)}")
     study = read_study(parsed.study)

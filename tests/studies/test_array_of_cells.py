@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from seen import wait_for, workers
-from written_study import write_runs
+from written import write_runs
 
 from bigmodel.files import locked
 from bigmodel.studies.ablation.board import last_step

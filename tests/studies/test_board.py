@@ -60,9 +60,7 @@ def test_the_last_step_is_that_of_the_last_whole_line_or_0(tmp_path: Path) -> No
     assert last_step(write_steps(tmp_path, rest="[]\nnull\n")) == 0
 
 
-def test_a_table_shows_state_seeds_progress_and_what_is_left(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_table_shows_state_seeds_progress_and_what_is_left(monkeypatch, tmp_path: Path) -> None:
     screen = terminal(monkeypatch)
     plan, configs = study(3)
     first, second, _ = plan.cells
@@ -83,9 +81,7 @@ def test_a_table_shows_state_seeds_progress_and_what_is_left(
     assert rows[2].split() == ["model.width=2", "0/2"]
 
 
-def test_of_many_cells_those_that_are_being_made_are_shown(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_of_many_cells_those_that_are_being_made_are_shown(monkeypatch, tmp_path: Path) -> None:
     screen = terminal(monkeypatch)
     plan, configs = study(200)
     with Board(plan, configs) as board:
@@ -104,9 +100,7 @@ def test_a_cell_without_options_has_a_table_too(monkeypatch: pytest.MonkeyPatch)
     assert "default" in screen.text
 
 
-def test_without_a_terminal_each_run_that_ends_now_is_a_line(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_without_a_terminal_each_run_that_ends_now_is_a_line(capsys, tmp_path: Path) -> None:
     plan, configs = study(2)
     with Board(plan, configs) as board:
         board.ended(result(plan.cells[0], 0))

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from written_run import LINES, SUMMARY, write_run
+from written import LINES, SUMMARY, write_run
 
 import launch
 

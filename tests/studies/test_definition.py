@@ -3,7 +3,6 @@
 import argparse
 import itertools
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -196,9 +195,7 @@ def test_seeds_are_so_many_or_those_with_commas() -> None:
         ("baseline = 3", "baseline is 3; it is"),
     ],
 )
-def test_a_wrong_key_of_a_file_is_named(
-    text: str, message: str, refused: Callable[..., str]
-) -> None:
+def test_a_wrong_key_of_a_file_is_named(text: str, message: str, refused) -> None:
     said = refused("ablate", written(f'script = "a.py"\n{text}'))
     assert said.startswith("error: a.toml")
     assert message in said
@@ -215,9 +212,7 @@ def test_a_wrong_key_of_a_file_is_named(
         ("a.py", "import nothing\nSTUDY = {}\n", "No module named 'nothing'"),
     ],
 )
-def test_a_file_that_is_no_study_is_refused(
-    path: str, text: str, message: str, refused: Callable[..., str]
-) -> None:
+def test_a_file_that_is_no_study_is_refused(path: str, text: str, message: str, refused) -> None:
     said = refused("ablate", written(text, path))
     assert said.startswith(f"error: {path}")
     assert message in said

@@ -2,7 +2,7 @@ import time
 from pathlib import Path
 
 import pytest
-from written_run import LINES, SUMMARY, write_run
+from written import LINES, SUMMARY, write_run
 
 import launch
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from written_study import write_runs
+from written import write_runs
 
 from bigmodel.experiment import InputError
 from bigmodel.studies.metric import choose_metric, larger_is_better

@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from written_run import write_run
+from written import write_run
 
 import bigmodel
 import launch
 from bigmodel.experiment import InputError
-from bigmodel.studies.replaying.checkout import checkout, without_binary
+from bigmodel.studies.replaying.code import checkout, without_binary
 from bigmodel.studies.runs import read_recorded
 
 TESTS = Path(__file__).parent.parent
@@ -303,8 +303,6 @@ def test_what_cannot_be_replayed_is_one_line_and_status_2(
         ("run --script nowhere.py", "its script nowhere.py is not there"),
     ],
 )
-def test_wrong_options_are_one_line_and_status_2(
-    arguments: str, said: str, refused: Callable[..., str]
-) -> None:
+def test_wrong_options_are_one_line_and_status_2(arguments: str, said: str, refused) -> None:
     write_run(Path("run"))
     assert said in refused("replay", *arguments.split())

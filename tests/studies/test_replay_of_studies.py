@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from written_run import LINES, SUMMARY, write_run
+from written import LINES, SUMMARY, write_run
 
 import launch
 from bigmodel.experiment import InputError

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from written_study import write_runs
+from written import write_runs
 
 import launch
 

@@ -2,7 +2,7 @@ import re
 from pathlib import Path
 
 import pytest
-from written_run import write_run
+from written import write_run
 
 from bigmodel.experiment import InputError
 from bigmodel.files import write_json

@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from written_run import LINES, SUMMARY, write_run
+from written import LINES, SUMMARY, write_run
 
 from bigmodel.studies.replaying.verdict import judge
 from bigmodel.studies.runs import read_recorded

@@ -63,9 +63,7 @@ def test_workers_are_forks_of_one_thread_and_end_one_by_one(start: Callable[[], 
 
 
 @slow
-def test_where_nothing_forks_processes_are_started(
-    start: Callable[[], Worker], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_nothing_forks_processes_are_started(start, monkeypatch) -> None:
     monkeypatch.setattr(worker, "FORKS", False)
     assert platform(start()) == ("answer", "cpu")
 
@@ -92,9 +90,7 @@ def test_how_a_worker_ended_is_told_and_no_signal_is_lost(
 
 @slow
 @linux
-def test_workers_outlive_the_fork_server_and_others_can_be_started(
-    start: Callable[[], Worker],
-) -> None:
+def test_workers_outlive_the_fork_server_and_others_can_be_started(start) -> None:
     first = start()
     platform(first)
     one = server()

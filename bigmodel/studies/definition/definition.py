@@ -106,14 +106,12 @@ def flag(name: str, *, on: bool) -> str:
 
 def full_grid(axes: Sequence[Axis]) -> list[Choice]:
     """Returns every combination; the last axis changes fastest."""
-    _refuse_ranges(axes)
     combined = itertools.product(*(axis.choices() for axis in axes))
     return [{name: value for part in parts for name, value in part.items()} for parts in combined]
 
 
 def one_at_a_time(axes: Sequence[Axis], baseline: Mapping[str, str]) -> list[Choice]:
     """Returns the baseline, and the baseline with each other value of each axis."""
-    _refuse_ranges(axes)
     cells = [dict(baseline)]
     for axis in axes:
         for point in axis.choices():
@@ -161,15 +159,6 @@ def _drawn(draw: random.Random, found: tuple[str, float, float]) -> str:
     if law == "uniform":
         return f"{draw.uniform(low, high):.4g}"
     return f"{low * (high / low) ** draw.random():.4g}"
-
-
-def _refuse_ranges(axes: Sequence[Axis]) -> None:
-    for axis in axes:
-        if axis.range() is not None:
-            raise InputError(
-                f"--vary {axis.names[0]}={axis.values[0][0]} is a range; "
-                "say how many draws by --random N"
-            )
 
 
 def baseline_of(axes: Sequence[Axis], words: str | None) -> Choice:
@@ -241,6 +230,10 @@ class Definition:
                 raise InputError("--baseline: nothing is varied")
             return [{}], {}
         baseline = baseline_of(self.axes, self.baseline)
+        for axis in self.axes:
+            if axis.range() is not None:
+                text = f"{axis.names[0]}={axis.values[0][0]}"
+                raise InputError(f"--vary {text} is a range; say how many draws by --random N")
         if self.one_at_a_time:
             return one_at_a_time(self.axes, baseline), baseline
         return full_grid(self.axes), baseline

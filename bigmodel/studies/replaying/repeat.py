@@ -8,40 +8,20 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import bigmodel
 from bigmodel import errors
 from bigmodel.experiment import InputError
 from bigmodel.launching.layout import Layout, find_gpus
 from bigmodel.launching.supervisor import Policy, supervise
 from bigmodel.run_directory.changes import flags
 from bigmodel.studies.replaying import rebuild
+from bigmodel.studies.replaying.code import Code
 from bigmodel.studies.replaying.rebuild import Facts, Job
 from bigmodel.studies.runs import Recorded
 
 JAX_FLAGS = ("jax_enable_x64", "jax_default_matmul_precision", "jax_threefry_partitionable")
 PATIENCE = Policy(watchdog=0.0)
-
-
-class Code(NamedTuple):
-    """An experiment's script, and the folder that ``bigmodel`` is imported from."""
-
-    script: Path
-    root: Path
-
-
-def present_code(recorded: Recorded, script: Path | None) -> Code:
-    """Finds the present code of a run, whose script may be elsewhere now.
-
-    Raises:
-        InputError: where there is no such script.
-    """
-    found = script or Path(recorded.manifest["script"])
-    if not found.is_file():
-        hint = "see experiments/" if script else "name it by --script, or try --checkout"
-        raise InputError(f"its script {found} is not there; {hint}")
-    return Code(found.resolve(), Path(bigmodel.__file__).resolve().parent.parent)
 
 
 def read_facts(recorded: Recorded, code: Code, folder: Path) -> Facts:
@@ -52,9 +32,8 @@ def read_facts(recorded: Recorded, code: Code, folder: Path) -> Facts:
     Raises:
         InputError: where it cannot be built, saying why, or has other devices here.
     """
-    job, facts = folder / "job.json", folder / "facts.json"
-    job.write_text(json.dumps(_job(recorded, code, folder / "run", alone=True)), encoding="utf-8")
-    command = [*_program(job), str(facts)]
+    facts = folder / "facts.json"
+    command = [*_program(folder, _job(recorded, code, folder / "run", alone=True)), str(facts)]
     done = subprocess.run(
         command, check=False, capture_output=True, encoding="utf-8", errors="replace"
     )
@@ -81,19 +60,20 @@ def train(recorded: Recorded, code: Code, folder: Path, *, into: Path) -> int:
     Raises:
         InputError: where it fails otherwise.
     """
-    job = folder / "job.json"
-    job.write_text(json.dumps(_job(recorded, code, into, alone=False)), encoding="utf-8")
+    program = _program(folder, _job(recorded, code, into, alone=False))
     count = recorded.manifest["process_count"]
     gpus = () if _on_cpu(recorded.manifest) else find_gpus()
-    status = supervise(_program(job), Layout(local=count, total=count, gpus=gpus), PATIENCE)
+    status = supervise(program, Layout(local=count, total=count, gpus=gpus), PATIENCE)
     if status in (errors.FAILED, errors.BAD_INPUT, errors.LOST) or status < 0:
         raise InputError(f"it failed on the way, with status {status}; why, it says above")
     return status
 
 
-def _program(job: Path) -> list[str]:
+def _program(folder: Path, job: Job) -> list[str]:
+    path = folder / "job.json"
+    path.write_text(json.dumps(job), encoding="utf-8")
     # Without the folder of the program itself among the places to import from.
-    return [sys.executable, "-P", rebuild.__file__, str(job)]
+    return [sys.executable, "-P", rebuild.__file__, str(path)]
 
 
 def _job(recorded: Recorded, code: Code, into: Path, *, alone: bool) -> Job:

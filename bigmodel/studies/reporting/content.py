@@ -14,8 +14,14 @@ from bigmodel.run_directory.changes import describe_code, flags
 from bigmodel.run_directory.directory import MANIFEST, RunDirectory
 from bigmodel.studies.metric import FINISHED, best_rule, choose_metric, larger_is_better, metrics_of
 from bigmodel.studies.runs import ENDED, Result, read_results
-from bigmodel.studies.statistics.effects import Effect, main_effects
-from bigmodel.studies.statistics.scores import Row, Score, find_baseline, score_cells
+from bigmodel.studies.statistics.scores import (
+    Effect,
+    Row,
+    Score,
+    find_baseline,
+    main_effects,
+    score_cells,
+)
 from bigmodel.studies.statistics.statistics import (
     EFFECT,
     FEWEST,
@@ -110,18 +116,9 @@ def read_report(
     rows = score_cells(study, results, metric=chosen, at=rule, baseline=cell, maximize=better)
     if not any(row.spread.count for row in rows):
         raise InputError(f"no run of {path} has a finite {chosen}; choose --metric of {known}")
-    return Report(
-        path.resolve().name,
-        study,
-        chosen,
-        better,
-        rule,
-        cell,
-        tuple(rows),
-        main_effects(study, rows, cell, maximize=better),
-        tuple(facts(manifests)),
-        tuple(names),
-    )
+    effects = main_effects(study, rows, cell, maximize=better)
+    made, name = tuple(facts(manifests)), path.resolve().name
+    return Report(name, study, chosen, better, rule, cell, tuple(rows), effects, made, tuple(names))
 
 
 def _states(results: list[Result]) -> str:

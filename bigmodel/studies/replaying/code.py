@@ -1,4 +1,4 @@
-"""The code of a recorded run, in a temporary worktree of its repository."""
+"""The code to repeat a recorded run with: the present one, or that of its commit."""
 
 from __future__ import annotations
 
@@ -7,12 +7,32 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import bigmodel
 from bigmodel.experiment import InputError
-from bigmodel.studies.replaying.repeat import Code
 from bigmodel.studies.runs import Recorded
 from bigmodel.tracking.progress import say
+
+
+class Code(NamedTuple):
+    """An experiment's script, and the folder that ``bigmodel`` is imported from."""
+
+    script: Path
+    root: Path
+
+
+def present_code(recorded: Recorded, script: Path | None) -> Code:
+    """Finds the present code of a run, whose script may be elsewhere now.
+
+    Raises:
+        InputError: where there is no such script.
+    """
+    found = script or Path(recorded.manifest["script"])
+    if not found.is_file():
+        hint = "see experiments/" if script else "name it by --script, or try --checkout"
+        raise InputError(f"its script {found} is not there; {hint}")
+    return Code(found.resolve(), Path(bigmodel.__file__).resolve().parent.parent)
 
 
 @contextlib.contextmanager

@@ -180,8 +180,8 @@ def small_disk(folder: Path) -> Iterator[bool]:
             subprocess.run(["umount", "--lazy", str(folder)], check=False)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Runs the trials and prints what came of them."""
+def read_options(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of the program."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -191,7 +191,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--watchdog", type=float, default=30.0)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
-    options = parser.parse_args(arguments)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the trials and prints what came of them."""
+    options = read_options(arguments)
     chance = random.Random(options.seed)
     print(f"seed {options.seed}", flush=True)
     wrong = 0

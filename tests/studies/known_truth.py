@@ -7,7 +7,8 @@ A truth is a distribution of a run's result over seeds, with its mean.
 
 import argparse
 import math
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -165,12 +166,16 @@ def tables(trials: int, families: int) -> Iterator[str]:
             yield f"| {name} | {count} | {' | '.join(f'{100 * s:.1f} %' for s in shares)} |"
 
 
-if __name__ == "__main__":
+def read_options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--trials", type=int, default=100_000)
     parser.add_argument("--families", type=int, default=10_000)
-    parsed = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    parsed = read_options(sys.argv[1:])
     for line in tables(parsed.trials, parsed.families):
         print(line, flush=True)

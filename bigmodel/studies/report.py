@@ -59,11 +59,7 @@ def load() -> None:
 def make_report(study: Path, **asked: Any) -> None:
     """Writes the report into the folder of a study, over an earlier one, and prints a short table.
 
-    ``asked`` are the keywords of :func:`read_report`.
-
-    Raises:
-        InputError: if the folder is not a study with a finished run, or has no such metric or
-            baseline.
+    ``asked`` are the keywords of :func:`read_report`, whose InputErrors are raised.
     """
     # Imported here, for they bring JAX and matplotlib with them.
     from bigmodel.studies.reporting.content import read_report

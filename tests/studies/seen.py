@@ -18,8 +18,8 @@ def wait_for(found: Callable[[], T | None], seconds: float = 120.0) -> T:
     return what
 
 
-def processes(folder: Path, *, parent: int | None = None) -> list[int]:
-    """The fork servers and workers of studies that were started in a folder."""
+def processes(folder: Path | None = None, *, parent: int | None = None) -> list[int]:
+    """The fork servers and workers of studies, or those that were started in a folder."""
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         try:
@@ -28,8 +28,9 @@ def processes(folder: Path, *, parent: int | None = None) -> list[int]:
             there = os.readlink(path / "cwd")
         except OSError:
             continue
-        ours = b"multiprocessing.forkserver" in words and there == str(folder.resolve())
-        if ours and state != "Z" and parent in (None, int(of)):
+        forked = b"multiprocessing.forkserver" in words and state != "Z"
+        asked_for = parent in (None, int(of)) and (folder is None or there == str(folder.resolve()))
+        if forked and asked_for:
             found.append(int(path.name))
     return found
 

@@ -47,7 +47,7 @@ def platform(one: Worker) -> Any:
 
 def server() -> int:
     """The fork server of this process, which has no other child of that name."""
-    (own,) = processes(Path.cwd(), parent=os.getpid())
+    (own,) = processes(parent=os.getpid())
     return own
 
 

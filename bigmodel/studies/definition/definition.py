@@ -104,13 +104,7 @@ def flag(name: str, *, on: bool) -> str:
     return f"--{head}.no-{last}" if head else f"--no-{last}"
 
 
-def full_grid(axes: Sequence[Axis]) -> list[Choice]:
-    """Returns every combination; the last axis changes fastest."""
-    combined = itertools.product(*(axis.choices() for axis in axes))
-    return [{name: value for part in parts for name, value in part.items()} for parts in combined]
-
-
-def one_at_a_time(axes: Sequence[Axis], baseline: Mapping[str, str]) -> list[Choice]:
+def _one_at_a_time(axes: Sequence[Axis], baseline: Mapping[str, str]) -> list[Choice]:
     """Returns the baseline, and the baseline with each other value of each axis."""
     cells = [dict(baseline)]
     for axis in axes:
@@ -120,14 +114,8 @@ def one_at_a_time(axes: Sequence[Axis], baseline: Mapping[str, str]) -> list[Cho
     return cells
 
 
-def sample(axes: Sequence[Axis], count: int, *, seed: int) -> list[Choice]:
-    """Draws different cells: from ranges by their distribution, from lists uniformly.
-
-    A cell that was drawn before is drawn again.
-
-    Raises:
-        InputError: if there are fewer different cells, and for a malformed range.
-    """
+def _sample(axes: Sequence[Axis], count: int, *, seed: int) -> list[Choice]:
+    """Draws different cells: from ranges by their distribution, from lists uniformly."""
     if count < 1:
         raise InputError(f"--random {count} must be at least 1")
     draw = random.Random(seed)
@@ -140,7 +128,7 @@ def sample(axes: Sequence[Axis], count: int, *, seed: int) -> list[Choice]:
             cell.update(
                 draw.choice(axis.choices())
                 if found is None
-                else {axis.names[0]: _drawn(draw, found)}
+                else {axis.names[0]: _drawn(draw, *found)}
             )
         if cell not in cells:
             cells.append(cell)
@@ -152,8 +140,7 @@ def sample(axes: Sequence[Axis], count: int, *, seed: int) -> list[Choice]:
     return cells
 
 
-def _drawn(draw: random.Random, found: tuple[str, float, float]) -> str:
-    law, low, high = found
+def _drawn(draw: random.Random, law: str, low: float, high: float) -> str:
     if law == "int":
         return str(draw.randint(int(low), int(high)))
     if law == "uniform":
@@ -161,16 +148,8 @@ def _drawn(draw: random.Random, found: tuple[str, float, float]) -> str:
     return f"{low * (high / low) ** draw.random():.4g}"
 
 
-def baseline_of(axes: Sequence[Axis], words: str | None) -> Choice:
-    """Returns the choice that the others are compared with.
-
-    Args:
-        axes: what varies.
-        words: ``name=value,name=value``; an option that it does not name has its first value.
-
-    Raises:
-        InputError: if it names an option that does not vary, or a value that is not among them.
-    """
+def _baseline_of(axes: Sequence[Axis], words: str | None) -> Choice:
+    """The choice ``name=value,name=value``; what it does not name has its first value."""
     chosen: Choice = {}
     for axis in axes:
         chosen.update(axis.choices()[0])
@@ -224,19 +203,21 @@ class Definition:
                 raise InputError("--random draws its cells; leave out --baseline")
             if not self.axes:
                 raise InputError("--random needs a --vary to draw from")
-            return sample(self.axes, self.random, seed=self.sample_seed), None
+            return _sample(self.axes, self.random, seed=self.sample_seed), None
         if not self.axes:
             if self.baseline is not None:
                 raise InputError("--baseline: nothing is varied")
             return [{}], {}
-        baseline = baseline_of(self.axes, self.baseline)
+        baseline = _baseline_of(self.axes, self.baseline)
         for axis in self.axes:
             if axis.range() is not None:
                 text = f"{axis.names[0]}={axis.values[0][0]}"
                 raise InputError(f"--vary {text} is a range; say how many draws by --random N")
         if self.one_at_a_time:
-            return one_at_a_time(self.axes, baseline), baseline
-        return full_grid(self.axes), baseline
+            return _one_at_a_time(self.axes, baseline), baseline
+        # The last axis changes fastest.
+        grid = itertools.product(*(axis.choices() for axis in self.axes))
+        return [{n: v for part in parts for n, v in part.items()} for parts in grid], baseline
 
 
 def read_seeds(text: str) -> tuple[int, ...]:

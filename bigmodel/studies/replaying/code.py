@@ -48,7 +48,9 @@ def checkout(recorded: Recorded, folder: Path) -> Iterator[Code]:
     if git is None:
         raise InputError("its script was in no git repository, so --checkout finds no code")
     script = Path(recorded.manifest["script"])
-    top = _repository(script)
+    # Where it is, or was.
+    folder_of_script = next(parent for parent in script.parents if parent.is_dir())
+    top = Path(_git(folder_of_script, "rev-parse", "--show-toplevel").strip())
     inside = script.relative_to(top)
     untracked = git["untracked"].splitlines()
     if inside.as_posix() in untracked:
@@ -77,12 +79,6 @@ def without_binary(diff: str) -> tuple[str, list[str]]:
     mentioned = re.compile(r"^Binary files .* and (?:b/)?(.*) differ$", re.MULTILINE)
     names = [found.group(1) for part in parts if (found := mentioned.search(part))]
     return "".join(part for part in parts if not mentioned.search(part)), names
-
-
-def _repository(script: Path) -> Path:
-    """The root of the repository that a script is in, or was."""
-    folder = next(parent for parent in script.parents if parent.is_dir())
-    return Path(_git(folder, "rev-parse", "--show-toplevel").strip())
 
 
 def _git(folder: Path, *arguments: str, given: str | None = None) -> str:

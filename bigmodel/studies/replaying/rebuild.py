@@ -14,7 +14,7 @@ import json
 import os
 import sys
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -125,11 +125,8 @@ def rebuild(job: Job, facts: Path | None) -> None:
     main(module.build, config, [])
 
 
-def run_program(arguments: Sequence[str]) -> None:
-    """Runs the job that the command line names."""
-    job = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
-    rebuild(job, Path(arguments[1]) if len(arguments) > 1 else None)
-
-
 if __name__ == "__main__":
-    run_program(sys.argv[1:])
+    rebuild(
+        json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")),
+        Path(sys.argv[2]) if len(sys.argv) > 2 else None,
+    )

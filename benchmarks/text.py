@@ -24,7 +24,7 @@ STRENGTHS = (1.0, 10.0, 100.0)
 def baseline(options: LabelledTextData) -> tuple[float, float]:
     """The best inverse strength of the penalty, and the accuracy on the test part."""
     parts, _ = divide_texts(options)
-    texts = {name: [line.text for line in lines] for name, lines in parts.items()}
+    texts = {name: [line.content for line in lines] for name, lines in parts.items()}
     labels = {name: [line.label for line in lines] for name, lines in parts.items()}
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True).fit(texts["train"])
     read = {name: vectorizer.transform(part) for name, part in texts.items()}

@@ -13,17 +13,6 @@ def to_json(config: Any) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
-def value_at(config: Any, path: str) -> Any:
-    """The value of an option by its path, ``optimizer.learning_rate``.
-
-    Raises:
-        AttributeError: where there is no such option.
-    """
-    for name in path.split("."):
-        config = getattr(config, name)
-    return config
-
-
 def with_values(config: Any, values: Mapping[str, Any]) -> Any:
     """The config with other values of some options, by their paths.
 

@@ -26,11 +26,7 @@ TURN_SECONDS = 5.0
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all.
-
-    Raises:
-        StorageError: where the path cannot be written.
-    """
+    """Writes a file whole or not at all; raises StorageError where it cannot be written."""
     temporary = path.with_name(f".{path.name}{PARTIAL}")
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,12 +77,8 @@ def locked(folder: Path, *, otherwise: str, shared: bool = False) -> Iterator[No
     The file ``.lock`` names host, process and its start; holders of a shared lock have a file
     ``.lock-*`` each. A file whose process is gone is removed. That can be told on the same host,
     and where SLURM has started the same job again on another one. Where the file system locks
-    files itself, that counts too.
-
-    Args:
-        folder: where only one process may write.
-        otherwise: what the user is to do where another one is there.
-        shared: whether others may be there that say the same.
+    files itself, that counts too. ``shared`` lets in others that say the same; ``otherwise`` is
+    what the user is to do where another one is there.
 
     Raises:
         InputError: another process has the lock; it is named.

@@ -62,13 +62,7 @@ def batch_rules(rules: Rules) -> Rules:
 def fitting(
     spec: PartitionSpec | tuple[Names, ...], shape: tuple[int, ...], axes: Mapping[str, int]
 ) -> PartitionSpec:
-    """As much of a spec as a mesh can follow for an array.
-
-    Args:
-        spec: What splits each axis of the array.
-        shape: The array's.
-        axes: The sizes of the mesh axes by name.
-    """
+    """As much of a spec as a mesh, whose axes have these sizes, can follow for an array."""
     kept: list[Names] = []
     for size, names in zip(shape, spec, strict=False):
         group = [name for name in names_of(names) if name in axes]

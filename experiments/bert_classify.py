@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 
 from bigmodel.data import LabelledTextData, load_labelled_text
-from bigmodel.data.fingerprint import fingerprint
+from bigmodel.data.parts import fingerprint
 from bigmodel.data.texts.tokenizers import load
 from bigmodel.experiment import Experiment, InputError
 from bigmodel.models import Bert

@@ -55,6 +55,10 @@ def experiment(
     return built._replace(**changes)
 
 
+def with_data(one: Experiment, **changes: Any) -> Experiment:
+    return one._replace(data=one.data._replace(**changes))
+
+
 def run(directory: Path, *, one: Experiment | None = None, seed: int = 0, **options: Any) -> int:
     """A run through the real loop on one device."""
     settings = {"steps": 40, "eval_every": 10, "log_every": 10, **options}

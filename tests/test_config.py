@@ -2,7 +2,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from bigmodel.config import to_json, value_at, with_values
+from bigmodel.config import with_values
 from bigmodel.experiment import InputError
 from bigmodel.runtime.settings import Run, Settings
 
@@ -22,8 +22,6 @@ class Config(Settings):
 def test_values_are_those_at_their_paths_and_the_others_stay() -> None:
     changed = with_values(Config(), {"optimizer.learning_rate": 0.2, "noise": 1.0, "run.steps": 7})
     assert changed == Config(optimizer=Part(learning_rate=0.2), noise=1.0, run=Run(steps=7))
-    assert value_at(changed, "optimizer.learning_rate") == 0.2
-    assert value_at(changed, "optimizer") == Part(learning_rate=0.2)
 
 
 def test_several_values_of_one_part_are_checked_together() -> None:
@@ -32,18 +30,3 @@ def test_several_values_of_one_part_are_checked_together() -> None:
     assert (changed.run.profile, changed.run.steps) == ("2000:2003", 3000)
     with pytest.raises(InputError, match="the run has 4 steps"):
         with_values(Config(), {"run.steps": 4, "run.profile": "9:11"})
-
-
-def test_no_values_are_no_change() -> None:
-    assert with_values(Config(), {}) == Config()
-
-
-def test_an_option_that_there_is_not_is_an_error() -> None:
-    with pytest.raises(AttributeError):
-        value_at(Config(), "optimizer.learning")
-
-
-def test_json_has_lists_and_the_names_of_fields() -> None:
-    dump = to_json(Config(seed=3))
-    assert dump["optimizer"] == {"learning_rate": 0.1, "widths": [1, 2]}
-    assert dump["seed"] == 3

@@ -5,12 +5,9 @@ A script may have ``TINY``: the options that make a run of seconds.
 
 import dataclasses
 import functools
-import importlib.util
-import itertools
 import json
 import shutil
 import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -19,64 +16,39 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import pytest
+from recorded import logged, summary
 
 from bigmodel.config import to_json
 from bigmodel.experiment import Experiment
-from bigmodel.partition import spec_of
 from bigmodel.processes.signals import StopRequest
-from bigmodel.run_directory.history import read_metrics
 from bigmodel.runtime.command_line import option_names, parse
-from bigmodel.runtime.compilation import compile_experiment
+from bigmodel.runtime.compilation import Compiled, RetraceError, compile_experiment
 from bigmodel.runtime.entry import main, run_experiment
 from bigmodel.runtime.loop import init_key, step_key
 from bigmodel.runtime.recorder import RunRecorder
-from bigmodel.runtime.retracing import RetraceError
 from bigmodel.runtime.settings import Settings
+from bigmodel.script import load_script
 from bigmodel.sharding.mesh import MeshShape, make_mesh
-from bigmodel.tree import named_leaves
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = sorted(path for path in (ROOT / "experiments").glob("*.py") if path.stem != "__init__")
-LAYOUTS = [MeshShape(2, 4)]
 # The first of each kind of training step; the whole matrix of all scripts is marked so.
 KINDS = ("cnn", "gpt", "gan")
-OTHER_LAYOUTS = [MeshShape(d, f) for d, f in ((2, 1), (1, 4), (8, 1))]
-LAST_LAYOUTS = [MeshShape(d, f) for d, f in ((4, 1), (1, 2), (1, 8))]
-# Those and others of which each has layers of its own.
-LAYERS = (*KINDS, "transformer")
+MESHES = [MeshShape(*shape) for shape in ((2, 4), (2, 1), (1, 4), (8, 1), (4, 1), (1, 2), (1, 8))]
+# Outside the matrix, scripts of which each has layers of its own; and one without sharding.
+SPREAD = {("cnn", MESHES[1]), *((stem, MESHES[0]) for stem in (*KINDS, "transformer"))}
+
+
+def case(path: Path, *others: Any, name: str = "", matrix: bool) -> Any:
+    """Those of one script run in one process, which compiles it once."""
+    marks = [pytest.mark.xdist_group(path.stem), *([pytest.mark.matrix] if matrix else [])]
+    return pytest.param(path, *others, id=f"{name}{path.stem}", marks=marks)
 
 
 def scripts(kept: Sequence[str] | None = None) -> Any:
-    """A case for each script; those of one script run in one process, which compiles it once.
-
-    Those that are not among the kept ones, if there are such, are left to the matrix.
-    """
-    cases = []
-    for path in SCRIPTS:
-        marks = [pytest.mark.xdist_group(path.stem)]
-        if kept is not None and path.stem not in kept:
-            marks.append(pytest.mark.matrix)
-        cases.append(pytest.param(path, id=path.stem, marks=marks))
+    """A case for each script; those that are not among the kept ones are left to the matrix."""
+    cases = [case(path, matrix=kept is not None and path.stem not in kept) for path in SCRIPTS]
     return pytest.mark.parametrize("script", cases)
-
-
-def layouts(shapes: Sequence[MeshShape]) -> Any:
-    return pytest.mark.parametrize(
-        "layout", shapes, ids=lambda shape: f"data{shape.data}-fsdp{shape.fsdp}"
-    )
-
-
-def scripts_on_other_layouts() -> Any:
-    """Each script on each; outside the matrix one."""
-    kept = {("cnn", OTHER_LAYOUTS[0])}
-    cases = []
-    for path, layout in itertools.product(SCRIPTS, OTHER_LAYOUTS):
-        marks = [pytest.mark.xdist_group(path.stem)]
-        if (path.stem, layout) not in kept:
-            marks.append(pytest.mark.matrix)
-        name = f"data{layout.data}-fsdp{layout.fsdp}-{path.stem}"
-        cases.append(pytest.param(path, layout, id=name, marks=marks))
-    return pytest.mark.parametrize(("script", "layout"), cases)
 
 
 each_script = scripts()
@@ -88,15 +60,7 @@ class Built(NamedTuple):
     experiment: Experiment
 
 
-@functools.cache
-def load(script: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"experiment_{script.stem}", script)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+load = functools.cache(load_script)
 
 
 @functools.cache
@@ -110,11 +74,17 @@ def build(script: Path, *options: str) -> Built:
 def losses(built: Built, layout: MeshShape, steps: int) -> tuple[list[float], Any]:
     """The losses of the first steps on a mesh, and the state after them."""
     compiled = compile_experiment(built.experiment, make_mesh(layout))
-    state = compiled.init(init_key(built.config.seed))
+    return go_on(built, compiled, compiled.init(init_key(built.config.seed)), steps=steps)
+
+
+def go_on(
+    built: Built, compiled: Compiled, state: Any, *, start: int = 0, steps: int
+) -> tuple[list[float], Any]:
+    """The losses of some steps, and the state after them."""
     key = compiled.place_scalar(step_key(built.config.seed))
-    index = compiled.place_scalar(np.int32(0))
+    index = compiled.place_scalar(np.int32(start))
     found = []
-    for step in range(steps):
+    for step in range(start, start + steps):
         batch = compiled.place(built.experiment.data.train(built.config.seed, step))
         state, index, record = compiled.step(state, batch, key, index)
         mean = record.metrics["loss"]
@@ -141,15 +111,6 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
             signal.raise_signal(signal.SIGTERM)
 
     monkeypatch.setattr(RunRecorder, "trained", stopping)
-
-
-def logged(directory: Path) -> list[dict[str, Any]]:
-    lines = read_metrics(directory / "metrics.jsonl")
-    return [{k: v for k, v in line.items() if k == "step" or "/" in k} for line in lines]
-
-
-def summary(directory: Path) -> dict[str, Any]:
-    return json.loads((directory / "summary.json").read_text())
 
 
 @each_script
@@ -211,20 +172,19 @@ def test_same_seed_same_digest_other_seed_another(script: Path, tmp_path: Path) 
     assert digests[0] == digests[1] != digests[2]
 
 
-@scripts_on_other_layouts()
-def test_losses_do_not_depend_on_any_mesh(script: Path, layout: MeshShape) -> None:
-    test_losses_do_not_depend_on_the_mesh(script, layout)
-
-
-@pytest.mark.matrix
-@each_script
-@layouts(LAST_LAYOUTS)
-def test_losses_do_not_depend_on_the_last_meshes(script: Path, layout: MeshShape) -> None:
-    test_losses_do_not_depend_on_the_mesh(script, layout)
-
-
-@scripts(LAYERS)
-@layouts(LAYOUTS)
+@pytest.mark.parametrize(
+    ("script", "layout"),
+    [
+        case(
+            path,
+            mesh,
+            name=f"data{mesh.data}-fsdp{mesh.fsdp}-",
+            matrix=(path.stem, mesh) not in SPREAD,
+        )
+        for path in SCRIPTS
+        for mesh in MESHES
+    ],
+)
 def test_losses_do_not_depend_on_the_mesh(script: Path, layout: MeshShape) -> None:
     built = build(script)
     spread, state = losses(built, layout, 20)
@@ -285,27 +245,3 @@ def test_help_explains_every_option(script: Path, capsys: pytest.CaptureFixture[
     names = [name for name in option_names(module.Config()) if ".no-" not in name]
     assert len(names) > 10
     assert all(name in text for name in names)
-
-
-@each_script
-def test_misspelt_option_exits_2_and_names_the_right_one(
-    script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
-) -> None:
-    module = load(script)
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as stop:
-        main(module.build, module.Config(), ["--optimizer.learning-rat", "1"])
-    assert stop.value.code == 2
-    error = capsys.readouterr().err
-    assert "--optimizer.learning-rate" in error
-    assert error.count("\n") == 1
-    assert list(tmp_path.iterdir()) == []
-
-
-@each_script
-def test_every_parameter_is_covered_by_a_rule(script: Path) -> None:
-    experiment = build(script).experiment
-    params = named_leaves(jax.eval_shape(experiment.init, jax.random.key(0)).params)
-    rules = experiment.partition
-    assert params
-    assert not [path for path, leaf in params.items() if spec_of(rules, path, leaf.ndim) is None]

@@ -40,6 +40,12 @@ def holder(folder: Path, kind: str = "exclusive") -> subprocess.Popen:
     return process
 
 
+def lock(folder: Path, *, shared: bool = False) -> None:
+    """Takes a lock and lets go of it."""
+    with locked(folder, otherwise="wait", shared=shared):
+        pass
+
+
 def end(process: subprocess.Popen) -> None:
     process.kill()
     process.communicate()
@@ -48,11 +54,8 @@ def end(process: subprocess.Popen) -> None:
 def test_a_lock_names_its_process_and_ends_with_it_however_it_ends(folder: Path) -> None:
     other = holder(folder)
     for shared in (False, True):
-        with (
-            pytest.raises(InputError, match=f"wait for it .it is process {other.pid} on this mach"),
-            locked(folder, otherwise="wait for it", shared=shared),
-        ):
-            pass
+        with pytest.raises(InputError, match=f"wait .it is process {other.pid} on this machine"):
+            lock(folder, shared=shared)
     end(other)
     assert (folder / LOCK).exists()
     with locked(folder, otherwise="wait"):
@@ -64,12 +67,11 @@ def test_shared_locks_go_together_and_not_with_an_exclusive_one(folder: Path) ->
     other = holder(folder, "shared")
     with locked(folder, otherwise="wait", shared=True), locked(folder, otherwise="", shared=True):
         pass
-    with pytest.raises(InputError, match=f"process {other.pid}"), locked(folder, otherwise=""):
-        pass
+    with pytest.raises(InputError, match=f"process {other.pid}"):
+        lock(folder)
     assert not (folder / LOCK).exists()
     end(other)
-    with locked(folder, otherwise=""):
-        pass
+    lock(folder)
     assert not [*folder.iterdir()]
 
 
@@ -88,14 +90,10 @@ def test_a_process_that_locks_the_folder_itself_counts(tmp_path: Path, monkeypat
     monkeypatch.setattr("bigmodel.files.TURN_SECONDS", 0.1)
     descriptor = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
-    with (
-        pytest.raises(InputError, match=f"another process is running in {tmp_path}; wait"),
-        locked(tmp_path, otherwise="wait"),
-    ):
-        pass
+    with pytest.raises(InputError, match=f"another process is running in {tmp_path}; wait"):
+        lock(tmp_path)
     os.close(descriptor)
-    with locked(tmp_path, otherwise="wait"):
-        pass
+    lock(tmp_path)
 
 
 def claim(folder: Path, **other) -> None:
@@ -106,11 +104,8 @@ def claim(folder: Path, **other) -> None:
 
 def test_a_lock_of_another_host_counts_and_says_how_to_remove_it(folder: Path) -> None:
     claim(folder)
-    with (
-        pytest.raises(InputError, match=rf"process 12 on node7; if that is gone, remove .*{LOCK}"),
-        locked(folder, otherwise="wait"),
-    ):
-        pass
+    with pytest.raises(InputError, match=rf"process 12 on node7; if that is gone, remove .*{LOCK}"):
+        lock(folder)
     assert (folder / LOCK).exists()
 
 
@@ -119,21 +114,18 @@ def test_a_job_that_slurm_puts_on_another_host_takes_its_own_lock(
 ) -> None:
     claim(folder, job="31")
     monkeypatch.setenv("SLURM_JOB_ID", "31")
-    with locked(folder, otherwise="wait"):
-        pass
+    lock(folder)
 
 
 def test_a_later_process_of_the_same_number_is_another_one(folder: Path) -> None:
     claim(folder, host=socket.gethostname(), process=os.getpid())
-    with locked(folder, otherwise="wait"):
-        pass
+    lock(folder)
 
 
 def test_a_lock_that_a_power_cut_emptied_is_stale(folder: Path, monkeypatch) -> None:
     monkeypatch.setattr(time, "sleep", lambda _: None)
     (folder / LOCK).touch()
-    with locked(folder, otherwise="wait"):
-        pass
+    lock(folder)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -149,5 +141,5 @@ def test_a_forked_process_does_not_end_the_lock(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="nowhere"), locked(tmp_path / "nowhere", otherwise=""):
-        pass
+    with pytest.raises(StorageError, match="nowhere"):
+        lock(tmp_path / "nowhere")

@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_contract import ROOT, build
+from test_contract import ROOT, build, go_on
 
 from bigmodel.run_directory.checkpoints import Checkpoints
 from bigmodel.runtime.compilation import Compiled, compile_experiment
-from bigmodel.runtime.loop import init_key, step_key
+from bigmodel.runtime.loop import init_key
 from bigmodel.sharding.collectives import collectives
 from bigmodel.sharding.mesh import MeshShape, batch_shardings, make_mesh
 from bigmodel.tree import named_leaves
@@ -60,24 +60,8 @@ def trained(script: str, shape: MeshShape, *options: str) -> Trained:
     """The first steps of an experiment on a mesh."""
     built = build(ROOT / "experiments" / f"{script}.py", *options)
     compiled = compile_experiment(built.experiment, make_mesh(shape))
-    found, state = go_on(compiled, compiled.init(init_key(0)), script, *options)
+    found, state = go_on(built, compiled, compiled.init(init_key(0)), steps=STEPS)
     return Trained(compiled, found, state)
-
-
-def go_on(
-    compiled: Compiled, state: Any, script: str, *options: str, start: int = 0, steps: int = STEPS
-) -> tuple[list[float], Any]:
-    """The losses of some steps, and the state after them."""
-    built = build(ROOT / "experiments" / f"{script}.py", *options)
-    key = compiled.place_scalar(step_key(0))
-    index = compiled.place_scalar(np.int32(start))
-    found = []
-    for step in range(start, start + steps):
-        batch = compiled.place(built.experiment.data.train(0, step))
-        state, index, record = compiled.step(state, batch, key, index)
-        mean = record.metrics["loss"]
-        found.append(float(mean.total) / float(mean.count))
-    return found, state
 
 
 @functools.cache
@@ -99,6 +83,7 @@ def test_losses_are_those_of_one_device_and_each_axis_splits_something(shape: Me
 @pytest.mark.xdist_group("layouts")
 def test_a_checkpoint_of_one_layout_goes_on_under_another(tmp_path: Path) -> None:
     options = (*SMALL, *MIXED)
+    built = build(ROOT / "experiments" / "gpt.py", *options)
     one, other = (kept("gpt", shape, *options) for shape in CORNERS)
     saved = Checkpoints(tmp_path, warn=pytest.fail)
     saved.save(STEPS, one.state, keep=set())
@@ -107,7 +92,7 @@ def test_a_checkpoint_of_one_layout_goes_on_under_another(tmp_path: Path) -> Non
     for layout in (one, other):
         state = saved.restore(STEPS, layout.compiled.state)
         jax.tree.map(np.testing.assert_array_equal, *jax.device_get((state, one.state)))
-        further.append(go_on(layout.compiled, state, "gpt", *options, start=STEPS, steps=3)[0])
+        further.append(go_on(built, layout.compiled, state, start=STEPS, steps=3)[0])
     saved.close()
     np.testing.assert_allclose(*further, rtol=1e-5)
 

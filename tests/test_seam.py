@@ -7,17 +7,13 @@ import jax
 import linear
 from flax import nnx
 from jax.sharding import PartitionSpec as P
+from recorded import lines
 
 from bigmodel.experiment import Model
-from bigmodel.run_directory.history import read_metrics
 
 
 def falls(directory: Path) -> bool:
-    losses = [
-        line["test/loss"]
-        for line in read_metrics(directory / "metrics.jsonl")
-        if "test/loss" in line
-    ]
+    losses = [*lines(directory, "test/loss").values()]
     return losses[-1] < 0.8 * losses[0]
 
 

@@ -1,6 +1,5 @@
 """Real processes on this machine do what one process does."""
 
-import json
 import os
 import socket
 import subprocess
@@ -9,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_contract import KINDS, SCRIPTS, load
+from recorded import lines, summary
+from test_contract import KINDS, ROOT, load
 
-from bigmodel.run_directory.history import read_metrics
-
-ROOT = Path(__file__).parent.parent
-KIND_SCRIPTS = [path for path in SCRIPTS if path.stem in KINDS]
+SCRIPTS = {kind: ROOT / "experiments" / f"{kind}.py" for kind in KINDS}
 
 pytestmark = pytest.mark.slow
 
@@ -33,22 +30,20 @@ def launch(script: Path, directory: Path, count: int, *options: str) -> subproce
 
 
 def losses(directory: Path) -> list[float]:
-    lines = read_metrics(directory / "metrics.jsonl")
-    return [line["train/loss"] for line in lines if "train/loss" in line]
+    return [*lines(directory, "train/loss").values()]
 
 
 def results(directory: Path) -> dict[str, Any]:
-    summary = json.loads((directory / "summary.json").read_text())
-    return {name: value for name, value in summary.items() if name.startswith("test/")}
+    return {n: value for n, value in summary(directory).items() if n.startswith("test/")}
 
 
 @pytest.mark.matrix
 @pytest.mark.parametrize("count", [2, 4])
-@pytest.mark.parametrize("script", KIND_SCRIPTS, ids=lambda path: path.stem)
-def test_several_processes_have_the_losses_of_one(script: Path, count: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_several_processes_have_the_losses_of_one(kind: str, count: int, tmp_path: Path) -> None:
     options = ("--run.steps=20", "--run.log-every=1", "--run.eval-every=10")
     for directory, number in (("one", 1), ("many", count)):
-        done = launch(script, tmp_path / directory, number, *options)
+        done = launch(SCRIPTS[kind], tmp_path / directory, number, *options)
         assert done.returncode == 0, done.stdout + done.stderr
     assert losses(tmp_path / "many") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
     assert len(losses(tmp_path / "one")) == 20
@@ -58,7 +53,7 @@ def test_several_processes_have_the_losses_of_one(script: Path, count: int, tmp_
 
 
 def test_two_processes_save_what_one_goes_on_with_and_have_its_losses(tmp_path: Path) -> None:
-    script = next(path for path in SCRIPTS if path.stem == "gpt")
+    script = SCRIPTS["gpt"]
     first = ("--run.steps=6", "--run.eval-every=3", "--run.log-every=1")
     done = launch(script, tmp_path / "run", 2, *first, "--mesh.fsdp=2")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -76,8 +71,7 @@ def test_two_processes_save_what_one_goes_on_with_and_have_its_losses(tmp_path: 
 
 
 def test_a_mesh_that_leaves_a_process_without_work_is_one_line(tmp_path: Path) -> None:
-    script = next(path for path in SCRIPTS if path.stem == "cnn")
-    done = launch(script, tmp_path / "run", 2, "--mesh.data=1")
+    done = launch(SCRIPTS["cnn"], tmp_path / "run", 2, "--mesh.data=1")
     assert done.returncode == 2
     assert "leaves rank 1 without one" in done.stderr
     assert done.stderr.count("\n") == 1
@@ -85,21 +79,19 @@ def test_a_mesh_that_leaves_a_process_without_work_is_one_line(tmp_path: Path) -
 
 
 def test_processes_with_other_configs_are_refused(tmp_path: Path) -> None:
-    script = next(path for path in SCRIPTS if path.stem == "cnn")
-    tiny = load(script).TINY
+    script = SCRIPTS["cnn"]
     ranks = []
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
+    place = {"BIGMODEL_COORDINATOR": address, "BIGMODEL_PROCESSES": "2"}
+    options = [*load(script).TINY, "--run.dir=x"]
     for rank in range(2):
-        place = {"BIGMODEL_COORDINATOR": address, "BIGMODEL_PROCESSES": "2"}
+        command = [sys.executable, str(script), *options, f"--seed={rank}"]
+        environment = {**os.environ, **place, "BIGMODEL_PROCESS": str(rank)}
         ranks.append(
             subprocess.Popen(
-                [sys.executable, str(script), *tiny, "--seed", str(rank), "--run.dir", "x"],
-                env={**os.environ, **place, "BIGMODEL_PROCESS": str(rank)},
-                stderr=subprocess.PIPE,
-                text=True,
-                cwd=tmp_path,
+                command, env=environment, stderr=subprocess.PIPE, text=True, cwd=tmp_path
             )
         )
     errors = [rank.communicate(timeout=120)[1] for rank in ranks]

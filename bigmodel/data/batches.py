@@ -1,4 +1,4 @@
-"""Arrays in memory as batches: shuffled epochs for training, padded batches for evaluation."""
+"""Arrays as batches: shuffled epochs for training, padded batches in order for evaluation."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from bigmodel.experiment import Batch, InputError
 
 Arrays: TypeAlias = Mapping[str, np.ndarray]
 """Arrays by name, with the examples on the first axis of each."""
+Prepare = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
 
 ORDER_STREAM = 0
 """The random stream of a seed that shuffles epochs; augmentation has another one."""
@@ -39,10 +40,6 @@ def epochs(arrays: Arrays, batch_size: int) -> Callable[[int, int], dict[str, np
 
     An epoch visits each row at most once: the rows that do not fill the last batch are left
     out, other ones in each epoch.
-
-    Args:
-        arrays: Arrays by name, with the same number of rows.
-        batch_size: Number of rows in a batch.
 
     Returns:
         ``train(seed, step)``: the rows of a step, counted from 0, and ``weight``, ones.
@@ -93,13 +90,9 @@ def in_order(
     arrays: Arrays,
     batch_size: int,
     *,
-    prepare: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] = dict,
+    prepare: Prepare = dict,
 ) -> Batches:
-    """Returns all rows in order, in batches of one shape.
-
-    The last batch is padded with zeros of ``weight`` 0. ``prepare`` turns stored arrays into
-    what the model reads.
-    """
+    """Returns all rows in order, in batches of one shape, the last padded with ``weight`` 0."""
 
     def padded(array: np.ndarray) -> np.ndarray:
         missing = batch_size - len(array)

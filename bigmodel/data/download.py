@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import shutil
 import sys
 import tempfile
 import urllib.error
@@ -13,7 +14,6 @@ from pathlib import Path
 from bigmodel.experiment import InputError
 from bigmodel.files import user_cache
 
-CHUNK_BYTES = 1 << 20
 TIMEOUT_SECONDS = 30
 
 
@@ -43,7 +43,14 @@ def fetch(url: str, destination: Path, *, sha256: str) -> Path:
         destination.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".download-") as folder:
             partial = Path(folder) / destination.name
-            size, found = _copy(url, partial)
+            with (
+                urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response,
+                partial.open("w+b") as file,
+            ):
+                shutil.copyfileobj(response, file)
+                size = file.tell()
+                file.seek(0)
+                found = hashlib.file_digest(file, "sha256").hexdigest()
             if found != sha256:
                 raise InputError(
                     f"{url} gave {size} bytes with sha256 {found}, expected {sha256}" + by_hand
@@ -54,14 +61,3 @@ def fetch(url: str, destination: Path, *, sha256: str) -> Path:
             error.close()  # an answer of the server that is an error holds its socket open
         raise InputError(f"cannot download {url}: {error}" + by_hand) from error
     return destination
-
-
-def _copy(url: str, path: Path) -> tuple[int, str]:
-    """Write what the address gives to a file; return its size in bytes and its sha256."""
-    digest = hashlib.sha256()
-    size = 0
-    with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response, path.open("wb") as file:
-        while chunk := response.read(CHUNK_BYTES):
-            digest.update(chunk)
-            size += file.write(chunk)
-    return size, digest.hexdigest()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Int
 
-from bigmodel.data.folds import Folds, hold_out_test
-from bigmodel.data.split import check_held_out, stratified
+from bigmodel.data.split import Folds, check_held_out, split_rows
 from bigmodel.experiment import InputError
 from bigmodel.output import note
 
@@ -29,37 +28,32 @@ class LabelledData(Folds):
     """decides which examples are held out, apart from the seed of the run"""
 
     def __post_init__(self) -> None:
-        """Raises InputError for options that are out of range or do not go together."""
         check_held_out(self)
         if self.test_path and self.folds:
             raise InputError("--data.folds makes its own test sets; leave --data.test-path out")
 
 
-class Labelled(Protocol):
-    """An example, and the line of its file that it is from, counted from 1."""
-
-    @property
-    def label(self) -> str:
-        """The name of its class."""
-
-    @property
-    def line(self) -> int:
-        """The number of its line."""
+T = TypeVar("T")
 
 
-L = TypeVar("L", bound=Labelled)
+class Example(NamedTuple, Generic[T]):
+    """The name of a class, an example of it, and the line of its file, counted from 1."""
+
+    label: str
+    content: T
+    line: int
 
 
 def divide(
-    options: LabelledData, examples: Sequence[L], test: Sequence[L] | None, *, source: str
-) -> tuple[dict[str, list[L]], tuple[str, ...]]:
+    options: LabelledData,
+    examples: Sequence[Example[T]],
+    test: Sequence[Example[T]] | None,
+    *,
+    source: str,
+) -> tuple[dict[str, list[Example[T]]], tuple[str, ...]]:
     """The examples of ``train``, ``validation`` and ``test``, and the labels in their order.
 
-    Args:
-        options: How much is held out.
-        examples: What is divided, class by class.
-        test: The data's own test set, or None; with folds it is not used.
-        source: Where ``examples`` come from, for messages.
+    ``test`` is the data's own test set; ``source`` says in messages where the others come from.
 
     Raises:
         InputError: There is one label alone, a label has too few examples to divide, or the test
@@ -68,26 +62,27 @@ def divide(
     names = tuple(sorted({example.label for example in examples}))
     if len(names) < 2:
         raise InputError(f"{source} has the label {names[0]!r} alone; it needs two or more")
-    train, seed = list(examples), options.split_seed
-    if test is None or options.folds:
-        labels = label_numbers(train, names)
-        split = hold_out_test(options, labels, options.test, names=names, seed=seed)
-        train, test = [train[row] for row in split.kept], [train[row] for row in split.held]
-    else:
+    if test is not None:
         _check_labels(test, names, source, options.test_path)
-    split = stratified(label_numbers(train, names), options.validation, names=names, seed=seed + 1)
-    kept, held = ([train[row] for row in rows] for rows in split)
-    return {"train": kept, "validation": held, "test": list(test)}, names
+    split = split_rows(
+        options,
+        len(examples),
+        labels=label_numbers(examples, names),
+        names=names,
+        given=() if test is None else ("test",),
+    )
+    parts = {part: [examples[row] for row in rows] for part, rows in split.items()}
+    return parts if test is None else parts | {"test": list(test)}, names
 
 
-def label_numbers(examples: Sequence[Labelled], names: Sequence[str]) -> Int[np.ndarray, " rows"]:
+def label_numbers(examples: Sequence[Example[T]], names: Sequence[str]) -> Int[np.ndarray, " rows"]:
     """The class of each example by its number in ``names``."""
     number = {name: index for index, name in enumerate(names)}
     return np.array([number[example.label] for example in examples], np.int32)
 
 
 def _check_labels(
-    test: Sequence[Labelled], names: Sequence[str], source: str, test_source: str
+    test: Sequence[Example[T]], names: Sequence[str], source: str, test_source: str
 ) -> None:
     for example in test:
         if example.label not in names:

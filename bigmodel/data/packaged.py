@@ -19,11 +19,6 @@ if TYPE_CHECKING:
 def packaged(package: str, relative: str, *, sha256: str | None = None) -> Path:
     """Returns the path of a data file of a package, without importing the package.
 
-    Args:
-        package: its name in an import.
-        relative: path of the file in it.
-        sha256: the digest that the file must have; None for any.
-
     Raises:
         InputError: if the package is not installed, or is a version with another file.
     """

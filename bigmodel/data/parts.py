@@ -1,19 +1,39 @@
-"""The data of an experiment from arrays that are divided into parts."""
+"""The data of an experiment from arrays in parts, and a digest by which it is recognised."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import numpy as np
 
-from bigmodel.data.batches import Arrays, epochs, in_order, rows
-from bigmodel.data.fingerprint import fingerprint
+from bigmodel.data.batches import Arrays, Prepare, epochs, in_order, rows
 from bigmodel.experiment import Batch, Data
 
-Prepare = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
 Augment = Callable[[dict[str, np.ndarray], int, int], dict[str, np.ndarray]]
 NOTHING: Mapping[str, bytes] = MappingProxyType({})
+
+
+def fingerprint(arrays: Mapping[str, np.ndarray], assets: Mapping[str, bytes] = NOTHING) -> str:
+    """Returns the sha256 of all that an experiment sees of its data, in any order.
+
+    It is computed at every start and never cached: with SHA instructions it takes 0.04 s for
+    Fashion-MNIST, which is read in 0.4 s, and 0.3 s for 100 MB of text as ids, read in 3 s.
+
+    Args:
+        arrays: their names, dtypes, shapes and bytes count.
+        assets: files that determine what numbers in the arrays mean, such as a tokenizer.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
+        digest.update(array.data)
+    for name in sorted(assets):
+        digest.update(f"{name}\0asset\0{len(assets[name])}\0".encode())
+        digest.update(assets[name])
+    return digest.hexdigest()
 
 
 def data_of(

@@ -11,10 +11,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bigmodel.data.batches import Arrays
-from bigmodel.data.folds import Folds, hold_out_fold
 from bigmodel.data.packaged import read_rdataset
 from bigmodel.data.parts import data_of
-from bigmodel.data.split import check_held_out, shuffled
+from bigmodel.data.split import Folds, check_held_out, split_rows
 from bigmodel.data.tables.columns import Column, Frame
 from bigmodel.data.tables.csv_table import CsvFormat, read_csv
 from bigmodel.data.tables.kinds import Kind, Text, number_kind, to_frame
@@ -52,7 +51,6 @@ class RatingData(Folds, CsvFormat):
     """decides which ratings are held out, apart from the seed of the run"""
 
     def __post_init__(self) -> None:
-        """Raises InputError for a fraction or a seed out of range."""
         check_held_out(self)
 
 
@@ -99,7 +97,7 @@ def load_ratings(options: RatingData) -> Ratings:
     """
     frame = _read(options)
     ratings = _values(frame, options.rating, option="--data.rating").astype(np.float32)
-    split = _split(len(ratings), options)
+    split = split_rows(options, len(ratings))
     users = _number(_values(frame, options.user, option="--data.user"), split["train"])
     items = _number(_values(frame, options.item, option="--data.item"), split["train"])
     for what, numbered in (("user", users), ("item", items)):
@@ -170,17 +168,6 @@ def _values(frame: Frame, name: str, *, option: str) -> np.ndarray:
             f"{frame.source}: line {line} has no {name}; remove the line, or give it one"
         )
     return column.values
-
-
-def _split(count: int, options: RatingData) -> dict[str, Int[np.ndarray, " rows"]]:
-    """Row numbers by split, drawn at random."""
-    seed = options.split_seed
-    if options.folds:
-        rest, test = hold_out_fold(options, count, seed=seed)
-    else:
-        rest, test = shuffled(count, options.test, seed=seed)
-    kept, held = shuffled(len(rest), options.validation, seed=seed + 1)
-    return {"train": rest[kept], "validation": rest[held], "test": test}
 
 
 def _number(values: np.ndarray, train: Int[np.ndarray, " train"]) -> _Numbered:

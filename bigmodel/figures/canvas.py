@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -22,6 +23,15 @@ def blank(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def panel(width: float, height: float, *, x: str, y: str) -> tuple[Figure, Axes]:
+    """A figure with a pair of axes, whose labels say their units; its size is in inches."""
+    figure = blank(width, height)
+    axes = figure.add_subplot()
+    axes.set_xlabel(label(x))
+    axes.set_ylabel(label(y))
+    return figure, axes
 
 
 def pixels(figure: Figure) -> np.ndarray:

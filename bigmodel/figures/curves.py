@@ -1,14 +1,14 @@
-"""The curves of a run: each metric over the steps."""
+"""Curves: those of a run, and others over one axis, such as a series and its forecast."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
-from bigmodel.figures.canvas import blank, label, pixels
+from bigmodel.figures.canvas import blank, label, panel, pixels
 
 
 def draw_curves(history: Sequence[dict[str, Any]]) -> UInt8[np.ndarray, "height width 3"]:
@@ -38,4 +38,21 @@ def draw_curves(history: Sequence[dict[str, Any]]) -> UInt8[np.ndarray, "height 
         axes.grid(alpha=0.3)
         if len(splits) > 1:
             axes.legend(lines, [label(split) for split in splits])
+    return pixels(figure)
+
+
+def draw_lines(
+    curves: Mapping[str, tuple[Float[np.ndarray, " point"], Float[np.ndarray, " point"]]],
+    *,
+    x: str,
+    y: str,
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Draws curves, which are places and values by name, in one panel."""
+    figure, axes = panel(9.0, 3.6, x=x, y=y)
+    lines = []
+    for places, values in curves.values():
+        lines += axes.plot(places, values, linewidth=1.2)
+    axes.grid(alpha=0.3)
+    if len(curves) > 1:
+        axes.legend(lines, [label(name) for name in curves])
     return pixels(figure)

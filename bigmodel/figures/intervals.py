@@ -1,4 +1,4 @@
-"""Means with their intervals, one below the other."""
+"""Curves with bands around them, as of many seeds, and means with their intervals."""
 
 from __future__ import annotations
 
@@ -6,12 +6,68 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
-from bigmodel.figures.bands import COLORS, wide
-from bigmodel.figures.canvas import blank, label
+from bigmodel.figures.canvas import blank, label, panel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+COLORS = (
+    "#3b8fd9", "#e0812b", "#35a36a", "#d9534f", "#9a76d1",
+    "#b08968", "#d976b2", "#8f9aa5", "#a9a932", "#2fb3c4",
+)  # fmt: skip
+"""Distinct from each other, and visible on white and on black."""
+DECADES = 3.0
+"""Positive values that span more of them are drawn on a logarithmic axis."""
+
+
+class Band(NamedTuple):
+    """A curve ``middle`` at ``places``, between the edges ``low`` and ``high``."""
+
+    name: str
+    places: Float[np.ndarray, " point"]
+    middle: Float[np.ndarray, " point"]
+    low: Float[np.ndarray, " point"]
+    high: Float[np.ndarray, " point"]
+
+
+def draw_bands(
+    bands: Sequence[Band], *, x: str, y: str, names: str, reference: int | None = None
+) -> Figure:
+    """Draws at most eleven curves in one panel, and a legend with the title ``names`` below it.
+
+    The curve of index ``reference``, which the others are compared with, is black and dashed.
+    """
+    longest = max(len(band.name) for band in bands)
+    columns = 1 if longest > 36 else 2 if longest > 22 else 3
+    figure, axes = panel(6.4, 3.6 + 0.21 * -(-len(bands) // columns), x=x, y=y)
+    lines = []
+    colors = iter(COLORS)
+    shade = 0.2 if len(bands) < 4 else 0.1
+    for index, band in enumerate(bands):
+        color, dashes = ("black", "--") if index == reference else (next(colors), "-")
+        axes.fill_between(band.places, band.low, band.high, color=color, alpha=shade, lw=0)
+        marker = "." if len(band.places) < 40 else ""
+        lines += axes.plot(
+            band.places, band.middle, color=color, linestyle=dashes, marker=marker, linewidth=1.6
+        )
+    if wide(np.concatenate([band.middle for band in bands])):
+        axes.set_yscale("log")
+    axes.grid(color="gray", alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(
+        lines,
+        [label(band.name, length=80) for band in bands],
+        title=label(names, length=80),
+        title_fontsize=9,
+        alignment="left",
+        loc="outside lower left",
+        ncols=columns,
+        frameon=False,
+        fontsize=9,
+    )
+    return figure
 
 
 class Interval(NamedTuple):
@@ -31,12 +87,9 @@ class Interval(NamedTuple):
 def draw_intervals(
     intervals: Sequence[Interval], *, x: str, reference: float | None = None
 ) -> Figure:
-    """Draws a row for each interval, the first one on top.
+    """Draws a row for each interval, the first one on top, and a dashed line at ``reference``.
 
-    Args:
-        intervals: each with a finite ``middle``.
-        x: label of the horizontal axis.
-        reference: value of a dashed line to compare all with.
+    Each interval has a finite ``middle``.
     """
     places, headings, at = [], [], 0.0
     for index, one in enumerate(intervals):
@@ -77,3 +130,9 @@ def draw_intervals(
     axes.grid(color="gray", alpha=0.25)
     axes.spines[["top", "right", "left"]].set_visible(False)
     return figure
+
+
+def wide(values: Float[np.ndarray, " value"]) -> bool:
+    """Whether values are all positive and span enough decades for a logarithmic axis."""
+    finite = values[np.isfinite(values)]
+    return bool(finite.size and finite.min() > 0 and finite.max() / finite.min() > 10**DECADES)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from bigmodel.figures.canvas import blank, label, pixels
+from bigmodel.figures.canvas import label, panel, pixels
 
 LEGEND = 40
 """A legend of more names would leave no room for the points."""
@@ -22,18 +22,8 @@ def draw_scatter(
     classes: Int[np.ndarray, " point"] | None = None,
     names: Sequence[str] = (),
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Draws points with texts, or colored by class.
-
-    Args:
-        points: their coordinates.
-        x: label of the first coordinate, with the unit.
-        y: label of the second one.
-        texts: one for each point.
-        classes: the class of each point, a number below ``len(names)``.
-        names: names of the classes.
-    """
-    figure = blank(7.5, 6.0)
-    axes = figure.add_subplot()
+    """Draws points with a text each, or colored by class, a number below ``len(names)``."""
+    figure, axes = panel(7.5, 6.0, x=x, y=y)
     if classes is None:
         axes.scatter(points[:, 0], points[:, 1], s=6, color="C0")
     else:
@@ -46,7 +36,5 @@ def draw_scatter(
         figure.legend(shown, named, loc="outside right upper")
     for point, text in zip(points, texts or (), strict=False):
         axes.annotate(label(text), point, fontsize=7, xytext=(2, 2), textcoords="offset points")
-    axes.set_xlabel(label(x))
-    axes.set_ylabel(label(y))
     axes.grid(alpha=0.3)
     return pixels(figure)

@@ -81,10 +81,8 @@ class Child:
     def look(self) -> int | None:
         """Reads its heartbeat and returns the step that it has done; None before the first."""
         try:
-            beats, step = LAYOUT.unpack(
-                (self._control / f"rank-{self.rank}.heartbeat").read_bytes()
-            )
-        except (OSError, ValueError, struct.error):
+            beats, step = LAYOUT.unpack(self._told("heartbeat"))
+        except struct.error:
             return None
         if beats != self._beats:
             self._beats = beats
@@ -109,9 +107,8 @@ class Child:
     @property
     def log(self) -> Path | None:
         """The log file that it prints to, if it has one."""
-        with contextlib.suppress(OSError):
-            return Path(os.fsdecode((self._control / f"rank-{self.rank}.log").read_bytes()))
-        return None
+        told = self._told("log")
+        return Path(os.fsdecode(told)) if told else None
 
     def last_lines(self) -> str:
         """The last lines that it printed, joined into one."""
@@ -123,11 +120,13 @@ class Child:
 
     def stacks(self) -> str:
         """What it answered to SIGUSR1: the stacks of its threads."""
+        return self._told("stacks").decode(errors="replace")
+
+    def _told(self, kind: str) -> bytes:
+        """What it has written into one of its files; nothing if that is not there."""
         with contextlib.suppress(OSError):
-            return (self._control / f"rank-{self.rank}.stacks").read_text(
-                encoding="utf-8", errors="replace"
-            )
-        return ""
+            return (self._control / f"rank-{self.rank}.{kind}").read_bytes()
+        return b""
 
     def where(self) -> str:
         """The innermost line of its main thread that is known, such as ``loop.py:120``."""

@@ -80,11 +80,7 @@ def job_of(
     nodes: int = 1,
     processes_per_node: int = 1,
 ) -> Job:
-    """The job described by a command line.
-
-    Raises:
-        InputError: for a number that is too small.
-    """
+    """The job described by a command line; raises InputError for a number that is too small."""
     check_positive("gpus-per-node", parsed.gpus_per_node, 0)
     check_positive("cpus-per-task", parsed.cpus_per_task)
     check_positive("notice", parsed.notice)

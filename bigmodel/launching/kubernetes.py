@@ -18,6 +18,7 @@ from typing import Any
 from bigmodel import errors
 from bigmodel.experiment import InputError
 from bigmodel.launching.job import Job
+from bigmodel.processes.rendezvous import COORDINATOR, COUNT, RANK, RESUMES
 
 PORT = 8476
 """Of the coordinator. Each pod has its own address, so that no other one can be there."""
@@ -59,11 +60,7 @@ class Cluster:
 
 
 def manifest(job: Job, cluster: Cluster) -> str:
-    """The JobSet as YAML.
-
-    Raises:
-        InputError: where the package that writes YAML is not installed.
-    """
+    """The JobSet as YAML; raises InputError where the package that writes it is not installed."""
     try:
         import yaml
     except ImportError:
@@ -84,17 +81,15 @@ def jobset(job: Job, cluster: Cluster) -> dict[str, Any]:
     stopped = [
         {
             "action": "FailJob",
-            "onExitCodes": {
-                "containerName": "train",
-                "operator": "In",
-                "values": [errors.RESUME],
-            },
+            "onExitCodes": {"containerName": "train", "operator": "In", "values": [errors.RESUME]},
         },
-        {
-            "action": "FailJob",
-            "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
-        },
+        {"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
     ]
+    again = {
+        "name": "stopped",
+        "action": "RestartJobSetAndIgnoreMaxRestarts",
+        "onJobFailureReasons": ["PodFailurePolicy"],
+    }
     return {
         "apiVersion": "jobset.x-k8s.io/v1alpha2",
         "kind": "JobSet",
@@ -104,13 +99,7 @@ def jobset(job: Job, cluster: Cluster) -> dict[str, Any]:
             "failurePolicy": {
                 "maxRestarts": job.retries,
                 "restartStrategy": "BlockingRecreate",
-                "rules": [
-                    {
-                        "name": "stopped",
-                        "action": "RestartJobSetAndIgnoreMaxRestarts",
-                        "onJobFailureReasons": ["PodFailurePolicy"],
-                    }
-                ],
+                "rules": [again],
             },
             "replicatedJobs": [
                 {
@@ -170,13 +159,6 @@ def _pod(job: Job, cluster: Cluster, pods: int) -> dict[str, Any]:
 
 def _environment(job: Job, cluster: Cluster, pods: int) -> list[dict[str, Any]]:
     """Environment variables of a process. On TPUs JAX finds the others from the node's metadata."""
-    from bigmodel.processes.distributed import (  # brings JAX with it
-        COORDINATOR,
-        COUNT,
-        RANK,
-        RESUMES,
-    )
-
     variables = {RESUMES: "1"}
     if cluster.tpu is None:
         variables[COORDINATOR] = f"{job.name}-{WORKER}-0-0.{job.name}:{PORT}"
@@ -201,11 +183,7 @@ def _resources(job: Job, cluster: Cluster) -> dict[str, Any]:
 
 
 def tpu_slice(text: str) -> Slice:
-    """The slice that ``v5e:8x8`` means.
-
-    Raises:
-        InputError: for an unknown generation or a topology that it does not have.
-    """
+    """The slice that ``v5e:8x8`` means; raises InputError for one that there is not."""
     generation, _, topology = text.partition(":")
     if generation not in TPUS:
         raise InputError(f"--tpu is {text}; it must be one of {', '.join(TPUS)}, as v5e:8x8")
@@ -226,11 +204,7 @@ def tpu_slice(text: str) -> Slice:
 
 
 def volume_of(text: str) -> tuple[str, str]:
-    """The claim and the path of ``CLAIM:/PATH``.
-
-    Raises:
-        InputError: where it is not of that form.
-    """
+    """The claim and the path of ``CLAIM:/PATH``; raises InputError for any other form."""
     claim, _, path = text.partition(":")
     if not claim or not path.startswith("/"):
         raise InputError(f"--volume is {text}; it must be CLAIM:/PATH")

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from bigmodel.experiment import InputError
+from bigmodel.launching.job import check_positive
+from bigmodel.processes.rendezvous import COORDINATOR, COUNT, RANK
 
 PORT = 12355
 """Of the coordinator where several hosts have to know it beforehand."""
@@ -65,20 +67,15 @@ def plan_layout(
 ) -> Layout:
     """The layout described by the options.
 
-    Args:
-        processes: on each host.
-        devices: virtual CPU devices over all processes of a host.
-        port: of the coordinator; on one machine any free one by default.
-        hosts: names of the machines, the one of rank 0 first; by default this one alone.
-        host_index: which of them this machine is; by default found by name.
+    ``processes`` and ``devices``, virtual ones of the CPU, are those of each host. On one machine
+    the port is by default any free one. Of several hosts the one of rank 0 comes first; which of
+    them this machine is, ``host_index``, is by default found by name.
 
     Raises:
         InputError: where they make no sense together.
     """
-    if processes < 1:
-        raise InputError(f"--processes is {processes}; it must be at least 1")
-    if devices is not None and devices < 1:
-        raise InputError(f"--devices is {devices}; it must be at least 1")
+    check_positive("processes", processes)
+    check_positive("devices", devices)
     if devices is not None and devices % processes:
         raise InputError(
             f"--processes {processes} does not divide --devices {devices}; "
@@ -121,23 +118,14 @@ def find_gpus() -> tuple[str, ...]:
         return tuple(name.strip() for name in visible.split(",") if name.strip())
     if shutil.which("nvidia-smi") is None:
         return ()
-    listed = subprocess.run(
-        ["nvidia-smi", "--list-gpus"],
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-        timeout=60,
-    )
+    command = ["nvidia-smi", "--list-gpus"]
+    listed = subprocess.run(command, capture_output=True, encoding="utf-8", check=False, timeout=60)
     count = sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
     return tuple(str(index) for index in range(count))
 
 
 def coordinator(layout: Layout) -> str:
-    """The address of rank 0.
-
-    Raises:
-        InputError: where the port that was asked for is in use on this machine.
-    """
+    """The address of rank 0; raises InputError where its port is in use on this machine."""
     if layout.port is None:
         with socket.socket() as probe:
             probe.bind(("", 0))
@@ -157,9 +145,9 @@ def coordinator(layout: Layout) -> str:
 def rank_environment(layout: Layout, rank: int, address: str) -> Mapping[str, str]:
     """Environment variables with the process information of a rank."""
     return {
-        "BIGMODEL_COORDINATOR": address,
-        "BIGMODEL_PROCESSES": str(layout.total),
-        "BIGMODEL_PROCESS": str(rank),
+        COORDINATOR: address,
+        COUNT: str(layout.total),
+        RANK: str(rank),
         **layout.environment(rank),
     }
 

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from bigmodel.experiment import InputError
 from bigmodel.launching.layout import plan_layout
 from bigmodel.launching.supervisor import Policy, supervise
+from bigmodel.processes.rendezvous import JOIN_SECONDS
 from bigmodel.script import add_script, check_script
 
 
@@ -41,18 +42,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
-    """Becomes the experiment, or watches its processes.
-
-    Raises:
-        InputError: for options that make no sense.
-    """
+    """Becomes the experiment, or watches its processes; raises InputError for wrong options."""
     check_script(parsed.script)
     for name in ("retries", "watchdog", "join_timeout", "grace"):
         value = getattr(parsed, name)
         if value is not None and not 0 <= value < 1e9:
             raise InputError(f"--{name.replace('_', '-')} is {value:g}; it must be 0 or more")
     if parsed.join_timeout is not None:
-        os.environ["BIGMODEL_JOIN_SECONDS"] = str(parsed.join_timeout)
+        os.environ[JOIN_SECONDS] = str(parsed.join_timeout)
     hosts = [host.strip() for host in parsed.hosts.split(",") if host.strip()]
     layout = plan_layout(
         processes=1 if parsed.processes is None else parsed.processes,

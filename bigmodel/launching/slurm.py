@@ -13,7 +13,7 @@ import argparse
 import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from bigmodel import errors
 from bigmodel.experiment import InputError
 from bigmodel.launching.job import Job
 from bigmodel.launching.supervisor import FINAL
+from bigmodel.processes.rendezvous import RESUMES
 
 SBATCH = ("partition", "account", "qos", "constraint", "exclude")
 """Options that sbatch has under the same name."""
@@ -35,24 +36,6 @@ WAIT = 60
 """Seconds from the end of the first process to that of the last one, at the most."""
 PAUSE = 5
 """Seconds between a failure and the next try."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """Resources requested from SLURM for a job."""
-
-    directory: str
-    """absolute path of the directory that the job runs in"""
-    logs: str
-    """directory of the job's output, from there"""
-    python: str
-    time: str | None
-    setup: Sequence[str]
-    """lines of shell to run before"""
-    others: Mapping[str, str]
-    """options of sbatch, by name"""
-    raw: Sequence[str]
-    """options of sbatch, as they are"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,37 +59,25 @@ def add_slurm_options(parser: argparse._ActionsContainer) -> None:
     add("--setup", action="append", help="a line of shell to run first, as 'module load cuda'")
 
 
-def request_of(parsed: argparse.Namespace, job: Job) -> Request:
-    """Resources requested from SLURM; the job runs in the current directory.
+def sbatch_script(job: Job, parsed: argparse.Namespace, array: Array | None = None) -> str:
+    """A script for sbatch that trains in the current directory, and resumes after an interruption.
 
     Raises:
-        InputError: for a time that SLURM cannot read, or that leaves none but the notice.
+        InputError: for a time that SLURM cannot read, or that leaves none but the notice, and for a
+            value that a directive of sbatch cannot hold.
     """
     if parsed.time is not None and 0 < seconds_of(parsed.time) <= job.notice:
         raise InputError(
             f"--time {parsed.time} is {seconds_of(parsed.time)} s, all of it --notice; "
             "make one longer or the other shorter"
         )
-    others = {name: getattr(parsed, name) for name in SBATCH}
-    return Request(
-        directory=str(Path.cwd()),
-        logs="slurm",
-        python="python" if parsed.setup else sys.executable,
-        time=parsed.time,
-        setup=parsed.setup or (),
-        others={name: value for name, value in others.items() if value is not None},
-        raw=parsed.sbatch or (),
-    )
-
-
-def sbatch_script(job: Job, request: Request, array: Array | None = None) -> str:
-    """A script for sbatch that trains, and resumes after an interruption.
-
-    Raises:
-        InputError: for a value that a directive of sbatch cannot hold.
-    """
-    if re.search(r"[\\%]", request.directory):
-        raise InputError(f"SLURM takes \\ and % in {request.directory} for its own; rename it")
+    directory = str(Path.cwd())
+    if re.search(r"[\\%]", directory):
+        raise InputError(f"SLURM takes \\ and % in {directory} for its own; rename it")
+    indices = None
+    if array is not None:
+        limit = "" if array.limit is None else f"%{array.limit}"
+        indices = f"0-{len(array.words) - 1}{limit}"
     directives = {
         "job-name": job.name,
         "nodes": job.nodes,
@@ -114,16 +85,16 @@ def sbatch_script(job: Job, request: Request, array: Array | None = None) -> str
         "gpus-per-node": job.gpus_per_node or None,
         "cpus-per-task": job.cpus_per_task,
         "mem": job.mem,
-        "time": request.time,
-        **request.others,
-        "array": None if array is None else _indices(array),
-        "chdir": request.directory,
-        "output": f"{request.logs}/{job.name}-{'%j' if array is None else '%A_%a'}.log",
+        "time": parsed.time,
+        **{name: getattr(parsed, name) for name in SBATCH},
+        "array": indices,
+        "chdir": directory,
+        "output": f"slurm/{job.name}-{'%j' if array is None else '%A_%a'}.log",
         "open-mode": "append",
         "signal": f"TERM@{job.notice}",
     }
     lines = [f"--{name}={value}" for name, value in directives.items() if value is not None]
-    lines = [*map(_directive, [*lines, "--requeue"]), *map(_raw_directive, request.raw)]
+    lines = [*map(_directive, [*lines, "--requeue"]), *map(_raw_directive, parsed.sbatch or ())]
     tasks = "" if array is None else f" in {_count(len(array.words), 'task')}"
     return "\n".join(
         [
@@ -134,20 +105,16 @@ def sbatch_script(job: Job, request: Request, array: Array | None = None) -> str
             *lines,
             "",
             *_environment(job),
-            *request.setup,
+            *(parsed.setup or ()),
             *(() if array is None else ["words=(", *map(shlex.quote, array.words), ")"]),
-            *_tries(job, request, array),
+            *_tries(job, "python" if parsed.setup else sys.executable, array),
             "",
         ]
     )
 
 
 def seconds_of(time: str) -> int:
-    """The length of a time limit in seconds.
-
-    Raises:
-        InputError: where SLURM has no such format.
-    """
+    """The length of a time limit in seconds; raises InputError for a format that SLURM has not."""
     for pattern in FORMATS:
         found = re.fullmatch(pattern, time)
         if found:
@@ -173,8 +140,6 @@ def check_processes(job: Job) -> None:
 
 def _environment(job: Job) -> list[str]:
     """Environment variables of the processes."""
-    from bigmodel.processes.distributed import RESUMES  # brings JAX with it
-
     lines = [f"export {RESUMES}=1"]
     if job.gpus_per_node > job.processes_per_node:
         every = ",".join(map(str, range(job.gpus_per_node)))
@@ -182,15 +147,10 @@ def _environment(job: Job) -> list[str]:
     return lines
 
 
-def _indices(array: Array) -> str:
-    limit = "" if array.limit is None else f"%{array.limit}"
-    return f"0-{len(array.words) - 1}{limit}"
-
-
-def _tries(job: Job, request: Request, array: Array | None) -> list[str]:
+def _tries(job: Job, python: str, array: Array | None) -> list[str]:
     """Shell lines that start the processes, and restart them after failures."""
     cpus = [] if job.cpus_per_task is None else [f"--cpus-per-task={job.cpus_per_task}"]
-    srun = ["srun", f"--wait={WAIT}", "--kill-on-bad-exit=0", *cpus, request.python]
+    srun = ["srun", f"--wait={WAIT}", "--kill-on-bad-exit=0", *cpus, python]
     if array is None:
         command, itself = shlex.join([*srun, *job.arguments()]), "$SLURM_JOB_ID"
     else:

@@ -21,7 +21,7 @@ from pathlib import Path
 from bigmodel.experiment import InputError
 from bigmodel.launching import kubernetes, slurm
 from bigmodel.launching.job import Job, add_resources, check_positive, default_name, job_of
-from bigmodel.launching.slurm import OF_SLURM, add_slurm_options, request_of
+from bigmodel.launching.slurm import OF_SLURM, add_slurm_options
 from bigmodel.script import add_script, check_script
 
 ONLY_SLURM = (*OF_SLURM, "processes_per_node")
@@ -61,7 +61,8 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
         text = _manifest(parsed, job)
         command, path = ["kubectl", "apply", "--filename"], Path("kubernetes", f"{job.name}.yaml")
     else:
-        text = _script(parsed, job)
+        slurm.check_processes(job)
+        text = slurm.sbatch_script(job, parsed)
         command, path = ["sbatch"], Path("slurm", f"{job.name}.sbatch")
     if parsed.dry_run:
         print(text, end="")
@@ -86,11 +87,6 @@ def _job(parsed: argparse.Namespace, options: Sequence[str]) -> Job:
         nodes=parsed.nodes or 1,
         processes_per_node=parsed.processes_per_node or parsed.gpus_per_node or 1,
     )
-
-
-def _script(parsed: argparse.Namespace, job: Job) -> str:
-    slurm.check_processes(job)
-    return slurm.sbatch_script(job, request_of(parsed, job))
 
 
 def _manifest(parsed: argparse.Namespace, job: Job) -> str:

@@ -62,9 +62,8 @@ class Relay(Handlers):
         super().__init__()
         self.received: list[int] = []
 
-    def receive(self, number: int, frame: FrameType | None) -> None:
+    def receive(self, number: int, _: FrameType | None) -> None:
         """Notes the signal."""
-        del frame
         self.received.append(number)
 
     def sleep(self, seconds: float) -> None:
@@ -97,8 +96,9 @@ def supervise(command: Sequence[str], layout: Layout, policy: Policy) -> int:
             if policy.elastic and outcome.lost:
                 layout = layout.reduced(outcome.lost)
             pause = min(2.0**attempt, 60.0)
+            several = "es" * (layout.local > 1)
             _say(
-                f"{outcome.cause}; starting {_processes(layout.local)} again from the last "
+                f"{outcome.cause}; starting {layout.local} process{several} again from the last "
                 f"checkpoint in {pause:g} s, retry {attempt + 1} of {policy.retries}"
             )
             relay.sleep(pause)
@@ -231,10 +231,6 @@ def _status_of(number: int) -> int:
 
 def _after(step: int | None) -> str:
     return "before the first step" if step is None else f"after step {step}"
-
-
-def _processes(count: int) -> str:
-    return f"{count} process{'es' * (count > 1)}"
 
 
 def _say(text: str) -> None:

@@ -22,17 +22,13 @@ from bigmodel.script import add_script, check_script
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
     add_script(parser)
-    parser.add_argument(
-        "--topology", help="chip and its slice or number, such as v5e:8x8 or h100:8"
-    )
-    parser.add_argument("--devices", type=int, help="number of devices, instead of a topology")
-    parser.add_argument("--chip", help="chip of the --devices")
-    parser.add_argument(
-        "--search",
-        action="store_true",
-        help="try meshes, batch sizes and remat; print the best that fits",
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("--topology", help="chip and its slice or number, such as v5e:8x8 or h100:8")
+    add("--devices", type=int, help="number of devices, instead of a topology")
+    add("--chip", help="chip of the --devices")
+    search = "try meshes, batch sizes and remat; print the best that fits"
+    add("--search", action="store_true", help=search)
+    add(
         "--tries",
         type=int,
         default=12,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import multiprocessing
 import os
@@ -10,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from bigmodel.config import with_values
 from bigmodel.experiment import Experiment, InputError
@@ -29,13 +28,6 @@ Choice: TypeAlias = Mapping[str, Any]
 Result = TypeVar("Result")
 
 
-class Planned(NamedTuple):
-    """A script's build function, and the config that the options make."""
-
-    build: Callable[[Any], Experiment]
-    config: Any
-
-
 def plan(script: Path, options: Sequence[str], target: Target) -> int:
     """Prints the plan of a config; returns 0 if it fits or the chip is unknown, else 1."""
     read(script, options)
@@ -49,8 +41,8 @@ def fits(program: Program, target: Target) -> bool:
     return target.chip is None or program.memory.total <= target.chip.memory
 
 
-def read(script: Path, options: Sequence[str]) -> Planned:
-    """Reads a script and the config that options make; of several folds, the first one's.
+def read(script: Path, options: Sequence[str]) -> tuple[Callable[[Any], Experiment], Any]:
+    """A script's build function and the config that options make; of several folds, the first's.
 
     Raises:
         InputError: for a script or an option that cannot be used.
@@ -58,8 +50,8 @@ def read(script: Path, options: Sequence[str]) -> Planned:
     module = load_script(script)
     config = parse(module.Config(), options, description=inspect.getdoc(module) or script.stem)
     if has_folds(config):
-        config = dataclasses.replace(config, data=dataclasses.replace(config.data, fold=0))
-    return Planned(module.build, config)
+        config = with_values(config, {"data.fold": 0})
+    return module.build, config
 
 
 def compile_choice(
@@ -67,14 +59,8 @@ def compile_choice(
 ) -> Program:
     """Compiles the step of a config with some values changed, for a target's devices.
 
-    The compiler of TPUs, which aborts where it knows no way, has a process of its own.
-
-    Args:
-        script: the experiment's.
-        options: of the experiment.
-        choice: the other values.
-        target: what to compile for.
-        quick: let the compiler of TPUs take a quarter of the time, for a slower program.
+    The compiler of TPUs, which aborts where it knows no way, has a process of its own. If ``quick``
+    it takes a quarter of the time, for a slower program.
 
     Raises:
         InputError: where the mesh does not fit the devices or the batch, or the compiler fails.
@@ -91,11 +77,11 @@ def compile_choice(
 def _compile(
     script: Path, options: Sequence[str], choice: Choice, target: Target, quick: bool
 ) -> Program:
-    planned = read(script, options)
-    config = with_values(planned.config, choice)
+    build, config = read(script, options)
+    config = with_values(config, choice)
     mesh = make_mesh(config.mesh, devices_of(target))
     platform, effort = ("tpu", QUICK if quick else {}) if target.tpu else ("cpu", {})
-    return compile_step(planned.build(config), mesh, platform=platform, options=effort)
+    return compile_step(build(config), mesh, platform=platform, options=effort)
 
 
 def as_options(choice: Choice) -> str:
@@ -115,11 +101,7 @@ class DiedError(RuntimeError):
 
 
 def apart(function: Callable[..., Result], *arguments: Any) -> Result:
-    """Calls a function in a new process, whose stderr is discarded.
-
-    Raises:
-        DiedError: if the process dies.
-    """
+    """Calls a function in a new process without stderr; raises DiedError if the process dies."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context, initializer=_silence) as pool:
         try:

@@ -42,8 +42,8 @@ def search(script: Path, options: Sequence[str], target: Target, *, tries: int) 
         say(f"{as_options(choice)}: {found.memory.total / 1e9:.2f} GB, {speed}")
         return value
 
-    first = first_choice(read(script, options).config, target.devices)
-    scores = climb(first, target.devices, score, tries=tries)
+    _, config = read(script, options)
+    scores = climb(first_choice(config, target.devices), target.devices, score, tries=tries)
     fitting = sorted((one for one in scores if one[1] > 0), key=lambda one: -one[1])
     for choice, _ in fitting:
         best = compile_choice(script, options, choice, target)

@@ -10,14 +10,14 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from bigmodel.experiment import Experiment, InputError, PyTree
+from bigmodel.experiment import Experiment, InputError
 from bigmodel.runtime.compilation import compile_experiment
+from bigmodel.runtime.memory import bytes_per_device, count_parameters
 from bigmodel.sharding.chips import Chip
 from bigmodel.sharding.collectives import Collective, collectives
 from bigmodel.sharding.mesh import batch_shardings, replicated
 from bigmodel.tracking.flops import Work, count_work
-from bigmodel.tracking.throughput import batch_size
-from bigmodel.tree import named_leaves
+from bigmodel.tracking.throughput import step_size
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _OF_ALL = re.compile(r"Used ([\d.]+)([KMGT]?) of")
@@ -74,13 +74,8 @@ def compile_step(
 ) -> Program:
     """Compiles the training step that a run on this mesh would compile.
 
-    No parameter is made, and of the data one batch, for its shapes.
-
-    Args:
-        experiment: what to train.
-        mesh: of devices that may be mere descriptions.
-        platform: what to compile for: ``tpu`` or ``cpu``.
-        options: of the compiler.
+    No parameter is made, and of the data one batch, for its shapes. The devices of the mesh may be
+    mere descriptions; the platform is ``tpu`` or ``cpu``, and the options are the compiler's.
 
     Raises:
         InputError: where the mesh does not fit, or the compiler has no way to do it.
@@ -88,7 +83,12 @@ def compile_step(
     compiled = compile_experiment(experiment, mesh)
     whole = replicated(mesh)
     key = jax.eval_shape(lambda: jax.random.key(0))
-    batch = _batch(experiment, mesh)
+    arrays = experiment.data.train(0, 0)
+    places = batch_shardings(mesh, experiment.partition, arrays)
+    batch = {
+        name: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=places[name])
+        for name, array in arrays.items()
+    }
     scalars: Sequence[Any] = (
         jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=whole),
         jax.ShapeDtypeStruct((), np.int32, sharding=whole),
@@ -97,8 +97,8 @@ def compile_step(
     work = count_work(traced.jaxpr)
     lowered = traced.lower(lowering_platforms=(platform,))
     state = compiled.state
-    parameters, optimizer = _bytes(state.params), _bytes(state.opt_state)
-    arguments = _bytes(state) + _bytes(batch)
+    parameters, optimizer = bytes_per_device(state.params), bytes_per_device(state.opt_state)
+    arguments = bytes_per_device(state) + bytes_per_device(batch)
     try:
         program = lowered.compile(compiler_options=dict(options))
     except jax.errors.JaxRuntimeError as error:
@@ -117,9 +117,9 @@ def compile_step(
         exchanges = collectives(program.as_text())
     gradients = min(parameters, temporaries)
     memory = Memory(parameters, optimizer, gradients, temporaries - gradients, other, code)
-    count = sum(leaf.size for leaf in named_leaves(state.params).values())
-    flops = work.model_flops if experiment.flops is None else experiment.flops
-    return Program(dict(mesh.shape), count, memory, *batch_size(batch), work, flops, exchanges)
+    unit, units, flops = step_size(experiment, traced, batch)
+    count = count_parameters(state)
+    return Program(dict(mesh.shape), count, memory, unit, units, work, flops, exchanges)
 
 
 class StepTime(NamedTuple):
@@ -157,30 +157,6 @@ def step_time(program: Program, chip: Chip, devices: int) -> StepTime:
     moved = work.bytes / devices + 2 * (program.memory.state + exchanged)
     links = sum(one.sent for one in program.exchanges or ())
     return StepTime(products / devices, moved / chip.memory_bandwidth, links / chip.link_bandwidth)
-
-
-def utilization(program: Program, chip: Chip, devices: int, seconds: float) -> float:
-    """MFU: the model's FLOPs per second as a share of the peak in bfloat16."""
-    return program.flops / (seconds * devices * chip.bfloat16)
-
-
-def _batch(experiment: Experiment, mesh: Mesh) -> dict[str, Any]:
-    """The shapes and shardings of a batch."""
-    arrays = experiment.data.train(0, 0)
-    where = batch_shardings(mesh, experiment.partition, arrays)
-    return {
-        name: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=where[name])
-        for name, array in arrays.items()
-    }
-
-
-def _bytes(tree: PyTree) -> int:
-    """Bytes of arrays on each device."""
-    total = 0
-    for leaf in named_leaves(tree).values():
-        shape = leaf.sharding.shard_shape(leaf.shape)
-        total += int(np.prod(shape, dtype=np.int64)) * leaf.dtype.itemsize
-    return total
 
 
 def _wanted(message: str, arguments: int) -> int | None:

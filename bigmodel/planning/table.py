@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-from bigmodel.planning.step_program import Memory, Program, step_time, utilization
+from bigmodel.planning.step_program import Memory, Program, step_time
 from bigmodel.planning.target import Target
 from bigmodel.sharding.chips import CHIPS
 
@@ -20,13 +20,7 @@ STAND_IN = (
 
 
 def table(script: Path, target: Target, program: Program) -> str:
-    """Renders the plan of one program.
-
-    Args:
-        script: the experiment's.
-        target: what it was compiled for.
-        program: the compiled step.
-    """
+    """Renders the plan of the program that was compiled for a target."""
     return "\n".join(_lines(script, target, program))
 
 
@@ -35,7 +29,11 @@ def _lines(script: Path, target: Target, program: Program) -> Iterator[str]:
     devices = math.prod(mesh.values())
     axes = " ".join(f"{axis}={size}" for axis, size in mesh.items())
     yield f"{script} on {target.name}, mesh {axes}"
-    yield _compiler(target)
+    if target.tpu:
+        version = metadata.version("libtpu")
+        yield f"compiled for it by libtpu {version}: what such a slice would run"
+    else:
+        yield STAND_IN
     yield _row("parameters", f"{program.parameters:,}")
     yield _row(f"{program.unit} in a step", f"{program.units:,}")
     yield from _memory(program.memory, target)
@@ -66,7 +64,7 @@ def _lines(script: Path, target: Target, program: Program) -> Iterator[str]:
     yield _row("  memory", f"{found.memory:.3g}")
     yield _row("  links", f"{found.links:.3g}")
     for name, seconds in (("  all at once", found.least), ("  waiting for links", found.most)):
-        share = utilization(program, target.chip, devices, seconds)
+        share = program.flops / (seconds * devices * target.chip.bfloat16)
         rate = program.units / seconds
         yield _row(name, f"{seconds:.3g}") + f"  MFU {share:.0%}, {rate:,.0f} {program.unit}/s"
 
@@ -94,12 +92,6 @@ def _memory(memory: Memory, target: Target) -> Iterator[str]:
             f"  DOES NOT FIT: {_size(memory.total - limit)} more than the {_size(limit)} that "
             "there are; --search looks for a mesh, a batch size and remat that do"
         )
-
-
-def _compiler(target: Target) -> str:
-    if not target.tpu:
-        return STAND_IN
-    return f"compiled for it by libtpu {metadata.version('libtpu')}: what such a slice would run"
 
 
 def _row(name: str, value: str) -> str:

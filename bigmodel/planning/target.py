@@ -36,12 +36,9 @@ class Target(NamedTuple):
 
 
 def target(*, topology: str | None, devices: int | None, chip: str | None) -> Target:
-    """Reads the target from the options.
+    """Reads the target from the options: a topology, or a number of devices and perhaps their chip.
 
-    Args:
-        topology: a chip and the shape of its slice, ``v5e:8x8``, or their number, ``h100:8``.
-        devices: a number of devices, in the place of a topology.
-        chip: the chip that these devices are, if one is meant.
+    A topology is a chip and the shape of its slice, ``v5e:8x8``, or their number, ``h100:8``.
 
     Raises:
         InputError: for a chip or a slice that does not exist.
@@ -101,11 +98,7 @@ def prepare(found: Target) -> None:
 
 
 def devices_of(found: Target) -> Sequence[jax.Device]:
-    """The devices of a target, for a mesh to compile for.
-
-    Raises:
-        InputError: where the TPU compiler knows no such slice.
-    """
+    """The devices of a target, to compile for; raises InputError where there is no such slice."""
     import jax
 
     if not found.tpu:

@@ -12,19 +12,22 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
 
 from bigmodel.experiment import InputError, PyTree
 from bigmodel.processes.heartbeat import is_watched
-from bigmodel.processes.rendezvous import rendezvous
+from bigmodel.processes.rendezvous import (
+    COORDINATOR,
+    COUNT,
+    JOIN_SECONDS,
+    RANK,
+    RESUMES,
+    rendezvous,
+)
 
-COORDINATOR, COUNT, RANK = "BIGMODEL_COORDINATOR", "BIGMODEL_PROCESSES", "BIGMODEL_PROCESS"
-"""Environment variables set by the launcher: ``host:port``, number of processes, rank."""
-RESUMES = "BIGMODEL_RESUMES"
-"""Set by a job scheduler's script that starts a process of status 75 again."""
 TASKS = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 """Where schedulers say how many processes a run has."""
-JOIN_SECONDS = "BIGMODEL_JOIN_SECONDS"
 HEARTBEAT_SECONDS = 60
 SMALL = 1 << 18
 """Bytes of a batch that is handed over in a call rather than by a transfer."""
@@ -89,9 +92,7 @@ def _detect() -> ProcessInfo | None:
 def join(info: ProcessInfo, facts: Mapping[str, Any]) -> None:
     """Joins the processes of a run, so that ``jax.devices()`` are those of all of them.
 
-    Args:
-        info: process information of this process.
-        facts: what must be the same for all, as JSON values.
+    What must be the same for all of them are the facts, as JSON values.
 
     Raises:
         InputError: where the processes differ or the port is in use.
@@ -184,7 +185,6 @@ def place_scalar(value: Any, sharding: NamedSharding) -> jax.Array:
 
 def fetch(tree: PyTree) -> PyTree:
     """The whole arrays of a tree as numpy arrays; every process has to call it."""
-    from jax.experimental import multihost_utils
 
     def whole(leaf: Any) -> np.ndarray:
         if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
@@ -198,14 +198,10 @@ def agree_on(number: int) -> int:
     """Broadcasts a number from the first process."""
     if jax.process_count() == 1:
         return number
-    from jax.experimental import multihost_utils
-
     return int(multihost_utils.broadcast_one_to_all(np.int32(number)))
 
 
 def wait_for_all(name: str) -> None:
     """A barrier: returns when every process has reached it."""
     if jax.process_count() > 1:
-        from jax.experimental import multihost_utils
-
         multihost_utils.sync_global_devices(name)

@@ -20,6 +20,11 @@ from bigmodel.config import differences
 from bigmodel.errors import JoinError
 from bigmodel.experiment import InputError
 
+COORDINATOR, COUNT, RANK = "BIGMODEL_COORDINATOR", "BIGMODEL_PROCESSES", "BIGMODEL_PROCESS"
+"""Environment variables set by the launcher: ``host:port``, number of processes, rank."""
+JOIN_SECONDS = "BIGMODEL_JOIN_SECONDS"
+RESUMES = "BIGMODEL_RESUMES"
+"""Set by a job scheduler's script that starts a process of status 75 again."""
 LONGEST = 1 << 24
 """Bytes of the longest message; a longer one is not from a process of this run."""
 
@@ -32,12 +37,8 @@ def rendezvous(
 ) -> None:
     """Waits for all processes and checks that they run the same code and config.
 
-    Args:
-        address: ``host:port`` of the process of rank 0.
-        rank: that of this process, from 0.
-        count: the number of processes.
-        facts: what must be the same for all, as JSON values.
-        seconds: how long to wait for the others.
+    The process of rank 0 has the address, ``host:port``. What must be the same for all are the
+    facts, as JSON values.
 
     Raises:
         InputError: where the port is in use or the facts differ, naming rank and difference.
@@ -54,12 +55,7 @@ def rendezvous(
 
 
 def _receive_all(
-    address: str,
-    port: int,
-    count: int,
-    facts: Mapping[str, Any],
-    seconds: float,
-    deadline: float,
+    address: str, port: int, count: int, facts: Mapping[str, Any], seconds: float, deadline: float
 ) -> None:
     present: dict[int, socket.socket] = {}
     problem: Exception | None = None
@@ -77,9 +73,10 @@ def _receive_all(
                 # A stranger, or nobody in time.
                 if time.monotonic() < deadline:
                     continue
-                missing = _ranks(sorted({*range(1, count)} - {*present}))
+                missing = sorted({*range(1, count)} - {*present})
+                ranks = f"rank{'s' * (len(missing) > 1)} {', '.join(map(str, missing))}"
                 problem = problem or JoinError(
-                    f"{missing} of {count} did not come to {address} in {seconds:g} s"
+                    f"{ranks} of {count} did not come to {address} in {seconds:g} s"
                 )
                 break
             differing = list(differences(theirs, {"processes": count, **facts}).values())
@@ -148,7 +145,3 @@ def _read(connection: socket.socket) -> Any:
     if not line.endswith(b"\n"):
         raise ValueError("the message is not whole")
     return json.loads(line)
-
-
-def _ranks(ranks: list[int]) -> str:
-    return f"rank{'s' * (len(ranks) > 1)} {', '.join(map(str, ranks))}"

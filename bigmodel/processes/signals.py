@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import signal
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Self
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -34,17 +34,12 @@ class Handlers(abc.ABC):
                 self._previous[number] = signal.signal(number, self.receive)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     @abc.abstractmethod
-    def receive(self, number: int, frame: FrameType | None) -> None:
+    def receive(self, number: int, _: FrameType | None) -> None:
         """Takes a signal."""
 
 
@@ -70,9 +65,8 @@ class StopRequest(Handlers):
         """Whether a signal asked the run to stop."""
         return self.number is not None
 
-    def receive(self, number: int, frame: FrameType | None) -> None:
+    def receive(self, number: int, _: FrameType | None) -> None:
         """Notes the signal, or raises Interrupted."""
-        del frame
         again = self.number == signal.SIGINT and number == signal.SIGINT
         self.number = number
         if again or not self._deferred:

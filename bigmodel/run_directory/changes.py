@@ -100,16 +100,13 @@ def _packages(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Cha
 
 
 def _machine(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Change]:
-    yield from _differing(
-        before,
-        now,
-        {
-            "platform": ("the system", "none"),
-            "processor": ("the processor", "rounding"),
-            "device_kind": ("the device", "rounding"),
-            "cores": ("the number of cores", "rounding"),
-        },
-    )
+    facts: dict[str, tuple[str, Effect]] = {
+        "platform": ("the system", "none"),
+        "processor": ("the processor", "rounding"),
+        "device_kind": ("the device", "rounding"),
+        "cores": ("the number of cores", "rounding"),
+    }
+    yield from _differing(before, now, facts)
     if "xla_flags" in before and "xla_flags" in now:
         was, now_is = flags(before["xla_flags"]), flags(now["xla_flags"])
         if was != now_is:

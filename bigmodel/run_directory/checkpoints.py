@@ -40,6 +40,7 @@ class Checkpoints:
 
     Of several processes each writes its own part of the arrays and its sums; the one that is
     ``writing`` does the rest. All have to call :meth:`save` and :meth:`restore` with the same step.
+    What cannot be read or written is a StorageError, of a save in the background at the next call.
     """
 
     def __init__(
@@ -64,9 +65,8 @@ class Checkpoints:
     def newest_intact(self, newest: int | None = None) -> int | None:
         """The newest step whose files all have the sha256 that they were written with.
 
-        Those after ``newest``, if it is told, do not count.
-
-        Warns of every newer step that is damaged, naming the file.
+        Those after ``newest``, if it is told, do not count. Warns of every newer step that is
+        damaged, naming the file.
 
         Raises:
             StorageError: where there are finished checkpoints and all are damaged.
@@ -93,13 +93,7 @@ class Checkpoints:
     def save(self, step: int, state: PyTree, *, keep: Collection[int] = ()) -> None:
         """Starts to save a state; returns when the state's arrays may be overwritten.
 
-        Args:
-            step: the number of updates done.
-            state: a pytree of arrays, sharded or not.
-            keep: the steps to keep beside this one; others are removed when it is finished.
-
-        Raises:
-            StorageError: where this save cannot start or the one before it failed.
+        The steps to ``keep`` stay beside this one; others are removed when it is finished.
         """
         self.wait()
         final = self.directory / str(step)
@@ -129,11 +123,7 @@ class Checkpoints:
             )
 
     def wait(self) -> None:
-        """Returns when the save in the background is finished.
-
-        Raises:
-            StorageError: where it failed.
-        """
+        """Returns when the save in the background is finished."""
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -175,14 +165,11 @@ class Checkpoints:
     def restore(self, step: int, target: PyTree) -> PyTree:
         """The state of a step.
 
-        Args:
-            step: one of :meth:`steps`.
-            target: the shapes, dtypes and shardings wanted, ``jax.ShapeDtypeStruct`` leaves.
-                Another number of devices than at the save is fine.
+        ``target`` has the shapes, dtypes and shardings wanted, as ``jax.ShapeDtypeStruct``. Another
+        number of devices than at the save is fine.
 
         Raises:
             InputError: where the checkpoint has other parameters, naming the first.
-            StorageError: where it cannot be read.
         """
         path = self.directory / str(step)
         wanted = named_leaves(target)
@@ -197,11 +184,7 @@ class Checkpoints:
         return jax.tree.unflatten(jax.tree.structure(target), [leaves[name] for name in wanted])
 
     def read(self, step: int) -> dict[str, np.ndarray]:
-        """All arrays of a step by path, whatever they are.
-
-        Raises:
-            StorageError: where it cannot be read.
-        """
+        """All arrays of a step by path, whatever they are."""
         path = self.directory / str(step)
         here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
         try:

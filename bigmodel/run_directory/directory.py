@@ -50,10 +50,14 @@ class RunDirectory:
 
     Of several processes one is ``writing``; the others only keep the history, which is the
     same for all of them. Without ``drawing``, pictures that would have to be drawn are left out.
+    What cannot be read or written is a StorageError.
     """
 
     def __init__(self, path: Path, *, writing: bool = True, drawing: bool = True) -> None:
         self.path = path
+        self.checkpoints = path / "checkpoints"
+        self.logs = path / "logs"  # of processes other than the first
+        self.profile = path / "profile"
         self.writing = writing
         self.drawing = drawing
         self.history: History = []
@@ -61,27 +65,8 @@ class RunDirectory:
         self._lock = contextlib.ExitStack()
         self._locked = False
 
-    @property
-    def checkpoints(self) -> Path:
-        """Where the checkpoints are."""
-        return self.path / "checkpoints"
-
-    @property
-    def logs(self) -> Path:
-        """Where processes other than the first print to."""
-        return self.path / "logs"
-
-    @property
-    def profile(self) -> Path:
-        """Where a trace of some steps is recorded."""
-        return self.path / "profile"
-
     def read_json(self, name: str) -> dict[str, Any] | None:
-        """The content of a JSON file of the run, None where there is none.
-
-        Raises:
-            StorageError: where it cannot be read or is no JSON.
-        """
+        """The content of a JSON file of the run, None where there is none."""
         path = self.path / name
         with naming(path, "read"):
             if not path.exists():
@@ -119,14 +104,8 @@ class RunDirectory:
         before = (self.read_json(MANIFEST) or {}).get("data_fingerprint")
         reached = (self.read_json(SUMMARY) or {}).get("step", 0)
         reached = max([reached, *finished_steps(self.checkpoints)])
-        check_config(
-            self.path,
-            there,
-            config,
-            data_known=before is not None,
-            total=total,
-            reached=reached,
-        )
+        known = before is not None
+        check_config(self.path, there, config, data_known=known, total=total, reached=reached)
         if before not in (None, fingerprint):
             raise InputError(
                 f"the data has changed since the run in {self.path} began "
@@ -138,7 +117,6 @@ class RunDirectory:
 
         Raises:
             InputError: another process runs here.
-            StorageError: the directory cannot be written.
         """
         if not self.writing or self._locked:
             return
@@ -169,9 +147,6 @@ class RunDirectory:
         The manifest is that of the start from which the run has come: where it goes on from
         a step, what the earlier one wrote is kept, and this one is added to its ``starts``, with
         the options that may differ from start to start. The config is that of the last start.
-
-        Raises:
-            StorageError: where the directory cannot be written.
         """
         if not self.writing:
             return
@@ -194,12 +169,7 @@ class RunDirectory:
     def resume(self, step: int, sinks: Callable[[], Sinks] = Sinks) -> None:
         """Takes the history back to a step: later lines, and half a line, are dropped.
 
-        Args:
-            step: that of the checkpoint from which the run goes on; 0 for none.
-            sinks: opens what also gets all that is logged, and what it lacks of the history.
-
-        Raises:
-            StorageError: where the metrics cannot be read or written.
+        ``sinks`` opens what also gets all that is logged, and what it lacks of the history.
         """
         path = self.path / METRICS
         self.history = [line for line in read_metrics(path) if line["step"] <= step]
@@ -212,15 +182,9 @@ class RunDirectory:
         self._outlets.replay(self.history, self.path / "figures", step)
 
     def log(self, step: int, values: Mapping[str, float], *, seconds: float) -> None:
-        """Appends a line of metrics.
+        """Appends a line of metrics after so many updates and seconds, over all starts of the run.
 
-        Args:
-            step: the number of updates done.
-            values: numbers by name; what is not finite is written as null.
-            seconds: how long the run has trained so far, over all its starts.
-
-        Raises:
-            StorageError: where it cannot be written.
+        What is not finite is written as null.
         """
         line = {"step": step, "time": time.time(), "seconds": round(seconds, 3)}
         line.update({k: v if math.isfinite(v) else None for k, v in values.items()})  # type: ignore[misc]
@@ -237,9 +201,6 @@ class RunDirectory:
         """Writes pictures and texts into ``figures/``, with the step in their names.
 
         One that cannot be drawn is a warning, since no figure may end a training.
-
-        Raises:
-            StorageError: a figure cannot be written.
         """
         for name, figure in shown.items() if self.writing else ():
             drawn = self._draw(step, f"{name}-{step:08d}", figure)

@@ -105,20 +105,15 @@ def _git(folder: Path) -> dict[str, str] | None:
     if commit is None:
         return None
     diff = _run_git(folder, "diff", *DIFF, "HEAD")
-    untracked = _run_git(
-        folder, "ls-files", "--others", "--exclude-standard", "--full-name", ":/*.py"
-    )
+    others = ("--others", "--exclude-standard", "--full-name")
+    untracked = _run_git(folder, "ls-files", *others, ":/*.py")
     return {"commit": commit.strip(), "diff": diff or "", "untracked": (untracked or "").strip()}
 
 
 def _run_git(folder: Path, *arguments: str) -> str | None:
     try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments],
-            capture_output=True,
-            timeout=30,
-            check=True,
-        )
+        command = ["git", "-C", str(folder), *arguments]
+        done = subprocess.run(command, capture_output=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     # As bytes, since reading text would change the ends of lines, and the diff not apply.

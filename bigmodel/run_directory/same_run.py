@@ -55,15 +55,10 @@ def check_config(
     total: int,
     reached: int,
 ) -> None:
-    """Raises InputError where a config is not that of the run in a directory.
+    """Raises InputError where the config ``here`` is not that of the run in a directory, ``there``.
 
-    Args:
-        path: the run directory.
-        there: its config.
-        here: the config of this start.
-        data_known: whether the fingerprint of its data is known, whatever the data's path is.
-        total: steps of the run as this start has it.
-        reached: steps that it has done.
+    ``data_known`` says that the fingerprint of its data is known, whatever the data's path is. The
+    run has ``total`` steps as this start has it, of which ``reached`` are done.
     """
     old, new = flat(there), flat(here)
     if old.keys() != new.keys():
@@ -113,13 +108,7 @@ def is_over(
 ) -> bool:
     """Whether a run that has a summary would make no further step.
 
-    It would where it has diverged, has become longer, or is given more patience.
-
-    Args:
-        summary: of the run.
-        best: its best evaluation.
-        total: its length in steps.
-        patience: evaluations without a better one after which it stops; None for any number.
+    It would where it has diverged, has become longer (``total`` steps), or is given more patience.
     """
     if summary["status"] not in ("completed", "stopped early"):
         return False

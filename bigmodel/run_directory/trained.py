@@ -22,11 +22,7 @@ class Trained(NamedTuple):
 
 
 def read_trained(path: Path, *, option: str) -> Trained:
-    """The last intact checkpoint of a run.
-
-    Args:
-        path: The run directory.
-        option: The option by which the user gave it, for messages.
+    """The last intact checkpoint of a run, whose directory the user gave by an option.
 
     Raises:
         InputError: It is no run directory with a checkpoint and a tokenizer.

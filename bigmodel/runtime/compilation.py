@@ -14,10 +14,12 @@ from jax.sharding import Mesh
 from bigmodel.experiment import Array, Batch, Experiment, Key, Measured, Metrics, PyTree
 from bigmodel.partition import gathered
 from bigmodel.processes.distributed import must_wait_for_steps, place_scalar, placing
-from bigmodel.runtime.retracing import is_traced, traced_once
-from bigmodel.sharding.mesh import batch_shardings, check_batch, replicated
-from bigmodel.sharding.rules import state_shardings
+from bigmodel.sharding.mesh import batch_shardings, check_batch, replicated, state_shardings
 from bigmodel.tree import is_finite, named_leaves
+
+
+class RetraceError(TypeError):
+    """A compiled step was given arguments of other shapes than at first."""
 
 
 class Report(NamedTuple):
@@ -56,10 +58,7 @@ def compile_experiment(
 ) -> Compiled:
     """Jits the functions of an experiment with shardings for a mesh.
 
-    Args:
-        experiment: what is trained.
-        mesh: the devices.
-        runs: the shape of the keys: empty for one run, ``(n,)`` for :func:`side_by_side`'s.
+    ``runs`` is the shape of the keys: empty for one run, ``(n,)`` for :func:`side_by_side`'s.
 
     Raises:
         InputError: where the mesh does not divide the batch.
@@ -128,13 +127,12 @@ def compile_experiment(
         in_shardings=(shardings, None),
         out_shardings=whole,
     )
+    init = jax.jit(
+        on_mesh(experiment.init), out_shardings=shardings, compiler_options=run_once(mesh)
+    )
     ordered = _one_after_another if must_wait_for_steps() else lambda function: function
     return Compiled(
-        init=ordered(
-            jax.jit(
-                on_mesh(experiment.init), out_shardings=shardings, compiler_options=run_once(mesh)
-            )
-        ),
+        init=ordered(init),
         step=ordered(jitted),
         trace=jitted.trace,
         evaluate=ordered(evaluate),
@@ -143,6 +141,40 @@ def compile_experiment(
         state=targets,
         names=names,
     )
+
+
+def is_traced(values: PyTree) -> bool:
+    """Whether JAX traces a function, and does not call it with arrays as its debuggers do."""
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
+
+
+def traced_once(function: Callable[..., Any], arguments: tuple[str, ...]) -> Callable[..., Any]:
+    """The function, which raises RetraceError where JAX traces it a second time.
+
+    The error names the first argument whose structure, shape or dtype has changed. JAX's
+    debuggers call the function with arrays, which is not tracing.
+    """
+    first: list[dict[str, str]] = []
+
+    def traced(*values: Any) -> Any:
+        if not is_traced(values):
+            return function(*values)
+        named = dict(zip(arguments, values, strict=True))
+        seen = {path: str(jax.typeof(leaf)) for path, leaf in named_leaves(named).items()}
+        if first:
+            changed = [
+                f"{path} was {first[0].get(path, 'absent')} and is {seen.get(path, 'absent')}"
+                for path in [*first[0], *seen]
+                if first[0].get(path) != seen.get(path)
+            ]
+            what = changed[0] if changed else "its static structure differs"
+            name = getattr(function, "__name__", "function")
+            raise RetraceError(f"{name} would be compiled a second time: {what}")
+        result = function(*values)
+        first.append(seen)
+        return result
+
+    return traced
 
 
 def run_once(mesh: Mesh) -> dict[str, int]:

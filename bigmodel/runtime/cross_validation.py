@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bigmodel.config import with_values
 from bigmodel.experiment import InputError
 from bigmodel.files import write_json
 from bigmodel.processes.distributed import is_first
@@ -24,11 +24,6 @@ def has_folds(config: Settings) -> bool:
     return getattr(data, "folds", 0) > 0 and getattr(data, "fold", None) is None
 
 
-def one_fold(config: Any, fold: int) -> Any:
-    """The config of the run of one fold."""
-    return dataclasses.replace(config, data=dataclasses.replace(config.data, fold=fold))
-
-
 def check_readable_again(config: Settings, why: str) -> None:
     """Raises InputError if the data is a pipe, which can be read only once."""
     path = getattr(getattr(config, "data", None), "path", "")
@@ -41,16 +36,9 @@ def check_readable_again(config: Settings, why: str) -> None:
 def cross_validate(config: Any, directory: Path, run: Callable[[Any], int]) -> int:
     """Runs each fold in turn; those that are complete already are not run again.
 
-    ``folds.json`` gets the mean, the standard deviation (of a sample) and the values of each
-    metric.
-
-    Args:
-        config: a config for which :func:`has_folds` is true.
-        directory: where the run directories of the folds are made.
-        run: runs the config of one fold and gives the exit status.
-
-    Returns:
-        The exit status: that of the first fold which did not come to its end, or 0.
+    Their directories are below this one, whose ``folds.json`` gets the mean, the standard deviation
+    (of a sample) and the values of each metric. ``run`` runs the config of one fold and gives its
+    exit status; that of the first fold which did not come to its end is returned, or 0.
 
     Raises:
         InputError: for a single fold.
@@ -59,9 +47,7 @@ def cross_validate(config: Any, directory: Path, run: Callable[[Any], int]) -> i
         raise InputError(f"--data.folds {config.data.folds} must be 2 or more, or 0 for none")
     summaries = []
     for fold in range(config.data.folds):
-        one = one_fold(config, fold)
-        run_options = dataclasses.replace(config.run, dir=str(directory / f"fold-{fold}"))
-        one = dataclasses.replace(one, run=run_options)
+        one = with_values(config, {"data.fold": fold, "run.dir": str(directory / f"fold-{fold}")})
         say(f"fold {fold}, of {config.data.folds} folds")
         status = run(one)
         summary = RunDirectory(Path(one.run.dir)).read_json(SUMMARY)

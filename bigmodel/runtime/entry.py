@@ -14,7 +14,7 @@ from typing import Any, NoReturn, TypeVar
 import jax
 
 from bigmodel import errors
-from bigmodel.config import to_json
+from bigmodel.config import to_json, with_values
 from bigmodel.experiment import Experiment, InputError
 from bigmodel.output import protect_output
 from bigmodel.processes.agreement import Agreement
@@ -33,12 +33,7 @@ from bigmodel.run_directory.manifest import identity
 from bigmodel.run_directory.same_run import default_directory
 from bigmodel.runtime.command_line import parse
 from bigmodel.runtime.compilation import Compiled, compile_experiment
-from bigmodel.runtime.cross_validation import (
-    check_readable_again,
-    cross_validate,
-    has_folds,
-    one_fold,
-)
+from bigmodel.runtime.cross_validation import check_readable_again, cross_validate, has_folds
 from bigmodel.runtime.loop import step_key, train
 from bigmodel.runtime.memory import TooLargeError, plan_command
 from bigmodel.runtime.recorder import open_run
@@ -63,10 +58,8 @@ def main(
     Of several processes, and under a launcher or a job scheduler, it is 75 where SIGTERM stopped
     the run: whoever started it may start it again.
 
-    Args:
-        build: from a config to the experiment; must be defined in the experiment's script.
-        default: the config without any option.
-        arguments: the options; by default those of this process.
+    ``build`` must be defined in the experiment's script; ``arguments`` are by default those of this
+    process.
     """
     script = Path(inspect.getfile(build)).resolve()
     stop = StopRequest()
@@ -97,7 +90,8 @@ def main(
                 return status
 
             if has_folds(config):
-                data = "" if config.run.dir else build(one_fold(config, 0)).data.fingerprint
+                first = with_values(config, {"data.fold": 0})
+                data = "" if config.run.dir else build(first).data.fingerprint
                 status = cross_validate(config, directory_of(config, script, data), run_one)
             else:
                 status = run_one(config)
@@ -110,23 +104,18 @@ def main(
         say(f"stopped by {signal.Signals(interruption.number).name}")
         # Threads that still make batches or write a checkpoint are not waited for.
         os._exit(_stopped(interruption.number, shared=shared))
-    except jax.errors.JaxRuntimeError as error:
-        reason = str(error).splitlines()[0]
-        if "RESOURCE_EXHAUSTED" in reason:
-            needs = _needs(script, options)
-            status = _fail(errors.FAILED, f"out of memory: {reason}{needs}")
-        elif is_peer_lost(reason):
+    except Exception as error:
+        of_jax = isinstance(error, jax.errors.JaxRuntimeError)
+        reason = str(error).partition("\n")[0]
+        if of_jax and "RESOURCE_EXHAUSTED" in reason:
+            status = _fail(errors.FAILED, f"out of memory: {reason}{_needs(script, options)}")
+        elif of_jax and is_peer_lost(reason):
             status = _fail(errors.LOST, f"another process is gone: {reason}")
         elif shared:
             traceback.print_exc()
             status = errors.FAILED
         else:
             raise
-    except Exception:
-        if not shared:
-            raise
-        traceback.print_exc()
-        status = errors.FAILED
     if shared and status not in (errors.DONE, errors.RESUME):
         # An orderly end would wait for the other processes, which wait for this one.
         sys.stdout.flush()
@@ -156,16 +145,9 @@ def run_experiment(
 ) -> int:
     """Runs an experiment in its run directory, from its start or from its last checkpoint on.
 
-    Args:
-        experiment: what is trained.
-        config: from which it was built.
-        script: the experiment's.
-        stop: asks the run to save and stop.
-        compiled: the functions of the experiment, where another run has had them already.
-        options: those of :func:`~bigmodel.runtime.recorder.open_run`.
-
-    Returns:
-        The exit status of a run that ended well or was stopped by a signal.
+    ``compiled`` are its functions where another run has had them already, ``options`` those of
+    :func:`~bigmodel.runtime.recorder.open_run`. The result is the exit status of a run that ended
+    well or was stopped by a signal.
 
     Raises:
         InputError: for options or a run directory that cannot be used.

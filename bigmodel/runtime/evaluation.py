@@ -40,16 +40,14 @@ def measure(
     found: dict[str, Measured] = {}
     for split, batches in splits.items():
         parts: dict[str, Any] = {}
-        pending = None
+        pending: Measured = {}
         for batch in batches:
             if cancelled():
                 return None
             measured = compiled.evaluate(state, compiled.place(batch))
-            if pending is not None:
-                _add(parts, pending)
-            pending = measured
-        if pending is not None:
             _add(parts, pending)
+            pending = measured
+        _add(parts, pending)
         found[split] = _whole(parts)
     return found
 

@@ -67,20 +67,8 @@ def train(
     """Trains from a step on, until the recorder has reasons to end or a signal says to stop.
 
     A step is dispatched before what the step before reported is read, so the device never waits
-    for the host.
-
-    Args:
-        compiled: the functions of the experiment.
-        state: the state after ``start`` updates.
-        start: the step to go on from.
-        data: the experiment's.
-        seed: that of the batches.
-        key: from which the key of each step is folded.
-        plan: when to evaluate, save and log.
-        recorder: told what happens, of one run or of several.
-        agreement: whether to stop, the same on all processes.
-        profile: the steps to trace.
-        heartbeat: tells the launcher that this process lives.
+    for the host. ``state`` is that after ``start`` updates; the key of each step is folded from
+    ``key``.
 
     Returns:
         The last state, which has been saved, and its step.

@@ -1,16 +1,16 @@
-"""Checks whether a state fits into memory before anything is allocated."""
+"""How large a state is, and whether it fits into memory, before anything is allocated."""
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 
-from bigmodel.experiment import InputError, PyTree
+from bigmodel.experiment import InputError, PyTree, State
 from bigmodel.sharding.chips import name_of_kind
 from bigmodel.tree import named_leaves
 
@@ -24,24 +24,16 @@ def plan_command(script: Path, options: Sequence[str]) -> str:
     kind = name_of_kind(jax.devices()[0].device_kind)
     chip = "" if kind is None else f" --chip {kind}"
     words = f" -- {shlex.join(options)}" if options else ""
-    devices = jax.device_count()
-    return f"python launch.py plan {_short(script)} --devices {devices}{chip}{words}"
-
-
-def _short(path: Path) -> Path:
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
+    devices, here = jax.device_count(), Path.cwd()
+    script = script.relative_to(here) if script.is_relative_to(here) else script
+    return f"python launch.py plan {script} --devices {devices}{chip}{words}"
 
 
 def check_fits(state: PyTree) -> None:
-    """Raises TooLargeError where parameters and optimizer state alone exceed the memory.
-
-    Args:
-        state: ``jax.ShapeDtypeStruct`` leaves with their shardings.
-    """
+    """Raises TooLargeError where parameters and optimizer state, as shapes, exceed the memory."""
     leaves = named_leaves(state)
     devices = next(iter(leaves.values())).sharding.addressable_devices
-    needed = sum(_bytes_per_device(leaf) for leaf in leaves.values())
+    needed = bytes_per_device(state)
     device = next(iter(devices))
     limit = memory_of(device)
     where = f"each {device.device_kind} device"
@@ -50,7 +42,7 @@ def check_fits(state: PyTree) -> None:
         needed *= len(devices)
         where = "this machine"
     if limit is not None and needed > limit:
-        name, largest = max(leaves.items(), key=lambda item: _bytes_per_device(item[1]))
+        name, largest = max(leaves.items(), key=lambda item: bytes_per_device(item[1]))
         raise TooLargeError(
             f"parameters and optimizer state need {needed / 1e9:.1f} GB and {where} has "
             f"{limit / 1e9:.1f} GB; the largest is {name} {list(largest.shape)}: "
@@ -65,6 +57,14 @@ def memory_of(device: jax.Device) -> int | None:
     return (device.memory_stats() or {}).get("bytes_limit")
 
 
-def _bytes_per_device(leaf: Any) -> int:
-    shape = leaf.sharding.shard_shape(leaf.shape)
-    return jax.ShapeDtypeStruct(shape, leaf.dtype).size * leaf.dtype.itemsize
+def bytes_per_device(tree: PyTree) -> int:
+    """The bytes of arrays, or of their shapes and shardings, on each device."""
+    return sum(
+        math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
+        for leaf in jax.tree.leaves(tree)
+    )
+
+
+def count_parameters(state: State) -> int:
+    """How many numbers are trained."""
+    return sum(leaf.size for leaf in jax.tree.leaves(state.params))

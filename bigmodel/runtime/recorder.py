@@ -29,7 +29,7 @@ from bigmodel.run_directory.same_run import is_exhausted, is_over
 from bigmodel.runtime.compilation import Compiled, Report
 from bigmodel.runtime.evaluation import Splits, metric_names, summarize
 from bigmodel.runtime.loop import Plan, init_key, step_key
-from bigmodel.runtime.memory import check_fits
+from bigmodel.runtime.memory import check_fits, count_parameters
 from bigmodel.runtime.settings import Run, Settings
 from bigmodel.tracking.progress import Reporter, print_results, say
 from bigmodel.tracking.sinks import Sinks, check_sinks
@@ -40,13 +40,7 @@ from bigmodel.tree import named_leaves
 class RunRecorder:
     """Records a run in its directory from a step on; use it as a context manager.
 
-    Args:
-        experiment: what is trained.
-        config: from which it was built.
-        compiled: its functions.
-        directory: locked, with the history up to the step.
-        checkpoints: of the run.
-        start: the step.
+    ``directory`` is locked and has the history up to the step ``start``.
     """
 
     def __init__(
@@ -235,17 +229,9 @@ def open_run(
 ) -> tuple[RunRecorder, Any] | None:
     """Opens the directory of a run, at its start or at its last checkpoint.
 
-    Nothing is written before all that the user gave has been checked.
-
-    Args:
-        experiment: what is trained.
-        config: from which it was built.
-        compiled: its functions.
-        path: the run directory.
-        script: the experiment's.
-        newest: the step of the newest checkpoint that may be used; None for any.
-        drawing: whether figures are made that take long to draw, and curves at the end.
-        notes: what is written into the manifest beside the rest.
+    Nothing is written before all that the user gave has been checked. Checkpoints after the step
+    ``newest`` are not used. Without ``drawing`` no figures are made that take long to draw, and no
+    curves at the end. ``notes`` go into the manifest.
 
     Returns:
         The recorder and the state to go on from; None where the run has ended already.
@@ -260,14 +246,10 @@ def open_run(
     check_fits(compiled.state)
     config.run.check_best(lambda: metric_names(experiment, compiled))
     total = config.run.total_steps(experiment.data.steps_per_epoch)
-    directory.check_same_run(as_json, experiment.data.fingerprint, total=total)
-    facts = manifest(
-        script=script,
-        seed=config.seed,
-        fingerprint=experiment.data.fingerprint,
-        maximize=experiment.maximize,
-    )
-    facts = {**facts, **notes}
+    fingerprint, maximize = experiment.data.fingerprint, experiment.maximize
+    directory.check_same_run(as_json, fingerprint, total=total)
+    facts = manifest(script=script, seed=config.seed, fingerprint=fingerprint, maximize=maximize)
+    facts |= notes
     check_sinks(config.run.sinks)
     finished = directory.read_json(SUMMARY)
     best = find_best(read_metrics(path / METRICS), config.run, experiment)
@@ -298,8 +280,3 @@ def open_run(
 def find_best(history: History, run: Run, experiment: Experiment) -> tuple[int, float, int] | None:
     """Step and value of the best evaluation of a history, and the number of evaluations since."""
     return best_step(history, run.best, maximize=is_maximized(run.best, experiment.maximize))
-
-
-def count_parameters(state: Any) -> int:
-    """How many numbers are trained."""
-    return sum(leaf.size for leaf in named_leaves(state.params).values())

@@ -47,28 +47,15 @@ class Run:
     """where else to log: wandb (Weights & Biases) and mlflow, set up by their environment"""
 
     def __post_init__(self) -> None:
-        """Raises InputError for a duration that is not positive."""
-        for name in (
-            "steps",
-            "epochs",
-            "log_every",
-            "eval_every",
-            "eval_every_epochs",
-            "checkpoint_every",
-            "keep",
-            "patience",
-        ):
-            value = getattr(self, name)
-            if value is not None and not (value > 0 and math.isfinite(value)):
+        """Raises InputError for a number that is not positive."""
+        for name, value in vars(self).items():
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if is_number and not (value > 0 and math.isfinite(value)):
                 raise InputError(f"{name.replace('_', '-')} is {value}; it must be positive")
         self.profiled_steps()
 
     def profiled_steps(self) -> range:
-        """The steps to record, counted from 0; none without the option.
-
-        Raises:
-            InputError: where it does not say START:STOP.
-        """
+        """The steps to record, from 0, none by default; raises InputError for no START:STOP."""
         first, colon, end = self.profile.partition(":")
         if not self.profile:
             return range(0)

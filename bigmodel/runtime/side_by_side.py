@@ -67,12 +67,8 @@ class Recorders:
     """Records each of several runs; what goes wrong with one leaves the others alone.
 
     A run that has ended is computed on for nothing, so the others keep the bits that they have
-    beside it.
-
-    Args:
-        recorders: those of the runs by number, entered here.
-        ended: told the number of a run that ends and its summary or error; None where a signal
-            stopped it.
+    beside it. The recorders, by the numbers of the runs, are entered here. ``ended`` is told the
+    number of a run that ends and its summary or error; None where a signal stopped it.
     """
 
     def __init__(
@@ -178,14 +174,9 @@ def train_side_by_side(
 ) -> None:
     """Trains runs of one experiment together, from a step that all of them have come to.
 
-    Args:
-        experiment: that of each run.
-        runs: by number, what :func:`~bigmodel.runtime.recorder.open_run` returned. A number
-            that is left out, of a run that had ended before, keeps its place.
-        seeds: those of all numbers.
-        mesh: of one device.
-        stop: asks the runs to save and stop.
-        ended: see :class:`Recorders`.
+    ``runs`` are what :func:`~bigmodel.runtime.recorder.open_run` returned, by number, ``seeds``
+    those of all numbers: one that is left out, of a run that had ended before, keeps its place. The
+    mesh has one device. ``ended`` is that of :class:`Recorders`.
     """
     together = side_by_side(experiment)
     compiled = compile_experiment(together, mesh, runs=(len(seeds),))

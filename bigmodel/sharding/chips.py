@@ -49,11 +49,7 @@ CHIPS: dict[str, Chip] = {
 
 
 def find_chip(name: str) -> Chip:
-    """The chip of a name.
-
-    Raises:
-        InputError: there is none; the message names the nearest.
-    """
+    """The chip of a name; raises InputError, which names the nearest, where there is none."""
     if name not in CHIPS:
         near = difflib.get_close_matches(name.lower(), CHIPS, n=1, cutoff=0.3)
         hint = f"did you mean {near[0]}? " if near else ""

@@ -77,9 +77,6 @@ def collectives(hlo: str) -> list[Collective]:
     The body of a loop counts as often as it runs if XLA knows that, else once; each branch
     counts. Groups of one device exchange nothing and are left out. An exchange that a TPU splits
     into several fusions counts once.
-
-    Args:
-        hlo: The text of a compiled module.
     """
     entry, bodies = _computations(hlo)
     devices = math.prod(int(n) for n in re.findall(r"(?:num_partitions|replica_count)=(\d+)", hlo))

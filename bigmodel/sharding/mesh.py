@@ -1,21 +1,25 @@
-"""Device meshes from options."""
+"""Device meshes from options, and how a state and a batch are laid out over them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from bigmodel.experiment import Batch, InputError, PyTree, Rules
-from bigmodel.partition import EXAMPLES, batch_rules, spec_of
+from bigmodel.experiment import Batch, InputError, PyTree, Rules, State
+from bigmodel.partition import EXAMPLES, batch_rules, fitting, names_of, spec_of
 from bigmodel.sharding.slices import arrange, groups_of
-from bigmodel.tree import map_named
+from bigmodel.tree import map_named, named_leaves
 
 AXES = ("data", "pipeline", "fsdp", "expert", "sequence", "tensor")
 """All axes; the devices of the first may be the farthest apart."""
+
+SPLITTING = ("tensor", "sequence", "expert", "pipeline")
+"""The mesh axes that only some models can be split over."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +53,8 @@ class MeshShape:
 def make_mesh(shape: MeshShape, every: Sequence[jax.Device] | None = None) -> Mesh:
     """A mesh over all devices or the first ones.
 
-    It has the axes ``data`` and ``fsdp``, and of the others those of more than one device.
-
-    Args:
-        shape: sizes of the axes.
-        every: the devices to choose from, by default all that there are.
+    It has the axes ``data`` and ``fsdp``, and of the others those of more than one device. The
+    devices to choose from are by default all that there are.
 
     Raises:
         InputError: an axis does not divide the devices; the message names the sizes that do.
@@ -78,6 +79,58 @@ def make_mesh(shape: MeshShape, every: Sequence[jax.Device] | None = None) -> Me
     if len(groups) > 1:
         return Mesh(arrange(kept, groups), tuple(kept), axis_types=types)
     return jax.make_mesh(tuple(kept.values()), tuple(kept), axis_types=types, devices=devices)
+
+
+def check_covered(rules: Rules, params: PyTree) -> None:
+    """Raises ValueError for a parameter that matches no rule, naming it."""
+    for path, leaf in named_leaves(params).items():
+        if spec_of(rules, path, leaf.ndim) is None:
+            raise ValueError(
+                f"no partition rule covers the parameter {path} with {leaf.ndim} axes; "
+                "add one to the model's rules"
+            )
+
+
+def state_shardings(mesh: Mesh, rules: Rules, state: State) -> PyTree:
+    """A sharding for each leaf of a state.
+
+    Optimizer states and averages contain trees like the parameters, so their paths end alike and
+    the same rules cover them. Leaves that no rule covers, such as counters, are replicated. Shapes
+    (``jax.eval_shape``) will do for the state.
+
+    Raises:
+        ValueError: a parameter matches no rule.
+        InputError: an axis of the mesh other than those of the batch splits no parameter.
+    """
+    check_covered(rules, state.params)
+
+    def sharding(path: str, leaf: Any) -> NamedSharding:
+        spec = spec_of(rules, path, leaf.ndim) or PartitionSpec()
+        return NamedSharding(mesh, fitting(spec, leaf.shape, mesh.shape))
+
+    shardings = map_named(sharding, state)
+    _check_used(mesh, rules, [leaf.spec for leaf in named_leaves(shardings.params).values()])
+    return shardings
+
+
+def _check_used(mesh: Mesh, rules: Rules, found: Sequence[PartitionSpec]) -> None:
+    """Devices along an axis that splits nothing would all do the same work."""
+    splits_batch = [spec for _, spec in batch_rules(rules)]
+    for axis in SPLITTING:
+        if axis not in mesh.shape or _mentions(axis, *found, *splits_batch):
+            continue
+        option = f"--mesh.{axis} {mesh.shape[axis]}"
+        if _mentions(axis, *(spec for _, spec in rules)):
+            raise InputError(f"{option} divides nothing that this model splits; use another")
+        stacked = " (layers are split where --model.scan stacks them)" if axis == "pipeline" else ""
+        raise InputError(
+            f"{option}: with these options this model has nothing to split over it{stacked}; "
+            "leave it out"
+        )
+
+
+def _mentions(axis: str, *specs: PartitionSpec) -> bool:
+    return any(axis in names_of(names) for spec in specs for names in spec)
 
 
 def batch_shardings(mesh: Mesh, rules: Rules, batch: Batch) -> PyTree:

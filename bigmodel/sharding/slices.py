@@ -16,13 +16,11 @@ ACROSS = ("data", "pipeline", "fsdp")
 
 
 def groups_of(devices: Sequence[Any], slices: int) -> list[list[Any]]:
-    """The devices in groups with fast links inside.
+    """The devices of a mesh in groups with fast links inside.
 
-    Args:
-        devices: of a whole mesh.
-        slices: the number of equal groups, or 0 to detect them: by the devices' slice index,
-            else by process if each has several devices. Processes of one device say nothing
-            about their links, so they are one group.
+    ``slices`` is the number of equal groups, or 0 to detect them: by the devices' slice index, else
+    by process if each has several devices. Processes of one device say nothing about their links,
+    so they are one group.
 
     Raises:
         InputError: so many slices do not divide the devices.
@@ -49,11 +47,8 @@ def groups_of(devices: Sequence[Any], slices: int) -> list[list[Any]]:
 def arrange(axes: Mapping[str, int], groups: Sequence[Sequence[Any]]) -> np.ndarray:
     """The devices of a mesh whose axes in ``ACROSS`` span the groups, and the others do not.
 
-    The first of these axes takes as many groups as divide it, and the next ones the rest.
-
-    Args:
-        axes: the sizes of the mesh axes by name.
-        groups: equal groups of devices that together fill the mesh.
+    The first of these axes takes as many groups as divide it, and the next ones the rest. The equal
+    groups together fill the mesh, whose axes have these sizes.
 
     Raises:
         InputError: the groups divide none of these axes.

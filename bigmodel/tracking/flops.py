@@ -62,10 +62,6 @@ def count_work(jaxpr: ClosedJaxpr) -> Work:
     return counter.run(inner, [counter.number("const", id(c)) for c in jaxpr.consts], arguments, 1)
 
 
-def _plus(works: Sequence[Work]) -> Work:
-    return Work(*(sum(parts) for parts in zip(NOTHING, *works, strict=True)))
-
-
 class _Counter:
     """Gives equal values equal numbers, and adds up the products."""
 
@@ -97,7 +93,7 @@ class _Counter:
             works.append(self._equation(equation, [read(atom) for atom in equation.invars], times))
             values |= dict(zip(equation.outvars, self.outputs, strict=True))
         self.outputs = [read(atom) for atom in jaxpr.outvars]
-        return _plus(works)
+        return Work(*(sum(parts) for parts in zip(NOTHING, *works, strict=True)))
 
     def _equation(self, equation: Any, inputs: list[int], times: int) -> Work:
         name, params = equation.primitive.name, equation.params

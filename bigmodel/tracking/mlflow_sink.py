@@ -32,17 +32,13 @@ def open_sink(start: Start) -> MlflowSink:
     if start.id is not None:
         client.update_run(start.id, status="RUNNING")
         return MlflowSink(client, start.id)
-    run = client.create_run(_experiment(), run_name=start.path.resolve().name).info.run_id
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "Default")
+    experiment = os.environ.get("MLFLOW_EXPERIMENT_ID") or mlflow.set_experiment(name).experiment_id
+    run = client.create_run(experiment, run_name=start.path.resolve().name).info.run_id
     params = [Param(name, str(value)) for name, value in flat(start.config).items()]
     for first in range(0, len(params), PARAMS):
         client.log_batch(run, params=params[first : first + PARAMS])
     return MlflowSink(client, run)
-
-
-def _experiment() -> str:
-    known = os.environ.get("MLFLOW_EXPERIMENT_ID")
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "Default")
-    return known or mlflow.set_experiment(name).experiment_id
 
 
 class MlflowSink:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,11 +12,70 @@ from typing import Any
 import numpy as np
 
 from bigmodel.errors import naming
-from bigmodel.tracking.events import Events
 from bigmodel.tracking.sinks import Sinks
 
 FLUSH_SECONDS = 5.0
 """How far what TensorBoard shows may be behind the metrics."""
+
+
+class Events:
+    """An event file for TensorBoard, without TensorFlow: scalars, pictures and texts by step.
+
+    The file is a function of what is written, times included, so a resumed run starts a new
+    one from its history and removes the old one.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        from tensorboardX.record_writer import RecordWriter
+
+        for old in directory.glob("events.out.tfevents.*"):
+            with naming(old, "remove"):
+                old.unlink()
+        self.path = directory / f"events.out.tfevents.0.{socket.gethostname()}"
+        with naming(self.path):
+            self._writer = RecordWriter(str(self.path))
+        self._flushed = time.monotonic()
+        self._event(0.0, file_version="brain.Event:2")
+
+    def scalars(self, step: int, at: float, values: Mapping[str, float]) -> None:
+        """Writes numbers by name."""
+        from tensorboardX.proto.summary_pb2 import Summary
+
+        value = [Summary.Value(tag=tag, simple_value=number) for tag, number in values.items()]
+        self._event(at, step=step, summary=Summary(value=value))
+
+    def figure(self, step: int, at: float, name: str, value: str | np.ndarray) -> None:
+        """Writes a text, shown as it is, or uint8 ``[height, width]`` or ``[height, width, 3]``."""
+        from tensorboardX.summary import image, text
+
+        if isinstance(value, str):
+            summary = text(name, "".join(f"    {line}\n" for line in value.splitlines()))
+        else:
+            pixels = value if value.ndim == 3 else value[:, :, None]
+            summary = image(name, pixels, dataformats="HWC")
+        self._event(at, step=step, summary=summary)
+
+    def flush(self, *, after: float = 0.0) -> None:
+        """Writes out what is buffered, if that was last done more than ``after`` seconds ago.
+
+        The writer syncs the disk then, which is too slow for every step.
+        """
+        now = time.monotonic()
+        if now - self._flushed >= after:
+            self._flushed = now
+            with naming(self.path):
+                self._writer.flush()
+
+    def close(self) -> None:
+        """Closes the file."""
+        with naming(self.path):
+            self._writer.close()
+
+    def _event(self, at: float, **content: Any) -> None:
+        from tensorboardX.proto.event_pb2 import Event
+
+        with naming(self.path):
+            self._writer.write(Event(wall_time=at, **content).SerializeToString())
 
 
 class Outlets:
@@ -33,10 +93,7 @@ class Outlets:
 
     def figure(self, step: int, at: float, name: str, value: str | np.ndarray, path: Path) -> None:
         """Repeats a figure, which is in a file."""
-        if isinstance(value, str):
-            self._events.text(step, at, name, value)
-        else:
-            self._events.picture(step, at, name, value)
+        self._events.figure(step, at, name, value)
         self._sinks.add(step, at, figures={name: path})
 
     def replay(self, history: list[dict[str, Any]], figures: Path, step: int) -> None:

@@ -21,7 +21,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, cast
+from types import ModuleType
+from typing import Any, NamedTuple, Protocol
 
 from bigmodel.experiment import InputError
 from bigmodel.files import write_json
@@ -57,7 +58,12 @@ class Start(NamedTuple):
 
 
 class Sink(Protocol):
-    """A run in an external service. One thread calls it; an exception disables only this sink."""
+    """A run in an external service. One thread calls it; an exception disables only this sink.
+
+    Its module, ``bigmodel.tracking.<name>_sink``, is imported only where the sink is asked for. In
+    it ``check()`` raises InputError where the sink is not set up, and ``open_sink(start)`` starts
+    or resumes a run.
+    """
 
     @property
     def id(self) -> str:
@@ -74,16 +80,6 @@ class Sink(Protocol):
         """Ends it with the summary of the run, or without one where the run may go on."""
 
 
-class SinkModule(Protocol):
-    """The module of a sink, which is imported only where the sink is asked for."""
-
-    def check(self) -> None:
-        """Raises InputError if the sink is not set up correctly."""
-
-    def open_sink(self, start: Start) -> Sink:
-        """Starts a run in the sink, or resumes one."""
-
-
 def check_sinks(names: Sequence[str]) -> None:
     """Raises InputError for a sink whose package is missing or that is not set up."""
     for name in names:
@@ -97,8 +93,8 @@ def check_sinks(names: Sequence[str]) -> None:
         _module(name).check()
 
 
-def _module(name: str) -> SinkModule:
-    return cast(SinkModule, importlib.import_module(f"bigmodel.tracking.{name}_sink"))
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"bigmodel.tracking.{name}_sink")
 
 
 class Sender:
@@ -112,13 +108,10 @@ class Sender:
         note: Path,
         warn: Callable[[str], None],
     ) -> None:
-        """Starts the thread, which opens the sink.
+        """Starts the thread, which opens the sink by ``connect``, given its name of a known run.
 
-        Args:
-            name: the sink's, for warnings.
-            connect: opens it, given the sink's name of the run or None for a new one.
-            note: the file of that name and of the last step that was sent.
-            warn: is told, once, why the sink gets no more.
+        That name and the last step that was sent are in the file ``note``. ``warn`` is told, once,
+        why the sink gets no more.
         """
         self._name = name
         self._connect = connect
@@ -197,26 +190,15 @@ class Sinks:
         config: Mapping[str, Any] | None = None,
         warn: Callable[[str], None] = print,
     ) -> None:
-        """Opens the sinks, without waiting for them.
-
-        Args:
-            names: of the sinks, as the option has them.
-            path: the run directory.
-            config: of the run, resolved.
-            warn: is told of a sink that has failed.
-        """
+        """Opens the sinks, without waiting for them; ``warn`` is told of one that has failed."""
 
         def connect(name: str, known: str | None) -> Sink:
             return _module(name).open_sink(Start(path, config or {}, known))
 
         self._rows: dict[int, Row] = {}
+        notes = path / "sinks"
         self._senders = [
-            Sender(
-                name,
-                functools.partial(connect, name),
-                note=path / "sinks" / f"{name}.json",
-                warn=warn,
-            )
+            Sender(name, functools.partial(connect, name), note=notes / f"{name}.json", warn=warn)
             for name in dict.fromkeys(names)
         ]
 
@@ -228,13 +210,10 @@ class Sinks:
         values: Mapping[str, float] | None = None,
         figures: Mapping[str, Path] | None = None,
     ) -> None:
-        """Adds to the row of a step.
+        """Adds numbers and files, which stay as they are, to the row of a step, by name.
 
-        Args:
-            step: in any order, as long as its row has not gone out.
-            at: seconds since 1970.
-            values: numbers by name.
-            figures: files by name, which stay as they are.
+        Steps come in any order, as long as their row has not gone out; ``at`` is in seconds since
+        1970.
         """
         if not self._senders:
             return

@@ -31,10 +31,7 @@ class StepSize(NamedTuple):
 def step_size(experiment: Experiment, traced: jax.stages.Traced, batch: Batch) -> StepSize:
     """The size of a step; its FLOPs are counted where the experiment does not tell them.
 
-    Args:
-        experiment: what is trained.
-        traced: the step, before it is compiled.
-        batch: the batch of a step on all devices, or its shapes.
+    ``traced`` is the step before it is compiled, ``batch`` that of all devices, or its shapes.
     """
     flops = experiment.flops
     if flops is None:
@@ -50,16 +47,10 @@ def batch_size(batch: Batch) -> tuple[str, int]:
 
 
 def rates(step: StepSize, *, steps_per_second: float, peak: float | None) -> dict[str, float]:
-    """The figures of a run that makes so many steps in a second.
+    """The figures of a run whose devices have together a peak of so many FLOP/s, if it is known.
 
-    Args:
-        step: one step, on all devices.
-        steps_per_second: the speed.
-        peak: FLOP/s of all devices together, None where it is unknown.
-
-    Returns:
-        ``tokens_per_second`` or ``examples_per_second``, ``model_flops_per_second`` and, where
-        the peak is known, ``mfu``: the model's FLOPs as a share of it (Chowdhery et al., 2022).
+    ``tokens_per_second`` or ``examples_per_second``, ``model_flops_per_second`` and, with a peak,
+    ``mfu``: the model's FLOPs as a share of it (Chowdhery et al., 2022).
     """
     found = {
         f"{step.unit}_per_second": step.units * steps_per_second,
@@ -73,11 +64,9 @@ def rates(step: StepSize, *, steps_per_second: float, peak: float | None) -> dic
 class Timer:
     """Seconds and speeds of training: what evaluations and checkpoints take is not in the speed.
 
-    Args:
-        start: the step at which it begins.
-        before: seconds that earlier starts of the run have trained.
-        size: the size of a step, and the FLOP/s that the devices reach together at their best;
-            called once, when a speed is first known.
+    It begins at a step, after so many seconds ``before`` it in earlier starts of the run. ``size``
+    gives the size of a step, and the FLOP/s that the devices reach together at their best; it is
+    called once, when a speed is first known.
     """
 
     def __init__(

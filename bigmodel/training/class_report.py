@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bigmodel.experiment import Batch, Figure, Measured, PyTree, Results, Rows, scalars
-from bigmodel.figures.confusion import draw_confusion
+from bigmodel.figures.heatmap import draw_confusion
 from bigmodel.training.supervision import Report
 
 BINS = 15

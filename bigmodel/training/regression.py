@@ -23,7 +23,7 @@ from bigmodel.experiment import (
     Variables,
     scalars,
 )
-from bigmodel.figures.lines import draw_lines
+from bigmodel.figures.curves import draw_lines
 from bigmodel.figures.scatter import draw_scatter
 from bigmodel.training.ensemble import SINGLE, Ensemble, regressors
 from bigmodel.training.metrics import weighted

@@ -6,7 +6,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from bigmodel.data.download import cache_folder, fetch
-from bigmodel.experiment import InputError
 
 CONTENT = bytes(range(256)) * 9000  # more than one chunk
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -51,37 +50,36 @@ def test_a_good_file_arrives_once(server, tmp_path):
     assert list(destination.parent.iterdir()) == [destination]
 
 
-@pytest.mark.parametrize("name", ["other", "truncated", "missing"])
-def test_a_bad_file_leaves_nothing_and_says_where_to_put_it(server, tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("other", f"sha256 {hashlib.sha256(CONTENT[::-1]).hexdigest()}, expected {SHA256}"),
+        ("truncated", ""),
+        ("missing", "404"),
+    ],
+)
+def test_a_bad_file_leaves_nothing_and_says_where_to_put_it(
+    server, tmp_path, name, message, refused
+):
     destination = tmp_path / "cache" / "file"
-    with pytest.raises(InputError) as error:
-        fetch(f"{server.address}/{name}", destination, sha256=SHA256)
-    assert str(destination) in str(error.value)
-    assert f"{server.address}/{name}" in str(error.value)
+    address = f"{server.address}/{name}"
+    with refused(f"{address}.*{message}.*{destination}"):
+        fetch(address, destination, sha256=SHA256)
     assert list(destination.parent.iterdir()) == []
 
 
-def test_a_wrong_hash_is_shown_beside_the_expected_one(server, tmp_path):
-    with pytest.raises(InputError) as error:
-        fetch(f"{server.address}/other", tmp_path / "file", sha256=SHA256)
-    assert hashlib.sha256(CONTENT[::-1]).hexdigest() in str(error.value)
-    assert SHA256 in str(error.value)
-
-
-def test_no_network_is_one_line_that_says_where_to_put_the_file(monkeypatch, tmp_path):
+def test_no_network_is_one_line_that_says_where_to_put_the_file(monkeypatch, tmp_path, refused):
     monkeypatch.setenv("no_proxy", "*")
     with socket.socket() as unheard:  # bound, so that nobody else listens there
         unheard.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{unheard.getsockname()[1]}"
-        with pytest.raises(InputError) as error:
+        with refused(str(tmp_path / "file")):
             fetch(f"{address}/good", tmp_path / "file", sha256=SHA256)
-    assert str(tmp_path / "file") in str(error.value)
-    assert "\n" not in str(error.value)
 
 
-def test_a_folder_that_cannot_be_made_is_named(server, tmp_path):
+def test_a_folder_that_cannot_be_made_is_named(server, tmp_path, refused):
     (tmp_path / "taken").write_text("")
-    with pytest.raises(InputError, match="taken"):
+    with refused("taken"):
         fetch(f"{server.address}/good", tmp_path / "taken" / "file", sha256=SHA256)
 
 

@@ -7,13 +7,11 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from bigmodel.figures.bands import Band, draw_bands
 from bigmodel.figures.canvas import label, picture, pixels, png
-from bigmodel.figures.confusion import draw_confusion
-from bigmodel.figures.curves import draw_curves
-from bigmodel.figures.heatmap import draw_heatmap
-from bigmodel.figures.intervals import Interval, draw_intervals
-from bigmodel.figures.lines import draw_lines
+from bigmodel.figures.curves import draw_curves, draw_lines
+from bigmodel.figures.grid import tile
+from bigmodel.figures.heatmap import draw_confusion, draw_heatmap
+from bigmodel.figures.intervals import Band, Interval, draw_bands, draw_intervals
 from bigmodel.figures.scatter import draw_scatter
 
 PLACES = np.arange(5.0)
@@ -89,3 +87,22 @@ def test_png_is_the_same_picture_as_the_pixels() -> None:
 def test_label_is_one_short_line_of_characters() -> None:
     assert label("a\nb\x00") == "a b\ufffd"
     assert label("x" * 30 + "y" * 30, length=20) == 9 * "x" + " … " + 9 * "y"
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_each_image_of_a_grid_is_where_it_is_read(channels: int) -> None:
+    images = np.random.default_rng(0).random((5, 4, 6, channels), np.float32)
+    picture = tile(images, columns=2)
+    assert picture.dtype == np.uint8
+    assert picture.shape == ((3 * 6, 2 * 8) if channels == 1 else (3 * 6, 2 * 8, 3))
+    for i, image in enumerate(images):
+        top, left = i // 2 * 6 + 1, i % 2 * 8 + 1
+        part = picture[top : top + 4, left : left + 6].reshape(image.shape)
+        np.testing.assert_allclose(part / 255, image, atol=0.5 / 255 + 1e-6)
+    assert not picture[13:17, 9:15].any()
+
+
+def test_pixels_are_enlarged_to_squares() -> None:
+    picture = tile(np.array([0.0, 1.0], np.float32).reshape(1, 1, 2, 1), columns=1, enlarge=3)
+    expected = np.pad(np.array([[0] * 3 + [255] * 3] * 3), 1, constant_values=64)
+    np.testing.assert_array_equal(picture, expected)

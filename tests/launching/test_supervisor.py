@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,20 +26,17 @@ def beat(n, step):
 """
 
 
-def start(folder: Path, body: str, *options: str) -> subprocess.Popen:
+def start(folder: Path, body: str, *options: str, processes: int = 2) -> subprocess.Popen:
     script = folder / "one.py"
     script.write_text(BEGIN + textwrap.dedent(body))
     command = [sys.executable, str(ROOT / "launch.py"), "run", str(script), *options]
-    return subprocess.Popen(
-        [*command, "--", str(folder)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command += [f"--processes={processes}", "--", str(folder)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True)
 
 
-def launch(folder: Path, body: str, *options: str) -> tuple[int, str, str]:
-    process = start(folder, body, *options)
+def launch(folder: Path, body: str, *options: str, processes: int = 2) -> tuple[int, str, str]:
+    process = start(folder, body, *options, processes=processes)
     out, err = process.communicate(timeout=120)
     return process.returncode, out, err
 
@@ -51,16 +49,16 @@ def is_gone(pid: int) -> bool:
     return False
 
 
-def wait_for(path: Path) -> None:
+def wait_for(done: Callable[[], object]) -> None:
     until = time.monotonic() + 60
-    while not path.exists() and time.monotonic() < until:
+    while not done() and time.monotonic() < until:
         time.sleep(0.05)
-    assert path.exists()
+    assert done()
 
 
 def test_each_process_has_its_rank_and_only_the_first_prints(tmp_path: Path) -> None:
     body = "print(rank, count, os.environ['JAX_NUM_CPU_DEVICES'], flush=True)"
-    status, out, err = launch(tmp_path, body, "--processes", "4", "--devices", "8")
+    status, out, err = launch(tmp_path, body, "--devices=8", processes=4)
     assert (status, out, err) == (0, "0 4 2\n", "")
 
 
@@ -74,7 +72,7 @@ def test_a_killed_process_ends_the_others_and_all_start_again(tmp_path: Path) ->
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(600)
     """
-    status, _, err = launch(tmp_path, body, "--processes", "2", "--retries", "1")
+    status, _, err = launch(tmp_path, body, "--retries=1")
     assert status == 0
     assert "rank 1 was ended by SIGKILL" in err
     assert "after step 7; its last lines: about to die" in err
@@ -85,7 +83,7 @@ def test_a_killed_process_ends_the_others_and_all_start_again(tmp_path: Path) ->
 
 def test_retries_are_used_up_and_the_last_failure_is_the_status(tmp_path: Path) -> None:
     body = "sys.exit(5 if rank else 69)"
-    status, _, err = launch(tmp_path, body, "--processes", "2", "--retries", "1")
+    status, _, err = launch(tmp_path, body, "--retries=1")
     assert status == 5
     assert err.count("rank 1 ended with status 5 before the first step") == 2
     assert "no retry is left" in err
@@ -98,7 +96,7 @@ def test_what_would_only_come_again_is_not_tried_again(tmp_path: Path, status: i
         print("error: this cannot work", file=sys.stderr)
     sys.exit({status})
     """
-    found, _, err = launch(tmp_path, body, "--processes", "2", "--retries", "3")
+    found, _, err = launch(tmp_path, body, "--retries=3")
     assert found == status
     assert err == "error: this cannot work\n"
 
@@ -118,8 +116,7 @@ def test_a_hang_is_ended_and_says_where(tmp_path: Path) -> None:
     if attempt == 1:
         step_that_never_ends()
     """
-    options = ("--processes", "2", "--retries", "1", "--watchdog", "2")
-    status, _, err = launch(tmp_path, body, *options)
+    status, _, err = launch(tmp_path, body, "--retries=1", "--watchdog=2")
     assert status == 0
     assert "rank 1 hangs after step 12, no step for 2 s" in err
     assert "in step_that_never_ends" in err
@@ -134,8 +131,7 @@ def test_a_stopped_process_is_named(tmp_path: Path) -> None:
     if attempt == 1:
         time.sleep(600)
     """
-    options = ("--processes", "2", "--retries", "1", "--watchdog", "2")
-    status, _, err = launch(tmp_path, body, *options)
+    status, _, err = launch(tmp_path, body, "--retries=1", "--watchdog=2")
     assert status == 0
     assert "rank 1 hangs after step 3" in err
     assert "rank 1: stopped by SIGSTOP" in err
@@ -150,8 +146,7 @@ def test_elastic_goes_on_with_a_number_that_divides(tmp_path: Path) -> None:
         time.sleep(600)
     print(count, flush=True)
     """
-    options = ("--processes", "4", "--retries", "1", "--elastic")
-    status, out, err = launch(tmp_path, body, *options)
+    status, out, err = launch(tmp_path, body, "--retries=1", "--elastic", processes=4)
     assert (status, out) == (0, "2\n")
     assert "starting 2 processes again" in err
 
@@ -167,9 +162,9 @@ def test_a_signal_to_the_launcher_reaches_all(tmp_path: Path, number: int, statu
     (Path(sys.argv[1]) / f"ready-{rank}").touch()
     time.sleep(600)
     """
-    process = start(tmp_path, body, "--processes", "2", "--retries", "3")
+    process = start(tmp_path, body, "--retries=3")
     for rank in range(2):
-        wait_for(tmp_path / f"ready-{rank}")
+        wait_for((tmp_path / f"ready-{rank}").exists)
     process.send_signal(number)
     process.communicate(timeout=60)
     assert process.returncode == status
@@ -183,20 +178,17 @@ def test_a_signal_to_one_process_is_status_75(tmp_path: Path) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
     time.sleep(600)
     """
-    status, _, err = launch(tmp_path, body, "--processes", "2", "--retries", "3")
+    status, _, err = launch(tmp_path, body, "--retries=3")
     assert (status, err) == (75, "")
 
 
 def test_no_process_outlives_a_launcher_that_is_killed(tmp_path: Path) -> None:
-    process = start(tmp_path, "time.sleep(600)", "--processes", "2")
+    process = start(tmp_path, "time.sleep(600)")
     pids = []
     for rank in range(2):
-        wait_for(tmp_path / f"pid-{rank}-1")
-        time.sleep(0.1)
-        pids.append(int((tmp_path / f"pid-{rank}-1").read_text()))
+        path = tmp_path / f"pid-{rank}-1"
+        wait_for(lambda path=path: path.exists() and path.read_text())
+        pids.append(int(path.read_text()))
     process.kill()
     process.communicate(timeout=60)
-    until = time.monotonic() + 30
-    while not all(map(is_gone, pids)) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert all(map(is_gone, pids))
+    wait_for(lambda: all(map(is_gone, pids)))

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.test_util import check_grads
+from formulas import dense, exact, layer_norm, silu
 
 from bigmodel.models.mlp import Mlp
 
@@ -34,25 +34,16 @@ def make(options, classes=2):
 
 def formula(options, params, x):
     """The network in NumPy, float64."""
-    activation = {
-        "relu": lambda z: np.maximum(z, 0),
-        "silu": lambda z: z / (1 + np.exp(-z)),
-        "tanh": np.tanh,
-    }[options.activation]
+    activations = {"relu": lambda z: np.maximum(z, 0), "silu": silu, "tanh": np.tanh}
     first = x = np.asarray(x, np.float64)
     for n in range(len(options.widths)):
-        dense = params[f"dense_{n}"]
-        y = x @ dense["kernel"]
+        y = dense(params[f"dense_{n}"], x)
         if options.norm == "layer":
-            norm = params[f"norm_{n}"]
-            y = (y - y.mean(1, keepdims=True)) / np.sqrt(y.var(1, keepdims=True) + 1e-6)
-            y = y * norm["scale"] + norm["bias"]
-        else:
-            y = y + dense["bias"]
-        y = activation(y)
+            y = layer_norm(params[f"norm_{n}"], y)
+        y = activations[options.activation](y)
         x = x + y if options.residual and x.shape == y.shape else y
-    out = x @ params["head"]["kernel"] + params["head"]["bias"]
-    return out + first @ params["shortcut"]["kernel"] if options.shortcut else out
+    out = dense(params["head"], x)
+    return out + dense(params["shortcut"], first) if options.shortcut else out
 
 
 @each_variant
@@ -60,19 +51,8 @@ def test_the_network_is_the_formula(options):
     model, variables = make(options)
     out, updates = model.apply(variables, BATCH, train=False)
     assert (out.shape, out.dtype, updates) == ((5, 2), jnp.float32, {})
-    params = jax.tree.map(lambda p: np.asarray(p, np.float64), variables["params"])
-    expected = formula(options, params, BATCH["features"])
+    expected = formula(options, exact(variables["params"]), BATCH["features"])
     np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("name", ["plain", "all"])
-def test_gradients_are_those_of_finite_differences(name):
-    model, variables = make(VARIANTS[name])
-
-    def function(variables, features):
-        return model.apply(variables, {"features": features}, train=False)[0]
-
-    check_grads(function, (variables, BATCH["features"]), order=1, modes=["rev"], rtol=2e-2)
 
 
 def test_without_classes_there_is_one_number_for_each_row():

@@ -1,7 +1,6 @@
 import jax
 import numpy as np
-import pytest
-from jax.test_util import check_grads
+from formulas import dense, silu
 
 from bigmodel.models.recommender import Recommender
 
@@ -40,7 +39,7 @@ def biased(params):
     return MEAN + user + item
 
 
-def test_matrix_factorisation_is_the_formula():
+def test_matrix_factorisation_is_the_formula_with_zeros_for_the_unknown():
     model, params = built()
     user = rows(params["user"]["embedding"], BATCH["user"])
     item = rows(params["item"]["embedding"], BATCH["item"])
@@ -48,37 +47,17 @@ def test_matrix_factorisation_is_the_formula():
     np.testing.assert_allclose(found, biased(params) + (user * item).sum(1), rtol=1e-5)
 
 
-def test_two_towers_are_the_formula():
+def test_two_towers_are_the_formula_with_tags_of_unknown_items_too():
     model, params = built(name="two_tower")
 
     def tower(x, layers):
-        x = x @ layers["hidden_0"]["kernel"]
-        return (x / (1 + np.exp(-x))) @ layers["output"]["kernel"]
+        return dense(layers["output"], silu(dense(layers["hidden_0"], x)))
 
     user = tower(rows(params["user"]["embedding"], BATCH["user"]), params["user_tower"])
     item = rows(params["item"]["embedding"], BATCH["item"])
     item = tower(item + BATCH["tags"] @ params["tags"]["kernel"], params["item_tower"])
     found, _ = model.apply({"params": params}, BATCH, train=False)
     np.testing.assert_allclose(found, biased(params) + (user * item).sum(1), rtol=1e-5)
-
-
-@pytest.mark.parametrize("name", ["matrix", "two_tower"])
-def test_an_unknown_user_gets_the_bias_of_the_item_and_nobody_the_mean(name):
-    model, params = built(name=name)
-    found, _ = model.apply({"params": params}, BATCH, train=False)
-    bias = params["item_bias"]["embedding"][2, 0]
-    np.testing.assert_allclose(found[2], MEAN + bias, rtol=1e-6)
-    np.testing.assert_allclose(found[4], MEAN, rtol=1e-6)
-
-
-def test_an_unknown_item_gets_the_bias_of_the_user_but_its_tags_are_read():
-    bias = []
-    for name in ("matrix", "two_tower"):
-        model, params = built(name=name)
-        found, _ = model.apply({"params": params}, BATCH, train=False)
-        bias.append(float(found[3] - MEAN - params["user_bias"]["embedding"][1, 0]))
-    assert bias[0] == pytest.approx(0, abs=1e-6)
-    assert abs(bias[1]) > 1e-3
 
 
 def test_unknown_users_and_items_train_no_table():
@@ -89,15 +68,3 @@ def test_unknown_users_and_items_train_no_table():
     )(params)
     assert all(not np.asarray(gradient[name]["embedding"]).any() for name in ("user", "item_bias"))
     assert gradient["bias"] == 5
-
-
-@pytest.mark.parametrize("name", ["matrix", "two_tower"])
-def test_gradients_are_those_of_finite_differences(name):
-    model, params = built(name=name, scale=0.5)
-    check_grads(
-        lambda p: model.apply({"params": p}, BATCH, train=False)[0],
-        (params,),
-        order=1,
-        modes=["rev"],
-        rtol=1e-2,
-    )

@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.test_util import check_grads
 
 from bigmodel.models.attention.masks import padding_mask
 from bigmodel.models.layers.recurrent import Recurrent
@@ -74,29 +73,3 @@ def test_a_sequence_alone_gives_the_same_as_beside_longer_ones(options):
         alone = np.asarray(model.apply(variables, one, train=False)[0])[0]
         expected = together[row, :length] if options.output == "every" else together[row]
         np.testing.assert_allclose(alone, expected, rtol=1e-4, atol=1e-6)
-
-
-@each_variant
-def test_gradients_are_those_of_finite_differences(options):
-    model, variables = make(options, NUMBERS)
-    mask = padding_mask(jnp.asarray(LENGTHS), 6)[..., None]
-
-    def total(params):
-        found = model.apply({"params": params}, NUMBERS, train=False)[0]
-        kept = jnp.where(mask, found, 0) if options.output == "every" else found
-        return jnp.sum(jnp.sin(kept))
-
-    check_grads(total, (variables["params"],), order=1, modes=["rev"], rtol=2e-2, atol=2e-2)
-
-
-def test_padding_has_no_gradient():
-    model, variables = make(replace(SMALL, bidirectional=True, output="mean"), NUMBERS)
-
-    def total(sequence):
-        batch = {"sequence": sequence, "length": LENGTHS}
-        return jnp.sum(jnp.square(model.apply(variables, batch, train=False)[0]))
-
-    gradient = np.asarray(jax.grad(total)(NUMBERS["sequence"]))
-    counts = np.asarray(padding_mask(jnp.asarray(LENGTHS), 6))
-    assert (gradient[~counts] == 0).all()
-    assert (np.abs(gradient[counts]).max(axis=-1) > 0).all()

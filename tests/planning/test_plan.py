@@ -1,4 +1,3 @@
-import argparse
 import math
 import os
 import re
@@ -10,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+import launch
 from bigmodel.experiment import InputError
-from bigmodel.planning.plan import add_options, execute
+from bigmodel.planning.plan import execute
 from bigmodel.planning.planning import DiedError, apart
 from bigmodel.sharding.chips import CHIPS, find_chip
 
@@ -29,15 +29,10 @@ class Config(Settings):
 def build(config):
     return linear.experiment()
 """
-SEVEN_BILLION = {
-    "layers": "32",
-    "width": "4096",
-    "heads": "32",
-    "activation": "swiglu",
-    "expansion": "3",
-    "dtype": "bfloat16",
-}
-LONG_BATCH = {"batch-size": "64", "context": "2048", "tokenizer": "byte", "test": "0.01"}
+SEVEN_BILLION = ["--model.layers=32", "--model.width=4096", "--model.heads=32", "--model.no-tied"]
+SEVEN_BILLION += ["--model.activation=swiglu", "--model.expansion=3", "--model.dtype=bfloat16"]
+SEVEN_BILLION += ["--model.remat", "--model.scan", "--data.batch-size=64", "--data.context=2048"]
+SEVEN_BILLION += ["--data.tokenizer=byte", "--data.test=0.01"]
 
 
 @pytest.fixture
@@ -54,15 +49,7 @@ def plan(monkeypatch: pytest.MonkeyPatch):
     for name in ("JAX_PLATFORMS", "JAX_NUM_CPU_DEVICES", "TF_CPP_MIN_LOG_LEVEL"):
         monkeypatch.setenv(name, "")
 
-    def run(*arguments: str) -> int:
-        own, options = list(arguments), []
-        if "--" in own:
-            own, options = own[: own.index("--")], own[own.index("--") + 1 :]
-        parser = argparse.ArgumentParser()
-        add_options(parser)
-        return execute(parser.parse_args(own), options)
-
-    return run
+    return lambda *arguments: execute(*launch.parse(["plan", *arguments]))
 
 
 @pytest.mark.parametrize(
@@ -116,11 +103,8 @@ def test_a_search_ends_with_the_plan_of_the_best(plan, script, capsys) -> None:
 @pytest.mark.matrix
 @pytest.mark.parametrize(("side", "status"), [(8, 0), (2, 1)])
 def test_seven_billion_parameters_are_planned_within_3_minutes_and_4_gb(side, status) -> None:
-    options = [f"--model.{name}={value}" for name, value in SEVEN_BILLION.items()]
-    options += [f"--data.{name}={value}" for name, value in LONG_BATCH.items()]
-    options += ["--model.no-tied", "--model.remat", "--model.scan", f"--mesh.fsdp={side**2}"]
     command = [sys.executable, str(ROOT / "launch.py"), "plan", GPT]
-    command += ["--topology", f"v5e:{side}x{side}", "--", *options]
+    command += [f"--topology=v5e:{side}x{side}", "--", *SEVEN_BILLION, f"--mesh.fsdp={side**2}"]
     start = time.monotonic()
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == status, done.stderr

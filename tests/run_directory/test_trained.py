@@ -2,7 +2,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bigmodel.errors import StorageError
 from bigmodel.experiment import InputError
 from bigmodel.run_directory.checkpoints import Checkpoints
 from bigmodel.run_directory.trained import read_trained
@@ -44,13 +43,4 @@ def test_a_directory_without_a_checkpoint_or_tokenizer_is_refused(tmp_path):
     write_run(tmp_path)
     (tmp_path / "tokenizer.json").unlink()
     with pytest.raises(InputError, match=r"has no tokenizer.json"):
-        read_trained(tmp_path, option="--pretrained")
-
-
-def test_a_damaged_checkpoint_is_refused(tmp_path):
-    write_run(tmp_path)
-    for file in (tmp_path / "checkpoints" / "3").rglob("*"):
-        if file.is_file() and file.name != "SHA256SUMS":
-            file.write_bytes(b"x")
-    with pytest.raises(StorageError, match="all checkpoints"):
         read_trained(tmp_path, option="--pretrained")

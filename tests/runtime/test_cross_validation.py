@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from recorded import read
 
-from bigmodel.data.folds import Folds
+from bigmodel.data.split import Folds
 from bigmodel.experiment import InputError
 from bigmodel.runtime.cross_validation import cross_validate, has_folds
 from bigmodel.runtime.settings import Settings
@@ -44,14 +45,11 @@ def test_each_fold_is_run_and_the_spread_reported(tmp_path: Path) -> None:
     runs = Runs()
     assert cross_validate(Config(data=Folds(folds=4)), tmp_path, runs) == 0
     assert runs.done == [0, 1, 2, 3]
-    found = json.loads((tmp_path / "folds.json").read_text())
     values = [0.0, 1.0, 2.0, 3.0]
-    assert found["folds"] == 4
-    assert found["metrics"].keys() == {"test/accuracy"}
-    metric = found["metrics"]["test/accuracy"]
-    assert metric["values"] == values
-    assert metric["mean"] == pytest.approx(np.mean(values))
-    assert metric["std"] == pytest.approx(np.std(values, ddof=1))
+    mean, std = pytest.approx(np.mean(values)), pytest.approx(np.std(values, ddof=1))
+    accuracy = {"mean": mean, "std": std, "values": values}
+    expected = {"folds": 4, "metrics": {"test/accuracy": accuracy}}
+    assert read(tmp_path, "folds.json") == expected
 
 
 def test_a_stopped_fold_stops_all_and_its_status_is_theirs(tmp_path: Path) -> None:

@@ -1,5 +1,4 @@
 import dataclasses
-import json
 import shutil
 import signal
 import threading
@@ -12,25 +11,17 @@ import jax.numpy as jnp
 import linear
 import numpy as np
 import pytest
+from recorded import digest, lines, read, summary
 
 from bigmodel.errors import NotFiniteError
-from bigmodel.experiment import Experiment, InputError, Mean, Rows
+from bigmodel.experiment import Experiment, Mean, Rows
 from bigmodel.run_directory.checkpoints import Checkpoints
-from bigmodel.run_directory.history import best_step, read_metrics
+from bigmodel.run_directory.history import best_step
 from bigmodel.runtime.compilation import Compiled, compile_experiment
 from bigmodel.runtime.evaluation import Evaluation, measure, summarize
 from bigmodel.runtime.settings import Run
 from bigmodel.sharding.mesh import MeshShape, make_mesh
 from bigmodel.training.optimizers import Optimizer
-
-
-def summary(directory: Path) -> dict:
-    return json.loads((directory / "summary.json").read_text())
-
-
-def lines(directory: Path, metric: str) -> dict[int, float]:
-    history = read_metrics(directory / "metrics.jsonl")
-    return {line["step"]: line[metric] for line in history if metric in line}
 
 
 def saved(directory: Path) -> list[int]:
@@ -87,16 +78,6 @@ def test_rows_are_gathered_in_order_without_padding(layout: MeshShape) -> None:
         assert found.shown["test_text"] == str(test["label"])
 
 
-def test_best_and_last_checkpoints_are_kept(tmp_path: Path) -> None:
-    rising = Optimizer("sgd", learning_rate=30.0, schedule="constant")
-    options = {"steps": 60, "eval_every": 10, "keep": 2}
-    assert linear.run(tmp_path, one=linear.experiment(rising), **options) == 0
-    losses = lines(tmp_path, "validation/loss")
-    best = min(losses, key=losses.__getitem__)
-    assert summary(tmp_path)["best"] == {"step": best, "validation/loss": losses[best]}
-    assert saved(tmp_path) == sorted({best, 50, 60})
-
-
 @pytest.mark.parametrize("larger", [True, False])
 def test_a_metric_of_ones_own_decides_as_its_experiment_says(tmp_path: Path, larger: bool) -> None:
     """It is the number of the step, so either the first evaluation is the best or the last."""
@@ -107,14 +88,13 @@ def test_a_metric_of_ones_own_decides_as_its_experiment_says(tmp_path: Path, lar
         return {**built.eval_step(state, batch), "error": step}
 
     one = built._replace(eval_step=eval_step, maximize=frozenset({"error"} if larger else ()))
-    options = {"best": "validation/error", "patience": 2, "keep": 1}
+    options = {"best": "validation/error", "patience": 2, "keep": 2}
     assert linear.run(tmp_path, one=one, **options) == 0
     best, last = (40, 40) if larger else (10, 30)
     assert summary(tmp_path)["best"] == {"step": best, "validation/error": best}
-    assert saved(tmp_path) == sorted({best, last})
+    assert saved(tmp_path) == sorted({best, last - 10, last})
     assert summary(tmp_path)["status"] == ("completed" if larger else "stopped early")
-    manifest = json.loads((tmp_path / "manifest.json").read_text())
-    assert manifest["maximize"] == (["error"] if larger else [])
+    assert read(tmp_path, "manifest.json")["maximize"] == (["error"] if larger else [])
 
 
 def test_patience_stops_early_and_a_resume_knows_it(tmp_path: Path) -> None:
@@ -140,8 +120,7 @@ def test_a_run_that_is_stopped_in_its_last_evaluation_is_not_complete(tmp_path: 
 
     one = linear.experiment()
     splits = {name: Stopping(batches) for name, batches in one.data.splits.items()}
-    stopped = one._replace(data=one.data._replace(splits=splits))
-    assert linear.run(tmp_path, one=stopped) == 0
+    assert linear.run(tmp_path, one=linear.with_data(one, splits=splits)) == 0
     assert not (tmp_path / "summary.json").exists()
     assert 40 not in lines(tmp_path, "test/loss")
     assert linear.run(tmp_path) == 0
@@ -149,8 +128,7 @@ def test_a_run_that_is_stopped_in_its_last_evaluation_is_not_complete(tmp_path: 
 
 
 def test_an_experiment_without_evaluation_splits_runs(tmp_path: Path) -> None:
-    one = linear.experiment()
-    one = one._replace(data=one.data._replace(splits={}))
+    one = linear.with_data(linear.experiment(), splits={})
     assert linear.run(tmp_path, one=one) == linear.run(tmp_path, one=one) == 0
     assert list(lines(tmp_path, "train/loss")) == [1, 10, 20, 30, 40]
 
@@ -159,12 +137,6 @@ def test_the_best_of_equal_values_is_the_first() -> None:
     history = [{"step": s, "validation/loss": v} for s, v in ((1, 3.0), (2, 1.0), (3, 1.0))]
     assert best_step(history, "validation/loss", maximize=False) == (2, 1.0, 1)
     assert best_step(history, "validation/loss", maximize=True) == (1, 3.0, 2)
-
-
-def test_a_metric_that_is_not_evaluated_cannot_decide(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="validation/f1 is not evaluated; there are validation/"):
-        linear.run(tmp_path / "a", best="validation/f1")
-    assert not (tmp_path / "a").exists()
 
 
 def test_durations_in_epochs() -> None:
@@ -203,23 +175,21 @@ def test_steps_that_are_not_finite_are_skipped_and_counted_up_to_so_many(tmp_pat
             batch = built.data.train(seed, step)
             return {**batch, "image": batch["image"] * np.float32(np.nan if step in steps else 1)}
 
-        return built._replace(data=built.data._replace(train=train))
+        return linear.with_data(built, train=train)
 
     one = with_bad(4, 5, 11, 19)
     assert linear.run(tmp_path / "a", one=one, log_every=5) == 0
     skipped = lines(tmp_path / "a", "train/skipped")
     assert skipped == {1: 0, 5: 1, 10: 2, 15: 3, 20: 4, 25: 4, 30: 4, 35: 4, 40: 4}
-    assert [step for step, loss in lines(tmp_path / "a", "train/loss").items() if loss is None] == [
-        5,
-        20,
-    ]
+    losses = lines(tmp_path / "a", "train/loss")
+    assert [step for step, loss in losses.items() if loss is None] == [5, 20]
     # What goes on from step 10 counts on, to the same bits.
     assert linear.run(tmp_path / "b", one=with_bad(4, 5), steps=40, keep=9) == 0
     for step in (20, 30, 40):
         shutil.rmtree(tmp_path / "b" / "checkpoints" / str(step))
     (tmp_path / "b" / "summary.json").unlink()
     assert linear.run(tmp_path / "b", one=one, keep=9) == 0
-    assert summary(tmp_path / "b")["params_digest"] == summary(tmp_path / "a")["params_digest"]
+    assert digest(tmp_path / "b") == digest(tmp_path / "a")
     with pytest.raises(NotFiniteError, match="not finite at step 9"):
         linear.run(tmp_path / "c", one=with_bad(3, 6, 7, 8))
 
@@ -230,11 +200,8 @@ def test_a_checkpoint_never_holds_parameters_that_are_not_finite(tmp_path: Path)
     def train_step(state, batch, key):
         state, metrics, gradients = one.train_step(state, batch, key)
         bad = jnp.where(state.step == 14, jnp.inf, 1.0).astype(jnp.float32)
-        return (
-            dataclasses.replace(state, params={"kernel": state.params["kernel"] * bad}),
-            metrics,
-            gradients,
-        )
+        params = {"kernel": state.params["kernel"] * bad}
+        return dataclasses.replace(state, params=params), metrics, gradients
 
     with pytest.raises(NotFiniteError, match="not finite at step 14: parameter kernel"):
         linear.run(tmp_path, one=one._replace(train_step=train_step), eval_every=1, keep=20)
@@ -249,8 +216,7 @@ def test_batches_are_made_ahead_by_another_thread(tmp_path: Path) -> None:
             elsewhere.add(step)
         return built.data.train(seed, step)
 
-    data = built.data._replace(train=train)
-    assert linear.run(tmp_path, one=built._replace(data=data)) == 0
+    assert linear.run(tmp_path, one=linear.with_data(built, train=train)) == 0
     assert elsewhere == set(range(40))
 
 
@@ -263,7 +229,7 @@ def test_an_error_while_a_batch_is_made_comes_out(tmp_path: Path) -> None:
         return built.data.train(seed, step)
 
     with pytest.raises(OSError, match="the disk with the images is gone"):
-        linear.run(tmp_path, one=built._replace(data=built.data._replace(train=train)))
+        linear.run(tmp_path, one=linear.with_data(built, train=train))
 
 
 @pytest.mark.parametrize("debugger", [jax.disable_jit, lambda: jax.debug_nans(True)])

@@ -1,6 +1,5 @@
 """Runs side by side are what each is alone, whatever becomes of the others."""
 
-import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,12 +8,12 @@ from typing import Any
 import linear
 import numpy as np
 import pytest
+from recorded import digest, logged, summary
 
 from bigmodel.errors import NotFiniteError, StorageError
 from bigmodel.experiment import Experiment, Rows
 from bigmodel.processes.signals import StopRequest
 from bigmodel.run_directory.directory import RunDirectory
-from bigmodel.run_directory.history import read_metrics
 from bigmodel.runtime.compilation import compile_experiment
 from bigmodel.runtime.recorder import open_run
 from bigmodel.runtime.settings import Run, Settings
@@ -55,16 +54,6 @@ def together(
     return ended
 
 
-def logged(directory: Path) -> list[dict[str, Any]]:
-    """The history without what is about time."""
-    lines = read_metrics(directory / "metrics.jsonl")
-    return [{n: v for n, v in line.items() if "/" in n or n == "step"} for line in lines]
-
-
-def digest(directory: Path) -> str:
-    return json.loads((directory / "summary.json").read_text())["params_digest"]
-
-
 def experiment(**changes: Any) -> Experiment:
     return linear.experiment(Optimizer("sgd", learning_rate=0.05, weight_decay=0.01), **changes)
 
@@ -77,16 +66,21 @@ def with_seed_2(change: Callable[[Any], Any]) -> Experiment:
         batch = dict(one.data.train(seed, step))
         return change(batch) if seed == 2 else batch
 
-    return one._replace(data=one.data._replace(train=train))
+    return linear.with_data(one, train=train)
+
+
+def check_same(folder: Path, whole: Path, names: str) -> None:
+    """That runs have the bits and the metrics that they have undisturbed."""
+    for name in names:
+        assert digest(folder / name) == digest(whole / name)
+        assert logged(folder / name) == logged(whole / name)
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     ended = together(folder, experiment())
-    assert {number: how["status"] for number, how in ended.items()} == dict.fromkeys(
-        SEEDS, "completed"
-    )
+    assert [ended[number]["status"] for number in SEEDS] == ["completed"] * 3
     return folder
 
 
@@ -127,11 +121,8 @@ def test_a_run_that_diverges_says_so_and_leaves_the_others_their_bits(
     huge = with_seed_2(lambda batch: {**batch, "image": batch["image"] * np.float32(1e30)})
     ended = together(tmp_path, huge)
     assert isinstance(ended[2], NotFiniteError)
-    summary = json.loads((tmp_path / "2" / "summary.json").read_text())
-    assert summary["status"] == "not finite"
-    for name in "01":
-        assert digest(tmp_path / name) == digest(whole / name)
-        assert logged(tmp_path / name) == logged(whole / name)
+    assert summary(tmp_path / "2")["status"] == "not finite"
+    check_same(tmp_path, whole, "01")
 
 
 def test_a_run_that_stops_early_leaves_the_others_their_bits(whole: Path, tmp_path: Path) -> None:
@@ -139,9 +130,7 @@ def test_a_run_that_stops_early_leaves_the_others_their_bits(whole: Path, tmp_pa
     wrong = with_seed_2(lambda batch: {**batch, "label": (batch["label"] + 1) % 3})
     ended = together(tmp_path, wrong, patience=1)
     assert (ended[2]["status"], ended[2]["step"]) == ("stopped early", 6)
-    for name in "01":
-        assert digest(tmp_path / name) == digest(whole / name)
-        assert logged(tmp_path / name) == logged(whole / name)
+    check_same(tmp_path, whole, "01")
 
 
 def test_what_cannot_be_written_of_one_run_is_its_own_failure(tmp_path: Path) -> None:
@@ -151,24 +140,16 @@ def test_what_cannot_be_written_of_one_run_is_its_own_failure(tmp_path: Path) ->
     assert ended[0]["status"] == ended[2]["status"] == "completed"
 
 
+@pytest.mark.parametrize(("lost", "common"), [("checkpoints/12", 9), (".", 0)])
 def test_runs_go_on_from_the_newest_step_of_which_all_have_a_checkpoint(
-    whole: Path, tmp_path: Path
+    lost: str, common: int, whole: Path, tmp_path: Path
 ) -> None:
-    """The checkpoints are those of the steps 9 and 12, beside the best; one lane lost its last."""
-    shutil.copytree(whole, tmp_path / "a")
+    """The checkpoints are those of the steps 9 and 12, beside the best."""
+    folder = tmp_path / "a"
+    shutil.copytree(whole, folder)
     for name in "012":
-        (tmp_path / "a" / name / "summary.json").unlink()
-    shutil.rmtree(tmp_path / "a" / "1" / "checkpoints" / "12")
-    paths = [tmp_path / "a" / name / "checkpoints" for name in "012"]
-    assert common_checkpoint(paths, print) == 9
-    together(tmp_path / "a", experiment())
-    for name in "012":
-        assert digest(tmp_path / "a" / name) == digest(whole / name)
-        assert logged(tmp_path / "a" / name) == logged(whole / name)
-
-
-def test_without_a_common_checkpoint_all_begin_anew(whole: Path, tmp_path: Path) -> None:
-    shutil.copytree(whole, tmp_path / "a")
-    shutil.rmtree(tmp_path / "a" / "1")
-    paths = [tmp_path / "a" / name / "checkpoints" for name in "012"]
-    assert common_checkpoint(paths, print) == 0
+        (folder / name / "summary.json").unlink()
+    shutil.rmtree(folder / "1" / lost)
+    assert common_checkpoint([folder / name / "checkpoints" for name in "012"], print) == common
+    together(folder, experiment())
+    check_same(folder, whole, "012")

@@ -1,7 +1,6 @@
 import pytest
 
-from bigmodel.experiment import InputError
-from bigmodel.sharding.chips import CHIPS, find_chip, name_of_kind
+from bigmodel.sharding.chips import name_of_kind
 
 
 @pytest.mark.parametrize(
@@ -16,22 +15,9 @@ from bigmodel.sharding.chips import CHIPS, find_chip, name_of_kind
         ("NVIDIA H200", "h200"),
         ("NVIDIA L4", "l4"),
         ("NVIDIA L40S", "l40s"),
+        ("cpu", None),
+        ("Quadro K620", None),
     ],
 )
-def test_the_chip_of_a_device_is_found(kind: str, name: str) -> None:
+def test_the_chip_of_a_device_is_found(kind: str, name: str | None) -> None:
     assert name_of_kind(kind) == name
-
-
-def test_a_cpu_and_an_unknown_device_are_no_chip() -> None:
-    assert name_of_kind("cpu") is None
-    assert name_of_kind("Quadro K620") is None
-
-
-def test_an_unknown_chip_is_refused_and_the_nearest_named() -> None:
-    with pytest.raises(InputError, match=r"no chip 'v5'; did you mean v5[ep]\?"):
-        find_chip("v5")
-
-
-def test_a_chip_computes_more_than_it_can_read() -> None:
-    for chip in CHIPS.values():
-        assert chip.bfloat16 >= chip.float32 > chip.memory_bandwidth > chip.link_bandwidth

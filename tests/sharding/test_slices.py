@@ -4,7 +4,6 @@ import jax
 import numpy as np
 import pytest
 
-from bigmodel.experiment import InputError
 from bigmodel.sharding.mesh import MeshShape, make_mesh
 from bigmodel.sharding.slices import arrange, groups_of
 
@@ -77,13 +76,6 @@ def test_what_does_not_divide_the_data_axis_is_left_to_the_next() -> None:
     )
     slices = [[device.process_index for device in row] for row in mesh]
     assert slices == [[0, 1]] * 3 + [[2, 3]] * 3
-
-
-def test_slices_that_only_a_busy_axis_could_span_are_refused() -> None:
-    with pytest.raises(InputError, match=r"2 slices .* make --mesh.data a multiple of 2"):
-        make_mesh(MeshShape(1, tensor=8, slices=2))
-    with pytest.raises(InputError, match=r"--mesh.slices 3 does not divide the 8 devices"):
-        make_mesh(MeshShape(slices=3))
 
 
 def test_a_mesh_over_slices_has_the_axes_asked_for() -> None:

@@ -32,7 +32,7 @@ import numpy as np
 sys.path.append({str(TESTS)!r})
 import linear
 from bigmodel.data.batches import epochs, in_order
-from bigmodel.data.fingerprint import fingerprint
+from bigmodel.data.parts import fingerprint
 from bigmodel.experiment import Data, InputError
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training.optimizers import Optimizer

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import tracked
+from recorded import digest, read, summary
 
 from bigmodel.experiment import InputError
 from bigmodel.run_directory.directory import RunDirectory
@@ -95,9 +96,9 @@ def test_a_sink_gets_a_row_for_each_step_with_all_that_the_directory_has(
 ) -> None:
     assert tracked.run(tmp_path / "a", SINKS) == 0
     assert memory.values() == tracked.rows(tmp_path / "a")
-    assert memory.summaries == [tracked.summary(tmp_path / "a")]
+    assert memory.summaries == [summary(tmp_path / "a")]
     (start,) = memory.starts
-    assert start.config == tracked.config(tmp_path / "a")
+    assert start.config == read(tmp_path / "a", "config.json")
     files = {path for row in memory.rows for path in row.figures.values()}
     assert files == set((tmp_path / "a/figures").iterdir())
     assert all(
@@ -158,8 +159,7 @@ def test_a_run_is_the_same_with_a_sink_that_fails(
     assert capsys.readouterr().err.splitlines() == [f"warning: {FAILED}"]
     same = tracked.computed(tracked.rows(plain))
     assert tracked.computed(tracked.rows(tmp_path / "a")) == same
-    digests = [tracked.summary(each)["params_digest"] for each in (plain, tmp_path / "a")]
-    assert digests[0] == digests[1]
+    assert digest(tmp_path / "a") == digest(plain)
 
 
 @pytest.mark.parametrize("where", ["open", "send", "close"])

@@ -19,12 +19,9 @@ def test_tokens_are_counted_where_there_are_any_else_examples() -> None:
     assert batch_size(text) == ("tokens", 128)
 
 
-def test_mfu_is_the_share_of_the_peak() -> None:
+def test_mfu_is_the_share_of_the_peak_where_that_is_known() -> None:
     found = rates(TOKENS, steps_per_second=2.0, peak=48e9)
     assert found == {"tokens_per_second": 200, "model_flops_per_second": 12e9, "mfu": 0.25}
-
-
-def test_there_is_no_mfu_without_a_peak() -> None:
     assert "mfu" not in rates(TOKENS, steps_per_second=2.0, peak=None)
 
 

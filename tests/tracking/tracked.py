@@ -1,6 +1,5 @@
 """Runs that sinks get, for tests of the sinks."""
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -55,11 +54,3 @@ def computed(found: dict[int, dict[str, float]]) -> dict[int, dict[str, float]]:
         step: {name: value for name, value in values.items() if "/" in name}
         for step, values in found.items()
     }
-
-
-def summary(directory: Path) -> dict[str, Any]:
-    return json.loads((directory / "summary.json").read_text())
-
-
-def config(directory: Path) -> dict[str, Any]:
-    return json.loads((directory / "config.json").read_text())

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from formulas import value
 from jax.sharding import PartitionSpec as P
 from scipy.special import softmax
 
@@ -33,10 +34,6 @@ BATCH = jax.device_put(
     }
 )
 THREE = Ensemble(members=3)
-
-
-def value(mean):
-    return float(mean.total / mean.count)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from formulas import value
 from sklearn.metrics import accuracy_score, log_loss
 
 from bigmodel.training.metrics import accuracy, cross_entropy
@@ -10,10 +11,6 @@ RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(size=(12, 5)).astype(np.float32)
 LABELS = RNG.integers(0, 5, 12).astype(np.int32)
 BATCH = jax.device_put({"label": LABELS, "weight": np.ones(12, np.float32)})
-
-
-def value(mean):
-    return float(mean.total / mean.count)
 
 
 def test_cross_entropy_equals_scikit_learn() -> None:

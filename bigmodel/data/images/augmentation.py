@@ -12,14 +12,9 @@ Images = Shaped[np.ndarray, "batch height width channel"]
 
 
 def augment(images: Images, seed: int, step: int, *, shift: int, flip: bool) -> Images:
-    """Shift each image by up to `shift` pixels, and mirror half of them.
+    """Shift each image by up to `shift` pixels, and mirror half of them horizontally.
 
-    Args:
-        images: Any dtype. Pixels from beyond the border are 0.
-        seed: The seed of the run.
-        step: The step that the batch belongs to.
-        shift: The maximum shift in pixels; vertical and horizontal shifts are independent.
-        flip: Whether to mirror horizontally with probability one half.
+    Vertical and horizontal shifts are independent; pixels from beyond the border are 0.
     """
     rng = np.random.default_rng([seed, AUGMENTATION_STREAM, step])
     if shift:

@@ -20,16 +20,12 @@ from bigmodel.data.texts.text_file import normalized
 from bigmodel.experiment import InputError
 from bigmodel.output import note
 
-PARTS = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "dev": "validation",
-    "test": "test",
-    "testing": "test",
+NAMES = {
+    "train": ("train", "training"),
+    "validation": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing"),
 }
+PARTS = {name: part for part, names in NAMES.items() for name in names}
 """Names of folders that hold a part of the data; their case does not matter."""
 IGNORED = "__MACOSX"
 DECODING_ERRORS = (
@@ -141,7 +137,7 @@ def _part_folders(path: Path) -> dict[str, Path]:
         )
     if "train" not in parts:
         raise InputError(f"{path} has a folder for {', '.join(parts)} and none for train; add it")
-    return {part: parts[part] for part in dict.fromkeys(PARTS.values()) if part in parts}
+    return {part: parts[part] for part in NAMES if part in parts}
 
 
 def _classes(path: Path) -> Classes:

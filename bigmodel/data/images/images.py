@@ -10,14 +10,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from bigmodel.data.batches import Arrays
-from bigmodel.data.folds import hold_out_test
 from bigmodel.data.images.augmentation import augment
 from bigmodel.data.images.fashion_mnist import NAMES as FASHION_NAMES
 from bigmodel.data.images.fashion_mnist import read_fashion_mnist
 from bigmodel.data.images.folder import read_folders
 from bigmodel.data.labelled import LabelledData
 from bigmodel.data.parts import data_of
-from bigmodel.data.split import check_positive, stratified
+from bigmodel.data.split import check_positive, split_rows
 from bigmodel.experiment import Data, InputError
 from bigmodel.output import note
 
@@ -46,7 +45,6 @@ class ImageData(LabelledData):
     """folder: colour behind transparent pixels"""
 
     def __post_init__(self) -> None:
-        """Raises InputError for options that are out of range or do not go together."""
         super().__post_init__()
         if self.shift < 0:
             raise InputError(f"--data.shift {self.shift} must not be negative")
@@ -84,21 +82,14 @@ def load_images(options: ImageData) -> Images:
         if path and not os.path.isdir(path):
             raise InputError(f"--data.{name} {path[:200]} is no folder")
     parts, names = _read(options)
-    for part, fraction, seed in (
-        ("test", options.test, options.split_seed),
-        ("validation", options.validation, options.split_seed + 1),
-    ):
-        if part not in parts or (part == "test" and options.folds):
-            train, label = parts["train"], parts["train"]["label"]
-            split = (
-                hold_out_test(options, label, fraction, names=names, seed=seed)
-                if part == "test"
-                else stratified(label, fraction, names=names, seed=seed)
-            )
-            parts["train"], parts[part] = (
-                {name: array[rows] for name, array in train.items()} for rows in split
-            )
-    parts = {part: parts[part] for part in ("train", "validation", "test")}
+    whole, label = parts["train"], parts["train"]["label"]
+    split = split_rows(options, len(label), labels=label, names=names, given=parts)
+    parts = {
+        part: {name: array[rows] for name, array in whole.items()}
+        if len(rows) or part not in parts
+        else parts[part]
+        for part, rows in split.items()
+    }
     if options.name == "folder":
         _check_varied(parts["train"]["image"])
         if parts["train"]["image"].dtype == np.float32:

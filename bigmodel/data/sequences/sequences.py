@@ -37,7 +37,6 @@ class SequenceData(LabelledData):
     """sequences in a batch"""
 
     def __post_init__(self) -> None:
-        """Raises InputError for options that are out of range or do not go together."""
         super().__post_init__()
         check_positive(self, "length")
         if self.name == "ts" and not self.path:
@@ -73,7 +72,7 @@ def load_sequences(options: SequenceData) -> Sequences:
     test = None
     if test_path is not None and not options.folds:
         test = _cases(test_path, options.length)
-        channels, others = cases[0].values.shape[1], test[0].values.shape[1]
+        channels, others = cases[0].content.shape[1], test[0].content.shape[1]
         if others != channels:
             raise InputError(
                 f"{test_path} has {others} channels, and {path} has {channels}; they must be the "
@@ -110,33 +109,33 @@ def image_rows(images: Images) -> Sequences:
 def _cases(path: Path, length: int) -> list[Case]:
     cases = read_ts(path)
     for case in cases:
-        if len(case.values) > length:
+        if len(case.content) > length:
             raise InputError(
-                f"{path}, line {case.line} has {len(case.values)} steps, more than --data.length "
+                f"{path}, line {case.line} has {len(case.content)} steps, more than --data.length "
                 f"{length}; use a larger one, or cut the sequence"
             )
     return cases
 
 
 def _arrays(parts: dict[str, list[Case]], names: tuple[str, ...]) -> dict[str, Arrays]:
-    seen = np.concatenate([case.values for case in parts["train"]]).astype(np.float64)
+    seen = np.concatenate([case.content for case in parts["train"]]).astype(np.float64)
     mean, deviation = seen.mean(axis=0), seen.std(axis=0)
     # A channel that never changes says nothing, whatever it is divided by. The mean of equal
     # numbers is rounded, so that their deviation is not quite 0.
     constant = np.ptp(seen, axis=0) == 0
     deviation = np.where(constant, 1.0, deviation)
-    time = max(len(case.values) for cases in parts.values() for case in cases)
+    time = max(len(case.content) for cases in parts.values() for case in cases)
 
     def padded(cases: list[Case]) -> np.ndarray:
         sequence = np.zeros((len(cases), time, len(mean)), np.float32)
         for row, case in zip(sequence, cases, strict=True):
-            row[: len(case.values)] = np.where(constant, 0, (case.values - mean) / deviation)
+            row[: len(case.content)] = np.where(constant, 0, (case.content - mean) / deviation)
         return sequence
 
     return {
         name: {
             "sequence": padded(cases),
-            "length": np.array([len(case.values) for case in cases], np.int32),
+            "length": np.array([len(case.content) for case in cases], np.int32),
             "label": label_numbers(cases, names),
         }
         for name, cases in parts.items()

@@ -10,10 +10,9 @@ import numpy as np
 from jaxtyping import Float
 
 from bigmodel.data.batches import Arrays
-from bigmodel.data.fingerprint import fingerprint
 from bigmodel.data.packaged import read_rdataset
-from bigmodel.data.parts import data_of
-from bigmodel.data.split import check_fractions, check_positive
+from bigmodel.data.parts import data_of, fingerprint
+from bigmodel.data.split import check_held_out, check_positive
 from bigmodel.data.tables.csv_table import CsvFormat, read_csv
 from bigmodel.data.tables.kinds import number_kind, to_frame
 from bigmodel.experiment import Data, InputError
@@ -47,9 +46,8 @@ class SeriesData(CsvFormat):
     """fraction of the series, at its end, to test on"""
 
     def __post_init__(self) -> None:
-        """Raises InputError for options that are out of range or do not go together."""
         check_positive(self, "window", "horizon")
-        check_fractions(self, of_one=True)
+        check_held_out(self, of_one=True)
         if self.name == "series" and not self.path:
             raise InputError("--data.name series needs a file; give it as --data.path FILE")
         if self.name == "sunspots" and self.path:

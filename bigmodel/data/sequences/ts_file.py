@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float
 
+from bigmodel.data.labelled import Example
 from bigmodel.data.texts.text_file import normalized, read_lines
 from bigmodel.experiment import InputError
 
 LARGEST = float(np.finfo(np.float32).max)
 
-
-class Case(NamedTuple):
-    """A sequence, its label, and the number of its line in the file."""
-
-    label: str
-    values: Float[np.ndarray, "time channel"]
-    line: int
+Case: TypeAlias = Example[Float[np.ndarray, "time channel"]]
 
 
 def read_ts(path: Path) -> list[Case]:
@@ -41,11 +36,11 @@ def read_ts(path: Path) -> list[Case]:
             continue
         if in_data:
             cases.append(_case(path, number, line, declared))
-            channels, first = cases[-1].values.shape[1], cases[0]
-            if channels != first.values.shape[1]:
+            channels, first = cases[-1].content.shape[1], cases[0]
+            if channels != first.content.shape[1]:
                 raise InputError(
                     f"{path}, line {number} has {channels} channels, and line {first.line} has "
-                    f"{first.values.shape[1]}; all sequences need the same ones"
+                    f"{first.content.shape[1]}; all sequences need the same ones"
                 )
             continue
         key, *values = line.split()
@@ -78,7 +73,7 @@ def _case(path: Path, number: int, line: str, declared: list[str]) -> Case:
             f"{where} has channels of {lengths[0]} and of {lengths[-1]} values; "
             "all channels of a sequence need the same number"
         )
-    return Case(label, np.array(values, np.float32).T, number)
+    return Example(label, np.array(values, np.float32).T, number)
 
 
 def _number(cell: str, where: str) -> float:

@@ -63,12 +63,8 @@ def read_csv(path: Path, options: CsvFormat, *, fewest: int = 2) -> Cells:
     """Reads a table, which may be gzipped.
 
     Cells may be quoted with ``"``, and blank lines do not count. Excel's line ``sep=;`` before the
-    header says what the delimiter is.
-
-    Args:
-        path: The file.
-        options: How its cells are written.
-        fewest: The least number of columns; by default a target and another one.
+    header says what the delimiter is. ``fewest`` is the least number of columns; by default there
+    are a target and another one.
 
     Raises:
         InputError: If the file cannot be read, has no rows, or a line has more or fewer cells

@@ -92,12 +92,7 @@ def calendar(name: str, dates: Sequence[datetime | None], *, times: bool) -> lis
 
     The parts are the weekday, as text, and the place in the year, as sine and cosine of
     ``2 pi day / 365.25``, with which 31 December and 1 January are near each other. With
-    ``times`` there is the place in the day too, likewise.
-
-    Args:
-        name: name of the column; the others begin with it.
-        dates: None where one is missing.
-        times: whether the hour is told.
+    ``times`` there is the place in the day too, likewise. The names of all begin with ``name``.
     """
 
     def numbers(read: str, values: list[float]) -> Column:

@@ -260,12 +260,7 @@ def _check_size(cells: Cells, name: str, values: np.ndarray) -> None:
 
 
 def check_categories(column: Column, *, source: str, advice: str) -> None:
-    """Refuses text that is not the names of categories.
-
-    Args:
-        column: Text.
-        source: The file.
-        advice: What to do, for the message.
+    """Refuses text that is not the names of categories, with advice what to do.
 
     Raises:
         InputError: If most of many different values look like numbers, or if more than half of

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
-from jaxtyping import Int
 
 from bigmodel.data.batches import Arrays
-from bigmodel.data.folds import Folds, hold_out_fold
 from bigmodel.data.parts import data_of
-from bigmodel.data.split import Split, check_held_out, shuffled, stratified
+from bigmodel.data.split import Folds, check_held_out, split_rows
 from bigmodel.data.tables.bundled_tables import read_bundled
 from bigmodel.data.tables.columns import Frame, find_name
 from bigmodel.data.tables.csv_table import CsvFormat, read_csv
@@ -64,10 +62,7 @@ class TableData(Folds, CsvFormat):
     """decides which rows are held out, apart from the seed of the run"""
 
     def __post_init__(self) -> None:
-        """Raises InputError for options that are out of range or do not fit each other."""
         check_held_out(self)
-        if self.batch_size < 1:
-            raise InputError(f"--data.batch-size {self.batch_size} must be at least 1")
         if self.name == "csv" and not self.path:
             raise InputError("--data.name csv needs --data.path, a CSV file with a header line")
         for word in set(self.missing).intersection(get_args(Fill)):
@@ -129,8 +124,14 @@ def encode_table(options: TableData) -> EncodedTable:
     name, whole, held = _read(options)
     target = whole.find(name, option="--data.target")
     classes = is_class(whole, target, options.task)
-    division = divide(target.values if classes else None, rows=len(whole.lines), options=options)
-    frames = {part: whole.take(rows) for part, rows in division._asdict().items()}
+    labels = None
+    names: tuple[str, ...] = ()
+    if classes:
+        found, labels = np.unique(target.values, return_inverse=True)
+        names = class_names(found)
+    given = () if held is None else ("test",)
+    split = split_rows(options, len(whole.lines), labels=labels, names=names, given=given)
+    frames = {part: whole.take(rows) for part, rows in split.items()}
     if held is not None:
         frames["test"] = held
     targets = {
@@ -146,38 +147,6 @@ def encode_table(options: TableData) -> EncodedTable:
         for part, frame in inputs.items()
     }
     return EncodedTable(parts, encoder.features, described)
-
-
-class Division(NamedTuple):
-    """Row numbers by part; together they are all rows, and none is in two."""
-
-    train: Int[np.ndarray, " train"]
-    validation: Int[np.ndarray, " validation"]
-    test: Int[np.ndarray, " test"]
-
-
-def divide(classes: np.ndarray | None, *, rows: int, options: TableData) -> Division:
-    """Divide rows, class by class where there are classes."""
-    names: tuple[str, ...] = ()
-    labels = None
-    if classes is not None:
-        values, labels = np.unique(classes, return_inverse=True)
-        names = class_names(values)
-
-    def hold_out(rows: int, fraction: float, seed: int, labels: np.ndarray | None) -> Split:
-        if labels is None:
-            return shuffled(rows, fraction, seed=seed)
-        return stratified(labels, fraction, names=names, seed=seed)
-
-    seed = options.split_seed
-    if options.folds:
-        rest, test = hold_out_fold(options, rows, seed=seed, labels=labels, names=names)
-    else:
-        fraction = 0.0 if options.test_path else options.test
-        rest, test = hold_out(rows, fraction, seed, labels)
-    kept = None if labels is None else labels[rest]
-    train, validation = hold_out(len(rest), options.validation, seed + 1, kept)
-    return Division(rest[train], rest[validation], test)
 
 
 def _read(options: TableData) -> tuple[str, Frame, Frame | None]:

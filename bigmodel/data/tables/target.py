@@ -11,6 +11,8 @@ from bigmodel.data.tables.columns import Column, Frame
 from bigmodel.experiment import InputError
 
 Task: TypeAlias = Literal["auto", "classification", "regression"]
+Parts: TypeAlias = Mapping[str, tuple[Frame, Column]]
+"""The rows of each part of the data, and their target."""
 
 FEW = 20
 """Whole numbers of at most so many different values are classes, unless told."""
@@ -69,9 +71,7 @@ def constant(frame: Frame, target: Column) -> InputError:
     )
 
 
-def label_classes(
-    parts: Mapping[str, tuple[Frame, Column]],
-) -> tuple[Target, dict[str, np.ndarray]]:
+def label_classes(parts: Parts) -> tuple[Target, dict[str, np.ndarray]]:
     """The classes in order, and int32 labels by part.
 
     Raises:
@@ -98,9 +98,7 @@ def label_classes(
     return Target(target.name, class_names(classes)), labels
 
 
-def standardise(
-    parts: Mapping[str, tuple[Frame, Column]],
-) -> tuple[Target, dict[str, np.ndarray]]:
+def standardise(parts: Parts) -> tuple[Target, dict[str, np.ndarray]]:
     """The mean and the standard deviation of the training part, and float32 targets by part.
 
     Raises:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pydoc_data.topics
 from pathlib import Path
 
-from bigmodel.data.split import Fractions
 from bigmodel.data.texts.text_file import read_text
 from bigmodel.experiment import InputError
 
@@ -24,16 +23,16 @@ def read_corpus(name: str, path: str) -> tuple[str, str]:
     return f"the text {name!r}", "\n\n".join(topics[topic] for topic in sorted(topics))
 
 
-def split_corpus(text: str, fractions: Fractions) -> dict[str, str]:
+def split_corpus(text: str, *, validation: float, test: float) -> dict[str, str]:
     """Splits by characters, so that every tokenizer is evaluated on the same text.
 
     Training comes first, then validation, then test; a part of fraction 0 is left out.
     """
-    test_start = len(text) - round(len(text) * fractions.test)
-    validation_start = test_start - round(len(text) * fractions.validation)
+    test_start = len(text) - round(len(text) * test)
+    validation_start = test_start - round(len(text) * validation)
     parts = {"train": text[:validation_start]}
-    if fractions.validation:
+    if validation:
         parts["validation"] = text[validation_start:test_start]
-    if fractions.test:
+    if test:
         parts["test"] = text[test_start:]
     return parts

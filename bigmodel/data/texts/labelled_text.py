@@ -11,18 +11,11 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from bigmodel.data.batches import Arrays
-from bigmodel.data.labelled import LabelledData, divide, label_numbers
+from bigmodel.data.labelled import Example, LabelledData, divide, label_numbers
 from bigmodel.data.parts import data_of
 from bigmodel.data.split import check_positive
 from bigmodel.data.texts.text_file import normalized, read_lines
-from bigmodel.data.texts.tokenizers import (
-    Tokenizer,
-    bpe_tokenizer,
-    byte_tokenizer,
-    char_tokenizer,
-    padded,
-    word_tokenizer,
-)
+from bigmodel.data.texts.tokenizers import Tokenizer, learn_tokenizer, padded
 from bigmodel.experiment import Data, InputError
 
 # None of these is a part of another one.
@@ -59,7 +52,6 @@ class LabelledTextData(LabelledData):
     """texts in a batch"""
 
     def __post_init__(self) -> None:
-        """Raises InputError for sizes and fractions that leave nothing to train on."""
         super().__post_init__()
         check_positive(self, "batch_size", "length")
 
@@ -73,14 +65,6 @@ class LabelledText(NamedTuple):
     names: tuple[str, ...]
 
 
-class LabelledLine(NamedTuple):
-    """A label, a text, and the number of their line in the file, counted from 1."""
-
-    label: str
-    text: str
-    line: int
-
-
 def load_labelled_text(
     options: LabelledTextData, tokenizer: Tokenizer | None = None
 ) -> LabelledText:
@@ -92,9 +76,7 @@ def load_labelled_text(
     ``options.length``. The splits are ``validation`` and ``test``, each absent where it is
     empty.
 
-    Args:
-        options: The file, the split and the tokenizer.
-        tokenizer: One to use instead of the options', such as that of a trained model.
+    ``tokenizer`` is used instead of the options', such as that of a trained model.
 
     Raises:
         InputError: A file cannot be read, a line of it is not a label, a tab and a text, the
@@ -102,7 +84,12 @@ def load_labelled_text(
     """
     parts, names = divide_texts(options)
     if tokenizer is None:
-        tokenizer = _tokenizer(options, parts)
+        texts = {name: [line.content for line in lines] for name, lines in parts.items()}
+        train = texts.pop("train")
+        others = [text for found in texts.values() for text in found]
+        tokenizer = learn_tokenizer(
+            options.tokenizer, train=train, others=others, size=options.vocab_size
+        )
     arrays = _arrays(parts, names, tokenizer, options)
     assets = {"tokenizer.json": tokenizer.dump()}
     data = data_of(arrays, options.batch_size, deciding=assets, assets=assets)
@@ -111,7 +98,7 @@ def load_labelled_text(
 
 def divide_texts(
     options: LabelledTextData,
-) -> tuple[dict[str, list[LabelledLine]], tuple[str, ...]]:
+) -> tuple[dict[str, list[Example[str]]], tuple[str, ...]]:
     """The lines of ``train``, ``validation`` and ``test``, and the labels in their order.
 
     Raises:
@@ -127,7 +114,7 @@ def divide_texts(
     return divide(options, lines, test, source=options.path or options.name)
 
 
-def read_labelled_lines(path: Path) -> list[LabelledLine]:
+def read_labelled_lines(path: Path) -> list[Example[str]]:
     """The labels and texts of a file; a text goes from the first tab to the line's end.
 
     Blank lines do not count, nor do blanks around a label.
@@ -148,11 +135,11 @@ def read_labelled_lines(path: Path) -> list[LabelledLine]:
         ):
             if missing:
                 raise InputError(f"{path}, line {number} {what}")
-        found.append(LabelledLine(label, text, number))
+        found.append(Example(label, text, number))
     return found
 
 
-def labelled_paragraphs() -> list[LabelledLine]:
+def labelled_paragraphs() -> list[Example[str]]:
     """Paragraphs of Python's help, each once and on one line, with their topics as labels."""
     topic_of: dict[str, str] = {}
     for topic in TOPICS:
@@ -161,32 +148,19 @@ def labelled_paragraphs() -> list[LabelledLine]:
             if len(paragraph) >= SHORTEST:
                 topic_of.setdefault(paragraph, topic)
     return [
-        LabelledLine(topic, paragraph, number)
+        Example(topic, paragraph, number)
         for number, (paragraph, topic) in enumerate(topic_of.items(), start=1)
     ]
 
 
-def _tokenizer(options: LabelledTextData, parts: dict[str, list[LabelledLine]]) -> Tokenizer:
-    train = [line.text for line in parts["train"]]
-    match options.tokenizer:
-        case "char":
-            return char_tokenizer("".join(line.text for lines in parts.values() for line in lines))
-        case "byte":
-            return byte_tokenizer()
-        case "bpe":
-            return bpe_tokenizer("\n".join(train), vocab_size=options.vocab_size)
-        case "word":
-            return word_tokenizer(train, vocab_size=options.vocab_size)
-
-
 def _arrays(
-    parts: dict[str, list[LabelledLine]],
+    parts: dict[str, list[Example[str]]],
     names: tuple[str, ...],
     tokenizer: Tokenizer,
     options: LabelledTextData,
 ) -> dict[str, Arrays]:
     encoded = {
-        name: [tokenizer.encode(line.text) for line in lines] for name, lines in parts.items()
+        name: [tokenizer.encode(line.content) for line in lines] for name, lines in parts.items()
     }
     for name, lines in parts.items():
         for line, ids in zip(lines, encoded[name], strict=True):

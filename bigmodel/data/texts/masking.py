@@ -28,7 +28,6 @@ class Masking:
     """fraction of these that are replaced by a random token; the rest stay as they are"""
 
     def __post_init__(self) -> None:
-        """Raises InputError for fractions out of range."""
         if not 0 < self.fraction <= 1:
             raise InputError(f"--masking.fraction {self.fraction} must be above 0 and at most 1")
         for name in ("masked", "replaced"):

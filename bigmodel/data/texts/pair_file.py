@@ -29,14 +29,9 @@ class Pair(NamedTuple):
 def read_pairs(path: str, *, source: int, target: int, group: int | None) -> list[Pair]:
     """The pairs of a file in the order of their first lines.
 
-    Lines of one group with the same source are one pair with several targets. Texts are without
-    blanks around them and in Unicode's normal form C. Blank lines do not count.
-
-    Args:
-        path: a UTF-8 file, perhaps gzipped.
-        source: column of the sources, counted from 1.
-        target: column of the targets.
-        group: column of the groups; None where there are none.
+    Columns are counted from 1. Lines of one group with the same source are one pair with several
+    targets. Texts are without blanks around them and in Unicode's normal form C. Blank lines do
+    not count.
 
     Raises:
         InputError: the file cannot be read, or a line has too few columns or an empty text.

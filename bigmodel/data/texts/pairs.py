@@ -13,7 +13,7 @@ from jaxtyping import Int
 
 from bigmodel.data.batches import Arrays
 from bigmodel.data.parts import data_of
-from bigmodel.data.split import check_fractions, check_held_out, check_positive, shuffled
+from bigmodel.data.split import check_held_out, check_positive, shuffled
 from bigmodel.data.texts.pair_file import Pair, held_out_groups, read_cmudict, read_pairs
 from bigmodel.data.texts.tokenizers import padded
 from bigmodel.data.texts.vocabulary import Unit, Vocabulary, learn_vocabulary
@@ -66,15 +66,13 @@ class PairData:
     """decides which sources are held out, apart from the seed of the run"""
 
     def __post_init__(self) -> None:
-        """Raises InputError for sizes and fractions that leave nothing, and lone options."""
         check_positive(self, "source", "target", "group", "batch_size")
         for name, value in (("source", self.max_source), ("target", self.max_target)):
             if value is not None and value < 2:
                 raise InputError(
                     f"--data.max-{name} {value} has no room for a token and its end; use 2 or more"
                 )
-        check_held_out(self)
-        check_fractions(self, of_one=True)
+        check_held_out(self, of_one=True)
         if (self.group is None) != (not self.held_out):
             raise InputError(
                 "--data.group COLUMN and --data.held-out NAME ... go together: which column "
@@ -121,18 +119,13 @@ def load_pairs(options: PairData) -> Pairs:
     parts = _split(pairs, options)
     train = [pairs[row] for row in parts["train"]]
     others = [pairs[row] for name in ("validation", "test") for row in parts[name]]
-    units = _units(train, options)
-    source = learn_vocabulary(
-        units.source,
-        train=[pair.source for pair in train],
-        others=[pair.source for pair in others],
-        size=options.vocab_size,
+    sources, targets = _texts(train)
+    units = _Sides(
+        options.source_unit or _unit_of(sources), options.target_unit or _unit_of(targets)
     )
-    target = learn_vocabulary(
-        units.target,
-        train=[text for pair in train for text in pair.targets],
-        others=[text for pair in others for text in pair.targets],
-        size=options.vocab_size,
+    source, target = (
+        learn_vocabulary(unit, train=known, others=unseen, size=options.vocab_size)
+        for unit, known, unseen in zip(units, (sources, targets), _texts(others), strict=True)
     )
     rows = {
         name: [
@@ -145,11 +138,8 @@ def load_pairs(options: PairData) -> Pairs:
     most = _most(rows["train"], options)
     rows, counts = _shorten(rows, most, options)
     if options.path:
-        left_out = (
-            f"; {dropped} longer training pairs are left out"
-            if (dropped := counts["train"] - len(rows["train"]))
-            else ""
-        )
+        dropped = counts["train"] - len(rows["train"])
+        left_out = f"; {dropped} longer training pairs are left out" if dropped else ""
         note(
             f"{options.path}: --data.source-unit {units.source} --data.max-source {most.source} "
             f"--data.target-unit {units.target} --data.max-target {most.target}{left_out}"
@@ -181,16 +171,14 @@ class _Sides(NamedTuple, Generic[T]):
     target: T
 
 
-def _units(train: Sequence[Pair], options: PairData) -> _Sides[Unit]:
-    """What a token is: as the options say, else as the training texts suggest."""
-    targets = [text for pair in train for text in pair.targets]
+def _texts(pairs: Sequence[Pair]) -> _Sides[list[str]]:
     return _Sides(
-        options.source_unit or _unit_of([pair.source for pair in train]),
-        options.target_unit or _unit_of(targets),
+        [pair.source for pair in pairs], [text for pair in pairs for text in pair.targets]
     )
 
 
 def _unit_of(texts: Sequence[str]) -> Unit:
+    """What a token is, as the training texts suggest."""
     pieces = Counter(piece for text in texts for piece in text.split())
     short = sum(count for piece, count in pieces.items() if len(piece) <= SYMBOL)
     if pieces.total() < 1.5 * len(texts):

@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Int
 
 from bigmodel.data.batches import Batches
-from bigmodel.data.fingerprint import fingerprint
-from bigmodel.data.split import check_fractions, check_positive
+from bigmodel.data.parts import fingerprint
+from bigmodel.data.split import check_held_out, check_positive
 from bigmodel.data.texts.corpus import read_corpus, split_corpus
-from bigmodel.data.texts.tokenizers import Tokenizer, bpe_tokenizer, byte_tokenizer, char_tokenizer
+from bigmodel.data.texts.tokenizers import Tokenizer, learn_tokenizer
 from bigmodel.experiment import Batch, Data, InputError
 
 Tokens = Int[np.ndarray, "tokens"]
@@ -45,9 +45,8 @@ class TextData:
     """fraction of the text, at its end, for the test; 0 for none"""
 
     def __post_init__(self) -> None:
-        """Raises InputError for sizes and fractions that leave nothing to train on."""
         check_positive(self, "batch_size", "context")
-        check_fractions(self, of_one=True)
+        check_held_out(self, of_one=True)
 
 
 class Text(NamedTuple):
@@ -73,8 +72,11 @@ def load_text(options: TextData) -> Text:
             window, or an option is out of range.
     """
     source, text = read_corpus(options.name, options.path)
-    parts = split_corpus(text, options)
-    tokenizer = _tokenizer(options, text, parts["train"])
+    parts = split_corpus(text, validation=options.validation, test=options.test)
+    others = [part for name, part in parts.items() if name != "train"]
+    tokenizer = learn_tokenizer(
+        options.tokenizer, train=[parts["train"]], others=others, size=options.vocab_size
+    )
     tokens = {name: tokenizer.encode(part) for name, part in parts.items()}
     for name, part in tokens.items():
         if len(part) <= options.context:
@@ -92,7 +94,11 @@ def load_text(options: TextData) -> Text:
         )
 
     def batch(seed: int, step: int) -> Batch:
-        return _crops(train, seed, step, size=options.batch_size, context=options.context)
+        random = np.random.default_rng([seed, CROP_STREAM, step])
+        starts = random.integers(len(train) - options.context, size=(options.batch_size, 1))
+        crops = train[starts + np.arange(options.context + 1)]
+        weight = np.ones((options.batch_size, options.context), np.float32)
+        return {"tokens": crops[:, :-1], "targets": crops[:, 1:], "weight": weight}
 
     splits = {
         name: windows(part, size=options.batch_size, context=options.context)
@@ -107,7 +113,8 @@ def load_text(options: TextData) -> Text:
         fingerprint=fingerprint({"train": train} | tokens, assets),
         assets=assets,
     )
-    return Text(data, tokenizer, _opening(text), train)
+    first, *_ = text.split(maxsplit=1) or [text]
+    return Text(data, tokenizer, first[:OPENING], train)
 
 
 def windows(tokens: Tokens, *, size: int, context: int) -> Batches:
@@ -124,29 +131,3 @@ def windows(tokens: Tokens, *, size: int, context: int) -> Batches:
         }
 
     return Batches(-(-last // area), make)
-
-
-def _crops(tokens: Tokens, seed: int, step: int, *, size: int, context: int) -> Batch:
-    random = np.random.default_rng([seed, CROP_STREAM, step])
-    starts = random.integers(len(tokens) - context, size=(size, 1))
-    crops = tokens[starts + np.arange(context + 1)]
-    return {
-        "tokens": crops[:, :-1],
-        "targets": crops[:, 1:],
-        "weight": np.ones((size, context), np.float32),
-    }
-
-
-def _opening(text: str) -> str:
-    first, *_ = text.split(maxsplit=1) or [text]
-    return first[:OPENING]
-
-
-def _tokenizer(options: TextData, text: str, train: str) -> Tokenizer:
-    match options.tokenizer:
-        case "char":
-            return char_tokenizer(text)
-        case "byte":
-            return byte_tokenizer()
-        case "bpe":
-            return bpe_tokenizer(train, vocab_size=options.vocab_size)

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import tokenizers
@@ -21,6 +21,8 @@ BYTES = 256
 CHUNK = 1 << 16
 UNKNOWN = "<unknown>"
 WORD = re.compile(r"\w+|[^\w\s]")
+
+Kind: TypeAlias = Literal["char", "byte", "bpe", "word"]
 
 
 class Tokenizer(NamedTuple):
@@ -41,6 +43,27 @@ class Tokenizer(NamedTuple):
     def vocab_size(self) -> int:
         """The number of token ids."""
         return len(self.characters)
+
+
+def learn_tokenizer(
+    kind: Kind, *, train: Sequence[str], others: Sequence[str], size: int
+) -> Tokenizer:
+    """The tokenizer of texts: those to train on, and others.
+
+    A BPE or words of that size are learned from ``train``; characters are those of all texts.
+
+    Raises:
+        InputError: ``size`` leaves no room for a merge or a word.
+    """
+    match kind:
+        case "char":
+            return char_tokenizer("".join([*train, *others]))
+        case "byte":
+            return byte_tokenizer()
+        case "bpe":
+            return bpe_tokenizer("\n".join(train), vocab_size=size)
+        case "word":
+            return word_tokenizer(train, vocab_size=size)
 
 
 def char_tokenizer(text: str) -> Tokenizer:

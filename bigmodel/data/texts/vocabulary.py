@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 from jaxtyping import Int
 
-from bigmodel.data.texts.tokenizers import Tokenizer, bpe_tokenizer, byte_tokenizer, char_tokenizer
+from bigmodel.data.texts.tokenizers import learn_tokenizer
 
 BOUNDARY = 0
 """The id that begins and ends every sequence, and pads it."""
@@ -37,38 +37,24 @@ class Vocabulary(NamedTuple):
 def learn_vocabulary(
     unit: Unit, *, train: Sequence[str], others: Sequence[str], size: int
 ) -> Vocabulary:
-    """The vocabulary of texts.
+    """The vocabulary of texts: those to train on, and others.
 
-    Args:
-        unit: what a token is. A BPE is learned from ``train``; the characters and the symbols,
-            which spaces separate, are those of all texts.
-        train: texts to train on.
-        others: texts to evaluate on.
-        size: of a BPE.
+    A BPE of that size is learned from ``train``; the characters and the symbols, which spaces
+    separate, are those of all texts.
 
     Raises:
         InputError: ``size`` leaves no room for a merge.
     """
-    match unit:
-        case "char":
-            return _of(char_tokenizer("".join([*train, *others])))
-        case "byte":
-            return _of(byte_tokenizer())
-        case "bpe":
-            return _of(bpe_tokenizer("\n".join(train), vocab_size=size))
-        case "symbol":
-            return _symbols(
-                sorted({symbol for text in (*train, *others) for symbol in text.split()})
-            )
-
-
-def until_boundary(ids: Int[np.ndarray, "tokens"]) -> Int[np.ndarray, "tokens"]:
-    """The ids before the first BOUNDARY."""
-    (ends,) = np.nonzero(ids == BOUNDARY)
-    return ids[: ends[0]] if len(ends) else ids
-
-
-def _of(tokenizer: Tokenizer) -> Vocabulary:
+    if unit == "symbol":
+        symbols = sorted({symbol for text in (*train, *others) for symbol in text.split()})
+        number = {symbol: index for index, symbol in enumerate(symbols, start=1)}
+        return Vocabulary(
+            lambda text: np.array([number[symbol] for symbol in text.split()], np.int32),
+            lambda ids: " ".join(symbols[each - 1] for each in until_boundary(ids).tolist()),
+            lambda: json.dumps({"type": "symbol", "symbols": symbols}).encode(),
+            len(symbols) + 1,
+        )
+    tokenizer = learn_tokenizer(unit, train=train, others=others, size=size)
     return Vocabulary(
         lambda text: tokenizer.encode(text) + 1,
         lambda ids: tokenizer.decode(until_boundary(ids) - 1),
@@ -77,11 +63,7 @@ def _of(tokenizer: Tokenizer) -> Vocabulary:
     )
 
 
-def _symbols(symbols: list[str]) -> Vocabulary:
-    number = {symbol: index for index, symbol in enumerate(symbols, start=1)}
-    return Vocabulary(
-        lambda text: np.array([number[symbol] for symbol in text.split()], np.int32),
-        lambda ids: " ".join(symbols[each - 1] for each in until_boundary(ids).tolist()),
-        lambda: json.dumps({"type": "symbol", "symbols": symbols}).encode(),
-        len(symbols) + 1,
-    )
+def until_boundary(ids: Int[np.ndarray, "tokens"]) -> Int[np.ndarray, "tokens"]:
+    """The ids before the first BOUNDARY."""
+    (ends,) = np.nonzero(ids == BOUNDARY)
+    return ids[: ends[0]] if len(ends) else ids

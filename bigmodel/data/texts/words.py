@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bigmodel.data.batches import in_order
-from bigmodel.data.fingerprint import fingerprint
-from bigmodel.data.split import check_fractions, check_positive
+from bigmodel.data.parts import fingerprint
+from bigmodel.data.split import check_held_out, check_positive
 from bigmodel.data.texts.corpus import read_corpus, split_corpus
 from bigmodel.data.texts.tokenizers import split_words
 from bigmodel.experiment import Batch, Data, InputError
@@ -50,11 +50,10 @@ class WordData:
     """fraction of the text, at its end, for the test; 0 for none"""
 
     def __post_init__(self) -> None:
-        """Raises InputError for sizes and fractions that make no pairs."""
         check_positive(self, "minimum_count", "window", "negatives", "batch_size")
         if not 0 <= self.subsample <= 1:
             raise InputError(f"--data.subsample {self.subsample} must be from 0 to 1")
-        check_fractions(self, of_one=True)
+        check_held_out(self, of_one=True)
 
 
 class Words(NamedTuple):
@@ -82,7 +81,7 @@ def load_words(options: WordData) -> Words:
         InputError: The file cannot be read as UTF-8 text, or it has too few words.
     """
     source, text = read_corpus(options.name, options.path)
-    parts = split_corpus(text, options)
+    parts = split_corpus(text, validation=options.validation, test=options.test)
     split = {name: [w for w in split_words(part) if w.isalpha()] for name, part in parts.items()}
     vocabulary, counts = _vocabulary(split["train"], options.minimum_count, source)
     number = {word: n for n, word in enumerate(vocabulary)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
@@ -9,7 +11,7 @@ from jaxtyping import Array, Bool, Float
 
 from bigmodel.experiment import Rules
 from bigmodel.models.attention.attention import Attention
-from bigmodel.models.layers.feed_forward import Activation, FeedForward, residual_init
+from bigmodel.models.layers.feed_forward import FeedForward, residual_init
 from bigmodel.models.layers.norm import LayerNorm
 from bigmodel.partition import EXAMPLES, constrained
 
@@ -25,14 +27,11 @@ BLOCK_PARTITION: Rules = (
 class EncoderBlock(nn.Module):
     """``x + attention(norm(x))``, then ``x + feed_forward(norm(x))`` (Xiong et al., 2020).
 
-    ``layers`` is the number of such blocks in the network, which scales the initial weights.
+    ``options`` are those of the network, a :class:`~bigmodel.models.texts.bert.Bert` or another
+    with ``layers``, ``width``, ``heads``, ``expansion``, ``activation`` and ``dropout``.
     """
 
-    heads: int
-    hidden: int
-    layers: int
-    activation: Activation
-    dropout: float
+    options: Any
     dtype: jnp.dtype
 
     @nn.compact
@@ -43,11 +42,13 @@ class EncoderBlock(nn.Module):
         train: bool,
     ) -> Float[Array, "batch time width"]:
         """The block's output; a position attends to those where its row of the mask is True."""
-        dropout = nn.Dropout(self.dropout, deterministic=not train)
-        init = residual_init(self.layers)
+        options = self.options
+        dropout = nn.Dropout(options.dropout, deterministic=not train)
+        init = residual_init(options.layers)
         normed = LayerNorm(self.dtype, name="norm_attention")(x)
-        attention = Attention(self.heads, x.shape[-1], self.dtype, init, name="attention")
+        attention = Attention(options.heads, options.width, self.dtype, init, name="attention")
         x = constrained(x + dropout(attention(normed, normed, mask)), EXAMPLES, None, None)
         normed = LayerNorm(self.dtype, name="norm_feed_forward")(x)
-        network = FeedForward(self.hidden, self.activation, self.dtype, init, name="feed_forward")
+        hidden = options.expansion * options.width
+        network = FeedForward(hidden, options.activation, self.dtype, init, name="feed_forward")
         return constrained(x + dropout(network(normed)), EXAMPLES, None, None)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil, prod
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 
 from bigmodel.experiment import Model, Rules
-from bigmodel.models.layers.convolution import Conv, UpConv
+from bigmodel.models.layers.convolution import Conv, Images, UpConv
 from bigmodel.models.linen import model
 from bigmodel.models.options import check_sizes, check_widths
 
@@ -26,7 +26,6 @@ PARTITION: Rules = (
     (r"bias$", P()),
 )
 
-Images = Float[Array, "batch height width channel"]
 Codes = Float[Array, "batch code"]
 Shape = tuple[int, int, int]
 
@@ -132,16 +131,6 @@ class EncoderDecoder(nn.Module):
         return self.decoder(latents)
 
 
-class Coder(NamedTuple):
-    """Two models with the same variables: ``init`` of either makes those of both.
-
-    The encoder maps ``image`` to codes, the decoder ``latent`` to logits of pixels.
-    """
-
-    encoder: Model
-    decoder: Model
-
-
 @dataclass(frozen=True)
 class Autoencoder:
     """An encoder and the decoder that mirrors it."""
@@ -157,12 +146,16 @@ class Autoencoder:
     dtype: Literal["float32", "bfloat16"] = "float32"
     """type of the computation; parameters and outputs are float32"""
 
-    def build(self, shape: Shape, *, per_latent: int = 1) -> Coder:
+    def build(self, shape: Shape, *, per_latent: int = 1) -> tuple[Model, Model]:
         """The encoder and the decoder.
 
         Args:
             shape: Height, width and channels of an image.
             per_latent: How many outputs the encoder has for each latent.
+
+        Returns:
+            The encoder maps ``image`` to codes, the decoder ``latent`` to logits of pixels. They
+            have the same variables: ``init`` of either makes those of both.
 
         Raises:
             InputError: A size is not positive.
@@ -178,7 +171,7 @@ class Autoencoder:
             decoder(shape, widths, dtype),
             self.latents,
         )
-        return Coder(
+        return (
             model(module, partition=PARTITION, method="encode"),
             model(module, inputs="latent", partition=PARTITION, method="decode"),
         )

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from bigmodel.experiment import InputError, Model, Rules
 from bigmodel.models import linen
 from bigmodel.models.layers.activation import ACTIVATIONS, Activation
-from bigmodel.models.layers.convolution import Conv
+from bigmodel.models.layers.convolution import Conv, Images
 from bigmodel.models.layers.norm import batch_norm
 from bigmodel.models.layers.resolution import enlarged, max_pool, mean_pool
 from bigmodel.models.options import check_dropout, check_sizes, check_widths
@@ -28,8 +28,6 @@ PARTITION: Rules = (
 )
 
 POOLINGS = {"max": max_pool, "mean": mean_pool}
-
-Images = Float[Array, "batch height width channel"]
 
 
 @dataclass(frozen=True)

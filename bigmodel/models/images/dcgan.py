@@ -18,7 +18,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
 from bigmodel.experiment import Model, Rules
-from bigmodel.models.layers.convolution import Conv, UpConv
+from bigmodel.models.layers.convolution import Conv, Images, UpConv
 from bigmodel.models.layers.norm import batch_norm
 from bigmodel.models.linen import model
 from bigmodel.models.options import check_dropout, check_sizes, check_widths
@@ -49,7 +49,7 @@ class Generator(nn.Module):
         label: Int[Array, " batch"] | None = None,
         *,
         train: bool,
-    ) -> Float[Array, "batch height width channel"]:
+    ) -> Images:
         """Images from latents."""
         if label is not None:
             embedded = nn.Dense(
@@ -94,7 +94,7 @@ class Discriminator(nn.Module):
     @nn.compact
     def __call__(
         self,
-        images: Float[Array, "batch height width channel"],
+        images: Images,
         label: Int[Array, " batch"] | None = None,
         *,
         train: bool,

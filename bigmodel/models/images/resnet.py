@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 from bigmodel.experiment import Model, Rules
 from bigmodel.models import linen
 from bigmodel.models.layers.activation import ACTIVATIONS, Activation
-from bigmodel.models.layers.convolution import Conv
+from bigmodel.models.layers.convolution import Conv, Images
 from bigmodel.models.layers.norm import batch_norm
 from bigmodel.models.options import check_dropout, check_sizes
 
@@ -29,7 +29,6 @@ PARTITION: Rules = (
     (r"(bias|scale)$", P()),
 )
 
-Images = Float[Array, "batch height width channel"]
 Depth = Literal[8, 14, 20, 32, 18, 34, 50]
 
 

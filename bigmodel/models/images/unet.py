@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int
 from bigmodel.experiment import InputError, Model, Rules
 from bigmodel.models.attention.attention import Attention
 from bigmodel.models.attention.positions import sinusoidal
-from bigmodel.models.layers.convolution import Conv
+from bigmodel.models.layers.convolution import Conv, Images
 from bigmodel.models.linen import model
 from bigmodel.models.options import check_dropout, check_sizes, check_widths
 
@@ -33,7 +33,6 @@ PARTITION: Rules = (
 )
 GROUPS = 8
 
-Images = Float[Array, "batch height width channel"]
 Condition = Float[Array, "batch feature"]
 
 
@@ -105,12 +104,8 @@ class PixelAttention(nn.Module):
 class UNet(nn.Module):
     """The network that :class:`Unet` describes."""
 
+    options: Unet
     classes: int
-    widths: tuple[int, ...]
-    blocks: int
-    attention: bool
-    dropout: float
-    dtype: jnp.dtype
 
     @nn.compact
     def __call__(
@@ -129,47 +124,48 @@ class UNet(nn.Module):
             label: the class of each image; -1 for none.
             train: whether dropout is on.
         """
+        options, dtype = self.options, jnp.dtype(self.options.dtype)
+        widths = options.widths
         condition = self._condition(time, label)
 
         def blocks(
             x: Images, features: int, name: str
         ) -> Float[Array, "batch height width {features}"]:
-            for i in range(self.blocks):
-                block = ConditionedBlock(features, self.dropout, self.dtype, name=f"{name}_{i}")
+            for i in range(options.blocks):
+                block = ConditionedBlock(features, options.dropout, dtype, name=f"{name}_{i}")
                 x = block(x, condition, train=train)
             return x
 
-        x = Conv(self.widths[0], dtype=self.dtype, name="first")(images)
+        x = Conv(widths[0], dtype=dtype, name="first")(images)
         skips = []
-        for level, width in enumerate(self.widths):
+        for level, width in enumerate(widths):
             if level:
-                x = Conv(width, stride=2, dtype=self.dtype, name=f"halve_{level}")(x)
+                x = Conv(width, stride=2, dtype=dtype, name=f"halve_{level}")(x)
             x = blocks(x, width, f"down_{level}")
             skips.append(x)
-        if self.attention:
-            x = PixelAttention(max(1, self.widths[-1] // 32), self.dtype, name="attention")(x)
-        x = blocks(x, self.widths[-1], "middle")
-        for level, width in reversed(list(enumerate(self.widths))):
+        if options.attention:
+            x = PixelAttention(max(1, widths[-1] // 32), dtype, name="attention")(x)
+        x = blocks(x, widths[-1], "middle")
+        for level, width in reversed(list(enumerate(widths))):
             skip = skips[level]
-            if level < len(self.widths) - 1:
-                x = Conv(width, dtype=self.dtype, name=f"double_{level}")(_twice(x, like=skip))
+            if level < len(widths) - 1:
+                x = Conv(width, dtype=dtype, name=f"double_{level}")(_twice(x, like=skip))
             x = blocks(jnp.concatenate([x, skip], axis=-1), width, f"up_{level}")
-        last = Conv(
-            images.shape[-1], kernel_init=nn.initializers.zeros, dtype=self.dtype, name="last"
-        )
+        zeros = nn.initializers.zeros
+        last = Conv(images.shape[-1], kernel_init=zeros, dtype=dtype, name="last")
         return last(nn.silu(GroupNorm(name="norm")(x))).astype(jnp.float32)
 
     def _condition(
         self, time: Float[Array, " batch"], label: Int[Array, " batch"] | None
     ) -> Condition:
         """The time and the class, if any, as one vector for each image."""
-        width = 4 * self.widths[0]
+        width, dtype = 4 * self.options.widths[0], jnp.dtype(self.options.dtype)
         waves = sinusoidal(1000 * time, width=width)
-        condition = nn.Dense(width, dtype=self.dtype, name="time")(waves)
+        condition = nn.Dense(width, dtype=dtype, name="time")(waves)
         if label is None:
             return condition
-        onehot = jax.nn.one_hot(label, self.classes, dtype=self.dtype)
-        return condition + nn.Dense(width, use_bias=False, dtype=self.dtype, name="class")(onehot)
+        onehot = jax.nn.one_hot(label, self.classes, dtype=dtype)
+        return condition + nn.Dense(width, use_bias=False, dtype=dtype, name="class")(onehot)
 
 
 def _twice(
@@ -211,13 +207,5 @@ class Unet:
                 "so the last width must be a multiple"
             )
         check_dropout(self.dropout)
-        network = UNet(
-            classes=classes,
-            widths=self.widths,
-            blocks=self.blocks,
-            attention=self.attention,
-            dropout=self.dropout,
-            dtype=jnp.dtype(self.dtype),
-        )
         also = ("label",) if self.conditional else ()
-        return model(network, inputs=("image", "time", *also), partition=PARTITION)
+        return model(UNet(self, classes), inputs=("image", "time", *also), partition=PARTITION)

@@ -147,15 +147,7 @@ class VitNetwork(nn.Module):
         mask = everywhere(x.shape[1])
         block = nn.remat(EncoderBlock, static_argnums=(3,)) if options.remat else EncoderBlock
         for i in range(options.layers):
-            x = block(
-                options.heads,
-                options.expansion * options.width,
-                options.layers,
-                options.activation,
-                options.dropout,
-                dtype,
-                name=f"block_{i}",
-            )(x, mask, train)
+            x = block(options, dtype, name=f"block_{i}")(x, mask, train)
         x = LayerNorm(dtype, name="norm")(x)
         x = x[:, 0] if options.pooling == "token" else x.mean(axis=1)
         return nn.Dense(self.classes, dtype=dtype, name="head")(x).astype(jnp.float32)

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from bigmodel.experiment import InputError, Model, Rules
 from bigmodel.models import linen
 from bigmodel.models.layers.activation import ACTIVATIONS, Activation
-from bigmodel.models.layers.convolution import Conv, DepthwiseConv
+from bigmodel.models.layers.convolution import Conv, DepthwiseConv, Images
 from bigmodel.models.layers.norm import batch_norm
 from bigmodel.models.layers.resolution import mean_pool
 from bigmodel.models.options import check_dropout, check_widths
@@ -24,8 +24,6 @@ PARTITION: Rules = (
     (r"head/kernel$", P("fsdp", None)),
     (r"(bias|scale)$", P()),
 )
-
-Images = Float[Array, "batch height width channel"]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+Images = Float[Array, "batch height width channel"]
+
 
 class Conv(nn.Module):
     """A two-dimensional convolution, initialized as by He et al. (2015).
@@ -31,9 +33,7 @@ class Conv(nn.Module):
     kernel_init: nn.initializers.Initializer = nn.initializers.he_normal()
 
     @nn.compact
-    def __call__(
-        self, x: Float[Array, "batch height width channel"]
-    ) -> Float[Array, "batch down across feature"]:
+    def __call__(self, x: Images) -> Float[Array, "batch down across feature"]:
         """Images to images."""
         shape = (self.size, self.size, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
@@ -63,9 +63,7 @@ class DepthwiseConv(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(
-        self, x: Float[Array, "batch height width channel"]
-    ) -> Float[Array, "batch height width channel"]:
+    def __call__(self, x: Images) -> Images:
         """Images to images of the same size; there is no bias."""
         # Each output reads size * size values: a variance of one over that keeps the scale.
         init = nn.initializers.normal(1 / self.size)
@@ -74,9 +72,7 @@ class DepthwiseConv(nn.Module):
 
 
 @jax.custom_vjp
-def depthwise(
-    x: Float[Array, "batch height width channel"], kernel: Float[Array, "size size channel"]
-) -> Float[Array, "batch height width channel"]:
+def depthwise(x: Images, kernel: Float[Array, "size size channel"]) -> Images:
     """The sum of shifted images, each times an element of the kernel, with zero padding.
 
     XLA's own grouped convolution takes more than ten times as long on CPUs. So does its
@@ -138,9 +134,7 @@ class UpConv(nn.Module):
     kernel_init: nn.initializers.Initializer = nn.initializers.normal(0.02)
 
     @nn.compact
-    def __call__(
-        self, x: Float[Array, "batch height width channel"]
-    ) -> Float[Array, "batch 2*height 2*width features"]:
+    def __call__(self, x: Images) -> Float[Array, "batch 2*height 2*width features"]:
         """Images of twice the height and width."""
         shape = (4, 4, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)

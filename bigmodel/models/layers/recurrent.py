@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.sharding import PartitionSpec as P
 from jax.typing import DTypeLike
@@ -123,8 +124,11 @@ class Recurrent(nn.Module):
         """
         cell = CELLS[self.cell]
         gates = len(cell.biases) * self.width
+        biases = np.repeat(np.asarray(cell.biases, np.float32), self.width)
+        dense = nn.Dense(
+            gates, dtype=self.dtype, bias_init=lambda *_: jnp.asarray(biases), name="input"
+        )
         # The inputs of all steps at once: one large product instead of many small ones.
-        dense = nn.Dense(gates, dtype=self.dtype, bias_init=gate_biases(cell.biases), name="input")
         inputs = dense(x)
         kernel = self.param("recurrent", orthogonal_gates, (self.width, gates), jnp.float32)
         kernel = kernel.astype(self.dtype)
@@ -146,16 +150,6 @@ class Recurrent(nn.Module):
         by_time = (inputs.swapaxes(0, 1), mask.swapaxes(0, 1))
         last, outputs = lax.scan(step, initial, by_time, reverse=self.reverse)
         return outputs.swapaxes(0, 1), last
-
-
-def gate_biases(values: Sequence[float]) -> nn.initializers.Initializer:
-    """Initial biases, one value for each gate."""
-
-    def init(key: Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> Array:
-        del key
-        return jnp.repeat(jnp.asarray(values, dtype), shape[0] // len(values))
-
-    return init
 
 
 def orthogonal_gates(key: Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> Array:

@@ -6,11 +6,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from bigmodel.experiment import InputError
+from bigmodel.models.layers.convolution import Images
 
 
-def max_pool(
-    x: Float[Array, "batch height width channel"],
-) -> Float[Array, "batch height//2 width//2 channel"]:
+def max_pool(x: Images) -> Float[Array, "batch height//2 width//2 channel"]:
     """The maximum of each window of 2x2; an odd last row or column is left out.
 
     The maximum over a reshaped array has a cheaper gradient on CPUs than XLA's windowed
@@ -22,18 +21,14 @@ def max_pool(
     return x.reshape(batch, height, 2, width, 2, channels).max(axis=(2, 4))
 
 
-def mean_pool(
-    x: Float[Array, "batch height width channel"],
-) -> Float[Array, "batch height//2 width//2 channel"]:
+def mean_pool(x: Images) -> Float[Array, "batch height//2 width//2 channel"]:
     """The mean of each window of 2x2; an odd last row or column is left out."""
     batch, height, width, channels = x.shape
     x = x[:, : height // 2 * 2, : width // 2 * 2]
     return x.reshape(batch, height // 2, 2, width // 2, 2, channels).mean(axis=(2, 4))
 
 
-def enlarged(
-    x: Float[Array, "batch height width channel"], size: int
-) -> Float[Array, "batch {size} {size} channel"]:
+def enlarged(x: Images, size: int) -> Float[Array, "batch {size} {size} channel"]:
     """Images in which each pixel becomes the largest square that fits, with a border of zeros.
 
     Raises:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -111,23 +111,11 @@ class BertEncoder(nn.Module):
         """Make the parts that the methods share."""
         options = self.options
         dtype = jnp.dtype(options.dtype)
-        embed: Mapping[str, Any] = {"embedding_init": EMBEDDING_INIT, "dtype": dtype}
+        embed = partial(nn.Embed, features=options.width, dtype=dtype)
         # After the vocabulary come the mask and the vector before each text.
-        self.embedding = nn.Embed(self.vocab_size + 2, options.width, **embed)
-        self.positions = nn.Embed(
-            self.context + 1, options.width, embedding_init=_sinusoidal_init, dtype=dtype
-        )
-        self.blocks = [
-            EncoderBlock(
-                options.heads,
-                options.expansion * options.width,
-                options.layers,
-                options.activation,
-                options.dropout,
-                dtype,
-            )
-            for _ in range(options.layers)
-        ]
+        self.embedding = embed(self.vocab_size + 2, embedding_init=EMBEDDING_INIT)
+        self.positions = embed(self.context + 1, embedding_init=_sinusoidal_init)
+        self.blocks = [EncoderBlock(options, dtype) for _ in range(options.layers)]
         # The outputs of the first blocks would outweigh the embedding, which begins at 0.02.
         self.norm_embedding = LayerNorm(dtype)
         self.norm = LayerNorm(dtype)

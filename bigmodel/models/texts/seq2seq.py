@@ -13,13 +13,7 @@ from bigmodel.experiment import Rules
 from bigmodel.models.attention.attention import Attention
 from bigmodel.models.attention.encoder import BLOCK_PARTITION
 from bigmodel.models.attention.masks import padding_mask
-from bigmodel.models.layers.recurrent import (
-    CELLS,
-    RECURRENT_PARTITION,
-    CellName,
-    Recurrent,
-    State,
-)
+from bigmodel.models.layers.recurrent import CELLS, RECURRENT_PARTITION, CellName, Recurrent, State
 from bigmodel.models.options import check_dropout, check_even_heads, check_sizes
 from bigmodel.models.texts.beam import Beam
 from bigmodel.models.texts.translation import EncodedSource, Translator, translator
@@ -74,7 +68,7 @@ class Seq2SeqNetwork(nn.Module):
     def setup(self) -> None:
         """Make the parts that the methods share."""
         options, dtype = self.options, jnp.dtype("float32")
-        embedding_init = nn.initializers.normal(1.0)
+        normal = nn.initializers.normal(1.0)
 
         def layers(width: int, *, reverse: bool = False) -> list[Recurrent]:
             return [
@@ -82,12 +76,8 @@ class Seq2SeqNetwork(nn.Module):
                 for _ in range(options.layers)
             ]
 
-        self.source_embedding = nn.Embed(
-            self.source_vocab, options.width, embedding_init=embedding_init
-        )
-        self.target_embedding = nn.Embed(
-            self.target_vocab, options.width, embedding_init=embedding_init
-        )
+        self.source_embedding = nn.Embed(self.source_vocab, options.width, embedding_init=normal)
+        self.target_embedding = nn.Embed(self.target_vocab, options.width, embedding_init=normal)
         self.forwards = layers(options.width // 2)
         self.backwards = layers(options.width // 2, reverse=True)
         self.decoder = layers(options.width)

@@ -131,26 +131,13 @@ class TransformerNetwork(nn.Module):
     def setup(self) -> None:
         """Make the parts that the methods share."""
         options, dtype = self.options, jnp.dtype("float32")
-        self.source_embedding = nn.Embed(
-            self.source_vocab, options.width, embedding_init=nn.initializers.normal(1.0)
-        )
-        self.target_embedding = nn.Embed(
-            self.target_vocab, options.width, embedding_init=nn.initializers.normal(1.0)
-        )
+        normal = nn.initializers.normal(1.0)
+        self.source_embedding = nn.Embed(self.source_vocab, options.width, embedding_init=normal)
+        self.target_embedding = nn.Embed(self.target_vocab, options.width, embedding_init=normal)
         self.head = nn.Dense(
             self.target_vocab, use_bias=False, kernel_init=nn.initializers.normal(0.02)
         )
-        self.encoder = [
-            EncoderBlock(
-                options.heads,
-                options.expansion * options.width,
-                options.layers,
-                options.activation,
-                options.dropout,
-                dtype,
-            )
-            for _ in range(options.layers)
-        ]
+        self.encoder = [EncoderBlock(options, dtype) for _ in range(options.layers)]
         self.norm_encoder = LayerNorm(dtype)
         self.decoder = [DecoderBlock(options, self.length) for _ in range(options.layers)]
         self.norm_decoder = LayerNorm(dtype)
@@ -170,7 +157,7 @@ class TransformerNetwork(nn.Module):
         x = self._embed(self.target_embedding, target_in, positions, train=train)
         for block in self.decoder:
             x, _ = block(x, positions, block.keys_and_values(encoded), mask, None, train)
-        return self._logits(x)
+        return self.head(self.norm_decoder(x))
 
     def start(
         self,
@@ -205,7 +192,7 @@ class TransformerNetwork(nn.Module):
         for block, cross, before in zip(self.decoder, source.keys_and_values, caches, strict=True):
             x, cache = block(x, positions, cross, source.mask, before, False)
             after.append(cache)
-        return self._logits(x)[:, 0], tuple(after)
+        return self.head(self.norm_decoder(x))[:, 0], tuple(after)
 
     def attention(
         self,
@@ -243,6 +230,3 @@ class TransformerNetwork(nn.Module):
         width = self.options.width
         x = embedding(tokens) + sinusoidal(positions, width=width)[None]
         return self.dropout(x, deterministic=not train)
-
-    def _logits(self, x: Float[Array, "rows time width"]) -> Float[Array, "rows time vocabulary"]:
-        return self.head(self.norm_decoder(x))

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from bigmodel.experiment import Batch, Key, Model, PyTree, Rules, Variables
+from bigmodel.models import linen
 from bigmodel.models.attention.attention import KeyValues
 from bigmodel.models.texts.beam import Beam, search
 
@@ -67,21 +68,17 @@ def translator(module: nn.Module, *, partition: Rules, length: int, beam: Beam) 
         length: largest number of tokens of a translation, its end included.
         beam: options of the beam search.
     """
+    model = linen.model(module, inputs=INPUTS, partition=partition)
 
     def arrays_of(batch: Batch) -> list[Array]:
         return [jnp.asarray(batch[name]) for name in INPUTS]
 
-    def init(key: Key, batch: Batch) -> Variables:
-        return module.init({"params": key}, *arrays_of(batch), train=False)
-
     def apply(
         variables: Variables, batch: Batch, *, train: bool, key: Key | None = None
     ) -> tuple[Translation, Variables]:
-        arrays = arrays_of(batch)
-        random = {} if key is None else {"dropout": key}
-        logits = cast("Array", module.apply(variables, *arrays, train=train, rngs=random))
-        predicted = None if train else translate(variables, *arrays[:2])
-        return Translation(logits, predicted), {}
+        logits, updates = model.apply(variables, batch, train=train, key=key)
+        predicted = None if train else translate(variables, *arrays_of(batch)[:2])
+        return Translation(logits, predicted), updates
 
     def translate(
         variables: Variables, source: Int[Array, "batch source"], source_length: Int[Array, "batch"]
@@ -100,4 +97,4 @@ def translator(module: nn.Module, *, partition: Rules, length: int, beam: Beam) 
         found = module.apply({"params": params}, *arrays_of(batch), method="attention")
         return cast("Array", found)
 
-    return Translator(Model(init, apply, partition), attention)
+    return Translator(model._replace(apply=apply), attention)

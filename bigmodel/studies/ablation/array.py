@@ -10,7 +10,7 @@ from pathlib import Path
 from bigmodel import errors
 from bigmodel.experiment import InputError
 from bigmodel.launching.job import RESOURCES, add_resources, check_positive, job_of
-from bigmodel.launching.slurm import OF_SLURM, Array, add_slurm_options, request_of, sbatch_script
+from bigmodel.launching.slurm import OF_SLURM, Array, add_slurm_options, sbatch_script
 from bigmodel.launching.submit import hand_over
 from bigmodel.studies.runs import ENDED, forget_failures, read_result
 from bigmodel.studies.study import STUDY, Cell, Study, check_joins, held, write_study
@@ -54,7 +54,7 @@ def _script(parsed: argparse.Namespace, path: Path, study: Study, cells: Sequenc
         words=[cell.name for cell in cells],
         limit=parsed.array_limit,
     )
-    return sbatch_script(job, request_of(parsed, job), array)
+    return sbatch_script(job, parsed, array)
 
 
 def submit_array(parsed: argparse.Namespace, path: Path, study: Study) -> int:

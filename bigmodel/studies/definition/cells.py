@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import operator
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bigmodel.config import to_json, value_at
+from bigmodel.config import to_json
 from bigmodel.experiment import InputError
 from bigmodel.runtime.command_line import option_names, parse
 from bigmodel.runtime.cross_validation import has_folds
@@ -67,7 +68,9 @@ def _words(default: Any, name: str, text: str) -> list[str]:
     if f"--{name}" not in option_names(default):
         return [f"--{name}"]  # for the command line to refuse, which knows the nearest one
     head, _, field = name.replace("-", "_").rpartition(".")
-    hint = typing.get_type_hints(type(value_at(default, head) if head else default)).get(field)
+    hint = typing.get_type_hints(type(operator.attrgetter(head)(default) if head else default)).get(
+        field
+    )
     if hint is None:
         raise InputError(f"--{name} switches off what can be varied over true,false")
     if hint is bool:

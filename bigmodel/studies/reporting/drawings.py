@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bigmodel.figures.bands import Band, draw_bands
 from bigmodel.figures.canvas import picture, png
-from bigmodel.figures.intervals import Interval, draw_intervals
+from bigmodel.figures.intervals import Band, Interval, draw_bands, draw_intervals
 from bigmodel.run_directory.history import History
 from bigmodel.studies.reporting.cell_tables import NOTHING
 from bigmodel.studies.reporting.content import Report

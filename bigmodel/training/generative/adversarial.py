@@ -39,24 +39,16 @@ from bigmodel.training.gradients import penalty, split_batch
 from bigmodel.training.metrics import weighted
 from bigmodel.training.optimizers import Optimizer, moving_average
 from bigmodel.training.skipping import none_skipped, skip_nonfinite
+from bigmodel.training.supervision import TrainState
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class AdversarialState:
+class AdversarialState(TrainState):
     """What adversarial training changes, under ``generator`` and ``discriminator``.
 
-    ``average`` is the moving average of the generator's variables, its normalisation
-    statistics included, and ``skipped`` counts the steps that were not made, each None where the
-    options ask for none. JAX also makes states of shardings and shapes.
+    ``average`` is that of the generator alone.
     """
-
-    step: PyTree
-    params: PyTree
-    variables: PyTree
-    opt_state: PyTree
-    average: PyTree
-    skipped: PyTree
 
     @property
     def evaluated(self) -> Variables:

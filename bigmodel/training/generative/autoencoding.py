@@ -74,11 +74,18 @@ def autoencoding(
         loss, named = sum_of_squares, {}
     if kind == "denoising":
         data = with_latents(data, data.train(0, 0)["image"].shape[1:], name="noise")
-    plane = {"embedding": embedding} if latents == 2 else {}
+
+    def embedding(coded: Coded, batch: Batch) -> PyTree:
+        return {"code": coded.code, "label": batch["label"]}
 
     def summarize(measured: Measured) -> Results:
-        drawn = {name: partial(draw_embedding, measured[name], names) for name in plane}
-        return {**scalars(measured), **drawn}
+        rows = measured.get("embedding")
+        if not isinstance(rows, Rows):
+            return scalars(measured)
+        code, label = rows.values["code"], rows.values["label"]
+        axes = {"x": "latent 0", "y": "latent 1"}
+        drawn = partial(draw_scatter, code, **axes, classes=label, names=names)
+        return {**scalars(measured), "embedding": drawn}
 
     return supervised(
         model,
@@ -88,21 +95,9 @@ def autoencoding(
         data,
         steps=steps,
         show=reconstructions(model, data),
-        gathered=plane,
+        gathered={"embedding": embedding} if latents == 2 else {},
         summarize=summarize,
     )
-
-
-def embedding(coded: Coded, batch: Batch) -> PyTree:
-    """The code and the label of each image."""
-    return {"code": coded.code, "label": batch["label"]}
-
-
-def draw_embedding(rows: Mean | Rows, names: Sequence[str]) -> np.ndarray:
-    """The codes of a split in the plane of their two latents, colored by class."""
-    assert isinstance(rows, Rows)
-    code, label = rows.values["code"], rows.values["label"]
-    return draw_scatter(code, x="latent 0", y="latent 1", classes=label, names=names)
 
 
 def reconstructions(model: Model, data: Data) -> Callable[[Variables], Shown]:

@@ -7,6 +7,7 @@ are exact sums over the examples, so any split into batches gives the same dista
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -93,9 +94,7 @@ def with_distance(
             **moments(features(images), wanted, name="generated"),
         }
 
-    def summary(measured: Measured) -> Results:
-        return summarize(measured, rest=experiment.summarize)
-
+    summary = partial(summarize, rest=experiment.summarize)
     splits = {name: split(part) for name, part in experiment.data.splits.items()}
     data = experiment.data._replace(splits=splits)
     return experiment._replace(eval_step=eval_step, summarize=summary, data=data)

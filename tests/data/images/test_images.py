@@ -1,15 +1,15 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
+from bigmodel.data.images.augmentation import augment, shifted
 from bigmodel.data.images.images import ImageData, load_images
-from bigmodel.data.split import stratified
-from bigmodel.experiment import InputError
 
 DIGITS = load_digits()
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(1, 256, (16, 6, 5, 2)).astype(np.uint8)
+ALL = sorted(map(bytes, DIGITS.images.astype(np.uint8)))
 
 
 def real(batches, name):
@@ -22,12 +22,9 @@ def train_rows(data, name, seed=0):
 
 def test_digits_are_all_there_once_scaled_to_the_unit_range():
     images = load_images(ImageData(batch_size=1))
-    data = images.data
-    pixels = np.concatenate(
-        [train_rows(data, "image"), *(real(split, "image") for split in data.splits.values())]
-    )
-    ours = sorted(map(bytes, (pixels * 16).astype(np.uint8)))
-    assert ours == sorted(map(bytes, DIGITS.images.astype(np.uint8)))
+    held = [real(split, "image") for split in images.data.splits.values()]
+    pixels = np.concatenate([train_rows(images.data, "image"), *held])
+    assert sorted(map(bytes, (pixels * 16).astype(np.uint8))) == ALL
     assert (images.classes, images.shape) == (10, (8, 8, 1))
 
 
@@ -37,10 +34,8 @@ def test_labels_stay_with_their_images():
     }
     data = load_images(ImageData()).data
     for batch in [data.train(0, 3), data.splits["validation"][0], data.splits["test"][1]]:
-        for image, label in zip(
-            (batch["image"] * 16).astype(np.uint8), batch["label"], strict=True
-        ):
-            assert by_image[bytes(image)] == label
+        images = (batch["image"] * 16).astype(np.uint8)
+        assert [by_image[bytes(image)] for image in images] == batch["label"].tolist()
 
 
 def test_splits_are_stratified_as_scikit_learns():
@@ -56,68 +51,51 @@ def test_splits_are_stratified_as_scikit_learns():
         assert np.abs(difference).max() <= 1
 
 
-def test_a_split_holds_out_and_keeps_at_least_one_of_each_class():
-    labels = np.asarray([0, 0, 1, 1, 1, 1])
-    for fraction in (0.01, 0.99):
-        kept, held = stratified(labels, fraction, names=("a", "b"), seed=0)
-        assert set(labels[kept]) == set(labels[held]) == {0, 1}
-        assert sorted([*kept, *held]) == list(range(6))
-
-
-def test_a_class_too_small_to_divide_is_named():
-    with pytest.raises(InputError, match="'b' has 1 example"):
-        stratified(np.asarray([0, 0, 1]), 0.5, names=("a", "b"), seed=0)
-
-
-def test_the_split_depends_on_its_own_seed_and_not_on_the_seed_of_the_run():
-    first, again, other = (load_images(ImageData(split_seed=s)).data for s in (0, 0, 1))
-    assert first.fingerprint == again.fingerprint != other.fingerprint
-    assert first.splits.keys() == {"validation", "test"}
-
-
-def test_a_fraction_of_zero_leaves_its_split_out():
-    data = load_images(ImageData(validation=0.0, test=0.0, batch_size=1797)).data
-    assert data.splits == {}
-    assert data.steps_per_epoch == 1
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"validation": 1.0}, "--data.validation 1.0"),
-        ({"validation": -0.1}, "--data.validation -0.1"),
-        ({"validation": float("nan")}, "--data.validation nan"),
-        ({"test": 1.0}, "--data.test 1.0"),
-        ({"shift": -1}, "--data.shift -1"),
-        ({"shift": 8}, "--data.shift 8 .* 8x8"),
-        ({"size": 0}, "--data.size 0"),
-        ({"split_seed": -1}, "--data.split-seed -1"),
-        ({"batch_size": 0}, "--data.batch-size 0"),
-        ({"batch_size": 1500}, "--data.batch-size 1500 .* 129"),
-        ({"path": "somewhere"}, "digits are bundled"),
-        ({"name": "folder"}, "needs --data.path"),
-        ({"name": "folder", "path": "/nonexistent"}, "/nonexistent is no folder"),
-        ({"name": "fashion_mnist", "path": "/nonexistent"}, "/nonexistent is no folder"),
-    ],
-)
-def test_an_option_that_cannot_be_is_refused_in_one_line(options, message):
-    with pytest.raises(InputError, match=message) as error:
-        load_images(replace(ImageData(), **options))
-    assert "\n" not in str(error.value)
-
-
 def test_folds_test_on_every_digit_once() -> None:
-    found = [
-        image[weight > 0].reshape(-1, 64)
-        for fold in range(4)
-        for image, weight in (
-            (batch["image"], batch["weight"])
-            for batch in load_images(ImageData(folds=4, fold=fold)).data.splits["test"]
-        )
-    ]
-    rows = np.concatenate(found)
-    expected = load_digits().data / 16
-    assert len(rows) == len(expected)
-    np.testing.assert_array_equal(
-        rows[np.lexsort(rows.T)], expected.astype(np.float32)[np.lexsort(expected.T)]
-    )
+    folds = [load_images(ImageData(folds=4, fold=fold)).data for fold in range(4)]
+    rows = np.concatenate([real(data.splits["test"], "image") for data in folds])
+    assert sorted(map(bytes, (rows * 16).astype(np.uint8))) == ALL
+
+
+def test_shifting_is_the_plain_loop_over_pixels():
+    offsets = RNG.integers(-3, 4, (16, 2))
+    expected = np.zeros_like(IMAGES)
+    for n, (down, right) in enumerate(offsets):
+        for y in range(6):
+            for x in range(5):
+                if 0 <= y - down < 6 and 0 <= x - right < 5:
+                    expected[n, y, x] = IMAGES[n, y - down, x - right]
+    np.testing.assert_array_equal(shifted(IMAGES, offsets), expected)
+
+
+def test_all_shifts_up_to_the_limit_occur_and_none_beyond():
+    spot = np.zeros((4000, 9, 9, 1), np.uint8)
+    spot[:, 4, 4] = 1
+    _, y, x, _ = np.nonzero(augment(spot, 0, 0, shift=2, flip=False))
+    assert set(zip(y - 4, x - 4, strict=True)) == {
+        (down, right) for down in range(-2, 3) for right in range(-2, 3)
+    }
+
+
+def test_half_of_the_images_are_mirrored_and_the_rest_untouched():
+    images = RNG.random((4000, 2, 3, 1))
+    out = augment(images, 0, 0, shift=0, flip=True)
+    mirrored = (out == images[:, :, ::-1]).all(axis=(1, 2, 3))
+    untouched = (out == images).all(axis=(1, 2, 3))
+    assert (mirrored ^ untouched).all()
+    assert abs(mirrored.mean() - 0.5) < 5 * 0.5 / np.sqrt(4000)
+
+
+def test_augmentation_is_decided_by_seed_and_step():
+    def at(seed, step):
+        return augment(IMAGES, seed, step, shift=2, flip=True)
+
+    np.testing.assert_array_equal(at(3, 5), at(3, 5))
+    assert not np.array_equal(at(3, 5), at(3, 6))
+    assert not np.array_equal(at(3, 5), at(4, 5))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_dtype_and_shape_stay(dtype):
+    out = augment(IMAGES.astype(dtype), 0, 0, shift=1, flip=True)
+    assert (out.dtype, out.shape) == (np.dtype(dtype), IMAGES.shape)

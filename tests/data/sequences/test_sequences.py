@@ -1,23 +1,10 @@
 import numpy as np
 import pytest
 
-from bigmodel.data import (
-    ImageData,
-    LabelledTextData,
-    SequenceData,
-    SequenceSource,
-    SeriesData,
-    load_forecasts,
-    load_images,
-    load_labelled,
-    load_labelled_text,
-    load_sequences,
-    load_series,
-)
+from bigmodel import data as kinds
 from bigmodel.data.packaged import packaged
 from bigmodel.data.sequences.sequences import image_rows
 from bigmodel.data.sequences.ts_file import read_ts
-from bigmodel.experiment import InputError
 
 RNG = np.random.default_rng(0)
 
@@ -33,13 +20,12 @@ def lines(count, channels=2, labels="ab"):
 
 
 @pytest.fixture
-def options(tmp_path):
-    def write(content, name="train.ts", labels="a b", **chosen):
-        path = tmp_path / name
-        path.write_text("\n".join([f"@classLabel true {labels}", "@data", *content]))
-        return SequenceData("ts", path=str(path), **{"batch_size": 4} | chosen)
+def options(write):
+    def options(content, name="train.ts", labels="a b", **chosen):
+        path = write([f"@classLabel true {labels}", "@data", *content], name)
+        return kinds.SequenceData("ts", path=path, **{"batch_size": 4} | chosen)
 
-    return write
+    return options
 
 
 def all_of(data, split):
@@ -53,51 +39,43 @@ def all_of(data, split):
 
 
 def test_japanese_vowels_are_those_of_the_file_standardised_by_the_training_part():
-    data, names = load_sequences(SequenceData(validation=0.0))
+    data, names = kinds.load_sequences(kinds.SequenceData(validation=0.0))
     train, test = (
         read_ts(packaged("sktime", f"datasets/data/JapaneseVowels/JapaneseVowels_{part}.ts"))
         for part in ("TRAIN", "TEST")
     )
-    seen = np.concatenate([case.values for case in train])
+    seen = np.concatenate([case.content for case in train])
     found = all_of(data, "test")
     assert (len(train), len(found), len(names)) == (270, 370, 9)
     for (sequence, label), case in zip(found, test, strict=True):
-        expected = (case.values - seen.mean(axis=0)) / seen.std(axis=0)
+        expected = (case.content - seen.mean(axis=0)) / seen.std(axis=0)
         np.testing.assert_allclose(sequence, expected, rtol=1e-3, atol=1e-4)
         assert names[label] == case.label
 
 
-def test_batches_have_one_shape_and_zeros_after_the_end(options):
-    data, _ = load_sequences(options(lines(40), validation=0.1, test=0.2))
-    assert set(data.splits) == {"validation", "test"}
+def test_zeros_stand_after_the_end(options):
+    data, _ = kinds.load_sequences(options(lines(40), validation=0.1, test=0.2))
     for batch in (data.train(0, 0), *data.splits["test"]):
-        found = {name: (array.shape, array.dtype) for name, array in batch.items()}
-        assert found == {
-            "sequence": ((4, 4, 2), np.float32),
-            "length": ((4,), np.int32),
-            "label": ((4,), np.int32),
-            "weight": ((4,), np.float32),
-        }
         beyond = np.arange(4) >= batch["length"][:, None]
         assert (batch["sequence"][beyond] == 0).all()
 
 
 def test_a_file_for_the_test_is_all_of_the_test(options):
     test = options(lines(6), "test.ts").path
-    data, _ = load_sequences(options(lines(40), test_path=test))
+    data, _ = kinds.load_sequences(options(lines(40), test_path=test))
     assert [label for _, label in all_of(data, "test")] == [0, 1, 0, 1, 0, 1]
 
 
 def test_a_channel_that_never_changes_is_zero(options):
     content = [f"{n},{n + 1}:0.1,0.1:{'ab'[n % 2]}" for n in range(20)]
-    data, _ = load_sequences(options(content))
+    data, _ = kinds.load_sequences(options(content))
     sequence = data.train(0, 0)["sequence"]
     assert np.isfinite(sequence).all()
     assert (sequence[..., 1] == 0).all()
 
 
 def test_rows_are_those_of_the_image_from_the_top():
-    images = load_images(ImageData(batch_size=8))
+    images = kinds.load_images(kinds.ImageData(batch_size=8))
     sequences = image_rows(images)
     image, batch = images.data.train(3, 5), sequences.data.train(3, 5)
     assert set(batch) == {"sequence", "length", "label", "weight"}
@@ -112,70 +90,49 @@ def test_rows_are_those_of_the_image_from_the_top():
 
 def test_each_sequence_is_in_the_test_of_one_fold(options):
     content = lines(40)
-    found = []
-    for fold in range(4):
-        data, _ = load_sequences(options(content, folds=4, fold=fold, validation=0.0))
-        held = all_of(data, "test")
-        assert len(held) == 10
-        found += [(len(sequence), label) for sequence, label in held]
-    assert sorted(found) == sorted((1 + n % 4, n % 2) for n in range(40))
+    parts = [kinds.load_sequences(options(content, folds=4, fold=fold)).data for fold in range(4)]
+    held = [(len(sequence), label) for data in parts for sequence, label in all_of(data, "test")]
+    assert sorted(held) == sorted((1 + n % 4, n % 2) for n in range(40))
 
 
-def test_a_sequence_that_is_too_long_is_refused_with_its_line(options):
-    with pytest.raises(InputError, match=r"train.ts, line 5 has 3 steps, more than --data.length"):
-        load_sequences(options(lines(40), length=2))
-
-
-def test_a_label_that_training_never_saw_is_refused_with_its_line(options):
-    test = options(["1:2:a", "1:2:c"], "test.ts", labels="a c").path
-    with pytest.raises(InputError, match=r"test.ts, line 4 has the label 'c', which .*train.ts"):
-        load_sequences(options(lines(40), test_path=test))
-
-
-def test_a_test_file_of_other_channels_is_refused(options):
-    test = options(lines(4, channels=3), "test.ts").path
-    with pytest.raises(InputError, match=r"test.ts has 3 channels, and .*train.ts has 2"):
-        load_sequences(options(lines(40), test_path=test))
+def test_a_sequence_that_is_too_long_is_refused_with_its_line(options, refused):
+    with refused(r"train.ts, line 5 has 3 steps, more than --data.length"):
+        kinds.load_sequences(options(lines(40), length=2))
 
 
 @pytest.mark.parametrize(
-    ("chosen", "message"),
+    ("content", "labels", "message"),
     [
-        ({"name": "ts"}, "--data.name ts needs a file"),
-        ({"name": "ts", "path": "nowhere.ts"}, "nowhere.ts does not exist"),
-        ({"path": "x.ts"}, "--data.path is for --data.name ts"),
-        ({"length": 0}, "--data.length 0"),
-        ({"test": 1.0}, "--data.test 1.0"),
-        ({"validation": -0.1}, "--data.validation -0.1"),
-        ({"split_seed": -1}, "--data.split-seed -1"),
-        ({"batch_size": 999}, "--data.batch-size 999 is larger"),
+        (["1:2:a", "1:2:c"], "a c", r"test.ts, line 4 has the label 'c', which .*train.ts"),
+        (lines(4, channels=3), "a b", r"test.ts has 3 channels, and .*train.ts has 2"),
     ],
 )
-def test_an_option_that_cannot_be_is_refused(chosen, message):
-    with pytest.raises(InputError, match=message):
-        load_sequences(SequenceData(**chosen))
+def test_a_test_file_that_does_not_fit_is_refused(options, content, labels, message, refused):
+    test = options(content, "test.ts", labels=labels).path
+    with refused(message):
+        kinds.load_sequences(options(lines(40), test_path=test))
+
+
+TOPICS = {"name": "topics", "tokenizer": "char", "split_seed": 3}
 
 
 @pytest.mark.parametrize(
-    ("source", "own"),
+    ("chosen", "load", "options"),
     [
-        (SequenceSource(batch_size=8), lambda: image_rows(load_images(ImageData(batch_size=8)))),
-        (SequenceSource(name="japanese_vowels"), lambda: load_sequences(SequenceData())),
-        (
-            SequenceSource(name="topics", tokenizer="char", split_seed=3),
-            lambda: load_labelled_text(LabelledTextData("topics", tokenizer="char", split_seed=3)),
-        ),
+        ({"name": "digits"}, kinds.load_images, kinds.ImageData),
+        ({"name": "japanese_vowels"}, kinds.load_sequences, kinds.SequenceData),
+        (TOPICS, kinds.load_labelled_text, kinds.LabelledTextData),
     ],
-    ids=["digits", "japanese_vowels", "topics"],
 )
-def test_a_source_of_any_name_is_what_its_own_loader_gives(source, own):
-    assert load_labelled(source).data.fingerprint == own().data.fingerprint
+def test_a_source_of_any_name_is_what_its_own_loader_gives(chosen, load, options):
+    source = kinds.load_labelled(kinds.SequenceSource(**chosen))
+    assert source.data.fingerprint == load(options(**chosen)).data.fingerprint
 
 
-def test_a_source_of_a_series_forecasts():
-    source = SequenceSource(name="sunspots", window=12, horizon=2)
-    expected = load_series(SeriesData(window=12, horizon=2))
+def test_a_source_of_a_series_forecasts(refused):
+    source = kinds.SequenceSource(name="sunspots", window=12, horizon=2)
+    expected = kinds.load_series(kinds.SeriesData(window=12, horizon=2))
     assert source.forecast
-    assert load_forecasts(source).data.fingerprint == expected.data.fingerprint
-    with pytest.raises(InputError, match=r"divided in time; leave --data\.folds"):
-        load_forecasts(SequenceSource(name="sunspots", folds=3))
+    assert kinds.load_forecasts(source).data.fingerprint == expected.data.fingerprint
+    with refused(r"divided in time; leave --data\.folds"):
+        kinds.load_forecasts(kinds.SequenceSource(name="sunspots", folds=3))

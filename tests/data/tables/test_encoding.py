@@ -7,7 +7,6 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from bigmodel.data.tables.columns import Column, Frame
 from bigmodel.data.tables.encoding import fit_encoder
-from bigmodel.experiment import InputError
 
 RNG = np.random.default_rng(0)
 
@@ -85,12 +84,12 @@ def test_a_constant_column_becomes_zeros(value):
 
 
 @pytest.mark.parametrize("gaps", [np.full(3, np.nan), np.asarray(["", "", ""])])
-def test_a_column_without_a_value_is_named(gaps):
-    with pytest.raises(InputError, match=r"table\.csv: the column 'c1' has no value"):
+def test_a_column_without_a_value_is_named(gaps, refused):
+    with refused(r"table\.csv: the column 'c1' has no value"):
         fit_encoder(frame(np.arange(3.0), gaps), fill="mean", indicator=False)
 
 
-def test_categories_that_no_memory_holds_are_named():
+def test_categories_that_no_memory_holds_are_named(refused):
     names = np.asarray([f"n{n}" for n in range(30_000)], object)
-    with pytest.raises(InputError, match=r"'c0' has 30000 categories, .* 3 GiB .*--data.ignore"):
+    with refused(r"'c0' has 30000 categories, .* 3 GiB .*--data.ignore"):
         fit_encoder(frame(names), fill="mean", indicator=False)

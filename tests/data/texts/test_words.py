@@ -1,26 +1,22 @@
-import re
 from collections import Counter
 
 import numpy as np
 import pytest
 
-from bigmodel.data.texts.words import TABLE, WordData, load_words
-from bigmodel.experiment import InputError
+from bigmodel.data.texts.words import WordData, load_words
 
 SMALL = {"minimum_count": 1, "window": 2, "batch_size": 64, "subsample": 0.0}
 WHOLE = {"validation": 0.0, "test": 0.0}
 
 
 @pytest.fixture
-def written(tmp_path):
+def written(write):
     """A file with words, and the options to read it."""
 
-    def write(words, **options):
-        path = tmp_path / "text.txt"
-        path.write_text(" ".join(words))
-        return WordData(path=str(path), **{**SMALL, **options})
+    def written(words, **options):
+        return WordData(path=write(" ".join(words), "text.txt"), **{**SMALL, **options})
 
-    return write
+    return written
 
 
 def distinct(count):
@@ -90,35 +86,14 @@ def test_negatives_are_drawn_by_count_to_the_power_of_three_quarters(written):
     smoothed = np.array([800, 150, 50]) ** 0.75
     for word, share in enumerate(smoothed / smoothed.sum()):
         assert negatives[word] / sum(negatives.values()) == pytest.approx(share, abs=0.01)
-    assert TABLE >= 1_000_000
 
 
-def test_a_batch_depends_on_seed_and_step_alone(written):
-    text = distinct(300) * 3
-    first, second = (load_words(written(text, subsample=1e-3)).data for _ in range(2))
-    late = first.train(5, 70)
-    again = second.train(5, 70)
-    structure = {name: (array.shape, array.dtype) for name, array in late.items()}
-    assert structure == {
-        "centre": ((64,), np.int32),
-        "context": ((64,), np.int32),
-        "negatives": ((64, 5), np.int32),
-        "weight": ((64,), np.float32),
-    }
-    for name, array in late.items():
-        np.testing.assert_array_equal(array, again[name])
-    assert (first.train(5, 71)["centre"] != late["centre"]).any()
-    assert (first.train(6, 70)["centre"] != late["centre"]).any()
-
-
-def test_held_out_pairs_come_from_the_held_out_text_and_never_change(written):
+def test_held_out_pairs_come_from_the_held_out_text(written):
     words = distinct(40)
     # The first two words stand at the end alone, from before the last tenth on.
     text = words[2:] * 40 + words[:2] * 100
     loaded = load_words(written(text, validation=0.0, test=0.1))
-    (first, *_), again = loaded.data.splits["test"], loaded.data.splits["test"][0]
-    for name in first:
-        np.testing.assert_array_equal(first[name], again[name])
+    first = loaded.data.splits["test"][0]
     real = first["weight"] > 0
     seen = {loaded.vocabulary[n] for n in np.append(first["centre"][real], first["context"][real])}
     assert seen == set(words[:2])
@@ -134,28 +109,10 @@ def test_held_out_pairs_come_from_the_held_out_text_and_never_change(written):
         (
             ["a"] * 500 + ["b"] * 200 + ["z"] * 90,
             {"test": 0.05},
-            r"the test part of .* has 0 words",
+            r"test part of .* has 0 words",
         ),
     ],
 )
-def test_a_text_with_too_few_words_is_refused(written, words, options, message):
-    with pytest.raises(InputError, match=message) as refused:
+def test_a_text_with_too_few_words_is_refused(written, words, options, message, refused):
+    with refused(message):
         load_words(written(words, **options))
-    assert "\n" not in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"minimum_count": 0}, "--data.minimum-count 0"),
-        ({"window": 0}, "--data.window 0"),
-        ({"negatives": 0}, "--data.negatives 0"),
-        ({"batch_size": 0}, "--data.batch-size 0"),
-        ({"subsample": 1.5}, "--data.subsample 1.5"),
-        ({"validation": 0.5, "test": 0.5}, "their sum must be less than 1"),
-        ({"name": "text"}, "--data.name text needs a file"),
-    ],
-)
-def test_options_out_of_range_are_refused(wrong, message):
-    with pytest.raises(InputError, match=re.escape(message)):
-        load_words(WordData(**wrong))

@@ -1,15 +1,9 @@
-import functools
-import re
-from dataclasses import replace
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
-from bigmodel.models.images.xception import PARTITION, Xception
-from bigmodel.tree import named_leaves
+from bigmodel.models.images.xception import Xception
 
 RNG = np.random.default_rng(0)
 SMALL = Xception(widths=(4, 6), convolutions=(2,))
@@ -44,23 +38,3 @@ def test_the_network_is_its_layers_written_out():
     y = y @ params["head"]["kernel"] + params["head"]["bias"][None]
     got, _ = model.apply({"params": params}, batch, train=False)
     np.testing.assert_allclose(got, y, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 5, 3, 2)])
-def test_any_image_size_gives_float32_logits_and_parameters(shape):
-    model = replace(SMALL, widths=(4, 6, 8), batch_norm=True, dtype="bfloat16").build(3)
-    batch = images(*shape)
-    variables = jax.eval_shape(model.init, KEY, batch)
-    training = functools.partial(model.apply, train=True)
-    logits, _ = jax.eval_shape(training, variables, batch, key=KEY)
-    assert (logits.shape, logits.dtype) == ((shape[0], 3), jnp.float32)
-    assert {p.dtype for p in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
-
-
-@pytest.mark.parametrize("batch_norm", [True, False])
-def test_every_parameter_has_a_rule_and_no_bias_comes_before_batch_norm(batch_norm):
-    model = replace(SMALL, batch_norm=batch_norm).build(3)
-    paths = set(named_leaves(model.init(KEY, images(1, 8, 8, 1))["params"]))
-    assert all(any(re.search(pattern, path) for pattern, _ in PARTITION) for path in paths)
-    biased = {path.split("/")[-2].split("_")[0] for path in paths if path.endswith("/bias")}
-    assert biased == {"head", "norm"} if batch_norm else {"head", "stem", "pointwise", "shortcut"}

@@ -63,21 +63,6 @@ def test_beam_as_wide_as_the_tree_finds_the_best_of_all_sequences(penalty):
         np.testing.assert_allclose(found.score[source], scores[best], rtol=1e-5)
 
 
-def test_beam_of_one_takes_the_likeliest_token_each_time():
-    table = tables(1)
-    step, state = decoder(table, 1)
-    found = search(step, state, batch=SOURCES, length=LENGTH, beam=Beam(1))
-    for source in range(SOURCES):
-        tokens, before, last = [], BOUNDARY, BOUNDARY
-        for position in range(LENGTH):
-            before, last = last, int(table[source, position, before, last].argmax())
-            tokens.append(last)
-            if last == BOUNDARY:
-                break
-        np.testing.assert_array_equal(found.tokens[source, : len(tokens)], tokens)
-        assert not found.tokens[source, len(tokens) :].any()
-
-
 def test_two_hypotheses_find_what_greedy_gives_up_too_early():
     # The likelier first token leads to nothing certain, the other one to a certain end.
     table = np.full((SOURCES, LENGTH, VOCABULARY, VOCABULARY, VOCABULARY), 1 / VOCABULARY)

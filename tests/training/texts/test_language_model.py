@@ -2,16 +2,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from formulas import value
 
 from bigmodel.experiment import Mean
 from bigmodel.training.metrics import next_token
 from bigmodel.training.texts.language_model import bits_per_char, perplexity
 
 RNG = np.random.default_rng(0)
-
-
-def value(mean):
-    return float(mean.total / mean.count)
 
 
 def test_bits_per_char_is_total_bits_over_total_characters() -> None:

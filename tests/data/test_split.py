@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from bigmodel.data.folds import Folds, hold_out_fold
-from bigmodel.experiment import InputError
+from bigmodel.data.split import Folds, hold_out_fold, stratified
 
 LABELS = np.random.default_rng(0).choice(3, size=101, p=[0.7, 0.2, 0.1])
 
@@ -46,12 +45,22 @@ def test_folds_are_a_function_of_the_seed() -> None:
         (5, -1, "--data.fold -1 must be from 0"),
     ],
 )
-def test_a_fold_that_there_is_not_is_refused(folds: int, fold: int, message: str) -> None:
-    with pytest.raises(InputError, match=message):
+def test_a_fold_that_there_is_not_is_refused(folds: int, fold: int, message: str, refused) -> None:
+    with refused(message):
         hold_out_fold(Folds(folds=folds, fold=fold), 101, seed=0)
 
 
-def test_a_class_of_one_example_is_named() -> None:
+def test_a_fraction_holds_out_and_keeps_at_least_one_of_each_class() -> None:
+    labels = np.asarray([0, 0, 1, 1, 1, 1])
+    for fraction in (0.01, 0.99):
+        kept, held = stratified(labels, fraction, names="ab", seed=0)
+        assert set(labels[kept]) == set(labels[held]) == {0, 1}
+        assert sorted([*kept, *held]) == list(range(6))
+
+
+def test_a_class_of_one_example_is_named(refused) -> None:
     labels = np.array([0, 0, 1])
-    with pytest.raises(InputError, match="class 'b' has 1 example"):
+    with refused("'b' has 1 example"):
+        stratified(labels, 0.5, names="ab", seed=0)
+    with refused("class 'b' has 1 example"):
         hold_out_fold(Folds(folds=2, fold=0), 3, seed=0, labels=labels, names="ab")

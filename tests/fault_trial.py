@@ -36,13 +36,9 @@ ROOT = Path(__file__).parent.parent
 SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "term": signal.SIGTERM}
 KINDS = (*SIGNALS, "flip", "truncate", "disk", "none")
 OPTIONS = (
-    "--data.name=digits",
-    "--model.widths=16",
-    "--data.batch-size=64",
-    "--run.log-every=10",
-    "--run.eval-every=50",
+    *("--data.name=digits", "--model.widths=16", "--data.batch-size=64"),
+    *("--run.log-every=10", "--run.eval-every=50"),
 )
-TMPFS = 6 << 20
 
 
 class Training(NamedTuple):
@@ -85,10 +81,6 @@ class Training(NamedTuple):
         """That of the parameters at the end."""
         return json.loads((self.directory / "summary.json").read_text())["params_digest"]
 
-    def loss(self) -> float:
-        """The last training loss."""
-        return json.loads((self.directory / "summary.json").read_text())["train/loss"]
-
 
 class TrialError(AssertionError):
     """A trial did not end as it should; the message has what was printed."""
@@ -106,14 +98,12 @@ def undisturbed(training: Training) -> tuple[str, float]:
 def try_once(training: Training, kind: str, *, moment: float, chance: random.Random) -> list[str]:
     """A training to which something happens so many seconds after it began.
 
-    Returns:
-        What was printed by each start of it.
-
-    Raises:
-        TrialError: where it hangs, leaves a process or a damaged checkpoint, or ends otherwise.
+    Returns what was printed by each start of it. A TrialError says that it hangs, leaves a process
+    or a damaged checkpoint, or ends otherwise.
     """
     printed = []
     only = False
+    where = f"{kind} at {moment:.1f} s"
     ballast = training.directory.parent / "ballast"
     for attempt in range(5):
         process = subprocess.Popen(
@@ -127,12 +117,10 @@ def try_once(training: Training, kind: str, *, moment: float, chance: random.Ran
             output, _ = process.communicate(timeout=4 * (training.watchdog + 60.0))
         except subprocess.TimeoutExpired:
             process.kill()
-            raise TrialError(
-                f"{kind} at {moment:.1f} s: hangs: {process.communicate()[0]}"
-            ) from None
+            raise TrialError(f"{where}: hangs: {process.communicate()[0]}") from None
         printed.append(output)
         if training.ranks():
-            raise TrialError(f"{kind} at {moment:.1f} s: left {training.ranks()}: {output}")
+            raise TrialError(f"{where}: left {training.ranks()}: {output}")
         if process.returncode == 0:
             return printed
         if kind == "disk" and process.returncode == 1:
@@ -141,8 +129,8 @@ def try_once(training: Training, kind: str, *, moment: float, chance: random.Ran
         elif process.returncode == 1 and only and "all checkpoints in" in output:
             shutil.rmtree(training.directory)
         elif process.returncode != 75:
-            raise TrialError(f"{kind} at {moment:.1f} s: status {process.returncode}: {output}")
-    raise TrialError(f"{kind} at {moment:.1f} s: never came to its end: {printed[-1]}")
+            raise TrialError(f"{where}: status {process.returncode}: {output}")
+    raise TrialError(f"{where}: never came to its end: {printed[-1]}")
 
 
 def happen(training: Training, kind: str, ballast: Path, chance: random.Random) -> bool:
@@ -152,7 +140,12 @@ def happen(training: Training, kind: str, ballast: Path, chance: random.Random) 
     if kind in ("flip", "truncate") and newest is not None:
         files = [path for path in newest.rglob("*") if path.is_file() and path.stat().st_size]
         with contextlib.suppress(OSError):
-            damage(chance.choice(sorted(files)), kind, chance)
+            path = chance.choice(sorted(files))
+            content = bytearray(path.read_bytes())
+            at = chance.randrange(len(content))
+            if kind == "flip":
+                content[at] ^= 1 << chance.randrange(8)
+            path.write_bytes(content if kind == "flip" else content[:at])
     if kind == "disk":
         with contextlib.suppress(OSError), ballast.open("wb") as file:
             while True:
@@ -162,17 +155,6 @@ def happen(training: Training, kind: str, ballast: Path, chance: random.Random) 
         with contextlib.suppress(ProcessLookupError):
             os.kill(chance.choice(ranks), SIGNALS.get(kind, signal.SIGKILL))
     return only
-
-
-def damage(path: Path, kind: str, chance: random.Random) -> None:
-    """Flips a byte of a file, or cuts its end off."""
-    content = bytearray(path.read_bytes())
-    at = chance.randrange(len(content))
-    if kind == "flip":
-        content[at] ^= 1 << chance.randrange(8)
-        path.write_bytes(content)
-    else:
-        path.write_bytes(content[:at])
 
 
 def check_said_and_kept(training: Training, output: str) -> None:
@@ -189,7 +171,7 @@ def check_said_and_kept(training: Training, output: str) -> None:
 def small_disk(folder: Path) -> Iterator[bool]:
     """A tmpfs of a few megabytes at a folder; false where that is not allowed."""
     folder.mkdir()
-    options = ["-t", "tmpfs", "-o", f"size={TMPFS}", "tmpfs", str(folder)]
+    options = ["-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
     done = subprocess.run(["mount", *options], capture_output=True, check=False)
     try:
         yield done.returncode == 0
@@ -222,8 +204,12 @@ def main(arguments: Sequence[str]) -> int:
         known = {}
         for count in options.processes:
             training = Training(Path(name) / f"whole-{count}", count, options.steps, 600.0)
-            undisturbed(training)
-            known[count] = (training.digest(), undisturbed_again(training))
+            digest, _ = undisturbed(training)
+            # How long it takes when its programs are compiled.
+            again = training._replace(directory=Path(name) / f"again-{count}")
+            known[count] = undisturbed(again)
+            if known[count][0] != digest:
+                raise TrialError("two undisturbed trainings have other digests")
             print(f"{count} processes: {known[count][1]:.1f} s undisturbed", flush=True)
         for trial in range(options.trials):
             count = options.processes[trial % len(options.processes)]
@@ -245,25 +231,11 @@ def main(arguments: Sequence[str]) -> int:
                 except TrialError as error:
                     wrong += 1
                     result = f"FAILED: {error}"
-            took = time.monotonic() - started
-            print(
-                f"trial {trial}: {count} processes, {kind} at {moment:.1f} s: {result}, "
-                f"{took:.0f} s",
-                flush=True,
-            )
+            took = f"{time.monotonic() - started:.0f} s"
+            what = f"trial {trial}: {count} processes, {kind} at {moment:.1f} s"
+            print(f"{what}: {result}, {took}", flush=True)
     print(f"{wrong} of {options.trials} trials failed")
     return min(wrong, 1)
-
-
-def undisturbed_again(training: Training) -> float:
-    """How long a training takes when its programs are compiled."""
-    again = training._replace(directory=training.directory.with_name("again"))
-    digest, seconds = undisturbed(again)
-    if digest != training.digest():
-        raise TrialError("two undisturbed trainings have other digests")
-    for path in sorted(again.directory.rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()
-    return seconds
 
 
 if __name__ == "__main__":

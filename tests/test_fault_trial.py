@@ -14,8 +14,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("fault_trial")]
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, float]:
     training = fault_trial.Training(tmp_path_factory.mktemp("trial") / "whole", 2, 120, 300.0)
-    digest, seconds = fault_trial.undisturbed(training)
-    return digest, seconds
+    return fault_trial.undisturbed(training)
 
 
 @pytest.mark.parametrize(

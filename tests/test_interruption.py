@@ -1,6 +1,5 @@
 """A run that is killed or stopped at any moment, as a process, ends with the same bits."""
 
-import functools
 import json
 import os
 import random
@@ -8,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,21 +16,19 @@ STEPS = 160
 SEED = random.SystemRandom().randrange(10**6)
 
 pytestmark = pytest.mark.slow
-each_script = pytest.mark.parametrize(
-    "script",
-    [
-        pytest.param(
-            path,
-            id=path.stem,
-            marks=[
-                pytest.mark.xdist_group(f"interruption-{path.stem}"),
-                *([pytest.mark.matrix] if path.stem != "cnn" else []),
-            ],
-        )
-        for path in SCRIPTS
-        if path.stem in KINDS
-    ],
+
+
+def marks(name: str) -> list[pytest.MarkDecorator]:
+    group = pytest.mark.xdist_group(f"interruption-{name}")
+    return [group] if name == "cnn" else [group, pytest.mark.matrix]
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(s, id=s.stem, marks=marks(s.stem)) for s in SCRIPTS if s.stem in KINDS],
 )
+def script(request: pytest.FixtureRequest) -> Path:
+    return request.param
 
 
 def begin(script: Path, directory: Path) -> subprocess.Popen:
@@ -57,31 +53,16 @@ def finish(script: Path, directory: Path) -> float:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
-    """The directory of a script's run in peace, which is made once."""
-
-    @functools.cache
-    def run(script: Path) -> Path:
-        directory = tmp_path_factory.mktemp(script.stem) / "whole"
-        finish(script, directory)
-        return directory
-
-    return run
+def whole(script: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of the script's run in peace."""
+    directory = tmp_path_factory.mktemp(script.stem) / "whole"
+    finish(script, directory)
+    return directory
 
 
-def wait_for_steps(process: subprocess.Popen, directory: Path) -> None:
-    """Waits until a run has written a line of metrics."""
-    metrics = directory / "metrics.jsonl"
-    while process.poll() is None and (not metrics.exists() or not metrics.stat().st_size):
-        time.sleep(0.02)
-
-
-@each_script
 @pytest.mark.parametrize("kills", [2, pytest.param(6, marks=pytest.mark.matrix)])
-def test_killed_at_random_moments(
-    script: Path, kills: int, undisturbed: Callable[[Path], Path], tmp_path: Path
-) -> None:
-    whole, cut = undisturbed(script), tmp_path / "cut"
+def test_killed_at_random_moments(script: Path, whole: Path, kills: int, tmp_path: Path) -> None:
+    cut = tmp_path / "cut"
     seconds = finish(script, tmp_path / "again")
     assert summary(whole)["params_digest"] == summary(tmp_path / "again")["params_digest"]
     moments = random.Random(SEED)
@@ -95,21 +76,18 @@ def test_killed_at_random_moments(
     assert logged(cut) == logged(whole), f"seed {SEED}"
 
 
-@each_script
 @pytest.mark.parametrize(
     ("number", "status"),
     [(signal.SIGTERM, 0), pytest.param(signal.SIGINT, 130, marks=pytest.mark.matrix)],
 )
 def test_stopped_by_a_signal_saves_and_goes_on(
-    script: Path,
-    number: signal.Signals,
-    status: int,
-    undisturbed: Callable[[Path], Path],
-    tmp_path: Path,
+    script: Path, whole: Path, number: signal.Signals, status: int, tmp_path: Path
 ) -> None:
-    whole, cut = undisturbed(script), tmp_path / "cut"
+    cut = tmp_path / "cut"
     process = begin(script, cut)
-    wait_for_steps(process, cut)
+    metrics = cut / "metrics.jsonl"
+    while process.poll() is None and (not metrics.exists() or not metrics.stat().st_size):
+        time.sleep(0.02)
     time.sleep(random.Random(SEED).uniform(0.0, 0.5))
     process.send_signal(number)
     output, _ = process.communicate(timeout=60)

@@ -34,8 +34,7 @@ from bigmodel.launching.job import check_positive
 from bigmodel.script import check_script, load_script
 from bigmodel.studies.ablation.array import add_array_options, check_array_options, submit_array
 from bigmodel.studies.ablation.worker import start_fork_server
-from bigmodel.studies.definition.definition import AT, WAYS, Definition, read_seeds
-from bigmodel.studies.definition.grid import read_axes
+from bigmodel.studies.definition.definition import AT, WAYS, Definition, read_axes, read_seeds
 from bigmodel.studies.definition.study_file import is_study_file, read_study_file
 from bigmodel.studies.study import Cell, Study, check_joins, held, write_study
 
@@ -56,20 +55,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--name", help="name of the study, whose folder is studies/NAME; default: the script's name"
     )
-    add(
-        "--vary",
-        dest="words",
-        action=_InOrder,
-        metavar="OPTION=A,B",
-        help="values of an option, an axis of the grid",
-    )
-    add(
-        "--with",
-        dest="words",
-        action=_InOrder,
-        metavar="OPTION=A,B",
-        help="values of an option that moves together with the --vary before it",
-    )
+    axes = {
+        "--vary": "values of an option, an axis of the grid",
+        "--with": "values of an option that moves together with the --vary before it",
+    }
+    for name, text in axes.items():
+        add(name, dest="words", action=_InOrder, metavar="OPTION=A,B", help=text)
     add("--seeds", help="number of seeds, or seeds with commas; default 5")
     add(
         "--baseline", metavar="OPTION=A,...", help="cell to compare with; default: the first values"
@@ -112,7 +103,7 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     from bigmodel.studies.definition.cells import resolve
     from bigmodel.studies.metric import FINISHED
     from bigmodel.studies.report import load, make_report
-    from bigmodel.studies.results import read_results
+    from bigmodel.studies.runs import read_results
 
     path = Path("studies") / definition.name
     default = load_script(definition.script).Config()
@@ -128,7 +119,10 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
         seeds_by=definition.seeds_by,
     )
     if parsed.dry_run:
-        _print_cells(path, study)
+        runs = len(study.cells) * len(study.seeds)
+        print(f"{path}: {len(study.cells)} cells under {len(study.seeds)} seeds, {runs} runs")
+        for cell in study.cells:
+            print(f"  {cell.name}{'  (baseline)' * (cell.name == study.baseline)}")
     if parsed.slurm:
         return submit_array(parsed, path, study)
     if idle:
@@ -166,10 +160,3 @@ def define(parsed: argparse.Namespace, options: Sequence[str]) -> Definition:
     values["options"] = (*values.get("options", ()), *options)
     values["seeds"] = read_seeds(values.get("seeds", "5"))
     return Definition(**values)
-
-
-def _print_cells(path: Path, study: Study) -> None:
-    runs = len(study.cells) * len(study.seeds)
-    print(f"{path}: {len(study.cells)} cells under {len(study.seeds)} seeds, {runs} runs")
-    for cell in study.cells:
-        print(f"  {cell.name}{'  (baseline)' * (cell.name == study.baseline)}")

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,9 @@ from bigmodel.tracking.progress import say
 PLACES = tuple(name for name in LAYOUT_FIELDS if name.startswith("run."))
 """Options that say only where a run is, or what else it writes."""
 MACHINE = (
-    "python",
-    "platform",
-    "processor",
-    "device_kind",
-    "device_count",
-    "process_count",
-    "cores",
+    "python", "platform", "processor", "device_kind", "device_count", "process_count", "cores",
     "seeds_by",
-)
+)  # fmt: skip
 Values = Mapping[str, Any]
 
 
@@ -43,55 +38,45 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
-    """Prints the tables.
-
-    Raises:
-        InputError: for fewer than two runs, or a directory that holds none.
-    """
+    """Prints the tables; raises InputError for fewer than two runs, or a folder without one."""
     if options:
         raise InputError(f"compare takes no options after --; leave out {' '.join(options)}")
     if len(parsed.runs) < 2:
         raise InputError("compare needs two or more runs; launch.py list shows them")
     runs = [read_run(path) for path in parsed.runs]
-    _differing("options", runs, [_options(run) for run in runs], option_text)
-    _differing("code", runs, [_code(run) for run in runs], str)
-    _differing("packages, machine and data", runs, [_made_with(run) for run in runs], str)
-    results = [_result(run) for run in runs]
-    names = dict.fromkeys(name for result in results for name in result)
-    _table("result", runs, [[name, *(_cell(r, name, str) for r in results)] for name in names])
+    chosen = [{n: v for n, v in run.config.items() if n not in PLACES} for run in runs]
+    _differing("options", runs, chosen, option_text)
+    _differing("code", runs, list(map(_code, runs)), str)
+    _differing("packages, machine and data", runs, list(map(_made_with, runs)), str)
+    results = list(map(_result, runs))
+    _table("result", dict.fromkeys(itertools.chain(*results)), runs, results, str)
     _say_digests(runs)
     return 0
-
-
-def differing_names(values: Sequence[Values]) -> list[str]:
-    """The names under which not all have the same value, or some have none."""
-    first, *others = values
-    names = {name for other in others for name in differences(first, other)}
-    lacking = {name for one in values for name in one if any(name not in each for each in values)}
-    return sorted(names | lacking)
 
 
 def _differing(
     title: str, runs: Sequence[SomeRun], values: Sequence[Values], text: Callable[[Any], str]
 ) -> None:
-    names = differing_names(values)
-    if not names:
+    """Shows what not all have, or with other values."""
+    first, *others = values
+    names = {name for other in others for name in differences(first, other)}
+    names |= {name for one in values for name in one if any(name not in each for each in values)}
+    if names:
+        _table(title, sorted(names), runs, values, text)
+    else:
         say(f"{title}: the same")
-        return
-    _table(title, runs, [[name, *(_cell(one, name, text) for one in values)] for name in names])
 
 
-def _table(title: str, runs: Sequence[SomeRun], rows: Sequence[Sequence[str]]) -> None:
+def _table(
+    title: str,
+    names: Iterable[str],
+    runs: Sequence[SomeRun],
+    values: Sequence[Values],
+    text: Callable[[Any], str],
+) -> None:
+    rows = [[name, *(text(v[name]) if name in v else ABSENT for v in values)] for name in names]
     show_table([title, *(str(run.path) for run in runs)], rows)
     say("")
-
-
-def _cell(values: Values, name: str, text: Callable[[Any], str]) -> str:
-    return text(values[name]) if name in values else ABSENT
-
-
-def _options(run: SomeRun) -> Values:
-    return {name: value for name, value in run.config.items() if name not in PLACES}
 
 
 def _code(run: SomeRun) -> Values:

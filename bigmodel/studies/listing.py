@@ -21,8 +21,7 @@ from typing import Any
 from bigmodel.experiment import InputError
 from bigmodel.nearest import nearest_option
 from bigmodel.studies.metric import main_metric
-from bigmodel.studies.results import ENDED
-from bigmodel.studies.runs import UNREADABLE, SomeRun, find_runs, read_run
+from bigmodel.studies.runs import ENDED, UNREADABLE, SomeRun, find_runs, read_run
 from bigmodel.studies.tables import ABSENT, number_text, option_text, show_table
 from bigmodel.tracking.progress import say
 
@@ -57,11 +56,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
-    """Prints the table.
-
-    Raises:
-        InputError: if there is no such folder, or no run has what a name asks for.
-    """
+    """Prints the table; raises InputError if no run has what a name asks for."""
     if options:
         raise InputError(f"list takes no options after --; leave out {' '.join(options)}")
     if not parsed.folder.is_dir():
@@ -71,7 +66,7 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     if not runs:
         say(f"{parsed.folder}: no runs")
         return 0
-    kept = [run for run in runs if all(keep(run) for keep in _filters(parsed, runs))]
+    kept = _kept(parsed, runs)
     if parsed.metric is not None:
         _check(parsed.metric, "metric", {name for run in runs for name in run.metrics})
     key = _sort_key(parsed.sort, runs)
@@ -116,18 +111,17 @@ def _moment(started: float | None) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(started))
 
 
-def _filters(
-    parsed: argparse.Namespace, runs: Sequence[SomeRun]
-) -> list[Callable[[SomeRun], bool]]:
-    filters: list[Callable[[SomeRun], bool]] = []
+def _kept(parsed: argparse.Namespace, runs: Sequence[SomeRun]) -> list[SomeRun]:
+    """The runs that are selected; a name is right where any run has it."""
+    kept = list(runs)
     if parsed.status is not None:
         status = parsed.status.replace("-", " ")
         _check(status, "status", STATES)
-        filters.append(lambda run: run.state == status)
+        kept = [run for run in kept if run.state == status]
     if parsed.script is not None:
         script = Path(parsed.script).stem
         _check(script, "script", {run.script for run in runs})
-        filters.append(lambda run: run.script == script)
+        kept = [run for run in kept if run.script == script]
     options = {name for run in runs for name in run.config}
     for text in parsed.where:
         name, equals, value = text.partition("=")
@@ -135,12 +129,9 @@ def _filters(
             raise InputError(f"--where {text} has no value; write it as optimizer.name=adam")
         name = name.strip().replace("-", "_")
         _check(name, "option", options)
-        filters.append(_has(name, value.strip()))
-    return filters
-
-
-def _has(name: str, value: str) -> Callable[[SomeRun], bool]:
-    return lambda run: name in run.config and same_value(run.config[name], value)
+        having = [run for run in kept if name in run.config]
+        kept = [run for run in having if same_value(run.config[name], value.strip())]
+    return kept
 
 
 def _sort_key(name: str, runs: Sequence[SomeRun]) -> Callable[[SomeRun], Any]:
@@ -151,13 +142,8 @@ def _sort_key(name: str, runs: Sequence[SomeRun]) -> Callable[[SomeRun], Any]:
     if any(option in run.config for run in runs):
         values = [run.config[option] for run in runs if option in run.config]
         numbers = all(isinstance(value, int | float) for value in values)
-        return lambda run: (
-            None
-            if option not in run.config
-            else run.config[option]
-            if numbers
-            else option_text(run.config[option])
-        )
+        order = float if numbers else option_text
+        return lambda run: order(run.config[option]) if option in run.config else None
     metrics = {metric for run in runs for metric in run.metrics}
     _check(name, "column, metric or option", {*COLUMNS, *metrics})
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from bigmodel.experiment import InputError, is_maximized
 from bigmodel.nearest import nearest_option
 from bigmodel.run_directory.directory import CONFIG, MANIFEST, RunDirectory
 from bigmodel.run_directory.history import best_step
-from bigmodel.studies.results import Result
+from bigmodel.studies.runs import Result
 
 FINISHED = ("completed", "stopped early")
 """States of a run whose values count."""
@@ -28,20 +28,10 @@ PREFERRED = (
 """The default metric of a report: the first of these on test, else on validation."""
 
 
-class Value(NamedTuple):
-    """A run's value, NaN if it does not count, and its step, None if there is none."""
-
-    step: int | None
-    value: float
-
-
 def metrics_of(results: Iterable[Result]) -> list[str]:
     """The names of all final metrics of finished runs, in their order."""
-    names: dict[str, None] = {}
-    for result in results:
-        if result.state in FINISHED:
-            names.update(dict.fromkeys(name for name in result.summary if "/" in name))
-    return list(names)
+    finished = (result.summary for result in results if result.state in FINISHED)
+    return list(dict.fromkeys(name for summary in finished for name in summary if "/" in name))
 
 
 def choose_metric(asked: str | None, names: Sequence[str]) -> str:
@@ -87,16 +77,19 @@ def larger_is_better(manifests: Iterable[Mapping[str, Any]], metric: str) -> boo
     raise InputError(f"{reason} whether more {metric} is better; add --maximize or --minimize")
 
 
-def value_of(result: Result, metric: str, at: str) -> Value:
-    """The metric of a run, at its last step or at the best one by ``run.best``.
+def value_of(result: Result, metric: str, at: str) -> tuple[int | None, float]:
+    """The metric of a run, at its last step or at the best one by ``run.best``, and that step.
+
+    It is NaN if the run does not count, and the step None if there is none.
 
     Raises:
         InputError: where the best step would be chosen on test.
     """
     if result.state not in FINISHED:
-        return Value(result.summary.get("step"), math.nan)
+        return result.summary.get("step"), math.nan
     if at == "last":
-        return Value(result.summary["step"], _number(result.summary.get(metric)))
+        value = result.summary.get(metric)
+        return result.summary["step"], math.nan if value is None else float(value)
     best, maximize = best_rule(result)
     history = result.history
     found = best_step(history, best, maximize=maximize)
@@ -104,7 +97,7 @@ def value_of(result: Result, metric: str, at: str) -> Value:
         raise InputError(f"{result.directory} has no {best}, so no best step; use --at last")
     step = found[0]
     there = [line[metric] for line in history if line["step"] == step and metric in line]
-    return Value(step, _number(there[-1] if there else None))
+    return step, math.nan if not there or there[-1] is None else float(there[-1])
 
 
 def best_rule(result: Result) -> tuple[str, bool]:
@@ -131,7 +124,3 @@ def best_rule(result: Result) -> tuple[str, bool]:
     raise InputError(
         f"{result.directory} does not record whether more {best} is better; use --at last"
     )
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)

@@ -31,12 +31,11 @@ from bigmodel import errors
 from bigmodel.experiment import InputError
 from bigmodel.processes.signals import Interrupted, StopRequest
 from bigmodel.run_directory.changes import SEVERITY, Change, Effect, changes, changes_on_the_way
-from bigmodel.studies.replaying.checkout import checkout
+from bigmodel.studies.replaying.code import checkout, present_code
 from bigmodel.studies.replaying.rebuild import Facts
-from bigmodel.studies.replaying.recorded import Recorded, read_recorded
-from bigmodel.studies.replaying.repeat import present_code, read_facts, train
+from bigmodel.studies.replaying.repeat import read_facts, train
 from bigmodel.studies.replaying.verdict import judge
-from bigmodel.studies.results import read_results
+from bigmodel.studies.runs import Recorded, read_recorded, read_results
 from bigmodel.studies.study import read_study
 from bigmodel.tracking.progress import say
 
@@ -62,11 +61,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
-    """Replays a run or some runs of a study, and returns the exit status.
-
-    Raises:
-        InputError: if the run cannot be replayed.
-    """
+    """Replays a run or some of a study; raises InputError if the run cannot be replayed."""
     if options:
         raise InputError(f"replay takes the options of the run; leave out {' '.join(options)}")
     if (parsed.run is None) == (parsed.study is None):

@@ -16,6 +16,7 @@ import argparse
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from bigmodel.errors import StorageError
 from bigmodel.experiment import InputError
@@ -30,29 +31,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--at", choices=("last", "best"), help="step at which it is taken; default: the study's")
     add("--baseline", help="cell to compare the others with, such as a=1,b=2")
     direction = parser.add_mutually_exclusive_group()
-    for name, better in (("--maximize", True), ("--minimize", False)):
-        size = "larger" if better else "smaller"
-        add_flag = direction.add_argument
+    for name, better, size in (("--maximize", True, "larger"), ("--minimize", False, "smaller")):
         text = f"a {size} value is better; default: as the experiment says"
-        add_flag(name, dest="maximize", action="store_const", const=better, help=text)
+        direction.add_argument(name, dest="maximize", action="store_const", const=better, help=text)
 
 
 def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
-    """Writes the report, prints a short table and returns 0.
-
-    Raises:
-        InputError: if the folder is not a study with a finished run, or has no such metric or
-            baseline.
-    """
+    """Writes the report and prints a short table."""
     if options:
         raise InputError(f"report takes no options after --: {' '.join(options)}")
-    make_report(
-        parsed.study,
-        metric=parsed.metric,
-        at=parsed.at,
-        baseline=parsed.baseline,
-        maximize=parsed.maximize,
-    )
+    names = ("metric", "at", "baseline", "maximize")
+    make_report(parsed.study, **{name: getattr(parsed, name) for name in names})
     return 0
 
 
@@ -67,20 +56,10 @@ def load() -> None:
         import_module(name)
 
 
-def make_report(
-    study: Path,
-    *,
-    metric: str | None = None,
-    at: str | None = None,
-    baseline: str | None = None,
-    maximize: bool | None = None,
-) -> None:
+def make_report(study: Path, **asked: Any) -> None:
     """Writes the report into the folder of a study, over an earlier one, and prints a short table.
 
-    What is None is as the study says, or else chosen.
-
-    Raises:
-        InputError: as ``execute``.
+    ``asked`` are the keywords of :func:`read_report`, whose InputErrors are raised.
     """
     # Imported here, for they bring JAX and matplotlib with them.
     from bigmodel.studies.reporting.content import read_report
@@ -90,7 +69,7 @@ def make_report(
     from bigmodel.tracking.progress import say
 
     try:
-        report = read_report(study, metric=metric, at=at, baseline=baseline, maximize=maximize)
+        report = read_report(study, **asked)
         means, effects = draw_means(report), draw_effects(report)
         curves = list(draw_all_curves(report))
         drawings = [means, *([effects] if effects else []), *curves]

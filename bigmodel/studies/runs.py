@@ -1,27 +1,82 @@
-"""Run directories, finished or not, as values."""
+"""Run directories as values: of a study, of any run there is, and of a run to be replayed."""
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from bigmodel.config import flat
 from bigmodel.errors import StorageError
 from bigmodel.experiment import InputError
 from bigmodel.run_directory.directory import CONFIG, MANIFEST, METRICS, SUMMARY, RunDirectory
-from bigmodel.run_directory.history import read_metrics
-from bigmodel.studies.results import FAILED
+from bigmodel.run_directory.history import History, read_metrics
+from bigmodel.studies.study import Cell, Study, directory_of
 
+FAILED = "failed.json"
+"""File in a run directory that says why the run ended without a summary."""
+
+State: TypeAlias = Literal["missing", "begun", "completed", "stopped early", "not finite", "failed"]
 UNREADABLE = "unreadable"
+ENDED = ("completed", "stopped early", "not finite", "failed")
+
+
+class Result(NamedTuple):
+    """One run of a study: a cell under a seed.
+
+    ``summary`` is empty if the run has none yet. ``reason`` says why it failed.
+    """
+
+    cell: Cell
+    seed: int
+    directory: Path
+    state: State
+    reason: str
+    summary: Mapping[str, Any]
+
+    @property
+    def history(self) -> History:
+        """What the run has logged so far."""
+        return read_metrics(self.directory / METRICS)
+
+
+def read_result(path: Path, cell: Cell, seed: int) -> Result:
+    """Reads the result of a cell under a seed, of the study in a folder."""
+    folder = directory_of(path, cell, seed)
+    return Result(cell, seed, folder, *read_state(folder))
+
+
+def read_state(folder: Path) -> tuple[State, str, Mapping[str, Any]]:
+    """Reads the state of the run in a folder, the reason of a failure, and the summary."""
+    directory = RunDirectory(folder)
+    failed = directory.read_json(FAILED)
+    if failed is not None:
+        return "failed", failed["reason"], {}
+    summary = directory.read_json(SUMMARY)
+    if summary is None:
+        return ("begun" if (folder / METRICS).exists() else "missing"), "", {}
+    return summary["status"], summary.get("reason", ""), summary
+
+
+def forget_failures(path: Path, study: Study) -> None:
+    """Marks the failed runs of a study as missing."""
+    for cell, seed in itertools.product(study.cells, study.seeds):
+        (directory_of(path, cell, seed) / FAILED).unlink(missing_ok=True)
+
+
+def read_results(path: Path, study: Study) -> Iterator[Result]:
+    """Yields the results of all runs of a study, cell by cell and seed by seed."""
+    for cell, seed in itertools.product(study.cells, study.seeds):
+        yield read_result(path, cell, seed)
 
 
 class SomeRun(NamedTuple):
     """What the directory of a run says.
 
-    ``config`` is by dotted names. ``state`` is one of ``bigmodel.studies.results``, or
-    ``unreadable``. ``metrics`` are the last ones; ``summary`` is empty before the end.
+    ``config`` is by dotted names. ``state`` is a :data:`State` or ``unreadable``.
+    ``metrics`` are the last ones; ``summary`` is empty before the end.
     """
 
     path: Path
@@ -91,3 +146,42 @@ def _last(path: Path) -> dict[str, Any]:
     for line in read_metrics(path / METRICS):
         last.update(line)
     return last
+
+
+class Recorded(NamedTuple):
+    """The config, manifest, summary and history of a finished run."""
+
+    path: Path
+    config: Mapping[str, Any]
+    manifest: Mapping[str, Any]
+    summary: Mapping[str, Any]
+    history: History
+
+
+def read_recorded(path: Path) -> Recorded:
+    """Reads a finished run.
+
+    Raises:
+        InputError: where there is none, or a part of it is missing.
+        StorageError: where it cannot be read.
+    """
+    if not path.is_dir():
+        raise InputError(f"there is no run directory {path}; launch.py list shows those there are")
+    directory = RunDirectory(path)
+    config, manifest = directory.read_json(CONFIG), directory.read_json(MANIFEST)
+    if config is None and (path / "fold-0" / CONFIG).exists():
+        raise InputError(f"{path} holds the runs of folds; name one of them, as {path / 'fold-0'}")
+    for name, found in ((CONFIG, config), (MANIFEST, manifest)):
+        if found is None:
+            raise InputError(f"{path} is no whole run directory, for it has no {name}")
+    assert config is not None
+    assert manifest is not None
+    failed = directory.read_json(FAILED)
+    if failed is not None:
+        raise InputError(f"{path} has no end to compare with, for it failed: {failed['reason']}")
+    summary = directory.read_json(SUMMARY)
+    if summary is None:
+        raise InputError(
+            f"{path} has not ended, for it has no {SUMMARY}; its own command goes on with it"
+        )
+    return Recorded(path, config, manifest, summary, read_metrics(path / METRICS))

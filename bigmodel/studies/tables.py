@@ -28,10 +28,7 @@ def show_table(
 ) -> None:
     """Prints a table. Nothing is cut off: on a terminal long cells are folded.
 
-    Args:
-        header: the names of the columns.
-        rows: cells as text, as many in each as there are columns.
-        right: the columns that are aligned on the right and never folded, such as numbers.
+    The columns ``right`` are aligned on the right and never folded, such as numbers.
     """
     if sys.stdout.isatty():
         _draw(header, rows, right)

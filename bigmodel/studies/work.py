@@ -21,7 +21,7 @@ from bigmodel.experiment import InputError
 from bigmodel.files import locked
 from bigmodel.script import check_script, load_script
 from bigmodel.studies.ablation.worker import start_fork_server
-from bigmodel.studies.study import Cell, Study, directory_of, read_study
+from bigmodel.studies.study import directory_of, read_study
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -32,15 +32,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
-    """Makes the missing runs; returns the exit status: 0, 1 if a run failed, or 75.
-
-    Raises:
-        InputError: if the folder is no study with this cell, or another process works on it.
-    """
+    """Makes the missing runs; returns the exit status: 0, 1 if a run failed, or 75."""
     if options:
         raise InputError(f"work takes no options after --: {' '.join(options)}")
     study = read_study(parsed.study)
-    cell = _cell(study, parsed.study, parsed.cell)
+    cells = {cell.name: cell for cell in study.cells}
+    if parsed.cell not in cells:
+        near = get_close_matches(parsed.cell, cells, n=1, cutoff=0.0)
+        raise InputError(f"{parsed.study} has no cell {parsed.cell}; did you mean {near[0]}?")
+    cell = cells[parsed.cell]
     script = Path(study.script)
     check_script(script)
     start_fork_server()
@@ -60,16 +60,3 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
             Runner(script, jobs=1, drawing=parsed.figures) as runner,
         ):
             return runner.run(parsed.study, part, configs, home=home)
-
-
-def _cell(study: Study, path: Path, name: str) -> Cell:
-    """Returns the cell with a name.
-
-    Raises:
-        InputError: if there is none; the nearest one is named.
-    """
-    cells = {cell.name: cell for cell in study.cells}
-    if name not in cells:
-        near = get_close_matches(name, cells, n=1, cutoff=0.0)
-        raise InputError(f"{path} has no cell {name}; did you mean {near[0]}?")
-    return cells[name]

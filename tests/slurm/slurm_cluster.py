@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
@@ -21,7 +22,7 @@ UNDER_WAY = ("PENDING", "RUNNING", "COMPLETING", "PREEMPTED", "REQUEUED")
 CONFIG = """
 ClusterName=trial
 SlurmctldHost=localhost(127.0.0.1)
-SlurmctldPort={controller_port}
+SlurmctldPort={ports[0]}
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/none
@@ -40,8 +41,8 @@ StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool-%n
 SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd-%n.pid
-NodeName=127.0.0.1 NodeHostname=localhost Port={first_port} CPUs=1
-NodeName=127.0.0.2 NodeHostname=localhost Port={second_port} CPUs=1
+NodeName=127.0.0.1 NodeHostname=localhost Port={ports[1]} CPUs=1
+NodeName=127.0.0.2 NodeHostname=localhost Port={ports[2]} CPUs=1
 PartitionName=low Nodes=ALL Default=YES PriorityTier=1
 PartitionName=grace Nodes=ALL PriorityTier=1 GraceTime=60
 PartitionName=high Nodes=ALL PriorityTier=2 PreemptMode=OFF
@@ -54,16 +55,8 @@ class Cluster:
     def __init__(self, folder: Path) -> None:
         (folder / "state").mkdir()
         self.config = folder / "slurm.conf"
-        ports = _free_ports(3)
-        self.config.write_text(
-            CONFIG.format(
-                user=subprocess.check_output(["id", "-un"], text=True).strip(),
-                folder=folder,
-                controller_port=ports[0],
-                first_port=ports[1],
-                second_port=ports[2],
-            )
-        )
+        user = subprocess.check_output(["id", "-un"], text=True).strip()
+        self.config.write_text(CONFIG.format(user=user, folder=folder, ports=_free_ports(3)))
         self.environment = {
             **os.environ,
             "PATH": SEARCH,
@@ -73,16 +66,10 @@ class Cluster:
         self._daemons: list[subprocess.Popen] = []
         commands = [["slurmctld"], *(["slurmd", "-N", f"127.0.0.{n}"] for n in (1, 2))]
         for command in commands:
+            whole = ["setpriv", "--pdeathsig", "TERM", *command, "-D", "-f", self.config]
             with (folder / f"{'-'.join(command)}.log").open("w") as log:
-                self._daemons.append(
-                    subprocess.Popen(
-                        ["setpriv", "--pdeathsig", "TERM", *command, "-D", "-f", self.config],
-                        env=self.environment,
-                        stdout=log,
-                        stderr=subprocess.STDOUT,
-                        start_new_session=True,
-                    )
-                )
+                out = {"stdout": log, "stderr": subprocess.STDOUT, "start_new_session": True}
+                self._daemons.append(subprocess.Popen(whole, env=self.environment, **out))
         self.wait_for(lambda: self.run("sinfo", "-h", "-o", "%D %t", "-p", "low") == "2 idle")
 
     def stop(self) -> None:
@@ -141,8 +128,7 @@ class Cluster:
         self.wait_for(reached, seconds)
 
     @staticmethod
-    def wait_for(condition: object, seconds: float = 60.0) -> None:
-        assert callable(condition)
+    def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, "waited in vain"

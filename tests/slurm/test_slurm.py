@@ -57,8 +57,11 @@ def begin(cluster: Cluster, home: Path, *arguments: str) -> str:
     return job
 
 
-def ends_well_at_its_second_start(cluster: Cluster, job: str) -> None:
-    cluster.wait_for_state(job, "PENDING")
+def ends_well_at_its_second_start(
+    cluster: Cluster, home: Path, job: str, seconds: float = 60.0
+) -> None:
+    cluster.wait_for_state(job, "PENDING", seconds)
+    assert (home / "runs" / "job" / "saved-1").exists()
     assert cluster.field(job, "Restarts") == "1"
     cluster.wait_for_state(job, "COMPLETED")
     assert cluster.field(job, "Restarts") == "1"
@@ -103,12 +106,10 @@ def test_processes_know_their_places_and_get_the_options_unchanged(
         assert found["SLURMD_NODENAME"] == f"127.0.0.{rank + 1}"
 
 
-def test_a_run_that_is_asked_to_stop_goes_back_into_the_queue_and_on(
-    cluster: Cluster, home: Path
-) -> None:
+def test_a_run_that_is_asked_to_stop_goes_back_into_the_queue_and_on(cluster, home: Path) -> None:
     job = begin(cluster, home)
     cluster.run("scancel", "--signal=TERM", job)
-    ends_well_at_its_second_start(cluster, job)
+    ends_well_at_its_second_start(cluster, home, job)
     assert output(home, job).count("exit code 75") == 2
 
 
@@ -127,25 +128,21 @@ def test_a_preempted_run_saves_and_goes_on(cluster: Cluster, home: Path, partiti
     job = begin(cluster, home, "--partition", partition)
     other = cluster.run(*PREEMPTING).split()[-1]
     cluster.wait_for_state(other, "COMPLETED")
-    assert (home / "runs" / "job" / "saved-1").exists()
-    ends_well_at_its_second_start(cluster, job)
+    ends_well_at_its_second_start(cluster, home, job)
 
 
 @pytest.mark.matrix
 def test_a_requeued_run_saves_and_goes_on(cluster: Cluster, home: Path) -> None:
     job = begin(cluster, home)
     cluster.run("scontrol", "requeue", job)
-    ends_well_at_its_second_start(cluster, job)
-    assert (home / "runs" / "job" / "saved-1").exists()
+    ends_well_at_its_second_start(cluster, home, job)
 
 
 @pytest.mark.matrix
 @pytest.mark.slow
 def test_a_run_saves_before_its_time_is_up_and_goes_on(cluster: Cluster, home: Path) -> None:
     job = begin(cluster, home, "--time", "1", "--notice", "20")
-    cluster.wait_for_state(job, "PENDING", 120)
-    assert (home / "runs" / "job" / "saved-1").exists()
-    ends_well_at_its_second_start(cluster, job)
+    ends_well_at_its_second_start(cluster, home, job, 120)
 
 
 @pytest.mark.matrix
@@ -190,9 +187,7 @@ def test_a_training_on_two_nodes_stopped_in_every_way_ends_with_the_same_bits(
 
 @pytest.mark.matrix
 @pytest.mark.slow
-def test_a_training_of_one_process_that_is_stopped_goes_on(
-    cluster: Cluster, tmp_path: Path
-) -> None:
+def test_a_training_of_one_process_that_is_stopped_goes_on(cluster, tmp_path: Path) -> None:
     job = train(cluster, tmp_path, "alone", "--nodes", "1")
     cluster.wait_for(lambda: lines(tmp_path, "alone") > 0, LONG)
     cluster.run("scancel", "--signal=TERM", job)

@@ -1,5 +1,31 @@
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 from made_study import Made, make_undisturbed
+
+import launch
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, in which the test is."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Gives a command that is bad input, and returns the one line that says why."""
+
+    def refused(*words: str) -> str:
+        assert launch.main(words) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: ")
+        assert error.count("\n") == 1
+        return error
+
+    return refused
 
 
 @pytest.fixture(scope="session")

@@ -156,30 +156,14 @@ def tables(trials: int, families: int) -> Iterator[str]:
     yield f"\nFamilies with an error, {families:,} each:\n"
     yield f"| results of | seeds | {' | '.join(f'{size} comparisons' for size in FAMILIES)} |"
     yield "|---|---|---|---|"
-    for truth in (*TRUTHS, TWO_ENDS):
-        for count in COUNTS:
-            yield _family_row(truth, count, families)
-    for count in (3, 4, 5):
-        yield _family_row(TWO_ENDS, count, families, test="t")
-    for count in COUNTS:
-        yield _family_row(EXPONENTIAL, count, families, baseline=NEAR_ONE)
-
-
-def _family_row(
-    truth: Truth,
-    count: int,
-    families: int,
-    *,
-    baseline: Truth | None = None,
-    test: str | None = None,
-) -> str:
-    shares = [
-        family_errors(truth, count, size, families, baseline=baseline, test=test)
-        for size in FAMILIES
-    ]
-    name = truth.name + (f"; baseline {baseline.name}" if baseline else "")
-    name += f"; always the {test}-test" if test else ""
-    return f"| {name} | {count} | {' | '.join(f'{100 * share:.1f} %' for share in shares)} |"
+    rows = [(truth, truth.name, COUNTS, {}) for truth in (*TRUTHS, TWO_ENDS)]
+    rows.append((TWO_ENDS, f"{TWO_ENDS.name}; always the t-test", (3, 4, 5), {"test": "t"}))
+    name = f"{EXPONENTIAL.name}; baseline {NEAR_ONE.name}"
+    rows.append((EXPONENTIAL, name, COUNTS, {"baseline": NEAR_ONE}))
+    for truth, name, counts, options in rows:
+        for count in counts:
+            shares = [family_errors(truth, count, size, families, **options) for size in FAMILIES]
+            yield f"| {name} | {count} | {' | '.join(f'{100 * s:.1f} %' for s in shares)} |"
 
 
 def read_options(arguments: Sequence[str]) -> argparse.Namespace:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import linear
 
 from bigmodel.run_directory.history import read_metrics
-from bigmodel.studies.results import Result, read_results
+from bigmodel.studies.runs import Result, read_results
 from bigmodel.studies.study import read_study
 
 ROOT = Path(__file__).parent.parent.parent

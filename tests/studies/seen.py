@@ -1,45 +1,40 @@
-"""The processes of a study, as /proc shows them."""
+"""What is waited for, and the processes of a study as /proc shows them."""
 
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
-class Seen(NamedTuple):
-    """A fork server, or a worker, which is one of its forks."""
+def wait_for(found: Callable[[], T | None], seconds: float = 120.0) -> T:
+    """What is found at last."""
+    until = time.monotonic() + seconds
+    while not (what := found()):
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.02)
+    return what
 
-    number: int
-    parent: int
-    folder: str
-    worker: bool
 
-
-def fork_processes() -> list[Seen]:
-    """All fork servers and workers of this machine."""
-    found = {}
+def processes(folder: Path | None = None, *, parent: int | None = None) -> list[int]:
+    """The fork servers and workers of studies, or those that were started in a folder."""
+    found = []
     for path in Path("/proc").glob("[0-9]*"):
         try:
             words = (path / "cmdline").read_bytes()
-            state, parent = (path / "stat").read_text().rpartition(")")[2].split()[:2]
-            folder = os.readlink(path / "cwd")
+            state, of = (path / "stat").read_text().rpartition(")")[2].split()[:2]
+            there = os.readlink(path / "cwd")
         except OSError:
             continue
-        if b"multiprocessing.forkserver" in words and state != "Z":
-            found[int(path.name)] = int(parent), folder
-    return [Seen(number, *one, one[0] in found) for number, one in found.items()]
-
-
-def processes(folder: Path) -> list[int]:
-    """The fork servers and workers of studies that were started in a folder."""
-    return [one.number for one in fork_processes() if one.folder == str(folder.resolve())]
+        forked = b"multiprocessing.forkserver" in words and state != "Z"
+        asked_for = parent in (None, int(of)) and (folder is None or there == str(folder.resolve()))
+        if forked and asked_for:
+            found.append(int(path.name))
+    return found
 
 
 def workers(folder: Path) -> list[int]:
-    """Those of them that make runs."""
-    here = processes(folder)
-    return [one.number for one in fork_processes() if one.worker and one.number in here]
-
-
-def threads(process: int) -> int:
-    """How many threads the system counts in a process."""
-    return len(os.listdir(f"/proc/{process}/task"))
+    """Those of them that make runs, which are forks of a fork server."""
+    return [own for server in processes(folder) for own in processes(folder, parent=server)]

@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,28 +16,32 @@ from bigmodel.studies.definition.cells import resolve
 from bigmodel.studies.study import Cell, Study, read_study, write_study
 
 MLP = Path(__file__).parent.parent.parent / "experiments" / "mlp.py"
+TOGETHER = "--vary a=1,2 --with b=3,4 --vary c=5,6"
+WRONG_SEEDS = ("x", "1.5", "", ",", "1,1", "-1,2", "1,,2")
 RATES = ("--vary", "optimizer.learning-rate=1e-3,1e-2")
 STUDY = Study(
     str(MLP), (), (Cell({"model.dropout": "0.1"}), Cell({"model.dropout": "0.2"})), (0, 1)
 )
 
 
-@pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("here")
 
 
-def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    """The one line with which a command is refused."""
-    # A folder is touched by its lock.
-    before = {path: path.is_file() and path.stat().st_mtime_ns for path in Path(".").rglob("*")}
-    assert launch.main(["ablate", *words]) == 2
-    after = {path: path.is_file() and path.stat().st_mtime_ns for path in Path(".").rglob("*")}
-    assert after == before
-    error = capsys.readouterr().err
-    assert error.startswith("error: ")
-    assert error.count("\n") == 1
-    return error
+@pytest.fixture
+def nothing_written(refused: Callable[..., str]) -> Callable[..., str]:
+    """As ``refused``, for studies of a script; looks whether any file is new or other."""
+
+    def files() -> dict[Path, Any]:
+        # A folder is touched by its lock.
+        return {path: path.is_file() and path.stat().st_mtime_ns for path in Path(".").rglob("*")}
+
+    def checked(*words: str, script: Path | str = MLP) -> str:
+        before = files()
+        error = refused("ablate", str(script), *words)
+        assert files() == before
+        return error
+
+    return checked
 
 
 @pytest.mark.parametrize(
@@ -66,32 +72,58 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         ("-- --data.folds 3", "vary the folds, --vary data.fold=0,1,2"),
         ("--vary data.folds=2,3", "--data.folds in a study: vary the folds"),
         ("-- --model.dropuot 3", "did you mean --model.dropout?"),
-        ("--vary model.dropout=uniform:0:0.5", "is a range; say how many draws by --random N"),
+        ("--vary a", "--vary a: write it as OPTION=VALUE,VALUE"),
+        ("--vary a=1,,2", "--vary a=1,,2: write it as OPTION=VALUE,VALUE"),
+        ("--vary =1", "--vary =1: write it as OPTION=VALUE,VALUE"),
+        ("--with a=1", "which must stand before"),
+        ("--vary a=1,2 --with b=1", "has 1 values and a has 2"),
+        ("--vary a.b_c=1 --vary=--a.b-c=2", "a.b-c is varied already"),
+        ("--vary a=uniform:0:0.5", "is a range; say how many draws by --random N"),
+        ("--one-at-a-time --vary a=log:1:2", "is a range; say how many draws by --random N"),
+        ("--random 1 --vary a=log:0:1", "0 < LOW < HIGH"),
+        ("--random 1 --vary a=uniform:1:1", "LOW < HIGH"),
+        ("--random 1 --vary a=int:8:1", "LOW < HIGH"),
+        ("--random 1 --vary a=log:1", "log:LOW:HIGH"),
+        ("--random 1 --vary a=uniform:a:b", "uniform:LOW:HIGH"),
+        ("--random 1 --vary a=uniform:0:inf", "LOW < HIGH"),
+        ("--random 1 --vary a=uniform:nan:1", "LOW < HIGH"),
+        ("--random 1 --vary a=int:0.5:3", "whole numbers"),
+        ("--random 1 --vary a=log:1:2 --with b=1", "cannot move together with b"),
+        (f"--random 5 {TOGETHER}", "--random 5: no more than 4 different cells"),
+        ("--random 0 --vary a=1", "--random 0 must be at least 1"),
+        ("--random 2", "needs a --vary to draw from"),
+        ("--random 2 --one-at-a-time", "two ways; choose one"),
+        ("--random 2 --baseline a=1", "leave out --baseline"),
+        ("--baseline a=1", "nothing is varied"),
+        (f"{TOGETHER} --baseline a", "write it as OPTION=VALUE,OPTION=VALUE"),
+        (f"{TOGETHER} --baseline d=1", "d is not varied"),
+        (f"{TOGETHER} --baseline a=7", "a is varied over 1, 2"),
+        (f"{TOGETHER} --baseline a=1,b=4", "a and b move together"),
         (
             "--vary data.name=digits,csv --vary model.dropout=0,0.1",
             "data.name=csv model.dropout=0: --data.name csv needs --data.path",
         ),
         ("--jobs 0", "--jobs is 0; it must be at least 1"),
-        ("--seeds 0", "--seeds 0 must be between 1 and 10000"),
+        *[(f"--seeds={n}", f"--seeds {n} must be between 1 and 10000") for n in (0, -1, 10001)],
+        *[(f"--seeds={text}", f"--seeds {text}: ") for text in WRONG_SEEDS],
         ("--name a/b", "--name is a/b; it must be letters, digits, dots"),
         ("--name ..", "--name is ..; it must be"),
         ("--seeds-by threads", "invalid choice: 'threads'"),
         ("--model.dropout 3", "the options of the experiment come after --"),
     ],
 )
-def test_bad_input_is_one_line_status_2_and_nothing_written(capsys, words, message) -> None:
-    assert message in refused(capsys, str(MLP), *words.split())
+def test_bad_input_is_one_line_status_2_and_nothing_written(
+    words: str, message: str, nothing_written: Callable[..., str]
+) -> None:
+    assert message in nothing_written(*words.split())
     assert not any(Path(".").iterdir())
 
 
-@pytest.mark.parametrize("path", ["no.py", "no.toml"])
-def test_a_script_that_is_not_there_is_named(capsys, path: str) -> None:
-    assert path in refused(capsys, path, *RATES)
-
-
-def test_a_script_that_is_no_experiment_is_named(capsys) -> None:
+def test_a_script_that_is_not_there_or_no_experiment_is_named(nothing_written) -> None:
+    for path in ("no.py", "no.toml"):
+        assert path in nothing_written(*RATES, script=path)
     Path("a.py").write_text("x = 1\n")
-    assert "a.py has no Config and no build" in refused(capsys, "a.py", *RATES)
+    assert "a.py has no Config and no build" in nothing_written(*RATES, script="a.py")
 
 
 @pytest.mark.parametrize(
@@ -103,23 +135,23 @@ def test_a_script_that_is_no_experiment_is_named(capsys) -> None:
         ("--vary model.dropout=0.1,0.2 --seeds 2 --seeds-by vmap", "with other seeds_by"),
     ],
 )
-def test_another_study_in_the_folder_is_refused(capsys, words: str, message: str) -> None:
+def test_another_study_in_the_folder_is_refused(words, message, nothing_written) -> None:
     write_study(Path("studies/a"), STUDY)
-    assert message in refused(capsys, str(MLP), "--name", "a", *words.split())
+    assert message in nothing_written("--name", "a", *words.split())
 
 
-def test_a_folder_or_a_file_that_is_no_study_is_refused(capsys) -> None:
+def test_a_folder_or_a_file_that_is_no_study_is_refused(nothing_written) -> None:
     write_json(Path("studies/a/mine.json"), {})
-    assert "studies/a is no study" in refused(capsys, str(MLP), "--name", "a")
+    assert "studies/a is no study" in nothing_written("--name", "a")
     Path("studies/b").write_text("")
-    assert "studies/b is a file" in refused(capsys, str(MLP), "--name", "b")
+    assert "studies/b is a file" in nothing_written("--name", "b")
 
 
-def test_a_second_process_on_a_study_is_refused_and_adds_nothing_to_it(capsys) -> None:
+def test_a_second_process_on_a_study_is_refused_and_adds_nothing_to_it(nothing_written) -> None:
     write_study(Path("studies/a"), STUDY)
     with locked(Path("studies/a"), otherwise=""):
         words = ("--name", "a", "--vary", "model.dropout=0.1,0.2", "--seeds", "9")
-        error = refused(capsys, str(MLP), *words)
+        error = nothing_written(*words)
     assert "another process is running in studies/a; wait for it" in error
     assert read_study(Path("studies/a")) == STUDY
 
@@ -182,8 +214,6 @@ def test_bad_input_leaves_no_process_behind(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_metric_that_no_run_will_have_is_refused_before_any_is_made(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    error = refused(capsys, str(MLP), *RATES, "--metric", "test/acuracy")
+def test_a_metric_that_no_run_will_have_is_refused_before_any_is_made(nothing_written) -> None:
+    error = nothing_written(*RATES, "--metric", "test/acuracy")
     assert "no metric test/acuracy; did you mean test/accuracy" in error

@@ -5,12 +5,11 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from made_study import ENVIRONMENT, Made, command, made, results
-from seen import processes, workers
+from seen import processes, wait_for, workers
 
 SEED = random.SystemRandom().randrange(10**6)
 
@@ -30,11 +29,11 @@ def begin(study: Made, folder: Path, *words: str) -> subprocess.Popen[str]:
     )
 
 
-def wait_for(done: Callable[[], bool], seconds: float = 60.0) -> None:
-    until = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < until
-        time.sleep(0.02)
+def begun(study: Made, folder: Path, *words: str) -> subprocess.Popen[str]:
+    """A study in whose first run something has been logged."""
+    process = begin(study, folder, *words)
+    wait_for(lambda: any((folder / "studies").rglob("metrics.jsonl")))
+    return process
 
 
 def test_killed_at_random_moments(either_way: Made, tmp_path: Path) -> None:
@@ -56,8 +55,7 @@ def test_killed_at_random_moments(either_way: Made, tmp_path: Path) -> None:
 def test_stopped_by_a_signal_saves_and_goes_on(
     either_way: Made, number: signal.Signals, status: int, tmp_path: Path
 ) -> None:
-    process = begin(either_way, tmp_path)
-    wait_for(lambda: any((tmp_path / "studies").rglob("metrics.jsonl")))
+    process = begun(either_way, tmp_path)
     os.killpg(process.pid, number)  # as a terminal does
     output, _ = process.communicate(timeout=100)
     assert process.returncode == status, output
@@ -70,8 +68,7 @@ def test_stopped_by_a_signal_saves_and_goes_on(
 
 def test_a_second_interrupt_stops_at_once(either_way: Made, tmp_path: Path) -> None:
     """A worker that hangs is not waited for."""
-    process = begin(either_way, tmp_path, "--jobs=1")
-    wait_for(lambda: any((tmp_path / "studies").rglob("metrics.jsonl")))
+    process = begun(either_way, tmp_path, "--jobs=1")
     (worker,) = workers(tmp_path)
     os.kill(worker, signal.SIGSTOP)
     process.send_signal(signal.SIGINT)
@@ -86,8 +83,7 @@ def test_a_second_interrupt_stops_at_once(either_way: Made, tmp_path: Path) -> N
 
 def begun_and_robbed(study: Made, folder: Path) -> tuple[int, str]:
     """The status and the output of a study whose process for runs is killed in the first run."""
-    process = begin(study, folder, "--jobs=1")
-    wait_for(lambda: any((folder / "studies").rglob("metrics.jsonl")))
+    process = begun(study, folder, "--jobs=1")
     (worker,) = workers(folder)
     os.kill(worker, signal.SIGKILL)
     output, _ = process.communicate(timeout=200)
@@ -115,9 +111,3 @@ def test_of_a_killed_process_runs_side_by_side_go_on_sequential(
     assert "with 2 runs side by side; these go on one by one" in output
     states = [run.state for run in made(tmp_path)]
     assert states == [run.state for run in made(side_by_side.folder)]
-
-
-@pytest.mark.matrix
-def test_two_processes_make_what_one_makes(either_way: Made, tmp_path: Path) -> None:
-    either_way.again(tmp_path, "--jobs", "2")
-    assert results(tmp_path) == results(either_way.folder)

@@ -5,17 +5,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from seen import workers
-from written_study import write_runs
+from seen import wait_for, workers
+from written import write_runs
 
 from bigmodel.files import locked
 from bigmodel.studies.ablation.board import last_step
-from bigmodel.studies.results import FAILED
+from bigmodel.studies.runs import FAILED
 from bigmodel.studies.study import Cell, Study, directory_of, read_study, write_study
 from launch import main
 
@@ -30,11 +29,10 @@ TINY = ("--model.widths", "8", "--run.log-every=5")
 
 
 @pytest.fixture(autouse=True)
-def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def study(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where a study would be, in a directory without any job scheduler."""
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", "/nowhere")
-    return tmp_path / "studies" / "opt"
+    return here / "studies" / "opt"
 
 
 def write_made(study: Path, seeds: tuple[int, ...], states: dict[tuple[int, int], str]) -> None:
@@ -59,14 +57,12 @@ def test_only_cells_with_missing_runs_are_tasks(study: Path, capsys: pytest.Capt
     assert (directory_of(study, Cell(CELLS[2]), 0) / FAILED).exists()
 
 
-def test_a_study_with_all_its_runs_is_not_submitted(
-    study: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_a_study_with_all_its_runs_is_not_submitted(study: Path, capsys, refused) -> None:
     write_made(study, (0,), {})
-    assert main([*ABLATE, "--seeds=1", "--slurm", *OPTIONS]) == 0
+    ablate = [*ABLATE, "--seeds=1", "--slurm", *OPTIONS]
+    assert main(ablate) == 0
     assert "no run is missing" in capsys.readouterr().out
-    assert main([*ABLATE, "--seeds=1", "--slurm", *OPTIONS, "--run.patience", "2"]) == 2
-    assert "holds a study with other options" in capsys.readouterr().err
+    assert "holds a study with other options" in refused(*ablate, "--run.patience", "2")
 
 
 @pytest.mark.parametrize(
@@ -82,12 +78,9 @@ def test_a_study_with_all_its_runs_is_not_submitted(
     ],
 )
 def test_what_cannot_be_submitted_is_one_line_and_nothing_written(
-    arguments: list[str], message: str, study: Path, capsys: pytest.CaptureFixture
+    arguments: list[str], message: str, study: Path, refused: Callable[..., str]
 ) -> None:
-    assert main([*ABLATE, *arguments]) == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert error.count("\n") == 1
+    assert message in refused(*ABLATE, *arguments)
     assert not study.exists()
 
 
@@ -98,33 +91,21 @@ def written(study: Path, *, steps: int = 20) -> Cell:
     return Cell(CELLS[0])
 
 
-def test_a_cell_that_is_not_there_is_told_the_nearest(
-    study: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_a_cell_that_is_not_there_is_told_the_nearest(study: Path, refused) -> None:
     written(study)
-    assert main(["work", "studies/opt", "optimizer.learning_rate=1e-2"]) == 2
-    assert f"did you mean {NAMES[1]}?" in capsys.readouterr().err
+    said = refused("work", "studies/opt", "optimizer.learning_rate=1e-2")
+    assert f"did you mean {NAMES[1]}?" in said
 
 
 @pytest.mark.parametrize("held", ["the cell", "the study"])
-def test_no_two_processes_work_on_one_cell(
-    held: str, study: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_no_two_processes_work_on_one_cell(held: str, study: Path, refused) -> None:
     cell = written(study)
     folder = study if held == "the study" else directory_of(study, cell, 0).parent
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, otherwise=""):
-        assert main(["work", "studies/opt", NAMES[0]]) == 2
-    where = folder.relative_to(Path.cwd())
-    assert f"another process is running in {where}; " in capsys.readouterr().err
+        said = refused("work", "studies/opt", NAMES[0])
+    assert f"another process is running in {folder.relative_to(Path.cwd())}; " in said
     assert not directory_of(study, cell, 0).exists()
-
-
-def wait_for(found: Callable[[], object], seconds: float = 120.0) -> None:
-    until = time.monotonic() + seconds
-    while not found():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.02)
 
 
 @pytest.mark.slow

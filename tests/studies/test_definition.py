@@ -1,13 +1,14 @@
+"""The cells, seeds and options of a study, as a command line or a file gives them."""
+
 import argparse
+import itertools
+import math
 from pathlib import Path
 
 import pytest
 
-import launch
-from bigmodel.experiment import InputError
 from bigmodel.studies import ablate
-from bigmodel.studies.definition.definition import Definition, read_seeds
-from bigmodel.studies.definition.study_file import read_study_file
+from bigmodel.studies.definition.definition import Definition
 
 TOML = """
 script = "../cnn.py"
@@ -41,6 +42,11 @@ STUDY = {
     "baseline": "optimizer.name=adam",
 }
 '''
+TWO = "--vary a=1,2,3 --vary b.c=x,y"
+TOGETHER = "--vary a=1,2 --with b=3,4 --vary c=5,6"
+LAWS = "--vary l=log:1e-4:1e-1 --vary u=uniform:-1:0.5 --vary i=int:1:8"
+
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def define(*words: str, options: tuple[str, ...] = ()) -> Definition:
@@ -49,19 +55,69 @@ def define(*words: str, options: tuple[str, ...] = ()) -> Definition:
     return ablate.define(parser.parse_args(words), options)
 
 
-@pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def cells(words: str) -> list[dict[str, str]]:
+    return define("a.py", *words.split()).cells()[0]
 
 
-def written(text: str, path: str) -> Path:
+def baseline(words: str) -> dict[str, str] | None:
+    return define("a.py", *words.split()).cells()[1]
+
+
+def written(text: str, path: str = "a.toml") -> str:
     Path(path).parent.mkdir(exist_ok=True)
     Path(path).write_text(text)
-    return Path(path)
+    return path
+
+
+def test_the_grid_is_the_product_and_its_last_axis_changes_fastest() -> None:
+    assert cells(TWO) == [{"a": a, "b.c": b} for a, b in itertools.product("123", "xy")]
+
+
+def test_what_is_with_another_option_moves_together_with_it() -> None:
+    points = [("1", "3", "5"), ("1", "3", "6"), ("2", "4", "5"), ("2", "4", "6")]
+    assert cells(TOGETHER) == [dict(zip("abc", point, strict=True)) for point in points]
+
+
+def test_one_at_a_time_changes_one_axis_of_the_baseline() -> None:
+    assert baseline(f"{TWO} --baseline a=2 --one-at-a-time") == {"a": "2", "b.c": "x"}
+    assert cells(f"{TWO} --baseline a=2 --one-at-a-time") == [
+        {"a": "2", "b.c": "x"}, {"a": "1", "b.c": "x"}, {"a": "3", "b.c": "x"},
+        {"a": "2", "b.c": "y"},
+    ]  # fmt: skip
+    moved = cells(f"{TOGETHER} --one-at-a-time")
+    assert moved[1:] == [{"a": "2", "b": "4", "c": "5"}, {"a": "1", "b": "3", "c": "6"}]
+
+
+def test_the_baseline_has_the_first_values_where_it_names_none() -> None:
+    assert baseline(TWO) == {"a": "1", "b.c": "x"}
+    assert baseline(f"{TWO} --baseline=--b.c=y") == {"a": "1", "b.c": "y"}
+    assert baseline(f"{TOGETHER} --baseline b=4") == {"a": "2", "b": "4", "c": "5"}
+
+
+def test_draws_are_within_their_ranges_and_follow_their_laws() -> None:
+    drawn = cells(f"{LAWS} --random 400 --sample-seed 3")
+    logs, uniforms, whole = ([float(cell[name]) for cell in drawn] for name in "lui")
+    assert all(1e-4 <= value <= 1e-1 for value in logs)
+    assert all(-1 <= value <= 0.5 for value in uniforms)
+    assert set(whole) == set(range(1, 9))
+    assert all(cell["i"].isdecimal() for cell in drawn)
+    # The middle of each law, within four standard errors of a median: 2 / sqrt(n) of the draws.
+    for values, middle in ((logs, math.sqrt(1e-5)), (uniforms, -0.25), (whole, 4.5)):
+        assert sum(value < middle for value in values) == pytest.approx(200, abs=40)
+
+
+def test_a_draw_is_a_function_of_the_seed_and_more_draws_begin_with_the_same() -> None:
+    nine = cells(f"{LAWS} --random 9")
+    assert nine == cells(f"{LAWS} --random 20")[:9]
+    assert nine != cells(f"{LAWS} --random 9 --sample-seed 1")
+
+
+def test_what_is_drawn_of_a_list_moves_together_and_is_never_drawn_twice() -> None:
+    assert sorted(cells(f"{TOGETHER} --random 4"), key=str) == cells(TOGETHER)
 
 
 def test_every_key_of_a_toml_file_is_read() -> None:
-    found = define(str(written(TOML, "studies/a.toml")))
+    found = define(written(TOML, "studies/a.toml"))
     assert found.script.resolve() == Path("cnn.py").resolve()
     assert (found.name, found.seeds, found.metric) == ("opt", (0, 3, 7), "test/accuracy")
     assert (found.at, found.seeds_by, found.one_at_a_time) == ("best", "sequential", True)
@@ -77,7 +133,7 @@ def test_every_key_of_a_toml_file_is_read() -> None:
 
 
 def test_a_python_file_is_read_and_its_tables_move_together() -> None:
-    found = define(str(written(PYTHON, "opt.py")))
+    found = define(written(PYTHON, "opt.py"))
     assert (found.script, found.name) == (Path("cnn.py"), "opt")
     assert found.seeds == (0, 1, 2)
     assert found.options == ("--run.steps", "300")
@@ -92,16 +148,15 @@ def test_a_python_file_is_read_and_its_tables_move_together() -> None:
 
 def test_a_sampled_study_file_has_ranges_and_its_own_seed() -> None:
     text = 'script = "a.py"\nrandom = 3\nsample_seed = 5\nvary = {"lr" = "log:1e-4:1"}'
-    choices, baseline = define(str(written(text, "a.toml"))).cells()
-    typed = ("--random", "3", "--sample-seed", "5", "--vary", "lr=log:1e-4:1")
-    assert choices == define("a.py", *typed).cells()[0]
+    choices, baseline = define(written(text)).cells()
+    assert choices == cells("--random 3 --sample-seed 5 --vary lr=log:1e-4:1")
     assert (len(choices), baseline) == (3, None)
 
 
 def test_the_command_line_has_precedence_over_the_file() -> None:
-    path = str(written(TOML, "a.toml"))
     typed = ("--name", "b", "--seeds", "2", "--at", "last", "--seeds-by", "vmap")
-    found = define(path, *typed, "--vary", "x=1,2", "--baseline", "x=2", options=("--y", "3"))
+    typed += ("--vary", "x=1,2", "--baseline", "x=2")
+    found = define(written(TOML), *typed, options=("--y", "3"))
     assert (found.name, found.seeds, found.at, found.seeds_by) == ("b", (0, 1), "last", "vmap")
     assert found.options[-2:] == ("--y", "3")
     assert found.cells() == ([{"x": "2"}, {"x": "1"}], {"x": "2"})
@@ -113,78 +168,52 @@ def test_without_axes_there_is_one_cell_which_is_the_baseline() -> None:
     assert found.cells() == ([{}], {})
 
 
-@pytest.mark.parametrize(
-    ("text", "seeds"), [("3", (0, 1, 2)), ("5,2", (5, 2)), ("4,", (4,)), ("1", (0,))]
-)
-def test_seeds_are_so_many_or_those_with_commas(text: str, seeds: tuple[int, ...]) -> None:
-    assert read_seeds(text) == seeds
-
-
-def test_one_seed_in_a_list_is_itself() -> None:
-    assert define(str(written('script = "a.py"\nseeds = [4]', "a.toml"))).seeds == (4,)
-
-
-@pytest.mark.parametrize("text", ["0", "-1", "10001", "x", "1.5", "", ",", "1,1", "-1,2", "1,,2"])
-def test_what_is_no_seeds_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="--seeds"):
-        read_seeds(text)
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (("--random", "2", "--one-at-a-time"), "two ways; choose one"),
-        (("--random", "2", "--baseline", "a=1"), "leave out --baseline"),
-        (("--random", "2"), "needs a --vary to draw from"),
-        (("--random", "0", "--vary", "a=1"), "--random 0 must be at least 1"),
-        (("--baseline", "a=1"), "nothing is varied"),
-        (("--vary", "a=uniform:0:1"), "is a range"),
-    ],
-)
-def test_ways_that_do_not_fit_are_refused(words: tuple[str, ...], message: str) -> None:
-    with pytest.raises(InputError) as refused:
-        define("a.py", *words).cells()
-    assert message in str(refused.value)
+def test_seeds_are_so_many_or_those_with_commas() -> None:
+    for text, seeds in (("3", (0, 1, 2)), ("5,2", (5, 2)), ("4,", (4,)), ("1", (0,))):
+        assert define("a.py", "--seeds", text).seeds == seeds
+    assert define(written('script = "a.py"\nseeds = [4]')).seeds == (4,)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("script = ", "cannot be read"),
-        ("seeds = 3", "has no script"),
-        ('script = "a.py"\nsead = 3', "did you mean seeds?"),
-        ('script = "a.py"\nvary = 3', "vary is a table of lists"),
-        ('script = "a.py"\nvary = "a=1"', "vary is a table of lists"),
-        ('script = "a.py"\nvary = {a = []}', "the values of a"),
-        ('script = "a.py"\nvary = [{a = [1, 2], b = [3]}]', "the values of b must be as many"),
-        ('script = "a.py"\nvary = [{a = [1, 2]}, {a = [3]}]', "a is varied already"),
-        ('script = "a.py"\noptions = "x"', "options are a list of words or a table"),
-        ('script = "a.py"\nat = "lst"', "at is lst; it is last or best"),
-        ('script = "a.py"\nseeds_by = "turns"', "seeds_by is turns; it is auto, sequential, vmap"),
-        ('script = "a.py"\nrandom = "3"', "random is 3; it is a whole number"),
-        ('script = "a.py"\nrandom = true', "random is true; it is a whole number"),
-        ('script = "a.py"\nsample_seed = 0.5', "sample_seed is 0.5; it is a whole number"),
-        ('script = "a.py"\none_at_a_time = "no"', "one_at_a_time is no; it is true or false"),
-        ('script = "a.py"\nmetric = 3', "metric is 3; it is text"),
-        ("script = 3", "script is 3; it is text"),
-        ('script = "a.py"\nname = 3', "name is 3; it is text"),
-        ('script = "a.py"\nbaseline = 3', "baseline is 3; it is"),
+        ("sead = 3", "did you mean seeds?"),
+        ("vary = 3", "vary is a table of lists"),
+        ('vary = "a=1"', "vary is a table of lists"),
+        ("vary = {a = []}", "the values of a"),
+        ("vary = [{a = [1, 2], b = [3]}]", "the values of b must be as many"),
+        ("vary = [{a = [1, 2]}, {a = [3]}]", "a is varied already"),
+        ('options = "x"', "options are a list of words or a table"),
+        ('at = "lst"', "at is lst; it is last or best"),
+        ('seeds_by = "turns"', "seeds_by is turns; it is auto, sequential, vmap"),
+        ('random = "3"', "random is 3; it is a whole number"),
+        ("random = true", "random is true; it is a whole number"),
+        ("sample_seed = 0.5", "sample_seed is 0.5; it is a whole number"),
+        ('one_at_a_time = "no"', "one_at_a_time is no; it is true or false"),
+        ("metric = 3", "metric is 3; it is text"),
+        ("name = 3", "name is 3; it is text"),
+        ("baseline = 3", "baseline is 3; it is"),
     ],
 )
-def test_a_file_that_is_no_study_is_refused_in_one_line(text: str, message: str) -> None:
-    path = written(text, "a.toml")
-    with pytest.raises(InputError) as refused:
-        read_study_file(path)
-    assert str(refused.value).startswith(str(path))
-    assert message in str(refused.value)
-    assert "\n" not in str(refused.value)
+def test_a_wrong_key_of_a_file_is_named(text: str, message: str, refused) -> None:
+    said = refused("ablate", written(f'script = "a.py"\n{text}'))
+    assert said.startswith("error: a.toml")
+    assert message in said
 
 
-@pytest.mark.parametrize("text", ["STUDY = 1 / 0\n", "STUDY = 3\n", "import nothing\nSTUDY = {}\n"])
-def test_a_python_file_that_fails_is_one_line_and_status_2(text: str, capsys) -> None:
-    written(text, "a.py")
-    assert launch.main(["ablate", "a.py"]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("error: a.py")
-    assert error.count("\n") == 1
-    assert [path.name for path in Path(".").iterdir()] == ["a.py"]
+@pytest.mark.parametrize(
+    ("path", "text", "message"),
+    [
+        ("a.toml", "script = ", "cannot be read"),
+        ("a.toml", "seeds = 3", "has no script"),
+        ("a.toml", "script = 3", "script is 3; it is text"),
+        ("a.py", "STUDY = 1 / 0\n", "division by zero"),
+        ("a.py", "STUDY = 3\n", "must be a mapping"),
+        ("a.py", "import nothing\nSTUDY = {}\n", "No module named 'nothing'"),
+    ],
+)
+def test_a_file_that_is_no_study_is_refused(path: str, text: str, message: str, refused) -> None:
+    said = refused("ablate", written(text, path))
+    assert said.startswith(f"error: {path}")
+    assert message in said
+    assert [there.name for there in Path(".").iterdir()] == [path]

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from written_study import write_runs
+from written import write_runs
 
 from bigmodel.experiment import InputError
 from bigmodel.studies.metric import choose_metric, larger_is_better
@@ -21,13 +21,8 @@ CELLS = ({"a": "1"}, {"a": "2"})
         (["validation/accuracy", "test/depth"], "test/depth"),
     ],
 )
-def test_metric_is_the_preferred_one_on_test_else_on_validation(
-    names: list[str], chosen: str
-) -> None:
+def test_metric_is_the_preferred_one_on_test_else_on_validation(names, chosen: str) -> None:
     assert choose_metric(None, names) == chosen
-
-
-def test_metric_of_training_is_never_chosen() -> None:
     with pytest.raises(InputError, match="evaluate nothing"):
         choose_metric(None, ["train/loss"])
 
@@ -51,23 +46,15 @@ def test_direction_that_is_not_known_is_asked_for(runs: list[dict], words: str) 
 
 
 def test_a_study_of_an_earlier_version_needs_the_direction(tmp_path: Path) -> None:
-    write_runs(
-        tmp_path,
-        CELLS,
-        seeds=(0,),
-        accuracy=lambda *_: 0.5,
-        config={"run.maximize": False},
-        manifest=lambda *_: {"maximize": None},
-    )
+    before = {"run.maximize": False}
+    write_runs(tmp_path, CELLS, config=before, manifest=lambda *_: {"maximize": None})
     with pytest.raises(InputError, match="an earlier version"):
         read_report(tmp_path)
     report = read_report(tmp_path, at="best", maximize=True)
     assert {score.step for score in report.scores} == {100}
 
 
-def test_best_step_is_the_one_that_validation_chose_and_not_the_best_on_test(
-    tmp_path: Path,
-) -> None:
+def test_best_step_is_the_one_of_validation_and_not_the_best_on_test(tmp_path: Path) -> None:
     """The validation loss is least at step 200, where test/accuracy is not at its best."""
     values = {100: 0.6, 200: 0.8, 300: 0.9}
     write_runs(tmp_path, CELLS, seeds=(0, 1), accuracy=lambda *at: values[at[2]])
@@ -79,15 +66,7 @@ def test_best_step_is_the_one_that_validation_chose_and_not_the_best_on_test(
 
 
 def test_study_says_metric_step_and_baseline_and_options_say_otherwise(tmp_path: Path) -> None:
-    write_runs(
-        tmp_path,
-        CELLS,
-        seeds=(0,),
-        accuracy=lambda *_: 0.5,
-        metric="validation/loss",
-        at="best",
-        baseline="a=2",
-    )
+    write_runs(tmp_path, CELLS, metric="validation/loss", at="best", baseline="a=2")
     report = read_report(tmp_path)
     assert (report.metric, report.maximize, report.at) == ("validation/loss", False, "best")
     assert report.baseline.name == "a=2"

@@ -13,15 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from written_run import SUMMARY, write_run
+from written import write_run
 
 import bigmodel
 import launch
 from bigmodel.experiment import InputError
-from bigmodel.processes.signals import Interrupted
-from bigmodel.studies.replaying.checkout import checkout, without_binary
-from bigmodel.studies.replaying.recorded import read_recorded
-from bigmodel.studies.replaying.repeat import Code
+from bigmodel.studies.replaying.code import checkout, without_binary
+from bigmodel.studies.runs import read_recorded
 
 TESTS = Path(__file__).parent.parent
 RATE = "rate: float = 0.05"
@@ -186,24 +184,6 @@ def test_checkout_runs_the_recorded_commit_with_its_recorded_changes(
     assert git(place.repository, "worktree", "list").count("\n") == 1
 
 
-@pytest.mark.parametrize("error", [InputError("x"), Interrupted(2), KeyboardInterrupt()])
-def test_a_checkout_is_removed_however_it_ends(
-    place: Place, scratch: Path, error: BaseException
-) -> None:
-    tree = scratch / "code"
-
-    def end() -> None:
-        with checkout(read_recorded(place.run), scratch) as code:
-            assert code == Code(tree / "small.py", tree)
-            assert code.script.read_text() == SCRIPT
-            raise error
-
-    with pytest.raises(type(error)):
-        end()
-    assert list(scratch.iterdir()) == []
-    assert git(place.repository, "worktree", "list").count("\n") == 1
-
-
 @pytest.mark.slow
 def test_ctrl_c_leaves_no_working_tree_and_no_directory(place: Place, scratch: Path) -> None:
     run = shutil.copytree(place.run, scratch / "run")
@@ -255,93 +235,74 @@ def test_changes_of_binary_files_are_left_out_of_a_diff_and_named() -> None:
     assert without_binary(binary + text) == (text, ["c d.png"])
 
 
-def test_data_that_is_gone_is_one_line_and_status_2(
-    place: Place, scratch: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_data_that_is_gone_is_one_line_and_status_2(place: Place, scratch: Path, refused) -> None:
     data = place.repository / "images.npy"
     data.rename(data.with_name("away"))
     try:
-        assert launch.main(["replay", str(place.run), "--keep", str(scratch / "kept")]) == 2
+        said = refused("replay", str(place.run), "--keep", str(scratch / "kept"))
     finally:
         data.with_name("away").rename(data)
-    assert capfd.readouterr().err == "error: --path: there is no file images.npy\n"
+    assert said == "error: --path: there is no file images.npy\n"
     assert list(scratch.iterdir()) == []
 
 
 def test_other_devices_than_the_run_had_are_one_line_and_status_2(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+    here: Path, monkeypatch: pytest.MonkeyPatch, refused: Callable[..., str]
 ) -> None:
-    script = tmp_path / "one.py"
+    script = here / "one.py"
     script.write_text("")
     of_run = {"script": str(script), "device_kind": "NVIDIA H100", "device_count": 4}
-    run = write_run(tmp_path / "run", manifest=of_run)
-    here = json.loads((run / "manifest.json").read_text()) | {"device_count": 1}
+    run = write_run(here / "run", manifest=of_run)
+    now = json.loads((run / "manifest.json").read_text()) | {"device_count": 1}
 
     def probe(command: list[str], **_: object) -> subprocess.CompletedProcess:
-        Path(command[-1]).write_text(json.dumps({"manifest": here, "added": {}}))
+        Path(command[-1]).write_text(json.dumps({"manifest": now, "added": {}}))
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr("bigmodel.studies.replaying.repeat.subprocess.run", probe)
-    assert launch.main(["replay", str(run)]) == 2
     said = "error: it had 4 devices (NVIDIA H100), and here are 1 (NVIDIA H100)\n"
-    assert capsys.readouterr().err == said
+    assert refused("replay", "run") == said
 
 
-def without(name: str) -> Callable[[Path], None]:
-    return lambda run: (run / name).unlink()
-
-
-def containing(name: str, text: str) -> Callable[[Path], object]:
-    return lambda run: (run / name).write_text(text)
-
-
-def of_folds(run: Path) -> None:
-    shutil.rmtree(run)
-    write_run(run / "fold-0")
-
-
+@pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("lacking", "written", "said"),
     [
-        (shutil.rmtree, "there is no run directory run"),
-        (without("config.json"), "it has no config.json"),
-        (without("manifest.json"), "it has no manifest.json"),
-        (without("summary.json"), "run has not ended"),
-        (containing("summary.json", "{"), "cannot read run/summary.json"),
-        (containing("failed.json", '{"reason": "no memory"}'), "no memory"),
-        (of_folds, "name one of them, as run/fold-0"),
-        (Path.exists, "its script /code/experiments/cnn.py is not there"),
+        ("", {}, "its script /code/experiments/cnn.py is not there"),
+        ("config.json", {}, "it has no config.json"),
+        ("config.json", {"fold-0/config.json": "{}"}, "name one of them, as run/fold-0"),
+        ("manifest.json", {}, "it has no manifest.json"),
+        ("summary.json", {}, "run has not ended"),
+        ("", {"summary.json": "{"}, "cannot read run/summary.json"),
+        ("", {"failed.json": '{"reason": "no memory"}'}, "no memory"),
     ],
 )
 def test_what_cannot_be_replayed_is_one_line_and_status_2(
-    spoil, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+    lacking: str, written: dict[str, str], said: str, refused: Callable[..., str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    spoil(write_run(Path("run")))
-    assert launch.main(["replay", "run"]) == 2
-    error = capsys.readouterr().err
-    assert said in error
-    assert error.count("\n") == 1
+    run = write_run(Path("run"))
+    if lacking:
+        (run / lacking).unlink()
+    for name, text in written.items():
+        (run / name).parent.mkdir(exist_ok=True)
+        (run / name).write_text(text)
+    assert said in refused("replay", "run")
 
 
+@pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "name the directory of a run"),
-        (["run", "--study", "x"], "name the directory of a run"),
-        (["run", "--keep", "run"], "--keep run already exists"),
-        (["run", "--", "--seed", "1"], "leave out --seed 1"),
-        (["--study", "x"], "there is no folder x"),
-        (["--study", "x", "--sample", "0"], "--sample is 0"),
-        (["run", "--script", "nowhere.py"], "its script nowhere.py is not there"),
+        ("", "name the directory of a run"),
+        ("run --study x", "name the directory of a run"),
+        ("nowhere", "there is no run directory nowhere"),
+        ("run --keep run", "--keep run already exists"),
+        ("run -- --seed 1", "leave out --seed 1"),
+        ("--study x", "there is no folder x"),
+        ("--study x --sample 0", "--sample is 0"),
+        ("run --script nowhere.py", "its script nowhere.py is not there"),
     ],
 )
-def test_wrong_options_are_one_line_and_status_2(
-    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    write_run(Path("run"), summary=SUMMARY)
-    assert launch.main(["replay", *arguments]) == 2
-    error = capsys.readouterr().err
-    assert said in error
-    assert error.count("\n") == 1
+def test_wrong_options_are_one_line_and_status_2(arguments: str, said: str, refused) -> None:
+    write_run(Path("run"))
+    assert said in refused("replay", *arguments.split())

@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from written_run import LINES, SUMMARY, write_run
+from written import LINES, SUMMARY, write_run
 
 import launch
 from bigmodel.experiment import InputError
@@ -13,10 +13,9 @@ STUDY = Study("cnn.py", (), (Cell({"model.width": "1"}), Cell({"model.width": "2
 
 
 @pytest.fixture(autouse=True)
-def _study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _study(here: Path) -> None:
     """Five of six runs have ended."""
-    monkeypatch.chdir(tmp_path)
-    folder = Path("studies/opt")
+    folder = here / "studies" / "opt"
     folder.mkdir(parents=True)
     write_study(folder, STUDY)
     for cell in STUDY.cells:

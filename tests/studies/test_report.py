@@ -1,15 +1,17 @@
 """``launch.py report`` over a study with every state a run can be in."""
 
 import csv
+import itertools
 import math
 import re
 import shutil
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
-from written_study import write_runs
+from written import write_runs
 
 import launch
 
@@ -143,12 +145,8 @@ def test_pictures_are_written_and_those_of_an_earlier_report_removed(study: Path
     stale.write_bytes(b"")
     assert launch.main(["report", str(study)]) == 0
     names = {path.name for path in (study / "figures").iterdir()}
-    curves = {
-        f"curves-{metric}-{x}.png"
-        for metric in ("test-accuracy", "train-loss")
-        for x in ("step", "seconds")
-    }
-    assert names == curves | {"means.png"}
+    curves = itertools.product(("test-accuracy", "train-loss"), ("step", "seconds"))
+    assert names == {"means.png", *(f"curves-{metric}-{x}.png" for metric, x in curves)}
 
 
 def test_equal_studies_have_equal_reports_but_for_seconds(study: Path, tmp_path: Path) -> None:
@@ -164,35 +162,24 @@ def test_equal_studies_have_equal_reports_but_for_seconds(study: Path, tmp_path:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (
-            ["--metric", "test/acuracy"],
-            "did you mean test/accuracy? there are train/loss, ",
-        ),
+        (["--metric", "test/acuracy"], "did you mean test/accuracy? there are train/loss, "),
         (["--baseline", "a.name=sdg"], "no cell a.name=sdg; did you mean a.name=sgd"),
         (["--at", "best", "--metric", "train/loss"], "a step is not chosen on test"),
         (["--", "--run.steps", "3"], "no options after --"),
     ],
 )
 def test_what_the_study_does_not_have_is_refused_in_one_line(
-    tmp_path: Path, options: list[str], words: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, options: list[str], words: str, refused: Callable[..., str]
 ) -> None:
     path = tmp_path / "opt"
-    write_runs(
-        path,
-        CELLS[:1],
-        seeds=SEEDS,
-        accuracy=accuracy,
-        config={"run.best": "test/loss"},
-    )
-    assert launch.main(["report", str(path), *options]) == 2
-    said = capsys.readouterr().err
-    assert words in said
-    assert said.count("\n") == 1
+    best = {"run.best": "test/loss"}
+    write_runs(path, CELLS[:1], seeds=SEEDS, accuracy=accuracy, config=best)
+    assert words in refused("report", str(path), *options)
     assert not (path / "report.html").exists()
 
 
 def test_folders_without_a_finished_run_are_refused_in_one_line(
-    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    study: Path, tmp_path: Path, refused: Callable[..., str]
 ) -> None:
     (tmp_path / "empty").mkdir()
     open_ = tmp_path / "open"
@@ -206,7 +193,4 @@ def test_folders_without_a_finished_run_are_refused_in_one_line(
         (open_, "no finished run yet: 2 begun"),
         (broken, "cannot read"),
     ):
-        assert launch.main(["report", str(path)]) == 2
-        said = capsys.readouterr().err
-        assert words in said
-        assert said.count("\n") == 1
+        assert words in refused("report", str(path))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from written_study import write_runs
+from written import write_runs
 
 from bigmodel.experiment import InputError
 from bigmodel.studies.reporting.content import read_report, warnings
@@ -133,9 +133,7 @@ def test_curves_are_the_mean_and_range_at_the_steps_that_all_seeds_have() -> Non
     np.testing.assert_array_equal(found, [[2, 4], mean, least, greatest])
 
 
-def test_of_many_cells_the_baseline_and_the_best_are_printed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_of_many_cells_the_baseline_and_the_best_are_printed(tmp_path: Path, capsys) -> None:
     cells = tuple({"n": f"c{index}"} for index in range(25))
     write_runs(tmp_path, cells, seeds=(0,), accuracy=lambda cell, *_: cell / 100)
     show_report(read_report(tmp_path))

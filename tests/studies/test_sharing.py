@@ -1,5 +1,6 @@
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -14,16 +15,8 @@ def job(cell: str, seed: int) -> Job:
     return Job(Cell({"name": cell}), seed, Path(cell, str(seed)), ())
 
 
-def name(cell: str) -> str:
-    return Cell({"name": cell}).name
-
-
 JOBS = [job(cell, seed) for cell in "ab" for seed in range(4)]
 A, B = JOBS[:4], JOBS[4:]
-
-
-def directories(jobs: list[Job]) -> set[Path]:
-    return {job.directory for job in jobs}
 
 
 def decided(
@@ -32,28 +25,21 @@ def decided(
     *,
     jobs: list[Job] = JOBS,
     missing: list[Job] | None = None,
-    trial: tuple[str, str] | None = VMAP,
-    trials: list[Any] | None = None,
+    trial: Callable[..., tuple[str, str] | None] = lambda *_: VMAP,
     home: Path | None = None,
 ) -> Queue:
-    """The groups of the jobs where a trial has this outcome; trials that are made are noted."""
-
-    def try_out(alike: Any, count: int) -> tuple[str, str] | None:
-        (trials if trials is not None else []).append((alike, count))
-        return trial
-
+    """The groups of the jobs, of which all are missing by default."""
     queue = Queue(path, seeds_by, home=home or path)
-    queue.decide(jobs, directories(jobs if missing is None else missing), try_out)
+    queue.decide(jobs, {job.directory for job in (jobs if missing is None else missing)}, trial)
     return queue
 
 
-@pytest.mark.parametrize("seeds_by", ["sequential", "processes"])
-def test_alone_every_run_waits_for_itself_and_no_trial_is_made(
-    seeds_by: str, tmp_path: Path
-) -> None:
-    trials: list[Any] = []
-    assert decided(tmp_path, seeds_by, trials=trials).waiting == [[job] for job in JOBS]
-    assert not trials
+def test_alone_every_run_waits_for_itself_and_no_trial_is_made(tmp_path: Path) -> None:
+    trial = Mock()
+    for seeds_by in ("sequential", "processes"):
+        queue = decided(tmp_path / seeds_by, seeds_by, trial=trial)
+        assert queue.waiting == [[job] for job in JOBS]
+    trial.assert_not_called()
 
 
 def test_side_by_side_are_the_seeds_of_a_cell(tmp_path: Path, monkeypatch) -> None:
@@ -63,26 +49,23 @@ def test_side_by_side_are_the_seeds_of_a_cell(tmp_path: Path, monkeypatch) -> No
 
 
 def test_the_outcome_of_a_trial_is_kept_for_later_starts(tmp_path: Path) -> None:
-    trials: list[Any] = []
-    first = decided(tmp_path, "auto", trials=trials)
-    assert trials == [(A, 8)]
+    trial = Mock(side_effect=[VMAP, SEQUENTIAL])
+    first, again = (decided(tmp_path, "auto", trial=trial) for _ in range(2))
+    trial.assert_called_once_with(A, 8)
     assert first.said == "side by side: quicker"
-    again = decided(tmp_path, "auto", trials=trials, trial=SEQUENTIAL)
-    assert len(trials) == 1
     assert again.waiting == first.waiting
 
 
 def test_after_a_trial_that_fails_each_run_is_made_alone(tmp_path: Path) -> None:
-    assert decided(tmp_path, "auto", trial=None).waiting == [[job] for job in JOBS]
+    assert decided(tmp_path, "auto", trial=lambda *_: None).waiting == [[job] for job in JOBS]
 
 
-def test_a_cell_keeps_what_it_chose_and_a_whole_study_goes_by_its_cells(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.usefixtures("here")
+def test_a_cell_keeps_what_it_chose_and_a_whole_study_goes_by_its_cells() -> None:
     study = Path("study")
     for of_cell, first, later in ((A, VMAP, SEQUENTIAL), (B, SEQUENTIAL, VMAP)):
-        for trial in (first, later):
+        trial = Mock(side_effect=[first, later])
+        for _ in range(2):
             home = of_cell[0].directory.parent
             queue = decided(study, "auto", jobs=of_cell, trial=trial, home=home)
             assert (len(queue.waiting) == 1) == (first is VMAP)
@@ -107,9 +90,9 @@ def test_runs_that_are_added_are_groups_of_their_own(tmp_path: Path) -> None:
 
 
 def test_nothing_is_decided_where_nothing_is_missing(tmp_path: Path) -> None:
-    trials: list[Any] = []
-    assert decided(tmp_path, "auto", missing=[], trials=trials).waiting == []
-    assert not trials
+    trial = Mock()
+    assert decided(tmp_path, "auto", missing=[], trial=trial).waiting == []
+    trial.assert_not_called()
     assert not (tmp_path / SHARING).exists()
 
 
@@ -123,18 +106,20 @@ def test_runs_that_cannot_be_side_by_side_are_made_alone_now_and_later(tmp_path:
 
 
 def test_a_worker_stays_with_its_cell_and_begins_one_that_no_other_makes(tmp_path: Path) -> None:
+    a, b = A[0].cell.name, B[0].cell.name
     queue = decided(tmp_path, "sequential")
     assert queue.next(None, (), ()) == [A[0]]
-    assert queue.next(None, {name("a")}, ()) == [B[0]]
-    assert queue.next(name("b"), {name("a")}, ()) == [B[1]]
-    assert queue.next(name("c"), {name("a"), name("b")}, ()) == [A[1]]
+    assert queue.next(None, {a}, ()) == [B[0]]
+    assert queue.next(b, {a}, ()) == [B[1]]
+    assert queue.next("name=c", {a, b}, ()) == [A[1]]
 
 
 def test_no_worker_compiles_what_another_one_is_compiling(tmp_path: Path) -> None:
     queue = decided(tmp_path, "sequential", jobs=A)
     assert queue.next(None, (), ()) == [A[0]]
-    assert queue.next(None, {name("a")}, {name("a")}) is None
-    assert queue.next(None, {name("a")}, ()) == [A[1]]
+    a = A[0].cell.name
+    assert queue.next(None, {a}, {a}) is None
+    assert queue.next(None, {a}, ()) == [A[1]]
 
 
 def test_one_worker_makes_the_cells_one_after_the_other(tmp_path: Path) -> None:

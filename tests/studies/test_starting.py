@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from written_run import write_run
+from written import write_run
 
 ROOT = Path(__file__).parent.parent.parent
 HEAVY = ("jax", "flax", "matplotlib", "scipy", "sklearn", "orbax", "tyro")

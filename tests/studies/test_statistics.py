@@ -50,11 +50,6 @@ def test_random_flips_stand_in_for_all_signs_of_many_pairs() -> None:
     assert sign_flip(many) == found
 
 
-def test_no_p_is_below_the_least() -> None:
-    for count in range(1, 13):
-        assert sign_flip(np.full(count, 0.1)) == least_p(count) == 2 / 2**count
-
-
 @pytest.mark.parametrize("count", [3, 5, 8, 10])
 def test_a_cell_has_the_statistics_of_its_values(count: int) -> None:
     values = CHANCE.normal(0.9, 0.01, count)

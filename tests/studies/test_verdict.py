@@ -2,10 +2,10 @@ import json
 from pathlib import Path
 
 import pytest
-from written_run import LINES, SUMMARY, write_run
+from written import LINES, SUMMARY, write_run
 
-from bigmodel.studies.replaying.recorded import read_recorded
-from bigmodel.studies.replaying.verdict import judge, relative
+from bigmodel.studies.replaying.verdict import judge
+from bigmodel.studies.runs import read_recorded
 
 DIVERGED = {"status": "not finite", "reason": "not finite at step 7: loss", "step": 7}
 
@@ -32,37 +32,33 @@ def test_times_and_speeds_are_not_compared(tmp_path: Path) -> None:
     assert verdict.lines == (f"equal: params_digest {'a' * 64}; 4 values of 3 metrics",)
 
 
-def test_the_first_difference_and_the_largest_are_named(tmp_path: Path) -> None:
-    lines = with_values((0, "train/loss", 0.5000001), (2, "test/loss", 0.2))
-    verdict = judged(tmp_path, lines=lines)
-    assert not verdict.equal
-    text = "\n".join(verdict.lines)
-    assert "first at step 50: train/loss is 0.5 there and 0.5000001 here" in text
-    assert "2 of 4 values differ, relatively by 0.33 at most, test/loss of step 100" in text
-
-
-def test_one_bit_of_one_metric_is_a_difference(tmp_path: Path) -> None:
-    assert not judged(tmp_path, lines=with_values((0, "train/loss", 0.5000000000000001))).equal
-
-
-def test_another_digest_is_a_difference_even_with_equal_metrics(tmp_path: Path) -> None:
-    verdict = judged(tmp_path, params_digest="b" * 64)
-    assert not verdict.equal
-    assert "params_digest is aaa" in verdict.lines[1]
-
-
 @pytest.mark.parametrize(
-    ("lines", "said"),
+    ("changes", "said"),
     [
-        (LINES[1:], "1 values are not here, first train/loss of step 50"),
-        (with_values((0, "train/more", 1.0)), "1 values are not there, first train/more"),
-        (with_values((0, "train/loss", None)), "train/loss is 0.5 there and None here"),
+        ([(0, "train/loss", 0.5000000000000001)], "1 of 4 values differ"),
+        ([(0, "train/loss", 0.5000001)], "first at step 50: train/loss is 0.5 there and 0.5000001"),
+        (
+            [(0, "train/loss", 0.5000001), (2, "test/loss", 0.2)],
+            "2 of 4 values differ, relatively by 0.33 at most, test/loss of step 100",
+        ),
+        ([(0, "train/more", 1.0)], "1 values are not there, first train/more"),
+        ([(0, "train/loss", None)], "train/loss is 0.5 there and None here"),
+        ([(0, "train/loss", None)], "relatively by inf at most"),
     ],
 )
-def test_a_value_that_only_one_run_has_is_a_difference(tmp_path: Path, lines, said: str) -> None:
-    verdict = judged(tmp_path, lines=lines)
+def test_a_metric_that_differs_is_named(tmp_path: Path, changes: list, said: str) -> None:
+    verdict = judged(tmp_path, lines=with_values(*changes))
     assert not verdict.equal
     assert said in "\n".join(verdict.lines)
+
+
+def test_a_value_or_digest_that_only_one_run_has_is_a_difference(tmp_path: Path) -> None:
+    lacking = judged(tmp_path / "lacking", lines=LINES[1:])
+    assert "  1 values are not here, first train/loss of step 50" in lacking.lines
+    other = judged(tmp_path / "other", params_digest="b" * 64)
+    assert "params_digest is aaa" in other.lines[1]
+    assert not lacking.equal
+    assert not other.equal
 
 
 def test_runs_that_diverge_alike_are_equal_and_elsewhere_are_not(tmp_path: Path) -> None:
@@ -79,10 +75,3 @@ def test_within_a_tolerance_only_metrics_are_compared(tmp_path: Path) -> None:
     assert judged(tmp_path / "a", tolerance=1e-5, lines=near, params_digest="b" * 64).equal
     far = with_values((1, "train/loss", 0.251))
     assert not judged(tmp_path / "b", tolerance=1e-5, lines=far).equal
-
-
-def test_relative_difference() -> None:
-    assert relative(0.0, 0.0) == relative(None, None) == 0.0
-    assert relative(1.0, None) == float("inf")
-    assert relative(-1.0, 1.0) == 2.0
-    assert relative(0.0, 1e-30) == 1.0

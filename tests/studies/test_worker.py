@@ -4,13 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
-from seen import fork_processes, threads
+from seen import processes, wait_for
 
 from bigmodel.studies.ablation import runner, worker
 from bigmodel.studies.ablation.worker import PRELOADED, Died, Worker
@@ -35,13 +35,9 @@ def start() -> Iterator[Callable[[], Worker]]:
         assert not one.alive
 
 
-def hear(one: Worker, seconds: float = 120.0) -> Any:
+def hear(one: Worker) -> Any:
     """What a worker says next."""
-    until = time.monotonic() + seconds
-    while (heard := next(one.hear(), None)) is None:
-        assert time.monotonic() < until, "no answer"
-        time.sleep(0.02)
-    return heard
+    return wait_for(lambda: next(one.hear(), None))
 
 
 def platform(one: Worker) -> Any:
@@ -50,8 +46,8 @@ def platform(one: Worker) -> Any:
 
 
 def server() -> int:
-    """The fork server of this process."""
-    (own,) = [one.number for one in fork_processes() if one.parent == os.getpid()]
+    """The fork server of this process, which has no other child of that name."""
+    (own,) = processes(parent=os.getpid())
     return own
 
 
@@ -60,51 +56,41 @@ def server() -> int:
 def test_workers_are_forks_of_one_thread_and_end_one_by_one(start: Callable[[], Worker]) -> None:
     first, second = start(), start()
     assert [platform(first), platform(second)] == [("answer", "cpu")] * 2
-    assert threads(server()) == 1
+    assert len(os.listdir(f"/proc/{server()}/task")) == 1
     first.end(30.0)
     assert (first.alive, second.alive) == (False, True)
     assert platform(second) == ("answer", "cpu")
 
 
 @slow
-def test_where_nothing_forks_processes_are_started(
-    start: Callable[[], Worker], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_nothing_forks_processes_are_started(start, monkeypatch) -> None:
     monkeypatch.setattr(worker, "FORKS", False)
     assert platform(start()) == ("answer", "cpu")
 
 
 @slow
 @pytest.mark.parametrize(
-    ("number", "reason", "stopped"),
+    ("working", "number", "reason", "stopped"),
     [
-        (signal.SIGKILL, "was ended by SIGKILL (by hand, or because memory ran out)", False),
-        (signal.SIGTERM, "ended with status 75", True),
+        (True, signal.SIGKILL, "was ended by SIGKILL (by hand, or because memory ran out)", False),
+        (True, signal.SIGTERM, "ended with status 75", True),
+        (False, signal.SIGTERM, "ended with status 75", True),
     ],
 )
-def test_how_a_worker_ended_is_told(
-    start: Callable[[], Worker], number: signal.Signals, reason: str, stopped: bool
+def test_how_a_worker_ended_is_told_and_no_signal_is_lost(
+    start: Callable[[], Worker], working: bool, number: int, reason: str, stopped: bool
 ) -> None:
+    """Not even that to one that has just been started."""
     one = start()
-    platform(one)
+    if working:
+        platform(one)
     os.kill(one.process.pid, number)
     assert hear(one) == Died(f"its process {reason}", stopped)
 
 
 @slow
-def test_a_signal_to_a_worker_that_has_just_started_is_not_lost(
-    start: Callable[[], Worker],
-) -> None:
-    one = start()
-    os.kill(one.process.pid, signal.SIGTERM)
-    assert hear(one) == Died("its process ended with status 75", True)
-
-
-@slow
 @linux
-def test_workers_outlive_the_fork_server_and_others_can_be_started(
-    start: Callable[[], Worker],
-) -> None:
+def test_workers_outlive_the_fork_server_and_others_can_be_started(start) -> None:
     first = start()
     platform(first)
     one = server()
@@ -151,21 +137,11 @@ def test_two_share_a_cpu_and_none_an_accelerator_unless_that_is_asked_for(
     runs: int,
     started: int,
 ) -> None:
-    class Fake:
-        def __init__(self, script: Path, drawing: bool, number: int) -> None:
-            del script, drawing
-            self.number = number
+    def fake(script: Path, drawing: bool, number: int) -> Mock:
+        del script, drawing
+        return Mock(number=number, **{"hear.return_value": iter([("answer", kind)])})
 
-        def hear(self) -> Iterator[Any]:
-            yield "answer", kind
-
-        def send(self, *message: Any) -> None:
-            pass
-
-        def end(self, seconds: float) -> None:
-            pass
-
-    monkeypatch.setattr(runner, "Worker", Fake)
+    monkeypatch.setattr(runner, "Worker", fake)
     monkeypatch.setattr(runner.os, "cpu_count", lambda: cores)
     with runner.Runner(MLP, jobs=jobs) as made:
         made._start(runs)

@@ -12,7 +12,7 @@ from bigmodel.experiment import InputError
 from bigmodel.launching.job import RESOURCES, add_resources, check_positive, job_of
 from bigmodel.launching.slurm import OF_SLURM, Array, add_slurm_options, sbatch_script
 from bigmodel.launching.submit import hand_over
-from bigmodel.studies.results import ENDED, forget_failures, read_result
+from bigmodel.studies.runs import ENDED, forget_failures, read_result
 from bigmodel.studies.study import STUDY, Cell, Study, check_joins, held, write_study
 
 
@@ -47,14 +47,7 @@ def missing_cells(path: Path, study: Study, *, retry_failed: bool) -> list[Cell]
     return [cell for cell in study.cells if any(is_missing(cell, seed) for seed in study.seeds)]
 
 
-def array_script(
-    parsed: argparse.Namespace, path: Path, study: Study, cells: Sequence[Cell]
-) -> str:
-    """Writes the sbatch script that makes some cells of a study in a folder.
-
-    Raises:
-        InputError: for resources that SLURM cannot be asked for.
-    """
+def _script(parsed: argparse.Namespace, path: Path, study: Study, cells: Sequence[Cell]) -> str:
     job = job_of(parsed, name=path.name, script=Path(study.script), options=study.options)
     array = Array(
         command=(sys.argv[0], "work", *(["--figures"] * parsed.figures), str(path)),
@@ -76,7 +69,7 @@ def submit_array(parsed: argparse.Namespace, path: Path, study: Study) -> int:
     if not cells:
         print(f"no run is missing in {path}; launch.py report {path} reports")
         return errors.DONE
-    text = array_script(parsed, path, study, cells)
+    text = _script(parsed, path, study, cells)
     if parsed.dry_run:
         print(text, end="")
         return errors.DONE

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 from rich.console import Console
@@ -16,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bigmodel.run_directory.directory import METRICS
-from bigmodel.studies.results import Result
+from bigmodel.studies.runs import Result
 from bigmodel.studies.study import Cell, Study
 from bigmodel.tracking.progress import clock, say
 
@@ -42,7 +41,7 @@ class Board:
         }
         self._results: dict[tuple[str, int], Result] = {}
         self._going: dict[tuple[str, int], _Going] = {}
-        self._seconds: list[float] = []
+        self._made = 0
         self._begin = time.monotonic()
         self._drawn = 0.0
         console = Console(file=sys.stdout, highlight=False)
@@ -53,12 +52,7 @@ class Board:
             self._live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._live is not None:
             self._live.update(self._table(), refresh=True)
             self._live.stop()
@@ -74,15 +68,13 @@ class Board:
         going = self._going.pop(key, None)
         if going is None:
             return
-        seconds = time.monotonic() - going.since
-        self._seconds.append(seconds)
+        self._made += 1
         if self._live is None:
             count = f"{len(self._results)}/{self._total}"
             why = f" ({result.reason})" if result.reason else ""
-            left = self._left()
-            rest = f", {clock(left)} left" if left else ""
             name = f"{result.cell.name} seed {result.seed}"
-            say(f"{count}  {name}: {result.state}{why} in {clock(seconds)}{rest}")
+            seconds = clock(time.monotonic() - going.since)
+            say(f"{count}  {name}: {result.state}{why} in {seconds}{self._rest()}")
 
     def say(self, text: str) -> None:
         """Prints a line above the table."""
@@ -106,17 +98,16 @@ class Board:
     def _total(self) -> int:
         return len(self._study.cells) * len(self._study.seeds)
 
-    def _left(self) -> float | None:
-        """Estimates the remaining seconds from the pace so far."""
-        if not self._seconds:
-            return None
-        each = (time.monotonic() - self._begin) / len(self._seconds)
-        return each * (self._total - len(self._results))
+    def _rest(self) -> str:
+        """The remaining time, estimated from the pace so far, as it follows a count."""
+        runs = self._total - len(self._results)
+        if not (runs and self._made):
+            return ""
+        each = (time.monotonic() - self._begin) / self._made
+        return f", {clock(each * runs)} left"
 
     def _table(self) -> Table:
-        left = self._left()
-        rest = f", {clock(left)} left" if left else ""
-        title = f"{len(self._results)} of {self._total} runs{rest}"
+        title = f"{len(self._results)} of {self._total} runs{self._rest()}"
         table = Table(title=title, title_justify="left", box=None, pad_edge=False)
         for column in ("cell", "state", "seeds", "progress"):
             table.add_column(column, overflow="fold")

@@ -27,7 +27,7 @@ from bigmodel.runtime.side_by_side import common_checkpoint, train_side_by_side
 from bigmodel.script import load_script
 from bigmodel.sharding.mesh import make_mesh
 from bigmodel.studies.ablation.trial import Trial, measure
-from bigmodel.studies.results import ENDED, FAILED, read_state
+from bigmodel.studies.runs import ENDED, FAILED, read_state
 
 
 class Task(NamedTuple):
@@ -63,17 +63,12 @@ class Maker:
         self._last: Cell | None = None
 
     def make(
-        self,
-        tasks: Sequence[Task],
-        began: Callable[[], None],
-        ended: Callable[[Answer], None],
+        self, tasks: Sequence[Task], began: Callable[[], None], ended: Callable[[Answer], None]
     ) -> None:
         """Makes a run, or several of one cell side by side.
 
-        Args:
-            tasks: the runs.
-            began: called when the one run has made its first step, for then it is compiled.
-            ended: called with how each run ended.
+        ``began`` is called when a single one has made its first step, for then it is compiled, and
+        ``ended`` with how each run ended.
         """
         if len(tasks) > 1:
             self._make_together(tasks, ended)

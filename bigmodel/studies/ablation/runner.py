@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from bigmodel import errors
@@ -21,7 +20,7 @@ from bigmodel.studies.ablation.board import Board
 from bigmodel.studies.ablation.sharing import Job, Queue, jobs_of
 from bigmodel.studies.ablation.worker import Died, Worker, WorkerError
 from bigmodel.studies.metric import choose_metric
-from bigmodel.studies.results import ENDED, FAILED, forget_failures, read_result, read_state
+from bigmodel.studies.runs import ENDED, FAILED, forget_failures, read_result, read_state
 from bigmodel.studies.study import Study
 from bigmodel.tracking.progress import say
 
@@ -37,12 +36,8 @@ IDLE = 5.0
 class Runner:
     """Hands the runs of a study to its workers; while entered, signals stop all of them.
 
-    ``stopped`` says whether a signal did.
-
-    Args:
-        script: the experiment's.
-        jobs: number of workers; None for one, or two if the devices are a CPU of several cores.
-        drawing: whether the runs draw figures.
+    ``stopped`` says whether a signal did. ``jobs`` is the number of workers; None for one, or two
+    if the devices are a CPU of several cores.
     """
 
     def __init__(self, script: Path, *, jobs: int | None, drawing: bool = False) -> None:
@@ -58,15 +53,10 @@ class Runner:
         self._relay.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: Any) -> None:
         for worker in self._workers:
-            worker.end(IDLE if kind is None else 0.0)
-        self._relay.__exit__(kind, error, trace)
+            worker.end(0.0 if any(error) else IDLE)
+        self._relay.__exit__(*error)
 
     def run(
         self,
@@ -77,15 +67,10 @@ class Runner:
         retry_failed: bool = False,
         home: Path | None = None,
     ) -> int:
-        """Makes the missing runs of a study.
+        """Makes the missing runs of a study, or of a part of it, in the study's folder.
 
-        Args:
-            path: the study's folder.
-            study: the study, or a part of it.
-            configs: those of its cells.
-            retry_failed: whether runs that failed are missing.
-            home: the folder of which the caller has the lock, with the logs and what was decided;
-                by default the study's.
+        With ``retry_failed`` those that failed are missing, too. ``home`` is the folder of which
+        the caller has the lock, with the logs and what was decided; by default the study's.
 
         Returns:
             The exit status: 0 if all have been made, also those that were not finite, and 1 if
@@ -120,10 +105,7 @@ class Runner:
     def check_metric(self, path: Path, study: Study, configs: Sequence[Any]) -> int | None:
         """Checks that the first or the last cell will have the metric of the study.
 
-        Metrics of training are not checked.
-
-        Returns:
-            The exit status if a signal stopped the study.
+        Metrics of training are not checked. Returns the exit status if a signal stopped the study.
 
         Raises:
             InputError: if neither will have it.
@@ -166,11 +148,7 @@ class Runner:
         return self._ask("trial", [_task(job) for job in jobs], count, len(self._workers))
 
     def _ask(self, *question: Any) -> Any:
-        """Returns the answer of the first worker; None if it died.
-
-        Raises:
-            Interrupted: if a signal is to stop the study.
-        """
+        """Returns the answer of the first worker, None if it died; a signal is raised."""
         worker = self._workers[0] if self._workers else self._add()
         worker.send(*question)
         while True:

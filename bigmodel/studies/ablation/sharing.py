@@ -49,12 +49,9 @@ TryOut: TypeAlias = Callable[[Sequence[Job], int], tuple[str, str] | None]
 
 
 class Queue:
-    """The runs that wait, in groups that are made together.
+    """The runs of the study in a folder that wait, in groups that are made together.
 
-    Args:
-        path: the study's folder.
-        seeds_by: ``auto``, ``sequential``, ``vmap`` or ``processes``.
-        home: where what is decided is kept: the study's folder, or a cell's.
+    What is decided is kept in ``home``: the study's folder, or a cell's.
     """
 
     def __init__(self, path: Path, seeds_by: str, *, home: Path) -> None:
@@ -65,15 +62,10 @@ class Queue:
         self.waiting: list[list[Job]] = []
 
     def decide(self, jobs: Sequence[Job], missing: Collection[Path], try_out: TryOut) -> None:
-        """Groups the missing runs.
+        """Groups those of a study's runs whose directories are missing.
 
         Side by side, a group that was begun is made again as it was, with the runs of it that have
-        ended: their places in it are kept.
-
-        Args:
-            jobs: all runs of the study.
-            missing: the directories of those that have not ended.
-            try_out: asked where nothing was decided before.
+        ended: their places in it are kept. Where nothing was decided before, ``try_out`` is asked.
         """
         wanted = [job for job in jobs if job.directory in missing]
         if not wanted:
@@ -120,12 +112,9 @@ class Queue:
 
         A worker stays with its cell as long as that has runs. Then it takes the first cell of which
         no other worker makes runs, else the first one. What another one compiles waits until that
-        is done, for it is then in the cache.
-
-        Args:
-            last: the name of the cell of the worker's last run.
-            others: those of the runs that other workers make.
-            compiling: those of which a worker compiles the program.
+        is done, for it is then in the cache. ``last`` is the name of the cell of the worker's last
+        run; ``others`` are those of the runs that other workers make, and ``compiling`` those of
+        which a worker compiles the program.
         """
         ready = [g for g in self.waiting if g[0].cell.name not in compiling]
         if not ready:

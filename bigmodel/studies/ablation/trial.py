@@ -45,15 +45,10 @@ def measure(
     runs: int,
     workers: int,
 ) -> Trial:
-    """Times a few steps of one run, and of ``width`` runs side by side if that may be worth it.
+    """Times a few steps of one of the runs, and of ``width`` side by side if it may be worth it.
 
-    Args:
-        experiment: that of one of the runs.
-        compiled: its functions.
-        config: from which it was built.
-        width: how many runs there would be side by side.
-        runs: how many there are in all.
-        workers: how many processes would share them otherwise, each as quick as if it were alone.
+    There are ``runs`` in all, which ``workers`` processes would share otherwise, each as quick as
+    if it were alone.
     """
     batch = compiled.place(experiment.data.train(config.seed, 0))
     key = compiled.place_scalar(step_key(config.seed))
@@ -61,25 +56,20 @@ def measure(
     if width < 2 or mesh_devices > 1:
         what = "there is one seed" if width < 2 else f"a run takes {mesh_devices} devices"
         return Trial("sequential", f"sequential: {what}")
-
-    def fresh() -> Any:
-        return compiled.init(init_key(config.seed))
-
-    state = fresh()
+    state = compiled.init(init_key(config.seed))
     needed = width * sum(leaf.nbytes for leaf in jax.tree.leaves((state, state.params)))
     first, each = _time(lambda s, i: compiled.step(s, batch, key, i)[:2], state, compiled)
     training = each * config.run.total_steps(experiment.data.steps_per_epoch) * runs
     if training < WORTH * max(first, 1.0):
-        return Trial(
-            "sequential", f"sequential: {training:.0f} s of training are not worth a trial"
-        )
+        what = f"{training:.0f} s of training are not worth a trial"
+        return Trial("sequential", f"sequential: {what}")
     if needed > SHARE * (memory_of(jax.devices()[0]) or float("inf")):
         return Trial("sequential", f"sequential: {width} states do not fit side by side")
     try:
         mesh = make_mesh(config.mesh)
         step = compile_experiment(side_by_side(experiment), mesh, runs=(width,)).step
         batches, keys = stack([batch] * width), jnp.stack([key] * width)
-        states = stack([fresh() for _ in range(width)])
+        states = stack([compiled.init(init_key(config.seed)) for _ in range(width)])
         _, together = _time(lambda s, i: step(s, batches, keys, i)[:2], states, compiled)
     except jax.errors.JaxRuntimeError:
         return Trial("sequential", f"sequential: {width} runs do not fit side by side")

@@ -19,7 +19,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -191,9 +191,6 @@ def _respond(connection: Connection, maker: Any, kind: str, *values: Any) -> Non
         with contextlib.suppress(OSError):
             connection.send(message)
 
-    def tasks(lines: Sequence[tuple[Any, ...]]) -> list[Task]:
-        return [Task(*line) for line in lines]
-
     match kind, *values:
         case "log", path:
             redirect_output(path)
@@ -202,7 +199,9 @@ def _respond(connection: Connection, maker: Any, kind: str, *values: Any) -> Non
         case "metrics", options:
             send("answer", maker.metrics(options))
         case "trial", lines, count, workers:
-            trial = maker.try_out(tasks(lines), count=count, workers=workers)
+            tasks = [Task(*line) for line in lines]
+            trial = maker.try_out(tasks, count=count, workers=workers)
             send("answer", (trial.seeds_by, trial.why))
         case "make", lines:
-            maker.make(tasks(lines), lambda: send("began"), lambda answer: send("ended", answer))
+            tasks = [Task(*line) for line in lines]
+            maker.make(tasks, lambda: send("began"), lambda answer: send("ended", answer))

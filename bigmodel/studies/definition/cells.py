@@ -12,7 +12,7 @@ from bigmodel.config import to_json
 from bigmodel.experiment import InputError
 from bigmodel.runtime.command_line import option_names, parse
 from bigmodel.runtime.cross_validation import has_folds
-from bigmodel.studies.definition.grid import Choice, flag
+from bigmodel.studies.definition.definition import Choice, flag
 
 GIVEN = {"seed": "--seeds", "run.dir": "the study's own folder"}
 """Options that a study chooses by itself, and by what."""
@@ -21,12 +21,8 @@ GIVEN = {"seed": "--seeds", "run.dir": "the study's own folder"}
 def resolve(default: Any, options: Sequence[str], choices: Sequence[Choice]) -> list[Any]:
     """Returns the config of each cell.
 
-    An option is checked beside all others of its cell, so that one may need another.
-
-    Args:
-        default: the experiment's config without options.
-        options: what all cells have, as typed.
-        choices: the options of each cell that vary.
+    An option is checked beside all others of its cell, so that one may need another. ``default``
+    is the experiment's config without options; ``options`` are what all cells have, as typed.
 
     Raises:
         InputError: for a cell whose options the experiment refuses, an option that the study

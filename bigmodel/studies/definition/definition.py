@@ -1,21 +1,176 @@
-"""The definition of a study, before its options are checked."""
+"""The definition of a study: a grid of options, one change at a time, or a sample; and seeds."""
 
 from __future__ import annotations
 
+import itertools
+import random
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, TypeAlias
 
 from bigmodel.experiment import InputError
-from bigmodel.studies.definition.grid import (
-    Axis,
-    baseline_of,
-    full_grid,
-    one_at_a_time,
-    sample,
-)
 
 AT = ("last", "best")
 WAYS = ("auto", "sequential", "vmap", "processes")
+Choice: TypeAlias = dict[str, str]
+"""Values as typed, by dotted option: ``{"optimizer.name": "adam"}``."""
+
+LAWS = ("log", "uniform", "int")
+"""Distributions of a range: ``log:1e-4:1e-1``, ``uniform:0:0.5``, ``int:1:8``."""
+MISSES = 100
+"""Repeated draws for each requested cell after which there is no other cell."""
+
+
+class Axis(NamedTuple):
+    """Options that move together, and their values at each point."""
+
+    names: tuple[str, ...]
+    values: tuple[tuple[str, ...], ...]
+
+    def choices(self) -> list[Choice]:
+        """The points of the axis."""
+        return [dict(zip(self.names, point, strict=True)) for point in self.values]
+
+    def range(self) -> tuple[str, float, float] | None:
+        """Returns the distribution and the bounds if the axis is a range to draw from."""
+        law, *bounds = self.values[0][0].split(":") if len(self.values) == 1 else ("",)
+        if law not in LAWS:
+            return None
+        text = f"--vary {self.names[0]}={self.values[0][0]}"
+        if len(self.names) > 1:
+            raise InputError(f"{text}: a range cannot move together with {self.names[1]}")
+        try:
+            low, high = (float(bound) for bound in bounds)
+        except ValueError:
+            raise InputError(f"{text}: write a range as {law}:LOW:HIGH") from None
+        if not (low < high and abs(low) + abs(high) < float("inf")) or (law == "log" and low <= 0):
+            least = "0 < LOW < HIGH" if law == "log" else "LOW < HIGH"
+            raise InputError(f"{text}: a range needs {least}")
+        if law == "int" and not (low.is_integer() and high.is_integer()):
+            raise InputError(f"{text}: the bounds of int are whole numbers")
+        return law, low, high
+
+
+def read_axes(words: Sequence[tuple[str, str]]) -> list[Axis]:
+    """Reads the axes of a command line.
+
+    Args:
+        words: ``("vary" | "with", "name=value,value")`` in order; what is ``with`` moves together
+            with the one before.
+
+    Raises:
+        InputError: if a word is malformed, options that move together differ in their number of
+            values, or an option is varied twice.
+    """
+    axes: list[Axis] = []
+    for kind, word in words:
+        name, equals, text = word.partition("=")
+        values = tuple(value.strip() for value in text.split(","))
+        if not (name and equals and all(values)):
+            raise InputError(f"--{kind} {word}: write it as OPTION=VALUE,VALUE")
+        name = option_name(name)
+        if any(name in axis.names for axis in axes):
+            raise InputError(f"--{kind} {word}: {name} is varied already")
+        if kind == "vary":
+            axes.append(Axis((name,), tuple((value,) for value in values)))
+            continue
+        if not axes:
+            raise InputError(f"--with {word} moves together with a --vary, which must stand before")
+        names, points = axes[-1]
+        if len(points) != len(values):
+            raise InputError(
+                f"--with {word} has {len(values)} values and {names[0]} has {len(points)}; "
+                "they move together"
+            )
+        axes[-1] = Axis(
+            (*names, name),
+            tuple((*point, value) for point, value in zip(points, values, strict=True)),
+        )
+    return axes
+
+
+def option_name(text: str) -> str:
+    """``--data.batch_size`` and the like as ``data.batch-size``."""
+    return re.sub(r"^--", "", text.strip()).replace("_", "-")
+
+
+def flag(name: str, *, on: bool) -> str:
+    """Returns the word that switches an option on or off: ``--model.no-tied``."""
+    head, _, last = name.rpartition(".")
+    if on:
+        return f"--{name}"
+    return f"--{head}.no-{last}" if head else f"--no-{last}"
+
+
+def _one_at_a_time(axes: Sequence[Axis], baseline: Mapping[str, str]) -> list[Choice]:
+    """Returns the baseline, and the baseline with each other value of each axis."""
+    cells = [dict(baseline)]
+    for axis in axes:
+        for point in axis.choices():
+            if any(baseline[name] != value for name, value in point.items()):
+                cells.append({**baseline, **point})
+    return cells
+
+
+def _sample(axes: Sequence[Axis], count: int, *, seed: int) -> list[Choice]:
+    """Draws different cells: from ranges by their distribution, from lists uniformly."""
+    if count < 1:
+        raise InputError(f"--random {count} must be at least 1")
+    draw = random.Random(seed)
+    cells: list[Choice] = []
+    misses = 0
+    while len(cells) < count:
+        cell: Choice = {}
+        for axis in axes:
+            found = axis.range()
+            cell.update(
+                draw.choice(axis.choices())
+                if found is None
+                else {axis.names[0]: _drawn(draw, *found)}
+            )
+        if cell not in cells:
+            cells.append(cell)
+            misses = 0
+            continue
+        misses += 1
+        if misses > MISSES * count:
+            raise InputError(f"--random {count}: no more than {len(cells)} different cells")
+    return cells
+
+
+def _drawn(draw: random.Random, law: str, low: float, high: float) -> str:
+    if law == "int":
+        return str(draw.randint(int(low), int(high)))
+    if law == "uniform":
+        return f"{draw.uniform(low, high):.4g}"
+    return f"{low * (high / low) ** draw.random():.4g}"
+
+
+def _baseline_of(axes: Sequence[Axis], words: str | None) -> Choice:
+    """The choice ``name=value,name=value``; what it does not name has its first value."""
+    chosen: Choice = {}
+    for axis in axes:
+        chosen.update(axis.choices()[0])
+    told: Choice = {}
+    for word in words.split(",") if words else ():
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise InputError(f"--baseline {words}: write it as OPTION=VALUE,OPTION=VALUE")
+        told[option_name(name)] = value.strip()
+    for name, value in told.items():
+        if name not in chosen:
+            raise InputError(f"--baseline {words}: {name} is not varied")
+        points = next(axis for axis in axes if name in axis.names).choices()
+        if value not in (point[name] for point in points):
+            there = ", ".join(point[name] for point in points)
+            raise InputError(f"--baseline {words}: {name} is varied over {there}")
+        fitting = [p for p in points if all(told.get(n, v) == v for n, v in p.items())]
+        if not fitting:
+            raise InputError(f"--baseline {words}: {' and '.join(points[0])} move together")
+        chosen.update(fitting[0])
+    return chosen
 
 
 @dataclass(frozen=True)
@@ -48,15 +203,21 @@ class Definition:
                 raise InputError("--random draws its cells; leave out --baseline")
             if not self.axes:
                 raise InputError("--random needs a --vary to draw from")
-            return sample(self.axes, self.random, seed=self.sample_seed), None
+            return _sample(self.axes, self.random, seed=self.sample_seed), None
         if not self.axes:
             if self.baseline is not None:
                 raise InputError("--baseline: nothing is varied")
             return [{}], {}
-        baseline = baseline_of(self.axes, self.baseline)
+        baseline = _baseline_of(self.axes, self.baseline)
+        for axis in self.axes:
+            if axis.range() is not None:
+                text = f"{axis.names[0]}={axis.values[0][0]}"
+                raise InputError(f"--vary {text} is a range; say how many draws by --random N")
         if self.one_at_a_time:
-            return one_at_a_time(self.axes, baseline), baseline
-        return full_grid(self.axes), baseline
+            return _one_at_a_time(self.axes, baseline), baseline
+        # The last axis changes fastest.
+        grid = itertools.product(*(axis.choices() for axis in self.axes))
+        return [{n: v for part in parts for n, v in part.items()} for parts in grid], baseline
 
 
 def read_seeds(text: str) -> tuple[int, ...]:

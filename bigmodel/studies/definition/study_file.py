@@ -10,8 +10,7 @@ from typing import Any
 
 from bigmodel.experiment import InputError
 from bigmodel.nearest import nearest_option
-from bigmodel.studies.definition.definition import AT, WAYS
-from bigmodel.studies.definition.grid import Axis, flag, option_name
+from bigmodel.studies.definition.definition import AT, WAYS, Axis, flag, option_name
 
 TEXT, WHOLE, SWITCH = "text", "a whole number", "true or false"
 KINDS: Mapping[str, str | Sequence[str]] = {
@@ -75,7 +74,12 @@ def read_study_file(path: Path) -> dict[str, Any]:
     if "options" in found:
         found["options"] = _options(path, found["options"])
     if "baseline" in found:
-        found["baseline"] = _baseline(path, found["baseline"])
+        baseline = found["baseline"]
+        if isinstance(baseline, Mapping):
+            found["baseline"] = ",".join(f"{name}={_text(each)}" for name, each in baseline.items())
+        elif not isinstance(baseline, str):
+            wrong = f"baseline is {_text(baseline)}; it is text or a table of values"
+            raise InputError(f"{path}: {wrong}")
     if "vary" in found:
         found["axes"] = _axes(path, found.pop("vary"))
     return found
@@ -95,15 +99,6 @@ def _check_kind(path: Path, name: str, value: Any) -> None:
         kind = f"{', '.join(kind[:-1])} or {kind[-1]}"
     if not right:
         raise InputError(f"{path}: {name} is {_text(value)}; it is {kind}")
-
-
-def _baseline(path: Path, value: Any) -> str:
-    """Returns the baseline as it is typed, from text or from values by name."""
-    if isinstance(value, Mapping):
-        return ",".join(f"{name}={_text(each)}" for name, each in value.items())
-    if not isinstance(value, str):
-        raise InputError(f"{path}: baseline is {_text(value)}; it is text or a table of values")
-    return value
 
 
 def _options(path: Path, value: Any) -> tuple[str, ...]:

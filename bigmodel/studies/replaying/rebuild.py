@@ -14,11 +14,13 @@ import json
 import os
 import sys
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
 import typeguard
+
+ALL_ITEMS = typeguard.CollectionCheckStrategy.ALL_ITEMS
 
 
 class Job(TypedDict):
@@ -47,31 +49,28 @@ class ConfigError(ValueError):
 
 
 def config_from_json(default: Any, value: Mapping[str, Any], prefix: str = "") -> Any:
-    """Reads a config that was written as JSON.
-
-    Args:
-        default: the config without any option, whose values fill what was not written.
-        value: what was written.
-        prefix: of the names, in messages.
+    """Reads a config that was written as JSON; ``default`` has the values that were not.
 
     Raises:
         ConfigError: for an option that the config does not have, or a value it cannot have.
     """
     hints = typing.get_type_hints(type(default))
-    names = [field.name for field in dataclasses.fields(default)]
+    names = {field.name for field in dataclasses.fields(default)}
     for name in value:
         if name not in names:
             raise ConfigError(f"there is no option {prefix}{name} any more")
     given = {}
-    for name in (name for name in names if name in value):
+    for name, written in value.items():
         there = getattr(default, name)
-        if dataclasses.is_dataclass(there) and isinstance(value[name], dict):
-            given[name] = config_from_json(there, value[name], f"{prefix}{name}.")
+        if dataclasses.is_dataclass(there) and isinstance(written, dict):
+            given[name] = config_from_json(there, written, f"{prefix}{name}.")
             continue
-        read = _immutable(value[name])
-        if not _fits(read, hints[name]):
-            raise ConfigError(f"{prefix}{name} cannot be {json.dumps(value[name])} any more")
-        given[name] = read
+        given[name] = _immutable(written)
+        try:
+            typeguard.check_type(given[name], hints[name], collection_check_strategy=ALL_ITEMS)
+        except typeguard.TypeCheckError:
+            said = f"{prefix}{name} cannot be {json.dumps(written)} any more"
+            raise ConfigError(said) from None
     return dataclasses.replace(default, **given)
 
 
@@ -89,17 +88,6 @@ def lacking(default: Any, value: Mapping[str, Any], prefix: str = "") -> dict[st
 
 def _immutable(value: Any) -> Any:
     return tuple(_immutable(each) for each in value) if isinstance(value, list) else value
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value has an annotated type."""
-    try:
-        typeguard.check_type(
-            value, hint, collection_check_strategy=typeguard.CollectionCheckStrategy.ALL_ITEMS
-        )
-    except typeguard.TypeCheckError:
-        return False
-    return True
 
 
 def rebuild(job: Job, facts: Path | None) -> None:
@@ -137,11 +125,8 @@ def rebuild(job: Job, facts: Path | None) -> None:
     main(module.build, config, [])
 
 
-def run_program(arguments: Sequence[str]) -> None:
-    """Runs the job that the command line names."""
-    job = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
-    rebuild(job, Path(arguments[1]) if len(arguments) > 1 else None)
-
-
 if __name__ == "__main__":
-    run_program(sys.argv[1:])
+    rebuild(
+        json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")),
+        Path(sys.argv[2]) if len(sys.argv) > 2 else None,
+    )

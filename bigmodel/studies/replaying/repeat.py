@@ -8,65 +8,34 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import bigmodel
 from bigmodel import errors
 from bigmodel.experiment import InputError
 from bigmodel.launching.layout import Layout, find_gpus
 from bigmodel.launching.supervisor import Policy, supervise
 from bigmodel.run_directory.changes import flags
 from bigmodel.studies.replaying import rebuild
+from bigmodel.studies.replaying.code import Code
 from bigmodel.studies.replaying.rebuild import Facts, Job
-from bigmodel.studies.replaying.recorded import Recorded
+from bigmodel.studies.runs import Recorded
 
 JAX_FLAGS = ("jax_enable_x64", "jax_default_matmul_precision", "jax_threefry_partitionable")
 PATIENCE = Policy(watchdog=0.0)
 
 
-class Code(NamedTuple):
-    """An experiment's script, and the folder that ``bigmodel`` is imported from."""
-
-    script: Path
-    root: Path
-
-
-def present_code(recorded: Recorded, script: Path | None) -> Code:
-    """Finds the present code of a run.
-
-    Args:
-        recorded: a run.
-        script: where its script is, if not where it was.
-
-    Raises:
-        InputError: where there is no such script.
-    """
-    found = script or Path(recorded.manifest["script"])
-    if not found.is_file():
-        hint = "see experiments/" if script else "name it by --script, or try --checkout"
-        raise InputError(f"its script {found} is not there; {hint}")
-    return Code(found.resolve(), Path(bigmodel.__file__).resolve().parent.parent)
-
-
 def read_facts(recorded: Recorded, code: Code, folder: Path) -> Facts:
     """Finds out what the run would be trained with now, including its data; nothing is trained.
 
-    Args:
-        recorded: a run.
-        code: to build it with.
-        folder: an empty one, for files on the way.
+    Files on the way are in ``folder``, which is empty before.
 
     Raises:
         InputError: where it cannot be built, saying why, or has other devices here.
     """
-    job, facts = folder / "job.json", folder / "facts.json"
-    job.write_text(json.dumps(_job(recorded, code, folder / "run", alone=True)), encoding="utf-8")
+    facts = folder / "facts.json"
+    command = [*_program(folder, _job(recorded, code, folder / "run", alone=True)), str(facts)]
     done = subprocess.run(
-        [*_program(job), str(facts)],
-        check=False,
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
+        command, check=False, capture_output=True, encoding="utf-8", errors="replace"
     )
     if done.returncode != 0:
         said = [line for line in done.stderr.splitlines() if line.strip()] or ["no word"]
@@ -83,13 +52,7 @@ def read_facts(recorded: Recorded, code: Code, folder: Path) -> Facts:
 
 
 def train(recorded: Recorded, code: Code, folder: Path, *, into: Path) -> int:
-    """Trains the run again, and shows its output.
-
-    Args:
-        recorded: a run.
-        code: to build it with.
-        folder: for files on the way.
-        into: the run directory, to be made.
+    """Trains the run again into a new run directory, and shows its output.
 
     Returns:
         The exit status: 0, that of a loss that is not finite, or what a signal left.
@@ -97,19 +60,20 @@ def train(recorded: Recorded, code: Code, folder: Path, *, into: Path) -> int:
     Raises:
         InputError: where it fails otherwise.
     """
-    job = folder / "job.json"
-    job.write_text(json.dumps(_job(recorded, code, into, alone=False)), encoding="utf-8")
+    program = _program(folder, _job(recorded, code, into, alone=False))
     count = recorded.manifest["process_count"]
     gpus = () if _on_cpu(recorded.manifest) else find_gpus()
-    status = supervise(_program(job), Layout(local=count, total=count, gpus=gpus), PATIENCE)
+    status = supervise(program, Layout(local=count, total=count, gpus=gpus), PATIENCE)
     if status in (errors.FAILED, errors.BAD_INPUT, errors.LOST) or status < 0:
         raise InputError(f"it failed on the way, with status {status}; why, it says above")
     return status
 
 
-def _program(job: Path) -> list[str]:
+def _program(folder: Path, job: Job) -> list[str]:
+    path = folder / "job.json"
+    path.write_text(json.dumps(job), encoding="utf-8")
     # Without the folder of the program itself among the places to import from.
-    return [sys.executable, "-P", rebuild.__file__, str(job)]
+    return [sys.executable, "-P", rebuild.__file__, str(path)]
 
 
 def _job(recorded: Recorded, code: Code, into: Path, *, alone: bool) -> Job:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
 
 from bigmodel.run_directory.history import History
-from bigmodel.studies.replaying.recorded import Recorded
+from bigmodel.studies.runs import Recorded
 
 Values: TypeAlias = dict[tuple[int, str], float | None]
 """Metrics by step and name; None if not finite."""
@@ -23,15 +23,13 @@ class Verdict(NamedTuple):
 def judge(recorded: Recorded, again: Recorded, *, tolerance: float | None = None) -> Verdict:
     """Compares the ends, the logged metrics and the parameters of two runs.
 
-    Args:
-        recorded: the one that there was.
-        again: the one that was made now.
-        tolerance: relative, and absolute too, within which metrics count as equal; the
-            parameters are then not compared. None asks for the same bits of everything.
+    Metrics count as equal within ``tolerance``, relative and absolute too, and the parameters are
+    then not compared. None asks for the same bits of everything.
     """
-    lines = [*_ends(recorded, again), *_metrics(recorded.history, again.history, tolerance)]
+    lines = [*_differing(recorded, again, "status", "step", "reason")]
+    lines += _metrics(recorded.history, again.history, tolerance)
     if tolerance is None:
-        lines += _parameters(recorded, again)
+        lines += _differing(recorded, again, "params_digest")
     if lines:
         return Verdict(False, ("different:", *(f"  {line}" for line in lines)))
     values = metrics_of(recorded.history)
@@ -60,8 +58,9 @@ def relative(a: float | None, b: float | None) -> float:
     return 0.0 if a == b else abs(a - b) / max(abs(a), abs(b))
 
 
-def _ends(recorded: Recorded, again: Recorded) -> Iterator[str]:
-    for name in ("status", "step", "reason"):
+def _differing(recorded: Recorded, again: Recorded, *names: str) -> Iterator[str]:
+    """Entries of the summaries."""
+    for name in names:
         there, here = recorded.summary.get(name), again.summary.get(name)
         if there != here:
             yield f"{name} is {there} there and {here} here"
@@ -91,9 +90,3 @@ def _equal(a: float | None, b: float | None, tolerance: float | None) -> bool:
     if tolerance is None or a is None or b is None:
         return a == b
     return math.isclose(a, b, rel_tol=tolerance, abs_tol=tolerance)
-
-
-def _parameters(recorded: Recorded, again: Recorded) -> Iterator[str]:
-    there, here = (one.summary.get("params_digest") for one in (recorded, again))
-    if there != here:
-        yield f"params_digest is {there} there and {here} here"

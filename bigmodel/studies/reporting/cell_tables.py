@@ -8,9 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from bigmodel.studies.reporting.content import Report
-from bigmodel.studies.results import ENDED
-from bigmodel.studies.statistics.effects import Effect
-from bigmodel.studies.statistics.scores import Row
+from bigmodel.studies.runs import ENDED
+from bigmodel.studies.statistics.scores import Effect, Row
 from bigmodel.studies.statistics.statistics import Comparison, Spread
 
 NOTHING = "\N{EN DASH}"
@@ -83,21 +82,20 @@ def effects_table(report: Report, effects: Iterable[Effect]) -> Table:
         "P(better)", "p", "test", "p (Holm)", "settings of the others",
     )  # fmt: skip
     digits = decimals(report.rows)
-    rows = []
-    for effect in effects:
-        for level in effect.levels:
-            rows.append(
-                (
-                    Entry(effect.option),
-                    Entry(level.value),
-                    Entry(str(level.spread.count), level.spread.count),
-                    number(level.spread.mean, digits),
-                    interval(level.spread, digits),
-                    *_compared(level.comparison, level.adjusted, digits)[:-1],
-                    Entry(f"{effect.used} of {effect.settings}", effect.used),
-                )
-            )
-    return Table(header, frozenset((0, 1)), tuple(rows))
+    rows = tuple(
+        (
+            Entry(effect.option),
+            Entry(level.value),
+            Entry(str(level.spread.count), level.spread.count),
+            number(level.spread.mean, digits),
+            interval(level.spread, digits),
+            *_compared(level.comparison, level.adjusted, digits)[:-1],
+            Entry(f"{effect.used} of {effect.settings}", effect.used),
+        )
+        for effect in effects
+        for level in effect.levels
+    )
+    return Table(header, frozenset((0, 1)), rows)
 
 
 def left_out_table(report: Report) -> Table:

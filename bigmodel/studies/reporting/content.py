@@ -12,16 +12,16 @@ from typing import Any, NamedTuple
 from bigmodel.experiment import InputError
 from bigmodel.run_directory.changes import describe_code, flags
 from bigmodel.run_directory.directory import MANIFEST, RunDirectory
-from bigmodel.studies.metric import (
-    FINISHED,
-    best_rule,
-    choose_metric,
-    larger_is_better,
-    metrics_of,
+from bigmodel.studies.metric import FINISHED, best_rule, choose_metric, larger_is_better, metrics_of
+from bigmodel.studies.runs import ENDED, Result, read_results
+from bigmodel.studies.statistics.scores import (
+    Effect,
+    Row,
+    Score,
+    find_baseline,
+    main_effects,
+    score_cells,
 )
-from bigmodel.studies.results import ENDED, Result, read_results
-from bigmodel.studies.statistics.effects import Effect, main_effects
-from bigmodel.studies.statistics.scores import Row, Score, find_baseline, score_cells
 from bigmodel.studies.statistics.statistics import (
     EFFECT,
     FEWEST,
@@ -116,18 +116,9 @@ def read_report(
     rows = score_cells(study, results, metric=chosen, at=rule, baseline=cell, maximize=better)
     if not any(row.spread.count for row in rows):
         raise InputError(f"no run of {path} has a finite {chosen}; choose --metric of {known}")
-    return Report(
-        path.resolve().name,
-        study,
-        chosen,
-        better,
-        rule,
-        cell,
-        tuple(rows),
-        main_effects(study, rows, cell, maximize=better),
-        tuple(facts(manifests)),
-        tuple(names),
-    )
+    effects = main_effects(study, rows, cell, maximize=better)
+    made, name = tuple(facts(manifests)), path.resolve().name
+    return Report(name, study, chosen, better, rule, cell, tuple(rows), effects, made, tuple(names))
 
 
 def _states(results: list[Result]) -> str:
@@ -198,8 +189,9 @@ def statistics_words(names: Collection[str] | None = None) -> str:
 def warnings(report: Report) -> list[str]:
     """Warnings about what the numbers do not show."""
     found = []
+    varies_data = any(name.startswith("data.") for name in report.study.varied)
     for fact in report.facts:
-        if not fact.shared and not (fact.name == "data" and _varies_data(report.study)):
+        if not fact.shared and not (fact.name == "data" and varies_data):
             total = sum(count for _, count in fact.values)
             values = _values([f"{value} in {count} of {total}" for value, count in fact.values])
             found.append(f"the runs do not share their {fact.name}: {values}")
@@ -225,7 +217,7 @@ def warnings(report: Report) -> list[str]:
 
 
 def _too_few(report: Report) -> Iterator[str]:
-    """Yields what cannot be concluded because there are too few seeds."""
+    """What cannot be concluded because there are too few seeds."""
     counts = [row.comparison.count for row in report.rows if row.comparison is not None]
     few = sorted({count for count in counts if 0 < count < FEWEST})
     for count in few:
@@ -233,10 +225,6 @@ def _too_few(report: Report) -> Iterator[str]:
     alone = max(row.spread.count for row in report.rows)
     if not counts and alone < FEWEST:
         yield f"{too_few(alone)}"
-
-
-def _varies_data(study: Study) -> bool:
-    return any(name.startswith("data.") for name in study.varied)
 
 
 def facts(manifests: Iterable[Mapping[str, Any]]) -> list[Fact]:

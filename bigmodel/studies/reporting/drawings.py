@@ -11,7 +11,6 @@ import numpy as np
 from bigmodel.figures.canvas import picture, png
 from bigmodel.figures.intervals import Band, Interval, draw_bands, draw_intervals
 from bigmodel.run_directory.history import History
-from bigmodel.studies.metric import FINISHED
 from bigmodel.studies.reporting.cell_tables import NOTHING
 from bigmodel.studies.reporting.content import Report
 from bigmodel.studies.statistics.scores import Row, best_rows
@@ -82,7 +81,8 @@ def draw_all_curves(report: Report) -> Iterator[Drawing]:
     rows = best_rows(report.rows, report.baseline, maximize=report.maximize, count=CURVES)
     known = sum(row.spread.count > 0 for row in report.rows)
     which = "all cells" if known == len(rows) else f"the baseline and the best {CURVES - 1} others"
-    histories = [_histories(row) for row in rows]
+    # The value of a run that does not count is not finite.
+    histories = [[s.result.history for s in row.scores if np.isfinite(s.value)] for row in rows]
     twin = f"validation/{report.metric.rpartition('/')[2]}"
     compared = len(rows) > 1 and rows[0].cell.name == report.baseline.name
     for metric in dict.fromkeys((report.metric, twin, "train/loss")):
@@ -115,14 +115,6 @@ def label_of(report: Report, row: Row) -> str:
     """The label of a cell: its values, in the order of the options that vary."""
     values = (row.cell.options.get(name, NOTHING) for name in report.study.varied)
     return " · ".join(values) or row.cell.name
-
-
-def _histories(row: Row) -> list[History]:
-    return [
-        score.result.history
-        for score in row.scores
-        if score.result.state in FINISHED and np.isfinite(score.value)
-    ]
 
 
 class Points(NamedTuple):

@@ -21,12 +21,11 @@ def page(
     report: Report, *, means: Drawing, effects: Drawing | None, curves: Sequence[Drawing]
 ) -> str:
     """Renders the page. All text that comes from the study is escaped."""
-    parts = _parts(report, means=means, effects=effects, curves=curves)
-    return "\n".join(parts) + "\n"
+    return "\n".join(_parts(report, means, effects, curves)) + "\n"
 
 
 def _parts(
-    report: Report, *, means: Drawing, effects: Drawing | None, curves: Sequence[Drawing]
+    report: Report, means: Drawing, effects: Drawing | None, curves: Sequence[Drawing]
 ) -> Iterator[str]:
     title = _text(f"{report.name}: {report.metric}")
     yield "<!DOCTYPE html>"

@@ -15,13 +15,7 @@ from bigmodel.studies.reporting.cell_tables import (
     left_out_table,
     short_table,
 )
-from bigmodel.studies.reporting.content import (
-    Report,
-    notes,
-    statistics_words,
-    step_rule,
-    warnings,
-)
+from bigmodel.studies.reporting.content import Report, notes, statistics_words, step_rule, warnings
 from bigmodel.studies.statistics.scores import best_rows
 from bigmodel.studies.tables import show_table
 from bigmodel.tracking.progress import say
@@ -42,7 +36,6 @@ LATEX = {
 }
 LATIN = frozenset(map(chr, range(0xC0, 0x100))) - {"\N{MULTIPLICATION SIGN}", "\N{DIVISION SIGN}"}
 """Letters that LaTeX's default fonts have."""
-
 
 LAST = ("seconds", "first_step_seconds", "parameters", "params_digest")
 MOST = 20
@@ -105,23 +98,20 @@ def latex(report: Report) -> str:
         f"{report.title}, {step_rule(report)}. Baseline: {report.baseline.name}. "
         f"{statistics_words(('95 % interval', 'difference', 'p (Holm)'))}."
     )
-    return "\n".join(
-        [
-            "% needs no package",
-            r"\begin{table}",
-            r"  \centering",
-            f"  \\begin{{tabular}}{{{columns}}}",
-            r"    \hline",
-            head,
-            r"    \hline",
-            *body,
-            r"    \hline",
-            r"  \end{tabular}",
-            f"  \\caption{{{escape_latex(caption)}}}",
-            r"\end{table}",
-            "",
-        ]
-    )
+    rows = "\n".join(body)
+    return rf"""% needs no package
+\begin{{table}}
+  \centering
+  \begin{{tabular}}{{{columns}}}
+    \hline
+{head}
+    \hline
+{rows}
+    \hline
+  \end{{tabular}}
+  \caption{{{escape_latex(caption)}}}
+\end{{table}}
+"""
 
 
 def escape_latex(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The cells of a study in one metric: over their seeds, and compared with the baseline."""
+"""The cells of a study in one metric: over their seeds, beside the baseline, and by option."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from bigmodel.experiment import InputError
 from bigmodel.nearest import nearest_option
 from bigmodel.studies.metric import FINISHED, value_of
-from bigmodel.studies.results import Result
+from bigmodel.studies.runs import Result
 from bigmodel.studies.statistics.statistics import Comparison, Spread, compare, holm, spread
 from bigmodel.studies.study import Cell, Study
 
@@ -72,13 +74,7 @@ def find_baseline(study: Study, words: str | None) -> Cell:
 
 
 def score_cells(
-    study: Study,
-    results: Iterable[Result],
-    *,
-    metric: str,
-    at: str,
-    baseline: Cell,
-    maximize: bool,
+    study: Study, results: Iterable[Result], *, metric: str, at: str, baseline: Cell, maximize: bool
 ) -> list[Row]:
     """Returns a row for each cell, in the order of the study.
 
@@ -96,26 +92,21 @@ def score_cells(
         for name in others
     }
     adjusted = dict(zip(others, holm([comparisons[name].p for name in others]), strict=True))
-    return [
-        _row(cell, scores[cell.name], comparisons.get(cell.name), adjusted.get(cell.name, math.nan))
-        for cell in study.cells
-    ]
-
-
-def _row(
-    cell: Cell, scores: Sequence[Score], comparison: Comparison | None, adjusted: float
-) -> Row:
-    done = [score.result.summary for score in scores if score.result.state in FINISHED]
-    seconds = [summary["seconds"] for summary in done]
-    return Row(
-        cell,
-        tuple(scores),
-        spread([score.value for score in scores]),
-        comparison,
-        adjusted,
-        sum(seconds) / len(seconds) if seconds else math.nan,
-        done[0].get("parameters") if done else None,
-    )
+    rows = []
+    for cell in study.cells:
+        name = cell.name
+        done = [one.result.summary for one in scores[name] if one.result.state in FINISHED]
+        row = Row(
+            cell,
+            tuple(scores[name]),
+            spread(values[name]),
+            comparisons.get(name),
+            adjusted.get(name, math.nan),
+            sum(summary["seconds"] for summary in done) / len(done) if done else math.nan,
+            done[0].get("parameters") if done else None,
+        )
+        rows.append(row)
+    return rows
 
 
 def best_rows(rows: Sequence[Row], baseline: Cell, *, maximize: bool, count: int) -> list[Row]:
@@ -125,3 +116,84 @@ def best_rows(rows: Sequence[Row], baseline: Cell, *, maximize: bool, count: int
     others = [row for row in known if row.cell.name != baseline.name]
     others.sort(key=lambda row: row.spread.mean, reverse=maximize)
     return [*first, *others[: count - len(first)]]
+
+
+class Level(NamedTuple):
+    """One value of an option. ``comparison`` is None for the value that the baseline has.
+
+    ``adjusted`` is its p-value, corrected for the number of such comparisons in all options.
+    """
+
+    value: str
+    spread: Spread
+    comparison: Comparison | None
+    adjusted: float
+
+
+class Effect(NamedTuple):
+    """An option and its values, averaged over ``used`` of the ``settings`` of the other options."""
+
+    option: str
+    levels: tuple[Level, ...]
+    used: int
+    settings: int
+
+
+def main_effects(
+    study: Study, rows: Sequence[Row], baseline: Cell, *, maximize: bool
+) -> tuple[Effect, ...] | str:
+    """Returns the effect of each option, or the reason why there is none.
+
+    A seed's value at one value of an option is the mean over the settings of all other options,
+    so the seeds are what the interval is over. A setting is left out where a run of it is missing
+    or not finite under a seed that others have: its mean would be over other runs than theirs.
+    """
+    choices = {
+        name: list(dict.fromkeys(cell.options.get(name, "") for cell in study.cells))
+        for name in study.varied
+    }
+    if sum(len(values) > 1 for values in choices.values()) < 2:
+        return "fewer than two options vary, so the cells themselves are the effects"
+    whole = math.prod(map(len, choices.values()))
+    if len(study.cells) != whole or any(len(cell.options) != len(choices) for cell in study.cells):
+        return (
+            f"the cells are {len(study.cells)} and not the full grid of {whole} combinations, "
+            "so what one option does cannot be told from what the others do"
+        )
+    # An axis for each option, the last one for the seeds.
+    grid = np.full((*map(len, choices.values()), len(study.seeds)), np.nan)
+    for row in rows:
+        place = [values.index(row.cell.options[name]) for name, values in choices.items()]
+        grid[*place] = row.values
+    grid = grid[..., np.isfinite(grid).any(axis=tuple(range(len(choices))))]
+    comparisons = sum(len(values) - 1 for values in choices.values())
+    levels: list[tuple[str, Level]] = []
+    counts = {}
+    for axis, (option, values) in enumerate(choices.items()):
+        if len(values) == 1:
+            continue
+        settings = whole // len(values)
+        by_setting = np.moveaxis(grid, axis, 0).reshape(len(values), settings, grid.shape[-1])
+        used = np.isfinite(by_setting).all(axis=(0, 2)) & (grid.shape[-1] > 0)
+        counts[option] = (int(used.sum()), settings)
+        means = [
+            by_setting[at, used].mean(axis=0).tolist() if used.any() else []
+            for at in range(len(values))
+        ]
+        beside = means[values.index(baseline.options[option])]
+        for value, seeds in zip(values, means, strict=True):
+            comparison = None
+            if value != baseline.options[option]:
+                comparison = compare(seeds, beside, maximize=maximize, comparisons=comparisons)
+            levels.append((option, Level(value, spread(seeds), comparison, math.nan)))
+    if not any(used for used, _ in counts.values()):
+        return "wherever only one option differs, a run is missing, not finite or failed"
+    ps = [level.comparison.p if level.comparison else math.nan for _, level in levels]
+    adjusted = [
+        (option, level._replace(adjusted=p))
+        for (option, level), p in zip(levels, holm(ps), strict=True)
+    ]
+    return tuple(
+        Effect(option, tuple(level for name, level in adjusted if name == option), *count)
+        for option, count in counts.items()
+    )

@@ -1,4 +1,4 @@
-"""The code of a recorded run, in a temporary worktree of its repository."""
+"""The code to repeat a recorded run with: the present one, or that of its commit."""
 
 from __future__ import annotations
 
@@ -7,12 +7,32 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import bigmodel
 from bigmodel.experiment import InputError
-from bigmodel.studies.replaying.recorded import Recorded
-from bigmodel.studies.replaying.repeat import Code
+from bigmodel.studies.runs import Recorded
 from bigmodel.tracking.progress import say
+
+
+class Code(NamedTuple):
+    """An experiment's script, and the folder that ``bigmodel`` is imported from."""
+
+    script: Path
+    root: Path
+
+
+def present_code(recorded: Recorded, script: Path | None) -> Code:
+    """Finds the present code of a run, whose script may be elsewhere now.
+
+    Raises:
+        InputError: where there is no such script.
+    """
+    found = script or Path(recorded.manifest["script"])
+    if not found.is_file():
+        hint = "see experiments/" if script else "name it by --script, or try --checkout"
+        raise InputError(f"its script {found} is not there; {hint}")
+    return Code(found.resolve(), Path(bigmodel.__file__).resolve().parent.parent)
 
 
 @contextlib.contextmanager
@@ -28,7 +48,9 @@ def checkout(recorded: Recorded, folder: Path) -> Iterator[Code]:
     if git is None:
         raise InputError("its script was in no git repository, so --checkout finds no code")
     script = Path(recorded.manifest["script"])
-    top = _repository(script)
+    # Where it is, or was.
+    folder_of_script = next(parent for parent in script.parents if parent.is_dir())
+    top = Path(_git(folder_of_script, "rev-parse", "--show-toplevel").strip())
     inside = script.relative_to(top)
     untracked = git["untracked"].splitlines()
     if inside.as_posix() in untracked:
@@ -57,12 +79,6 @@ def without_binary(diff: str) -> tuple[str, list[str]]:
     mentioned = re.compile(r"^Binary files .* and (?:b/)?(.*) differ$", re.MULTILINE)
     names = [found.group(1) for part in parts if (found := mentioned.search(part))]
     return "".join(part for part in parts if not mentioned.search(part)), names
-
-
-def _repository(script: Path) -> Path:
-    """The root of the repository that a script is in, or was."""
-    folder = next(parent for parent in script.parents if parent.is_dir())
-    return Path(_git(folder, "rev-parse", "--show-toplevel").strip())
 
 
 def _git(folder: Path, *arguments: str, given: str | None = None) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 
 import typeguard
 
+ALL_ITEMS = typeguard.CollectionCheckStrategy.ALL_ITEMS
+
 
 class ConfigError(ValueError):
     """A recorded config that the script no longer accepts."""
@@ -60,44 +62,30 @@ def flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def from_json(default: Any, value: Mapping[str, Any], prefix: str = "") -> Any:
-    """Reads a config that was written as JSON.
-
-    Args:
-        default: the config without any option, whose values fill what was not written.
-        value: what was written.
-        prefix: of the names, in messages.
+    """Reads a config that was written as JSON; ``default`` has the values that were not.
 
     Raises:
         ConfigError: for an option that the config does not have, or a value it cannot have.
     """
     hints = typing.get_type_hints(type(default))
-    names = [field.name for field in dataclasses.fields(default)]
+    names = {field.name for field in dataclasses.fields(default)}
     for name in value:
         if name not in names:
             raise ConfigError(f"there is no option {prefix}{name} any more")
     given = {}
-    for name in (name for name in names if name in value):
+    for name, written in value.items():
         there = getattr(default, name)
-        if dataclasses.is_dataclass(there) and isinstance(value[name], dict):
-            given[name] = from_json(there, value[name], f"{prefix}{name}.")
+        if dataclasses.is_dataclass(there) and isinstance(written, dict):
+            given[name] = from_json(there, written, f"{prefix}{name}.")
             continue
-        read = _immutable(value[name])
-        if not _fits(read, hints[name]):
-            raise ConfigError(f"{prefix}{name} cannot be {json.dumps(value[name])} any more")
-        given[name] = read
+        given[name] = _immutable(written)
+        try:
+            typeguard.check_type(given[name], hints[name], collection_check_strategy=ALL_ITEMS)
+        except typeguard.TypeCheckError:
+            said = f"{prefix}{name} cannot be {json.dumps(written)} any more"
+            raise ConfigError(said) from None
     return dataclasses.replace(default, **given)
 
 
 def _immutable(value: Any) -> Any:
     return tuple(_immutable(each) for each in value) if isinstance(value, list) else value
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value has an annotated type."""
-    try:
-        typeguard.check_type(
-            value, hint, collection_check_strategy=typeguard.CollectionCheckStrategy.ALL_ITEMS
-        )
-    except typeguard.TypeCheckError:
-        return False
-    return True

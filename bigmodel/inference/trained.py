@@ -19,9 +19,9 @@ from bigmodel.config import ConfigError, from_json
 from bigmodel.experiment import Assets, Batch, InputError, PyTree, Variables
 from bigmodel.inference.answering import BATCH, answers
 from bigmodel.predictor import Predictor
-from bigmodel.run_directory.directory import runs_in
 from bigmodel.run_directory.history import History
-from bigmodel.run_directory.trained import At, Recorded, choose_step, read_evaluated, read_files
+from bigmodel.run_directory.recorded import Recorded, find_runs
+from bigmodel.run_directory.trained import At, choose_step, read_evaluated, read_usable
 from bigmodel.runtime.command_line import parse
 from bigmodel.script import load_script
 
@@ -60,7 +60,7 @@ class Trained:
     @functools.cached_property
     def recorded(self) -> Recorded:
         """The files of the run."""
-        return read_files(self.path)
+        return read_usable(self.path)
 
     @functools.cached_property
     def script(self) -> ModuleType:
@@ -160,7 +160,7 @@ def load(
 
 def runs(folder: str | Path = "runs") -> list[Trained]:
     """The runs in a folder, at any depth, by the order of their names; they are not read yet."""
-    return [Trained(path) for path in runs_in(Path(folder))]
+    return [Trained(path) for path in find_runs(Path(folder))]
 
 
 def find_script(recorded: Recorded, given: str | Path | None) -> Path:

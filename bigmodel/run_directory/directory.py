@@ -12,7 +12,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -248,13 +248,3 @@ def finished_steps(directory: Path) -> list[int]:
     with naming(directory, "read"):
         names = [path.name for path in directory.iterdir() if path.is_dir()]
     return sorted(int(name) for name in names if re.fullmatch(r"\d+", name))
-
-
-def runs_in(folder: Path) -> Iterator[Path]:
-    """Yields all run directories in a folder, at any depth, in the order of their names."""
-    for path, folders, files in os.walk(folder):
-        folders.sort()
-        if CONFIG in files and (MANIFEST in files or METRICS in files):
-            # No run is inside another one.
-            folders.clear()
-            yield Path(path)

@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from jax.sharding import Mesh
 
-from bigmodel.errors import naming
-from bigmodel.experiment import Assets, InputError, Variables, is_maximized
+from bigmodel.experiment import InputError, Variables, is_maximized
 from bigmodel.output import warn
 from bigmodel.run_directory.checkpoints import Checkpoints
-from bigmodel.run_directory.directory import (
-    ASSETS,
-    CONFIG,
-    MANIFEST,
-    METRICS,
-    SUMMARY,
-    RunDirectory,
-    finished_steps,
-)
-from bigmodel.run_directory.history import History, best_step, read_metrics
+from bigmodel.run_directory.directory import ASSETS, finished_steps
+from bigmodel.run_directory.history import best_step
+from bigmodel.run_directory.recorded import Recorded, read_recorded
 from bigmodel.run_directory.variables import VARIABLES, read_variables
 from bigmodel.tree import named_leaves
 
 At: TypeAlias = Literal["best", "last"] | int
 """Which checkpoint: the best one by the run's own metric, else the last; or that of a step."""
-
-
-class Recorded(NamedTuple):
-    """The files of a run. ``summary`` is empty before its end."""
-
-    path: Path
-    config: Mapping[str, Any]
-    manifest: Mapping[str, Any]
-    summary: Mapping[str, Any]
-    history: History
-    assets: Assets
 
 
 class Trained(NamedTuple):
@@ -48,38 +28,22 @@ class Trained(NamedTuple):
     tokenizer: bytes
 
 
-def read_files(path: Path) -> Recorded:
-    """Reads what a run has recorded.
+def read_usable(path: Path) -> Recorded:
+    """Reads what a run has recorded that has learned something.
 
     Raises:
         InputError: there is no run, or it has no checkpoint or is of an older version.
         StorageError: a file cannot be read.
     """
-    if not path.is_dir():
-        raise InputError(f"there is no run directory {path}; launch.py list shows those there are")
-    directory = RunDirectory(path)
-    config, manifest = directory.read_json(CONFIG), directory.read_json(MANIFEST)
-    if config is None and (path / "fold-0" / CONFIG).exists():
-        raise InputError(f"{path} holds the runs of folds; name one of them, as {path / 'fold-0'}")
-    for name, found in ((CONFIG, config), (MANIFEST, manifest)):
-        if found is None:
-            raise InputError(f"{path} is no whole run directory, for it has no {name}")
-    assert config is not None
-    assert manifest is not None
-    if not finished_steps(directory.checkpoints):
+    recorded = read_recorded(path)
+    if not finished_steps(path / "checkpoints"):
         raise InputError(f"{path} has no checkpoint; its own command goes on with it")
-    assets = {}
-    with naming(path / ASSETS, "read"):
-        if (path / ASSETS).is_dir():
-            files = (file for file in (path / ASSETS).iterdir() if file.is_file())
-            assets = {file.name: file.read_bytes() for file in sorted(files)}
-    if VARIABLES not in assets:
+    if VARIABLES not in recorded.assets:
         raise InputError(
             f"{path} has no {ASSETS}/{VARIABLES}: it was trained by an older version; its own "
             "command, with more --run.steps or once more, writes it"
         )
-    summary = directory.read_json(SUMMARY) or {}
-    return Recorded(path, config, manifest, summary, read_metrics(path / METRICS), assets)
+    return recorded
 
 
 def choose_step(recorded: Recorded, at: At) -> int:
@@ -135,7 +99,7 @@ def read_trained(path: Path, *, option: str) -> Trained:
         StorageError: Its files are damaged or cannot be read.
     """
     try:
-        recorded = read_files(path)
+        recorded = read_usable(path)
     except InputError as error:
         raise InputError(f"{option}: {error}") from None
     if "tokenizer.json" not in recorded.assets:

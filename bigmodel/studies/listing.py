@@ -20,8 +20,9 @@ from typing import Any
 
 from bigmodel.experiment import InputError
 from bigmodel.nearest import nearest_option
+from bigmodel.run_directory.recorded import find_runs
 from bigmodel.studies.metric import main_metric
-from bigmodel.studies.runs import ENDED, UNREADABLE, SomeRun, find_runs, read_run
+from bigmodel.studies.runs import ENDED, UNREADABLE, SomeRun, read_run
 from bigmodel.studies.tables import ABSENT, number_text, option_text, show_table
 from bigmodel.tracking.progress import say
 

@@ -31,11 +31,12 @@ from bigmodel import errors
 from bigmodel.experiment import InputError
 from bigmodel.processes.signals import Interrupted, StopRequest
 from bigmodel.run_directory.changes import SEVERITY, Change, Effect, changes, changes_on_the_way
+from bigmodel.run_directory.recorded import Recorded
 from bigmodel.studies.replaying.code import checkout, present_code
 from bigmodel.studies.replaying.rebuild import Facts
 from bigmodel.studies.replaying.repeat import read_facts, train
 from bigmodel.studies.replaying.verdict import judge
-from bigmodel.studies.runs import Recorded, read_recorded, read_results
+from bigmodel.studies.runs import read_finished, read_results
 from bigmodel.studies.study import read_study
 from bigmodel.tracking.progress import say
 
@@ -106,7 +107,7 @@ def _study(parsed: argparse.Namespace) -> int:
 
 
 def _replay(path: Path, parsed: argparse.Namespace) -> int:
-    recorded = read_recorded(path)
+    recorded = read_finished(path)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bigmodel-replay-")))
         say(f"{path}: {Path(recorded.manifest['script']).name}, seed {recorded.manifest['seed']}")
@@ -120,7 +121,7 @@ def _replay(path: Path, parsed: argparse.Namespace) -> int:
         if status not in (errors.DONE, errors.NOT_FINITE):
             return status
         tolerance = SIDE_BY_SIDE if recorded.manifest.get("seeds_by") == "vmap" else None
-        verdict = judge(recorded, read_recorded(into), tolerance=tolerance)
+        verdict = judge(recorded, read_finished(into), tolerance=tolerance)
     for line in verdict.lines:
         say(line)
     return EQUAL if verdict.equal else DIFFERENT

@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 from bigmodel.errors import StorageError
 from bigmodel.experiment import InputError
 from bigmodel.run_directory.checkpoints import Checkpoints
-from bigmodel.run_directory.trained import choose_step, read_evaluated, read_files, read_trained
+from bigmodel.run_directory.trained import choose_step, read_evaluated, read_trained, read_usable
 from bigmodel.run_directory.variables import describe
 from bigmodel.training import TrainState
 
@@ -48,7 +48,7 @@ P = jax.sharding.PartitionSpec(None, "fsdp")
 @pytest.mark.parametrize("average", [False, True])
 def test_variables_are_those_that_are_evaluated(tmp_path, average):
     write_run(tmp_path, average=average)
-    variables = read_evaluated(read_files(tmp_path), 3)
+    variables = read_evaluated(read_usable(tmp_path), 3)
     sign = -1 if average else 1
     np.testing.assert_array_equal(variables["params"]["encoder"]["kernel"], sign * 3 * KERNEL)
     np.testing.assert_array_equal(variables["statistics"]["mean"], [sign * 3] * 2)
@@ -57,14 +57,14 @@ def test_variables_are_those_that_are_evaluated(tmp_path, average):
 def test_variables_are_split_over_a_mesh_as_in_training(tmp_path):
     write_run(tmp_path)
     mesh = Mesh(np.array(jax.devices()[:3]), ("fsdp",))
-    kernel = read_evaluated(read_files(tmp_path), 3, mesh=mesh)["params"]["encoder"]["kernel"]
+    kernel = read_evaluated(read_usable(tmp_path), 3, mesh=mesh)["params"]["encoder"]["kernel"]
     assert kernel.sharding.shard_shape(kernel.shape) == (2, 1)
     np.testing.assert_array_equal(kernel, 3 * KERNEL)
 
 
 def test_the_checkpoint_is_the_best_the_last_or_that_of_a_step(tmp_path):
     write_run(tmp_path, steps=(3, 5, 7), accuracies=(0.5, 0.9, 0.8))
-    recorded = read_files(tmp_path)
+    recorded = read_usable(tmp_path)
     assert [choose_step(recorded, at) for at in ("best", "last", 3)] == [5, 7, 3]
     with pytest.raises(InputError, match=r"no checkpoint of step 4; there are 3, 5, 7"):
         choose_step(recorded, 4)
@@ -87,13 +87,13 @@ def test_what_is_no_run_is_refused_by_name(tmp_path):
         read_trained(run, option="--pretrained")
     (run / "assets" / "variables.json").unlink()
     with pytest.raises(InputError, match=r"trained by an older version"):
-        read_files(run)
+        read_usable(run)
     (run / "checkpoints" / "3").rename(run / "checkpoints" / "x")
     with pytest.raises(InputError, match=r"has no checkpoint; its own command goes on"):
-        read_files(run)
+        read_usable(run)
     (run / "manifest.json").unlink()
     with pytest.raises(InputError, match=r"no whole run directory, for it has no manifest.json"):
-        read_files(run)
+        read_usable(run)
 
 
 @pytest.mark.parametrize("at", ["last", "best"])
@@ -103,11 +103,11 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, at):
         if file.is_file() and file.name != "SHA256SUMS":
             file.write_bytes(b"x")
     with pytest.raises(StorageError, match=r"damaged|cannot be used"):
-        choose_step(read_files(tmp_path), at)
+        choose_step(read_usable(tmp_path), at)
 
 
 def test_a_run_writes_which_of_its_arrays_are_evaluated(tmp_path):
     assert linear.run(tmp_path) == 0
-    recorded = read_files(tmp_path)
+    recorded = read_usable(tmp_path)
     variables = read_evaluated(recorded, choose_step(recorded, "last"))
     assert variables.keys() == {"params"}

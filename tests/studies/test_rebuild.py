@@ -6,10 +6,11 @@ from typing import Literal
 
 import pytest
 
+from bigmodel.config import ConfigError, from_json
 from bigmodel.runtime.command_line import parse
 from bigmodel.runtime.entry import to_json
 from bigmodel.script import load_script
-from bigmodel.studies.replaying.rebuild import ConfigError, config_from_json, lacking
+from bigmodel.studies.replaying.rebuild import lacking
 
 ROOT = Path(__file__).parent.parent.parent
 SCRIPTS = sorted(path for path in (ROOT / "experiments").glob("*.py") if path.stem != "__init__")
@@ -44,21 +45,21 @@ def test_the_config_of_each_experiment_comes_back_from_json(script: Path) -> Non
     module = load_script(script)
     config = parse(module.Config(), module.TINY, description="")
     written = json.loads(json.dumps(to_json(config)))
-    again = config_from_json(module.Config(), written)
+    again = from_json(module.Config(), written)
     assert again == config != module.Config()
     assert repr(parse(again, [], description="")) == repr(config)
 
 
 @pytest.mark.parametrize("config", ODD)
 def test_odd_values_come_back_from_json_exactly(config: Whole) -> None:
-    again = config_from_json(Whole(), json.loads(json.dumps(dataclasses.asdict(config))))
+    again = from_json(Whole(), json.loads(json.dumps(dataclasses.asdict(config))))
     assert repr(again) == repr(config)
     assert repr(parse(again, [], description="")) == repr(config)
 
 
 def test_an_option_that_was_not_written_has_its_default_and_is_named() -> None:
     written = {"part": {"rate": 0.5}, "names": []}
-    assert config_from_json(Whole(), written) == Whole(Part(rate=0.5), ())
+    assert from_json(Whole(), written) == Whole(Part(rate=0.5), ())
     assert lacking(Whole(), written).keys() == {
         "part.kind", "part.widths", "part.pair", "text", "on", "limit"
     }  # fmt: skip
@@ -78,4 +79,4 @@ def test_an_option_that_was_not_written_has_its_default_and_is_named() -> None:
 )
 def test_what_a_config_cannot_have_any_more_is_refused(written: dict, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        config_from_json(Whole(), written)
+        from_json(Whole(), written)

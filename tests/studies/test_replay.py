@@ -19,7 +19,7 @@ import bigmodel
 import launch
 from bigmodel.experiment import InputError
 from bigmodel.studies.replaying.code import checkout, without_binary
-from bigmodel.studies.runs import read_recorded
+from bigmodel.studies.runs import read_finished
 
 TESTS = Path(__file__).parent.parent
 RATE = "rate: float = 0.05"
@@ -218,7 +218,7 @@ def test_ctrl_c_leaves_no_working_tree_and_no_directory(place: Place, scratch: P
 def test_code_that_cannot_be_had_is_one_line(
     place: Place, scratch: Path, git_of_run: dict | None, said: str
 ) -> None:
-    recorded = read_recorded(place.run)
+    recorded = read_finished(place.run)
     found = None if git_of_run is None else recorded.manifest["git"] | git_of_run
     recorded = recorded._replace(manifest={**recorded.manifest, "git": found})
     with pytest.raises(InputError, match=said), checkout(recorded, scratch):

@@ -5,15 +5,15 @@ import pytest
 from written import LINES, SUMMARY, write_run
 
 from bigmodel.studies.replaying.verdict import judge
-from bigmodel.studies.runs import read_recorded
+from bigmodel.studies.runs import read_finished
 
 DIVERGED = {"status": "not finite", "reason": "not finite at step 7: loss", "step": 7}
 
 
 def judged(path: Path, *, tolerance: float | None = None, lines=LINES, **summary):
     """The verdict on a run beside the one that all these tests have."""
-    there = read_recorded(write_run(path / "there"))
-    here = read_recorded(write_run(path / "here", lines=lines, summary=SUMMARY | summary))
+    there = read_finished(write_run(path / "there"))
+    here = read_finished(write_run(path / "here", lines=lines, summary=SUMMARY | summary))
     return judge(there, here, tolerance=tolerance)
 
 
@@ -63,7 +63,7 @@ def test_a_value_or_digest_that_only_one_run_has_is_a_difference(tmp_path: Path)
 
 def test_runs_that_diverge_alike_are_equal_and_elsewhere_are_not(tmp_path: Path) -> None:
     runs = [
-        read_recorded(write_run(tmp_path / str(step), lines=(), summary=DIVERGED | {"step": step}))
+        read_finished(write_run(tmp_path / str(step), lines=(), summary=DIVERGED | {"step": step}))
         for step in (7, 8)
     ]
     assert judge(runs[0], runs[0]).equal

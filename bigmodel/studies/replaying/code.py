@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import bigmodel
 from bigmodel.experiment import InputError
-from bigmodel.studies.runs import Recorded
+from bigmodel.run_directory.recorded import Recorded
 from bigmodel.tracking.progress import say
 
 

@@ -10,17 +10,16 @@ another one.
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import os
 import sys
-import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
-import typeguard
-
-ALL_ITEMS = typeguard.CollectionCheckStrategy.ALL_ITEMS
+CONFIG = Path(__file__).parents[2] / "config.py"
+"""How configs are read here, whichever ``bigmodel`` is imported for the job."""
 
 
 class Job(TypedDict):
@@ -44,36 +43,6 @@ class Facts(TypedDict):
     added: dict[str, Any]
 
 
-class ConfigError(ValueError):
-    """A recorded config that the script no longer accepts."""
-
-
-def config_from_json(default: Any, value: Mapping[str, Any], prefix: str = "") -> Any:
-    """Reads a config that was written as JSON; ``default`` has the values that were not.
-
-    Raises:
-        ConfigError: for an option that the config does not have, or a value it cannot have.
-    """
-    hints = typing.get_type_hints(type(default))
-    names = {field.name for field in dataclasses.fields(default)}
-    for name in value:
-        if name not in names:
-            raise ConfigError(f"there is no option {prefix}{name} any more")
-    given = {}
-    for name, written in value.items():
-        there = getattr(default, name)
-        if dataclasses.is_dataclass(there) and isinstance(written, dict):
-            given[name] = config_from_json(there, written, f"{prefix}{name}.")
-            continue
-        given[name] = _immutable(written)
-        try:
-            typeguard.check_type(given[name], hints[name], collection_check_strategy=ALL_ITEMS)
-        except typeguard.TypeCheckError:
-            said = f"{prefix}{name} cannot be {json.dumps(written)} any more"
-            raise ConfigError(said) from None
-    return dataclasses.replace(default, **given)
-
-
 def lacking(default: Any, value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """The options that were not written, by dotted names, with their defaults."""
     found: dict[str, Any] = {}
@@ -84,10 +53,6 @@ def lacking(default: Any, value: Mapping[str, Any], prefix: str = "") -> dict[st
         elif name not in value:
             found[prefix + name] = there
     return found
-
-
-def _immutable(value: Any) -> Any:
-    return tuple(_immutable(each) for each in value) if isinstance(value, list) else value
 
 
 def rebuild(job: Job, facts: Path | None) -> None:
@@ -104,11 +69,16 @@ def rebuild(job: Job, facts: Path | None) -> None:
     from bigmodel.runtime import main
     from bigmodel.script import load_script
 
+    spec = importlib.util.spec_from_file_location("config_of_a_job", CONFIG)
+    assert spec is not None
+    assert spec.loader is not None
+    reading = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(reading)
     script = Path(job["script"])
     try:
         module = load_script(script)
         default = module.Config()
-        config = config_from_json(default, job["config"])
+        config = reading.from_json(default, job["config"])
         if facts is not None:
             from bigmodel.run_directory.manifest import manifest
 
@@ -117,7 +87,7 @@ def rebuild(job: Job, facts: Path | None) -> None:
             added = lacking(default, job["config"])
             facts.write_text(json.dumps(Facts(manifest=made, added=added)), encoding="utf-8")
             return
-    except ConfigError as error:
+    except reading.ConfigError as error:
         raise SystemExit(f"error: {script.name} has changed: {error}") from None
     except InputError as error:
         raise SystemExit(f"error: {error}") from None

@@ -15,10 +15,10 @@ from bigmodel.experiment import InputError
 from bigmodel.launching.layout import Layout, find_gpus
 from bigmodel.launching.supervisor import Policy, supervise
 from bigmodel.run_directory.changes import flags
+from bigmodel.run_directory.recorded import Recorded
 from bigmodel.studies.replaying import rebuild
 from bigmodel.studies.replaying.code import Code
 from bigmodel.studies.replaying.rebuild import Facts, Job
-from bigmodel.studies.runs import Recorded
 
 JAX_FLAGS = ("jax_enable_x64", "jax_default_matmul_precision", "jax_threefry_partitionable")
 PATIENCE = Policy(watchdog=0.0)

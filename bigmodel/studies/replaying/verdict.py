@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
 
 from bigmodel.run_directory.history import History
-from bigmodel.studies.runs import Recorded
+from bigmodel.run_directory.recorded import Recorded
 
 Values: TypeAlias = dict[tuple[int, str], float | None]
 """Metrics by step and name; None if not finite."""

@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
@@ -31,6 +34,29 @@ def test_the_notebook_in_the_readme_trains() -> None:
     names: dict[str, Any] = {}
     exec(block("notebook"), names)
     assert names["accuracy"] > 0.9
+
+
+@pytest.mark.slow
+def test_the_notebook_session_of_the_page_on_trained_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs" / "trained.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "experiments").symlink_to(ROOT / "experiments")
+    (commands,) = re.findall(r"<!-- runs -->\n```sh\n(.*?)```", page, re.DOTALL)
+    for command in commands.splitlines():
+        done = subprocess.run(
+            [sys.executable, *command.split()[1:]], check=False, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+    cells = re.findall(r"<!-- session -->\n```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    for cell in cells:
+        exec(cell, names)
+    assert len(cells) == 5
+    assert names["hardest"].shape == (5,)
+    assert np.mean(names["right"]) > 0.8
+    assert all((tmp_path / name).stat().st_size for name in ("hardest.png", "loss.png"))
 
 
 def test_every_experiment_is_in_the_table_and_every_path_exists() -> None:

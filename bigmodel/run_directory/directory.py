@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from bigmodel.errors import StorageError, naming
-from bigmodel.experiment import Figure, InputError, Shown
+from bigmodel.experiment import Assets, Figure, InputError, Shown
 from bigmodel.files import locked, write_atomically, write_json
 from bigmodel.run_directory.drawn import write_figure
 from bigmodel.run_directory.history import History, read_metrics
@@ -134,11 +134,15 @@ class RunDirectory:
             with contextlib.suppress(OSError):
                 self.path.rmdir()
 
+    def keep(self, assets: Assets) -> None:
+        """Writes the files that say what the numbers of the run's batches mean."""
+        for name, content in assets.items() if self.writing else ():
+            write_atomically(self.path / ASSETS / name, content)
+
     def create(
         self,
         config: Mapping[str, Any],
         manifest: Mapping[str, Any],
-        assets: Mapping[str, bytes],
         *,
         step: int,
     ) -> None:
@@ -160,8 +164,6 @@ class RunDirectory:
         kept = there if there and step > 0 else manifest
         starts = [*there.get("starts", []), start]
         write_json(self.path / MANIFEST, {**kept, "starts": starts})
-        for name, content in assets.items():
-            write_atomically(self.path / ASSETS / name, content)
         before = self.read_json(CONFIG)
         if (kept_config := recorded_config(before, config)) != before:
             write_json(self.path / CONFIG, kept_config)

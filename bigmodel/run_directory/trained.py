@@ -40,8 +40,8 @@ def read_usable(path: Path) -> Recorded:
         raise InputError(f"{path} has no checkpoint; its own command goes on with it")
     if VARIABLES not in recorded.assets:
         raise InputError(
-            f"{path} has no {ASSETS}/{VARIABLES}: it was trained by an older version; its own "
-            "command, with more --run.steps or once more, writes it"
+            f"{path} has no {ASSETS}/{VARIABLES}: an older version trained it; its own command, "
+            "typed again, writes it"
         )
     return recorded
 

@@ -22,7 +22,7 @@ from bigmodel.processes.signals import Interrupted
 from bigmodel.run_directory.changes import warn_of_changes
 from bigmodel.run_directory.checkpoints import Checkpoints
 from bigmodel.run_directory.digest import params_digest
-from bigmodel.run_directory.directory import MANIFEST, METRICS, SUMMARY, RunDirectory
+from bigmodel.run_directory.directory import ASSETS, MANIFEST, METRICS, SUMMARY, RunDirectory
 from bigmodel.run_directory.history import History, best_step, has_evaluation, read_metrics
 from bigmodel.run_directory.manifest import manifest
 from bigmodel.run_directory.same_run import is_exhausted, is_over
@@ -252,11 +252,15 @@ def open_run(
     facts = manifest(script=script, seed=config.seed, fingerprint=fingerprint, maximize=maximize)
     facts |= notes
     check_sinks(config.run.sinks)
+    evaluated = describe(compiled.state, experiment.partition)
+    assets = {**experiment.data.assets, VARIABLES: evaluated}
     finished = directory.read_json(SUMMARY)
     best = find_best(read_metrics(path / METRICS), config.run, experiment)
     if finished is not None and is_over(finished, best, total, config.run.patience):
         if first:
             warn_of_changes(directory.path, directory.read_json(MANIFEST) or facts, facts)
+            if not (path / ASSETS / VARIABLES).exists():
+                directory.keep(assets)  # An older version wrote none.
         say(f"{directory.path}: already {finished['status']} at step {finished['step']}")
         print_results(finished)
         return None
@@ -271,9 +275,8 @@ def open_run(
             state = checkpoints.restore(step, compiled.state)
             if first:
                 warn_of_changes(directory.path, directory.read_json(MANIFEST) or facts, facts)
-        evaluated = describe(compiled.state, experiment.partition)
-        assets = {**experiment.data.assets, VARIABLES: evaluated}
-        directory.create(as_json, facts, assets, step=step)
+        directory.create(as_json, facts, step=step)
+        directory.keep(assets)
         sinks = functools.partial(Sinks, config.run.sinks, path=path, config=as_json, warn=warn)
         directory.resume(step, sinks)
         undo.pop_all()

@@ -77,7 +77,7 @@ def test_a_run_is_of_the_start_from_which_it_has_come_and_says_what_changed_late
     later = start | {"code": "b" * 16, "packages": {"jax": "1"}, "device_count": 8}
     directory = RunDirectory(tmp_path / "run")
     for step, one in ((0, start | {"code": "a" * 16}), (0, start), (40, start), (50, later)):
-        directory.create({}, one, {}, step=step)
+        directory.create({}, one, step=step)
     directory.close()
     manifest = directory.read_json("manifest.json")
     assert manifest is not None

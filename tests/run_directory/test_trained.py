@@ -86,7 +86,7 @@ def test_what_is_no_run_is_refused_by_name(tmp_path):
     with pytest.raises(InputError, match=r"has no tokenizer.json"):
         read_trained(run, option="--pretrained")
     (run / "assets" / "variables.json").unlink()
-    with pytest.raises(InputError, match=r"trained by an older version"):
+    with pytest.raises(InputError, match=r"an older version trained it; its own"):
         read_usable(run)
     (run / "checkpoints" / "3").rename(run / "checkpoints" / "x")
     with pytest.raises(InputError, match=r"has no checkpoint; its own command goes on"):
@@ -111,3 +111,10 @@ def test_a_run_writes_which_of_its_arrays_are_evaluated(tmp_path):
     recorded = read_usable(tmp_path)
     variables = read_evaluated(recorded, choose_step(recorded, "last"))
     assert variables.keys() == {"params"}
+
+
+def test_a_finished_run_of_an_older_version_gets_what_it_lacks(tmp_path):
+    assert linear.run(tmp_path) == 0
+    (tmp_path / "assets" / "variables.json").unlink()
+    assert linear.run(tmp_path) == 0
+    assert read_usable(tmp_path).assets.keys() == {"variables.json"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -52,7 +53,7 @@ def opened(out: Path | None) -> Iterator[Write]:
         return
     folder = out.suffix not in (".csv", ".json", ".jsonl")
     with naming(out):
-        if folder and out.is_dir() and any(out.iterdir()):
+        if folder and out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise InputError(f"--out {out} is not empty; choose another folder")
         (out if folder else out.parent).mkdir(parents=True, exist_ok=True)
         file = out / "answers.jsonl" if folder else out
@@ -61,8 +62,12 @@ def opened(out: Path | None) -> Iterator[Write]:
             with partial.open("w", encoding="utf-8", newline="") as stream:
                 yield _table(stream) if out.suffix == ".csv" else _json(stream, out, folder)
             partial.replace(file)
-        finally:
+        except BaseException:
+            # Nothing half-made stays.
             partial.unlink(missing_ok=True)
+            if folder:
+                shutil.rmtree(out)
+            raise
 
 
 def no_folder(pixels: np.ndarray) -> str:

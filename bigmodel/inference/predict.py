@@ -55,7 +55,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--top", type=positive, metavar="N", help="the best N of all that is ranked; default: all")
     add("--batch-size", type=positive, default=BATCH, help=f"default: {BATCH}")
     add("--cut", action="store_true", help="read the beginning of texts that are too long")
-    add("--count", type=positive, default=1, help="how often each input is taken, for samples")
+    add("--count", type=positive, default=1, help="samples: how many of each input; default: 1")
+    add("--seed", type=int, default=0, help="samples: seed of the first of each; default: 0")
 
 
 def positive(text: str) -> int:
@@ -80,13 +81,15 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
 
     run = load(parsed.run, parsed.at, script=parsed.script, options=options)
     kind = run.predictor.kind
-    for option, fits in (("cut", "text"), ("count", "sample")):
-        if getattr(parsed, option) not in (False, 1) and kind != fits:
+    chosen = {"cut": parsed.cut, "count": parsed.count > 1, "seed": parsed.seed != 0}
+    for option, given in chosen.items():
+        if given and kind != ("text" if option == "cut" else "sample"):
             raise InputError(f"--{option} is for another kind of input than {run.predictor.inputs}")
     with contextlib.ExitStack() as stack:
         tally = stack.enter_context(tallied())
         write = stack.enter_context(opened(parsed.out))
-        inputs = read(run, parsed.inputs, cut=parsed.cut, count=parsed.count)
+        seeds = range(parsed.seed, parsed.seed + parsed.count)
+        inputs = read(run, parsed.inputs, cut=parsed.cut, seeds=seeds)
         found = answers(run.predictor, run.apply, inputs, batch_size=parsed.batch_size)
         for answer in stack.enter_context(
             counted(found, "predicted", shown=parsed.out is not None)
@@ -98,14 +101,19 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
 
 
 def read(
-    run: Trained, arguments: Sequence[str], *, cut: bool = False, count: int = 1
+    run: Trained, arguments: Sequence[str], *, cut: bool = False, seeds: range = range(1)
 ) -> Iterator[Named]:
-    """The inputs for a run that arguments name."""
+    """The inputs for a run that arguments name; samples are drawn under each seed."""
     from bigmodel.data.tables.csv_table import CsvFormat
     from bigmodel.inference.inputs import read_inputs
 
     data: Any = run.config.data
+    kind = run.predictor.kind
     written = data if isinstance(data, CsvFormat) else CsvFormat()
     column = getattr(data, "column", "")
-    found = read_inputs(arguments, run.predictor.kind, written=written, column=column, cut=cut)
-    return (each for each in found for _ in range(count))
+    for each in read_inputs(arguments, kind, written=written, column=column, cut=cut):
+        if kind != "sample":
+            yield each
+            continue
+        for seed in seeds:
+            yield each._replace(value={"class": each.value, "seed": seed})

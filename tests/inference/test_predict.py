@@ -1,0 +1,219 @@
+"""The commands that ask and evaluate a trained run, as a user types them."""
+
+import csv
+import gzip
+import io
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+from test_contract import ROOT, build, run
+
+import bigmodel
+import launch
+from bigmodel.inference.answering import Named, answers
+from bigmodel.predictor import Predictor
+
+HEADER = "size,colour,grade"
+ROWS = [
+    f"{n % 10},{['red', 'blue', 'green'][n % 3]},{['low', 'high'][n % 10 > 4]}" for n in range(90)
+]
+
+
+def train(folder, name, *options):
+    path = folder / name
+    script = ROOT / "experiments" / f"{name}.py"
+    assert run(build(script, *options), path, steps=2, eval_every=2) == 0
+    return path
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("asked")
+
+
+@pytest.fixture(scope="session")
+def cnn(folder):
+    return train(folder, "cnn")
+
+
+@pytest.fixture(scope="session")
+def mlp(folder):
+    table = folder / "table.csv"
+    table.write_text("\n".join([HEADER, *ROWS]))
+    path = train(folder, "mlp", "--data.name=csv", f"--data.path={table}")
+    table.unlink()
+    return path
+
+
+@pytest.fixture(scope="session")
+def gan(folder):
+    return train(folder, "gan")
+
+
+@pytest.fixture
+def typed(capsys, monkeypatch, tmp_path):
+    """Types a command in an empty folder: its status, lines of output, and errors."""
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+
+    def run_command(command, *arguments, stdin=""):
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        status = launch.main([command, *map(str, arguments)])
+        said = capsys.readouterr()
+        return SimpleNamespace(status=status, lines=said.out.splitlines(), errors=said.err)
+
+    return run_command
+
+
+def digits(folder, count):
+    paths = [folder / f"{n}.png" for n in range(count)]
+    for path, image in zip(paths, load_digits().images, strict=False):
+        Image.fromarray((image * 15.9).astype(np.uint8)).save(path)
+    return paths
+
+
+def test_images_are_answered_in_order_from_files_and_folders(cnn, typed, tmp_path):
+    images = digits(tmp_path, 5)
+    one = typed("predict", cnn, *images)
+    expected = bigmodel.load(cnn).predict(images)
+    assert one.status == 0
+    assert [json.loads(line) for line in one.lines] == expected
+    assert typed("predict", cnn, tmp_path).lines == one.lines
+    best = typed("predict", cnn, "--top", 2, *images).lines
+    assert [len(json.loads(line)["probabilities"]) for line in best] == [2] * 5
+    assert typed("predict", cnn, tmp_path, "--out", "a.csv", "--batch-size", 2).lines == []
+    with Path("a.csv").open() as file:
+        table = list(csv.DictReader(file))
+    assert [row["class"] for row in table] == [answer["class"] for answer in expected]
+    assert float(table[0]["probabilities.3"]) == pytest.approx(expected[0]["probabilities"]["3"])
+
+
+def test_rows_are_answered_from_files_lines_and_standard_input(mlp, typed):
+    table = "\n".join([HEADER.replace(",grade", ""), *(row.rpartition(",")[0] for row in ROWS)])
+    Path("rows.csv").write_text(table)
+    Path("rows.csv.gz").write_bytes(gzip.compress(table.encode()))
+    expected = typed("predict", mlp, "rows.csv").lines
+    assert len(expected) == 90
+    assert typed("predict", mlp, "rows.csv.gz").lines == expected
+    assert typed("predict", mlp, stdin=table).lines == expected
+    lines = "\n".join(json.dumps({"colour": "red", "size": n, "other": 1}) for n in (0, 3))
+    assert typed("predict", mlp, "-", stdin=lines).lines == [expected[0], expected[3]]
+    said = typed("predict", mlp, stdin="size,colour\n1,mauve\n,pink\n3,red\n")
+    assert said.status == 0
+    assert said.errors.count("warning: ") == 1
+    assert "values of 'colour' that training never saw, such as 'mauve', are taken" in said.errors
+    assert said.errors.endswith("missing: 2\n")
+
+
+def test_samples_are_images_in_a_folder_one_for_each_seed(gan, typed):
+    assert typed("predict", gan, 3, 7, "--count", 2, "--seed", 5, "--out", "drawn").status == 0
+    lines = Path("drawn/answers.jsonl").read_text().splitlines()
+    assert [json.loads(line)["image"] for line in lines] == [f"{n}.png" for n in range(4)]
+    images = [np.asarray(Image.open(f"drawn/{n}.png")) for n in range(4)]
+    assert images[0].shape == (8, 8)
+    one = bigmodel.load(gan)
+    wishes = [{"class": name, "seed": seed} for name in "37" for seed in (5, 6)]
+    assert len(np.unique(one.predictor.encode(wishes)["latent"], axis=0)) == 2
+    for image, answer in zip(images, one.predict(wishes), strict=True):
+        np.testing.assert_array_equal(image, answer["image"][..., 0])
+
+
+BAD = [
+    (["predict", "CNN", "nowhere.png"], "there is no image nowhere.png"),
+    (["predict", "CNN", "text.txt"], "text.txt: cannot be read as an image"),
+    (["predict", "CNN", "empty"], "empty: cannot be read as an image: it is empty"),
+    (["predict", "CNN", "none"], "none is empty; give at least one input"),
+    (["predict", "nowhere", "a.png"], "there is no run directory nowhere"),
+    (["predict", "none", "a.png"], "none is no whole run directory"),
+    (["predict", "CNN", "--at", "3"], "has no checkpoint of step 3; there are 2"),
+    (["predict", "CNN", "--at", "worst"], "'worst' is none of best, last and a step"),
+    (["predict", "CNN", "--top", "0"], "'0' is no number from 1 on"),
+    (["predict", "CNN", "--cut", "text.txt"], "--cut is for another kind of input"),
+    (["predict", "CNN", "--script", "a.py"], "there is no script a.py"),
+    (["predict", "CNN", "--", "--run.stepz", "3"], "there is no option --run.stepz"),
+    (["predict", "MLP", "nowhere.csv"], "there is no file nowhere.csv"),
+    (["predict", "MLP", "empty"], "empty is empty"),
+    (["predict", "MLP", "text.txt"], "has only the column"),
+    (["predict", "MLP", "wrong.csv"], "wrong.csv, line 2: it has no column 'colour'"),
+    (["predict", "MLP", "long.csv"], "long.csv, line 3 has 3 cells, and the header has 2"),
+    (["predict", "MLP", "bad.csv"], "bad.csv, line 3: column 'size': 'x' is not a finite number"),
+    (["predict", "MLP", "bad.jsonl"], "bad.jsonl, line 2 is no JSON"),
+    (["predict", "GAN", "3"], "the answers are images; give a folder for them with --out DIR"),
+    (["predict", "GAN", "x", "--out", "d"], "there is no class 'x'"),
+    (["predict", "GAN", "3", "--out", "full"], "--out full is not empty"),
+    (["evaluate", "MLP", "--", "--data.path", "wrong.csv"], "has no column 'colour'"),
+    (["evaluate", "MLP", "--", "--data.path", "class.csv"], "line 3 has the class 'middle'"),
+    (["evaluate", "MLP"], "table.csv does not exist"),
+    (["evaluate", "CNN", "--out", "full"], "--out full is not empty"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), BAD, ids=[said for _, said in BAD])
+def test_bad_input_is_one_line_and_leaves_nothing(request, typed, tmp_path, arguments, said):
+    for name, content in {
+        "text.txt": "some text",
+        "empty": "",
+        "wrong.csv": "size,grade\n1,low\n",
+        "long.csv": "size,colour\n1,red\n2,red,3\n",
+        "bad.csv": "size,colour\n1,red\nx,red\n",
+        "bad.jsonl": '{"size": 1, "colour": "red"}\n{"size": NaN}\n',
+        "class.csv": f"{HEADER}\n1,red,low\n2,red,middle\n",
+        "full/file": "",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    (tmp_path / "none").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    runs = {name: request.getfixturevalue(name.lower()) for name in ("CNN", "MLP", "GAN")}
+    found = typed(*[runs.get(argument, argument) for argument in arguments])
+    assert found.status == 2
+    assert said in found.errors
+    assert found.errors.startswith("error: ")
+    assert found.errors.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_evaluation_is_a_folder_of_its_own(mlp, typed):
+    Path("other.csv").write_text("\n".join([HEADER, *ROWS[:40]]))
+    for number in (0, 1):
+        found = typed("evaluate", mlp, "--", "--data.path", "other.csv")
+        folder = mlp / "evaluations" / str(number)
+        assert found.lines[0] == f"{folder}: step 2 of {mlp}"
+    told = json.loads((folder / "metrics.json").read_text())
+    assert told["options"] == ["--data.path", "other.csv"]
+    rows = [dict(zip(HEADER.split(","), row.split(","), strict=True)) for row in ROWS[:40]]
+    right = [
+        a["class"] == r["grade"]
+        for a, r in zip(bigmodel.load(mlp).predict(rows), rows, strict=True)
+    ]
+    assert told["metrics"]["test/accuracy"] == pytest.approx(np.mean(right))
+    assert (folder / "figures" / "test_confusion.png").exists()
+
+
+def test_a_stream_of_inputs_is_answered_while_it_is_read():
+    taken = []
+
+    def inputs():
+        for n in range(1000):
+            taken.append(n)
+            yield Named(n, f"line {n}")
+
+    predictor = Predictor(
+        lambda values: {"x": np.array(values)},
+        lambda variables, batch: variables * batch["x"],
+        lambda outputs: outputs.tolist(),
+        "row",
+        "numbers",
+        "numbers",
+    )
+    found = answers(predictor, lambda batch: 2 * batch["x"], inputs(), batch_size=16)
+    for n, answer in enumerate(found):
+        assert answer == 2 * n
+        assert len(taken) <= n + 2 * 16
+    assert len(taken) == 1000

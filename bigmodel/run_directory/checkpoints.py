@@ -111,7 +111,7 @@ class Checkpoints:
         try:
             self._orbax.save(partial, leaves)
         except Exception as error:
-            raise StorageError(_reason(final, error)) from error
+            raise StorageError(reason_of(final, error)) from error
         self._thread = threading.Thread(
             target=self._finish, args=(partial, final, {*keep, step}), name="checkpoint"
         )
@@ -165,7 +165,7 @@ class Checkpoints:
         except Exception as error:
             # Orbax and TensorStore have no common class for a disk that is full.
             known = isinstance(error, StorageError)
-            self._failure = error if known else StorageError(_reason(final, error))
+            self._failure = error if known else StorageError(reason_of(final, error))
             for left in self.directory.glob(f"{partial.name}*"):
                 shutil.rmtree(left, ignore_errors=True)
 
@@ -187,48 +187,8 @@ class Checkpoints:
         except InputError:
             raise
         except Exception as error:
-            raise StorageError(_reason(path, error, doing="read")) from error
+            raise StorageError(reason_of(path, error, doing="read")) from error
         return jax.tree.unflatten(jax.tree.structure(target), [leaves[name] for name in wanted])
-
-    def read(
-        self,
-        step: int,
-        names: Collection[str],
-        sharding: Callable[[str, tuple[int, ...]], jax.sharding.Sharding],
-    ) -> dict[str, jax.Array]:
-        """Some arrays of a step by path; no others are read.
-
-        Args:
-            step: one of :meth:`steps`.
-            names: the paths.
-            sharding: from a path and a shape to where the array is to be.
-
-        Raises:
-            StorageError: where it cannot be read, or lacks an array.
-        """
-        path = self.directory / str(step)
-        try:
-            saved = dict(self._orbax.metadata(path).item_metadata)
-            if lacking := sorted(set(names) - saved.keys()):
-                raise StorageError(f"cannot read checkpoint {path}: it has no {lacking[0]}")
-            wanted = {
-                name: jax.ShapeDtypeStruct(
-                    saved[name].shape,
-                    saved[name].dtype,
-                    sharding=sharding(name, tuple(saved[name].shape)),
-                )
-                for name in names
-            }
-            restore_arguments = ocp.checkpoint_utils.construct_restore_args(wanted)
-            with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
-                chosen = ocp.args.PyTreeRestore(
-                    item=wanted, restore_args=restore_arguments, partial_restore=True
-                )
-                return dict(reader.restore(path, args=chosen))
-        except StorageError:
-            raise
-        except Exception as error:
-            raise StorageError(_reason(path, error, doing="read")) from error
 
     def close(self) -> None:
         """Waits for the background and frees what Orbax holds."""
@@ -258,7 +218,8 @@ def _check_same_leaves(path: Path, saved: dict[str, Any], wanted: dict[str, Any]
         )
 
 
-def _reason(path: Path, error: Exception, *, doing: str = "write") -> str:
+def reason_of(path: Path, error: Exception, *, doing: str = "write") -> str:
+    """Says in one line why a checkpoint cannot be written or read."""
     text = " ".join(str(error).split())
     for known in ("No space left on device", "Read-only file system", "Permission denied"):
         if known in text:

@@ -80,11 +80,8 @@ def read_evaluated(recorded: Recorded, step: int, *, mesh: Mesh | None = None) -
     Raises:
         StorageError: they cannot be read.
     """
-    checkpoints = Checkpoints(recorded.path / "checkpoints", warn=warn)
-    try:
-        return read_variables(checkpoints, step, recorded.assets[VARIABLES], mesh=mesh)
-    finally:
-        checkpoints.close()
+    path = (recorded.path / "checkpoints" / str(step)).absolute()
+    return read_variables(path, recorded.assets[VARIABLES], mesh=mesh)
 
 
 def read_trained(path: Path, *, option: str) -> Trained:

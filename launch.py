@@ -16,6 +16,7 @@ from bigmodel.inference import evaluate, predict
 from bigmodel.launching import run, submit
 from bigmodel.output import protect_output
 from bigmodel.planning import plan
+from bigmodel.serving import serve
 from bigmodel.studies import ablate, compare, listing, replay, report, work
 
 
@@ -59,6 +60,7 @@ COMMANDS = {
     "list": listing,
     "predict": predict,
     "evaluate": evaluate,
+    "serve": serve,
 }
 
 

@@ -29,7 +29,7 @@ ROOMS = (
     ("run_directory",),
     ("runtime",),
     ("launching", "planning", "inference"),
-    ("studies",),
+    ("studies", "serving"),
 )
 """The rooms, and the files of the ground floor, from the lowest up; the package is the door."""
 FLOORS = {"__init__": len(ROOMS)} | {
@@ -59,6 +59,7 @@ UNKNOWN = {
     "planning": (FLAX, "experiments"),
     "inference": (FLAX, "experiments"),
     "studies": (FLAX, "experiments"),
+    "serving": (FLAX, "experiments"),
 }
 """What each room may not import or name, beside the floors above it."""
 

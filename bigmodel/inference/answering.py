@@ -53,10 +53,10 @@ def answers(
         ]
         outputs = apply(filled(encode(predictor, named), batch_size))
         if waiting is not None:
-            yield from _decoded(predictor, *waiting)
+            yield from decoded(predictor, *waiting)
         waiting = outputs, len(named)
     if waiting is not None:
-        yield from _decoded(predictor, *waiting)
+        yield from decoded(predictor, *waiting)
 
 
 def encode(predictor: Predictor, inputs: Sequence[Named]) -> Batch:
@@ -86,6 +86,7 @@ def filled(batch: Batch, rows: int) -> Batch:
     return {name: fill(np.asarray(array)) for name, array in batch.items()}
 
 
-def _decoded(predictor: Predictor, outputs: PyTree, rows: int) -> list[Any]:
+def decoded(predictor: Predictor, outputs: PyTree, rows: int) -> list[Any]:
+    """The answers of the first rows of outputs that may still be on their way."""
     on_host = jax.device_get(outputs)
     return predictor.decode(jax.tree.map(lambda array: array[:rows], on_host))

@@ -51,22 +51,36 @@ def _name(argument: str) -> str:
 
 def _of_argument(argument: str, kind: Kind, written: CsvFormat, column: str) -> Iterator[Named]:
     path = Path(argument)
+    if kind == "image":
+        yield from _images(path)
+    elif kind == "sequence" and path.suffix in (".gz", ".ts"):
+        for case in read_ts(path):
+            yield Named(case.content.tolist(), f"{path}, line {case.line}")
+    elif kind in ("text", "sample") and argument != STANDARD and not _is_file(path):
+        yield Named(argument, repr(argument[:40]))
+    else:
+        yield from of_stream(_stream(argument), kind, written=written, column=column)
+
+
+def of_stream(
+    stream: Stream, kind: Kind, *, written: CsvFormat, column: str = ""
+) -> Iterator[Named]:
+    """The inputs in a text, each read when it is its turn.
+
+    Rows are CSV with a header or lines of JSON, a series a column of CSV or JSON, a sequence is a
+    line of JSON, and a text a line.
+
+    Raises:
+        InputError: It has inputs of another kind.
+    """
     match kind:
-        case "image":
-            yield from _images(path)
         case "row":
-            yield from _rows(_stream(argument), written)
-        case "sequence" if path.suffix == ".gz" or path.suffix == ".ts":
-            for case in read_ts(path):
-                yield Named(case.content.tolist(), f"{path}, line {case.line}")
+            return _rows(stream, written)
         case "sequence":
-            yield from _json_lines(_stream(argument))
+            return _json_lines(stream)
         case "series":
-            yield from _series(_stream(argument), written, column)
-        case "text" | "sample" if argument != STANDARD and not _is_file(path):
-            yield Named(argument, repr(argument[:40]))
-        case "text" | "sample":
-            yield from _lines(_stream(argument))
+            return _series(stream, written, column)
+    return _lines(stream)
 
 
 def _is_file(path: Path) -> bool:

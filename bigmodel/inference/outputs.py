@@ -24,6 +24,8 @@ Write = Callable[[Any], None]
 
 def first_of(answer: Any, count: int | None) -> Any:
     """The answer with no more than the first ``count`` of all that is ranked."""
+    if count is None:
+        return answer
     match answer:
         case Ranked():
             return dict(list(answer.items())[:count])

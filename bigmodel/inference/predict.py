@@ -22,6 +22,7 @@ from bigmodel.experiment import InputError
 from bigmodel.output import tallied, warn
 
 if TYPE_CHECKING:
+    from bigmodel.data.tables.csv_table import CsvFormat
     from bigmodel.inference.answering import Named
     from bigmodel.inference.trained import Trained
     from bigmodel.run_directory.trained import At
@@ -104,16 +105,21 @@ def read(
     run: Trained, arguments: Sequence[str], *, cut: bool = False, seeds: range = range(1)
 ) -> Iterator[Named]:
     """The inputs for a run that arguments name; samples are drawn under each seed."""
-    from bigmodel.data.tables.csv_table import CsvFormat
     from bigmodel.inference.inputs import read_inputs
 
-    data: Any = run.config.data
+    written, column = format_of(run)
     kind = run.predictor.kind
-    written = data if isinstance(data, CsvFormat) else CsvFormat()
-    column = getattr(data, "column", "")
     for each in read_inputs(arguments, kind, written=written, column=column, cut=cut):
         if kind != "sample":
             yield each
             continue
         for seed in seeds:
             yield each._replace(value={"class": each.value, "seed": seed})
+
+
+def format_of(run: Trained) -> tuple[CsvFormat, str]:
+    """How the tables of a run are written, and the column of its series."""
+    from bigmodel.data.tables.csv_table import CsvFormat
+
+    data: Any = run.config.data
+    return data if isinstance(data, CsvFormat) else CsvFormat(), getattr(data, "column", "")

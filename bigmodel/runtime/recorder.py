@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from bigmodel.config import to_json
+from bigmodel.data.samples import SAMPLES, dump_samples
 from bigmodel.errors import NotFiniteError
 from bigmodel.experiment import Experiment, Shown, is_maximized
 from bigmodel.figures.curves import draw_curves
@@ -253,7 +254,8 @@ def open_run(
     facts |= notes
     check_sinks(config.run.sinks)
     evaluated = describe(compiled.state, experiment.partition)
-    assets = {**experiment.data.assets, VARIABLES: evaluated}
+    samples = dump_samples(experiment.data.inputs)
+    assets = {**experiment.data.assets, VARIABLES: evaluated, SAMPLES: samples}
     finished = directory.read_json(SUMMARY)
     best = find_best(read_metrics(path / METRICS), config.run, experiment)
     if finished is not None and is_over(finished, best, total, config.run.patience):

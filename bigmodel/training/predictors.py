@@ -37,18 +37,24 @@ def class_predictor(
         return jax.nn.softmax(logits, axis=-1)
 
     def decode(outputs: PyTree) -> list[Any]:
-        return [class_answer(row, names) for row in np.asarray(outputs)]
+        return class_answers(np.asarray(outputs), names)
 
     answer = "a class, and the probability of each"
     return Predictor(reader.encode, apply, decode, reader.kind, reader.inputs, answer)
 
 
-def class_answer(probabilities: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
-    """The likeliest class, and all by falling probability."""
-    order = np.argsort(-probabilities, kind="stable")
-    ranked = Ranked({names[index]: float(probabilities[index]) for index in order})
-    best = next(iter(ranked))
-    return {"class": best, "probability": ranked[best], "probabilities": ranked}
+def class_answers(probabilities: np.ndarray, names: Sequence[str]) -> list[Any]:
+    """The likeliest class of each row, and all by falling probability."""
+    order = np.argsort(-probabilities, axis=-1, kind="stable")
+    falling = np.take_along_axis(probabilities, order, axis=-1).tolist()
+    return [
+        {
+            "class": labels[0],
+            "probability": row[0],
+            "probabilities": Ranked(zip(labels, row, strict=True)),
+        }
+        for labels, row in zip(np.array(names, object)[order].tolist(), falling, strict=True)
+    ]
 
 
 def number_predictor(

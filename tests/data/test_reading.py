@@ -24,6 +24,7 @@ from bigmodel.data import (
     series_reader,
     text_reader,
 )
+from bigmodel.data.images.reading import ImageReader
 from bigmodel.experiment import InputError
 from bigmodel.predictor import Beginning
 
@@ -117,3 +118,12 @@ def test_what_cannot_be_encoded_is_refused(source, wrong, said):
 def reader_of(source):
     load, read = SOURCES[source]
     return read(load(None).data.assets)
+
+
+def test_arrays_from_0_to_1_stay_as_they_are_beside_files_of_more_bits():
+    reader = ImageReader(("a",), (2, 2, 1), low=10.0, high=20.0)
+    array = np.array([[0.0, 0.25], [0.5, 1.0]], np.float32)
+    encoded = reader.encode([array, array[..., None], (255 * array).astype(np.uint8)])["image"]
+    np.testing.assert_array_equal(encoded[0], array[..., None])
+    np.testing.assert_array_equal(encoded[1], array[..., None])
+    np.testing.assert_allclose(encoded[2], array[..., None], atol=0.003)

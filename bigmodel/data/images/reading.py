@@ -72,7 +72,15 @@ class ImageReader(NamedTuple):
         Raises:
             InputError: An input is none of these.
         """
-        return {"image": np.stack([self.unit_range(self._pixels(each)) for each in inputs])}
+        files = [isinstance(each, str | Path | bytes) for each in inputs]
+        dtypes = {getattr(each, "dtype", None) for each in inputs}
+        if not any(files) and len(dtypes) == 1:
+            return {"image": self._of_arrays(inputs)}
+        images = [
+            self._of_file(each) if is_file else self._of_arrays([each])
+            for each, is_file in zip(inputs, files, strict=True)
+        ]
+        return {"image": np.concatenate(images)}
 
     def unit_range(self, pixels: np.ndarray) -> Float32[np.ndarray, "..."]:
         """Bytes, or the values of files with more than 8 bits, as float32 in [0, 1]."""
@@ -86,33 +94,37 @@ class ImageReader(NamedTuple):
         """The files of a run from which :func:`image_reader` makes this."""
         return {IMAGES: json.dumps(self._asdict(), indent=1).encode()}
 
-    def _pixels(self, each: Any) -> np.ndarray:
-        if isinstance(each, str | Path | bytes):
-            size, mode = self.shape[0], _mode(self.shape)
-            decoded = decode(each, size=size, mode=mode, background=self.background).pixels
-            if decoded.dtype != np.uint8 and self.low is None:
-                raise InputError("it has more than 8 bits a pixel, and the training images have 8")
-            return decoded
+    def _of_file(self, each: str | Path | bytes) -> np.ndarray:
+        size, mode = self.shape[0], _mode(self.shape)
+        decoded = decode(each, size=size, mode=mode, background=self.background).pixels
+        if decoded.dtype != np.uint8 and self.low is None:
+            raise InputError("it has more than 8 bits a pixel, and the training images have 8")
+        return self.unit_range(decoded[None])
+
+    def _of_arrays(self, inputs: Sequence[Any]) -> np.ndarray:
+        """Of arrays that have the same dtype."""
         try:
-            array = np.asarray(each)
+            arrays = np.asarray(inputs)
         except ValueError:
-            array = np.empty(0, object)
-        if array.dtype.kind not in "uif":
-            raise InputError(f"it is no image: {_described(each)}")
-        if array.ndim == 2:
-            array = array[..., None]
-        if array.shape != self.shape:
-            shown = "x".join(map(str, array.shape))
+            arrays = np.empty(0, object)
+        if arrays.dtype.kind not in "uif":
+            if len(inputs) > 1:
+                return np.concatenate([self._of_arrays([each]) for each in inputs])
+            raise InputError(f"it is no image: {_described(inputs[0])}")
+        if arrays.ndim == 3:
+            arrays = arrays[..., None]
+        if arrays.shape[1:] != self.shape:
+            shown = "x".join(map(str, arrays.shape[1:]))
             raise InputError(
                 f"it is an array of {shown}, and the images of the run are "
                 f"{'x'.join(map(str, self.shape))}; give it so, or as a file"
             )
-        if array.dtype == np.uint8:
-            return array
+        if arrays.dtype == np.uint8:
+            return self.unit_range(arrays)
         # Comparisons are false where a number is none.
-        if not ((array >= 0) & (array <= 1)).all():
+        if not ((arrays >= 0) & (arrays <= 1)).all():
             raise InputError("its numbers are not from 0 to 1; give these, or bytes as uint8")
-        return array.astype(np.float32)
+        return arrays.astype(np.float32)
 
 
 def image_reader(assets: Assets) -> ImageReader:

@@ -114,27 +114,35 @@ def read_text(path: Path) -> str:
         InputError: The file cannot be read, or is no text; the line of the first byte that is
             not UTF-8 is named.
     """
-    content = read_bytes(path)
+    text = decoded(read_bytes(path), str(path))
+    if not text:
+        raise InputError(f"{path} is empty; give a file with text")
+    return text
+
+
+def decoded(content: bytes, name: str) -> str:
+    """The text of a content, without a byte order mark.
+
+    Raises:
+        InputError: It is no text; the line of the first byte that is not UTF-8 is named.
+    """
     for start, what in REFUSED.items():
         if content.startswith(start):
-            raise InputError(f"{path} is {what}")
+            raise InputError(f"{name} is {what}")
     encoding = next((e for mark, e in BYTE_ORDER_MARKS.items() if content.startswith(mark)), "")
     # ASCII in UTF-16 has a zero in every other byte.
     if not encoding and content[:200].count(0) > len(content[:200]) // 4:
-        raise InputError(f"{path} is UTF-16 or no text; convert it to UTF-8")
+        raise InputError(f"{name} is UTF-16 or no text; convert it to UTF-8")
     try:
-        text = content.decode(encoding or "utf-8")
+        return content.decode(encoding or "utf-8")
     except UnicodeDecodeError as error:
         lines = content[: error.start].splitlines(keepends=True) or [b""]
         ended = lines[-1].endswith((b"\n", b"\r"))
         raise InputError(
-            f"{path}, line {len(lines) + ended} is not {encoding or 'UTF-8'} text: "
+            f"{name}, line {len(lines) + ended} is not {encoding or 'UTF-8'} text: "
             f"byte {0 if ended else len(lines[-1])} of the line is "
             f"0x{content[error.start]:02x}; convert the file to UTF-8"
         ) from None
-    if not text:
-        raise InputError(f"{path} is empty; give a file with text")
-    return text
 
 
 def read_lines(path: Path) -> list[str]:

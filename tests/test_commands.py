@@ -81,7 +81,9 @@ def check(command: str) -> None:
     else:
         parsed, options = launch.parse(words)
         if hasattr(parsed, "script") and options:
-            parse(module_of(ROOT / parsed.script).Config(), options, description="")
+            # The name of a run begins with that of its script.
+            script = parsed.script or f"experiments/{Path(parsed.run).name.split('-')[0]}.py"
+            parse(module_of(ROOT / script).Config(), options, description="")
 
 
 @pytest.mark.parametrize("command", ALL)

@@ -146,7 +146,7 @@ class Recurrent(nn.Module):
             return state, state[0]
 
         if initial is None:
-            initial = (jnp.zeros((len(x), self.width), jnp.float32),) * cell.arrays
+            initial = (jnp.zeros((x.shape[0], self.width), jnp.float32),) * cell.arrays
         by_time = (inputs.swapaxes(0, 1), mask.swapaxes(0, 1))
         last, outputs = lax.scan(step, initial, by_time, reverse=self.reverse)
         return outputs.swapaxes(0, 1), last

@@ -15,7 +15,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from bigmodel.experiment import Rules, State, Variables
 from bigmodel.partition import fitting, spec_of
 from bigmodel.run_directory.checkpoints import Checkpoints
-from bigmodel.tree import named_leaves
+from bigmodel.tree import named_leaves, nested
 
 VARIABLES = "variables.json"
 
@@ -57,11 +57,4 @@ def read_variables(
 
     by_name = {leaf.saved: leaf for leaf in leaves}
     arrays = checkpoints.read(step, by_name, lambda name, shape: sharding(by_name[name], shape))
-    found: dict[str, Any] = {}
-    for leaf in leaves:
-        inner = found
-        *above, last = leaf.path.split("/")
-        for name in above:
-            inner = inner.setdefault(name, {})
-        inner[last] = arrays[leaf.saved]
-    return found
+    return nested({leaf.path: arrays[leaf.saved] for leaf in leaves})

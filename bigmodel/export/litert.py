@@ -1,0 +1,31 @@
+"""LiteRT (TensorFlow Lite), for phones and microcontrollers, by TensorFlow's converter."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from bigmodel.export.program import Program
+from bigmodel.export.savedmodel import write_model
+
+INSTALL = "pip install -e '.[litert]'"
+NEEDS = ("tensorflow",)
+RUNTIME = "ai_edge_litert"
+RESULT = "outputs"
+LINES = """
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+model = Interpreter("model.tflite").get_signature_runner()
+outputs = model(**np.load("sample_input.npz"))
+print(outputs)
+"""
+
+
+def write(program: Program, folder: Path) -> None:
+    """Writes ``model.tflite``, of LiteRT's own operations alone."""
+    with tempfile.TemporaryDirectory() as scratch:
+        write_model(program, Path(scratch))
+        import tensorflow as tf
+
+        model = tf.lite.TFLiteConverter.from_saved_model(scratch).convert()
+    (folder / "model.tflite").write_bytes(model)

@@ -1,0 +1,60 @@
+"""TensorFlow's SavedModel, by jax2tf, in the folders that TensorFlow Serving looks for."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from bigmodel.export.program import BATCH, Program
+
+INSTALL = "pip install -e '.[tensorflow]'"
+NEEDS = ("tensorflow",)
+RUNTIME = "tensorflow"
+RESULT = "outputs"
+LINES = """
+import numpy as np, tensorflow as tf
+model = tf.saved_model.load("model/1").signatures["serving_default"]
+inputs = {name: tf.constant(array) for name, array in np.load("sample_input.npz").items()}
+outputs = model(**inputs)
+print(outputs)
+"""
+SERVED = Path("model") / "1"
+
+
+def write(program: Program, folder: Path) -> None:
+    """Writes ``model/1``, with the variables as TensorFlow's."""
+    write_model(program, folder / SERVED)
+
+
+def write_model(program: Program, folder: Path) -> None:
+    """Writes a SavedModel with the signature ``serving_default``."""
+    # Else TensorFlow says on every start how it computes.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    import tensorflow as tf
+    from jax.experimental import jax2tf
+
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    shapes = [None, dict.fromkeys(program.inputs, f"{BATCH}, ...")]
+    apply = jax2tf.convert(
+        program.apply,
+        polymorphic_shapes=shapes,
+        with_gradient=False,
+        native_serialization_platforms=("cpu",),
+    )
+    module = tf.Module()
+    module.variables_by_path = {
+        path: tf.Variable(array, trainable=False) for path, array in program.variables.items()
+    }
+    function = tf.function(
+        lambda **inputs: apply(module.variables_by_path, inputs), autograph=False
+    )
+    signature = function.get_concrete_function(
+        **{
+            name: tf.TensorSpec((None, *array.shape[1:]), array.dtype, name=name)
+            for name, array in program.inputs.items()
+        }
+    )
+    module.function = function
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": signature})

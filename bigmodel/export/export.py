@@ -137,7 +137,9 @@ def examples(run: Trained, arguments: Sequence[str] | None) -> list[Any]:
         splits = run.script.build(run.config).data.inputs
     except InputError as error:
         raise InputError(f"{error}; or give inputs to check with by --input") from None
-    held_out = next((splits[name] for name in ("test", "val") if len(splits.get(name, ()))), ())
+    held_out = next(
+        (splits[name] for name in ("test", "validation") if len(splits.get(name, ()))), ()
+    )
     if not len(held_out):
         raise InputError(f"{run.path} has no held-out inputs; give some by --input")
     return list(held_out[:EXAMPLES])
@@ -160,7 +162,10 @@ def check(chosen: Format, program: Program, folder: Path, name: str) -> str:
             f"the {name} answers otherwise than the run: the largest relative difference is "
             f"{difference:.1e}, over {TOLERANCE:.0e}; nothing was written"
         )
-    return f"{chosen.RUNTIME} agrees on {program.rows} examples: largest relative difference {difference:.1e}"
+    return (
+        f"{chosen.RUNTIME} agrees on {program.rows} examples: "
+        f"largest relative difference {difference:.1e}"
+    )
 
 
 def first_line(text: str, most: int = 300) -> str:

@@ -50,8 +50,8 @@ class Format(Protocol):
     RESULT: str
     """What the lines leave: the ``outputs`` or the ``variables`` of the program, by name."""
 
-    def write(self, program: Program, folder: Path) -> None:
-        """Writes the model into a folder, for any batch size."""
+    def write(self, program: Program, folder: Path) -> Program:
+        """Writes the model into a folder, and returns the program with the batch that it takes."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -79,22 +79,21 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     out = parsed.out.resolve()
     with new_folder(out) as folder:
         # Imported here, for other commands start without JAX.
-        from bigmodel.export.program import make_program, write_beside
+        from bigmodel.export.program import make_program, reason, write_beside
         from bigmodel.inference.trained import load
 
         run = load(parsed.run, parsed.at, script=parsed.script, options=options)
         program = make_program(run, examples(run, parsed.input))
-        write_beside(program, run, folder, parsed.format, lines=chosen.LINES)
         try:
-            chosen.write(program, folder)
+            program = chosen.write(program, folder)
         # Converters raise errors of many kinds for an operation that they do not know.
         except Exception as error:
             if isinstance(error, EXPECTED):
                 raise
-            message = first_line(str(error)) or type(error).__name__
             raise InputError(
-                f"{parsed.format} cannot be made of {parsed.run}: {message}"
+                f"{parsed.format} cannot be made of {parsed.run}: {reason(str(error))}"
             ) from error
+        write_beside(program, run, folder, parsed.format, lines=chosen.LINES)
         report = check(chosen, program, folder, parsed.format)
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     print(f"wrote {parsed.out}: {size / 1e3:,.0f} kB; its README.md says how to run it")
@@ -166,9 +165,3 @@ def check(chosen: Format, program: Program, folder: Path, name: str) -> str:
         f"{chosen.RUNTIME} agrees on {program.rows} examples: "
         f"largest relative difference {difference:.1e}"
     )
-
-
-def first_line(text: str, most: int = 300) -> str:
-    """The first line of a message that is not empty, and not all of a long one."""
-    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    return line if len(line) <= most else f"{line[:most]}..."

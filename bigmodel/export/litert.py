@@ -21,11 +21,24 @@ print(outputs)
 """
 
 
-def write(program: Program, folder: Path) -> None:
-    """Writes ``model.tflite``, of LiteRT's own operations alone."""
+def write(program: Program, folder: Path) -> Program:
+    """Writes ``model.tflite``, of LiteRT's own operations alone.
+
+    It takes batches of one row where it has no such operation for a free size: a part of an axis,
+    for example, is then gathered.
+    """
+    try:
+        (folder / "model.tflite").write_bytes(convert(program))
+    except Exception:
+        program = program._replace(batch=1)
+        (folder / "model.tflite").write_bytes(convert(program))
+    return program
+
+
+def convert(program: Program) -> bytes:
+    """The content of the file, at the program's batch size."""
     with tempfile.TemporaryDirectory() as scratch:
         write_model(program, Path(scratch))
         import tensorflow as tf
 
-        model = tf.lite.TFLiteConverter.from_saved_model(scratch).convert()
-    (folder / "model.tflite").write_bytes(model)
+        return tf.lite.TFLiteConverter.from_saved_model(scratch).convert()

@@ -25,7 +25,7 @@ print(outputs)
 """
 
 
-def write(program: Program, folder: Path) -> None:
+def write(program: Program, folder: Path) -> Program:
     """Writes ``model.onnx``, and ``model.onnx.data`` beside it where it is large.
 
     What is converted is the program's jaxpr. Functions that the converter sees through, such as
@@ -60,3 +60,4 @@ def write(program: Program, folder: Path) -> None:
             convert(apply)
         except Exception:
             raise error from None
+    return program

@@ -45,18 +45,28 @@ class Program(NamedTuple):
 
     ``apply(variables, inputs)`` takes and gives arrays by name: variables by their paths, inputs
     and outputs with the batch on the first axis. ``outputs`` are those of the examples in
-    ``inputs``.
+    ``inputs``. ``batch`` is the only size of a batch where a program does not take any. ``config``
+    is the run's.
     """
 
     apply: Callable[[Arrays, Arrays], dict[str, Any]]
     variables: dict[str, np.ndarray]
     inputs: dict[str, np.ndarray]
     outputs: dict[str, np.ndarray]
+    config: dict[str, Any]
+    batch: int | None = None
 
     @property
     def rows(self) -> int:
         """The number of examples."""
         return len(next(iter(self.inputs.values())))
+
+    @property
+    def batches(self) -> list[slice]:
+        """The rows of the examples that a runtime is asked for together."""
+        if self.batch is None:
+            return [slice(self.rows), slice(1)]
+        return [slice(n, n + self.batch) for n in range(0, self.rows, self.batch)]
 
     def specs(self) -> dict[str, jax.ShapeDtypeStruct]:
         """Shapes and dtypes of the inputs, at a free batch size."""
@@ -82,7 +92,8 @@ def make_program(run: Trained, examples: Sequence[Any]) -> Program:
 
     with jax.default_device(jax.devices("cpu")[0]):
         outputs = jax.jit(apply)(variables, inputs)
-    return Program(apply, variables, inputs, {n: np.asarray(a) for n, a in outputs.items()})
+    outputs = {name: np.asarray(array) for name, array in outputs.items()}
+    return Program(apply, variables, inputs, outputs, to_json(run.config))
 
 
 def output_name(path: str) -> str:
@@ -96,12 +107,14 @@ def write_beside(program: Program, run: Trained, folder: Path, form: str, *, lin
     for name, content in run.assets.items():
         if name != VARIABLES:
             write_atomically(folder / "assets" / name, content)
-    write_json(folder / "config.json", to_json(run.config))
-    inputs, outputs = described(program.inputs), described(program.outputs)
-    signature = {"format": form, "free": BATCH, "inputs": inputs, "outputs": outputs}
-    write_json(folder / "signature.json", signature)
-    write_arrays(folder / INPUT, first_rows(program.inputs, SAMPLE))
-    write_arrays(folder / OUTPUT, first_rows(program.outputs, SAMPLE))
+    write_json(folder / "config.json", program.config)
+    size = BATCH if program.batch is None else program.batch
+    inputs, outputs = described(program.inputs, size), described(program.outputs, size)
+    write_json(folder / "signature.json", {"format": form, "inputs": inputs, "outputs": outputs})
+    sample = slice(program.batch or SAMPLE)
+    write_arrays(folder / INPUT, rows_of(program.inputs, sample))
+    write_arrays(folder / OUTPUT, rows_of(program.outputs, sample))
+    free = "any size of a batch" if program.batch is None else f"a batch of {program.batch} alone"
     readme = f"""\
 # {run.path.resolve().name}, step {run.step}
 
@@ -111,8 +124,8 @@ Inputs: {run.predictor.inputs}. Answers: {run.predictor.outputs}.
 {lines.strip()}
 ```
 
-Run this in this folder. `signature.json` has the names, shapes and dtypes of the arrays; the size
-of a batch is free. `{INPUT}` has two examples and `{OUTPUT}` what the run answered.
+Run this in this folder. It takes {free}; `signature.json` has the names, shapes and dtypes of the
+arrays. `{INPUT}` has examples and `{OUTPUT}` what the run answered to them.
 `assets/` and `config.json` say what the numbers mean.
 """
     write_atomically(folder / "README.md", readme.encode())
@@ -123,15 +136,15 @@ def write_arrays(path: Path, arrays: Arrays) -> None:
     np.savez(path, **arrays)
 
 
-def first_rows(arrays: Mapping[str, np.ndarray], rows: int) -> dict[str, np.ndarray]:
-    """The first rows of each array."""
-    return {name: array[:rows] for name, array in arrays.items()}
+def rows_of(arrays: Mapping[str, np.ndarray], rows: slice) -> dict[str, np.ndarray]:
+    """Some rows of each array."""
+    return {name: array[rows] for name, array in arrays.items()}
 
 
-def described(arrays: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+def described(arrays: Mapping[str, np.ndarray], size: str | int) -> list[dict[str, Any]]:
     """Names, shapes and dtypes of arrays with a batch on the first axis."""
     return [
-        {"name": name, "shape": [BATCH, *array.shape[1:]], "dtype": str(array.dtype)}
+        {"name": name, "shape": [size, *array.shape[1:]], "dtype": str(array.dtype)}
         for name, array in arrays.items()
     ]
 
@@ -146,24 +159,32 @@ def largest_difference(program: Program, folder: Path, *, lines: str, result: st
         InputError: they cannot be run.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        sizes = {str(Path(scratch) / f"{rows}.npz"): rows for rows in (program.rows, 1)}
-        for sample, rows in sizes.items():
-            write_arrays(Path(sample), first_rows(program.inputs, rows))
-        command = [sys.executable, "-P", "-c", ASK, lines, result, *sizes]
+        samples = {str(Path(scratch) / f"{n}.npz"): rows for n, rows in enumerate(program.batches)}
+        for sample, rows in samples.items():
+            write_arrays(Path(sample), rows_of(program.inputs, rows))
+        command = [sys.executable, "-P", "-c", ASK, lines, result, *samples]
         environment = {**os.environ, "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
         done = subprocess.run(
             command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", check=False
         )
         if done.returncode:
-            said = [line for line in done.stderr.splitlines() if line.strip()]
-            raise InputError(f"its runtime cannot run it: {said[-1] if said else done.returncode}")
+            raise InputError(f"its runtime cannot run it: {reason(done.stderr)}")
         differences = []
-        for sample, rows in sizes.items():
+        for sample, rows in samples.items():
+            expected = program.outputs if result == "outputs" else program.variables
+            expected = rows_of(expected, rows) if result == "outputs" else expected
             with np.load(f"{sample}.answer.npz") as answers:
-                for name, expected in getattr(program, result).items():
-                    expected = expected[:rows] if result == "outputs" else expected
-                    differences.append(relative_difference(answers[name], expected))
+                differences += [
+                    relative_difference(answers[name], array) for name, array in expected.items()
+                ]
     return max(differences)
+
+
+def reason(said: str, most: int = 300) -> str:
+    """The line of what a program or a converter has said that names an error."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["it says nothing"]
+    line = next((line for line in lines if "error: " in line), lines[-1])
+    return line if len(line) <= most else f"{line[:most]}..."
 
 
 def relative_difference(found: np.ndarray, expected: np.ndarray) -> float:

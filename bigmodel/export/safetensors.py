@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from bigmodel.export.program import Program
@@ -19,10 +20,10 @@ print({path: array.shape for path, array in variables.items()})
 """
 
 
-def write(program: Program, folder: Path) -> None:
+def write(program: Program, folder: Path) -> Program:
     """Writes ``model.safetensors``."""
     from safetensors.numpy import save
 
-    config = (folder / "config.json").read_text(encoding="utf-8")
-    content = save(program.variables, metadata={"config": config})
+    content = save(program.variables, metadata={"config": json.dumps(program.config)})
     (folder / "model.safetensors").write_bytes(content)
+    return program

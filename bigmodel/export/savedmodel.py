@@ -22,9 +22,10 @@ print(outputs)
 SERVED = Path("model") / "1"
 
 
-def write(program: Program, folder: Path) -> None:
+def write(program: Program, folder: Path) -> Program:
     """Writes ``model/1``, with the variables as TensorFlow's."""
     write_model(program, folder / SERVED)
+    return program
 
 
 def write_model(program: Program, folder: Path) -> None:
@@ -36,7 +37,8 @@ def write_model(program: Program, folder: Path) -> None:
     from jax.experimental import jax2tf
 
     logging.getLogger("absl").setLevel(logging.ERROR)
-    shapes = [None, dict.fromkeys(program.inputs, f"{BATCH}, ...")]
+    size = BATCH if program.batch is None else program.batch
+    shapes = [None, dict.fromkeys(program.inputs, f"{size}, ...")]
     apply = jax2tf.convert(
         program.apply,
         polymorphic_shapes=shapes,
@@ -52,7 +54,7 @@ def write_model(program: Program, folder: Path) -> None:
     )
     signature = function.get_concrete_function(
         **{
-            name: tf.TensorSpec((None, *array.shape[1:]), array.dtype, name=name)
+            name: tf.TensorSpec((program.batch, *array.shape[1:]), array.dtype, name=name)
             for name, array in program.inputs.items()
         }
     )

@@ -22,7 +22,7 @@ print(outputs)
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-def write(program: Program, folder: Path) -> None:
+def write(program: Program, folder: Path) -> Program:
     """Writes ``model.stablehlo`` and ``variables.npz``."""
     variables = {
         name: jax.ShapeDtypeStruct(array.shape, array.dtype)
@@ -31,3 +31,4 @@ def write(program: Program, folder: Path) -> None:
     exported = jax.export.export(jax.jit(program.apply), platforms=PLATFORMS)
     (folder / "model.stablehlo").write_bytes(exported(variables, program.specs()).serialize())
     write_arrays(folder / "variables.npz", program.variables)
+    return program

@@ -5,6 +5,10 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
 
 from bigmodel.export.program import BATCH, Program
 
@@ -52,11 +56,22 @@ def write_model(program: Program, folder: Path) -> None:
     function = tf.function(
         lambda **inputs: apply(module.variables_by_path, inputs), autograph=False
     )
-    signature = function.get_concrete_function(
-        **{
-            name: tf.TensorSpec((program.batch, *array.shape[1:]), array.dtype, name=name)
-            for name, array in program.inputs.items()
-        }
-    )
+    specs = {
+        name: tf.TensorSpec((program.batch, *array.shape[1:]), array.dtype, name=name)
+        for name, array in program.inputs.items()
+    }
+    # TensorFlow 2.21 reads StableHLO up to 1.13, in which top_k is no operation.
+    with mock.patch.object(jax.lax, "top_k", sorted_top_k):
+        signature = function.get_concrete_function(**specs)
     module.function = function
     tf.saved_model.save(module, str(folder), signatures={"serving_default": signature})
+
+
+def sorted_top_k(operand: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
+    """As ``jax.lax.top_k``: the largest entries of the last axis and where they are, by a sort."""
+    places = jax.lax.broadcasted_iota(jnp.int32, operand.shape, operand.ndim - 1)
+    negated, places = jax.lax.sort((-operand, places), num_keys=1, is_stable=True)
+    return (
+        -jax.lax.slice_in_dim(negated, 0, k, axis=-1),
+        jax.lax.slice_in_dim(places, 0, k, axis=-1),
+    )

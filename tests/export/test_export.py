@@ -27,7 +27,8 @@ SCRIPTS = [
     for path in sorted((ROOT / "experiments").glob("*.py"))
     if "\ndef predictor(" in path.read_text(encoding="utf-8")
 ]
-EXCEPTIONS: dict[tuple[str, str], str] = {}
+# It has no operation for the largest few of an axis, and none to sort one.
+EXCEPTIONS = {("litert", script): "sort" for script in ("recommender", "seq2seq", "transformer")}
 """Formats that a script has not, and a part of the message that says why."""
 FOREIGN = {"onnx": "jax2onnx", "savedmodel": "tensorflow", "litert": "ai_edge_litert"}
 MATRIX = [
@@ -93,7 +94,7 @@ def test_stablehlo_answers_as_the_run_in_a_process_that_imports_only_jax(
     with np.load(tmp_path / "answers.npz") as answers:
         assert list(answers) == [each["name"] for each in signature["outputs"]]
         for found, array in zip(answers.values(), expected.values(), strict=True):
-            assert relative_difference(found, np.asarray(array)) < 1e-6
+            assert relative_difference(found, np.asarray(array)) < 1e-5
             assert len(found) == 5
 
 

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from bigmodel.export.program import Program
-from bigmodel.export.savedmodel import write_model
+from bigmodel.export.savedmodel import quiet, write_model
 
 INSTALL = "pip install -e '.[litert]'"
 NEEDS = ("tensorflow",)
@@ -37,7 +37,7 @@ def write(program: Program, folder: Path) -> Program:
 
 def convert(program: Program) -> bytes:
     """The content of the file, at the program's batch size."""
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, quiet():
         write_model(program, Path(scratch))
         import tensorflow as tf
 

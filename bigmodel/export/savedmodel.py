@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
@@ -28,15 +30,26 @@ SERVED = Path("model") / "1"
 
 def write(program: Program, folder: Path) -> Program:
     """Writes ``model/1``, with the variables as TensorFlow's."""
-    write_model(program, folder / SERVED)
+    with quiet():
+        write_model(program, folder / SERVED)
     return program
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps what TensorFlow's C++ prints off standard error; what it raises says it again."""
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def write_model(program: Program, folder: Path) -> None:
     """Writes a SavedModel with the signature ``serving_default``."""
-    # Else TensorFlow says on every start how it computes.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     import tensorflow as tf
     from jax.experimental import jax2tf
 

@@ -12,6 +12,7 @@ from typing import NoReturn, Protocol, cast
 
 from bigmodel import errors
 from bigmodel.experiment import InputError
+from bigmodel.export import export
 from bigmodel.inference import evaluate, predict
 from bigmodel.launching import run, submit
 from bigmodel.output import protect_output
@@ -61,6 +62,7 @@ COMMANDS = {
     "predict": predict,
     "evaluate": evaluate,
     "serve": serve,
+    "export": export,
 }
 
 

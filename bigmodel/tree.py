@@ -6,7 +6,7 @@ checkpoints and error messages all use it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -23,6 +23,18 @@ def path_of(key_path: Any) -> str:
 def named_leaves(tree: PyTree) -> dict[str, Any]:
     """All leaves by path, in the order of the tree."""
     return {path_of(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def nested(leaves: Mapping[str, Any]) -> dict[str, Any]:
+    """Leaves by path as a tree of mappings."""
+    tree: dict[str, Any] = {}
+    for path, leaf in leaves.items():
+        *above, last = path.split("/")
+        inner = tree
+        for name in above:
+            inner = inner.setdefault(name, {})
+        inner[last] = leaf
+    return tree
 
 
 def map_named(function: Callable[[str, Any], Any], tree: PyTree) -> PyTree:

@@ -29,7 +29,7 @@ ROOMS = (
     ("run_directory",),
     ("runtime",),
     ("launching", "planning", "inference"),
-    ("studies", "serving"),
+    ("export", "serving", "studies"),
 )
 """The rooms, and the files of the ground floor, from the lowest up; the package is the door."""
 FLOORS = {"__init__": len(ROOMS)} | {
@@ -58,6 +58,7 @@ UNKNOWN = {
     "launching": (FLAX, "experiments"),
     "planning": (FLAX, "experiments"),
     "inference": (FLAX, "experiments"),
+    "export": (FLAX, "experiments"),
     "studies": (FLAX, "experiments"),
     "serving": (FLAX, "experiments"),
 }

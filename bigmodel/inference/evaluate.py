@@ -1,7 +1,7 @@
 """Evaluates a trained run on other data: its metrics and figures, in a folder of its own.
 
     python launch.py evaluate runs/cnn-5e16c17c -- --data.name folder --data.path OTHER
-    python launch.py evaluate runs/mlp-0b1c2d3e -- --data.path other.csv
+    python launch.py evaluate runs/mlp-0b1c2d3e -- --data.name csv --data.path other.csv
 
 What comes after -- says which data, all of which is the test set then. It is encoded as the
 training data was: classes and columns that the run never saw are named. Without options the run

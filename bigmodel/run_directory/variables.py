@@ -22,7 +22,7 @@ from bigmodel.errors import StorageError
 from bigmodel.experiment import Rules, State, Variables
 from bigmodel.partition import fitting, spec_of
 from bigmodel.run_directory.checkpoints import reason_of
-from bigmodel.tree import named_leaves
+from bigmodel.tree import named_leaves, nested
 
 VARIABLES = "variables.json"
 GROUP = 16 << 20
@@ -93,14 +93,7 @@ def read_variables(path: Path, description: bytes, *, mesh: Mesh | None = None) 
             raise
         except Exception as error:
             raise StorageError(reason_of(path, error, doing="read")) from error
-    found: dict[str, Any] = {}
-    for leaf in leaves:
-        inner = found
-        *above, last = leaf.path.split("/")
-        for name in above:
-            inner = inner.setdefault(name, {})
-        inner[last] = arrays[leaf.saved]
-    return found
+    return nested({leaf.path: arrays[leaf.saved] for leaf in leaves})
 
 
 def _bytes(saved: Any) -> int:

@@ -44,7 +44,7 @@ class DenseEncoder(nn.Module):
     @nn.compact
     def __call__(self, images: Images) -> Codes:
         """Codes of images."""
-        x = (2 * images - 1).reshape(len(images), -1).astype(self.dtype)
+        x = (2 * images - 1).reshape(images.shape[0], -1).astype(self.dtype)
         for i, width in enumerate(self.widths):
             dense = nn.Dense(width, kernel_init=DENSE_INIT, dtype=self.dtype, name=f"hidden_{i}")
             x = nn.silu(dense(x))
@@ -81,7 +81,7 @@ class ConvEncoder(nn.Module):
         x = 2 * images - 1
         for i, width in enumerate(self.widths):
             x = nn.silu(Conv(width, size=4, stride=2, dtype=self.dtype, name=f"down_{i}")(x))
-        x = x.reshape(len(x), -1)
+        x = x.reshape(x.shape[0], -1)
         return nn.Dense(self.outputs, dtype=self.dtype, name="code")(x).astype(jnp.float32)
 
 

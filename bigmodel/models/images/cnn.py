@@ -107,7 +107,7 @@ class CNN(nn.Module):
         counts = options.convolutions * (len(options.widths) // len(options.convolutions))
         for i, (width, count) in enumerate(zip(options.widths, counts, strict=True)):
             x = ConvBlock(options, width, count, name=f"blocks_{i}")(x, train=train)
-        x = x.reshape(len(x), -1)
+        x = x.reshape(x.shape[0], -1)
         dropout = nn.Dropout(options.dropout, deterministic=not train, name="dropout")
         for i, width in enumerate(options.dense):
             name = f"dense_{i}" if i else "dense"

@@ -97,7 +97,7 @@ class Vit:
             seen = weights[:, 0, 1:] if self.pooling == "token" else weights.mean(axis=1)
             seen = seen / seen.sum(axis=-1, keepdims=True)
             rows, columns = image.shape[1] // self.patch, image.shape[2] // self.patch
-            return seen.reshape(len(image), rows, columns)
+            return seen.reshape(image.shape[0], rows, columns)
 
         return maps
 
@@ -139,7 +139,7 @@ class VitNetwork(nn.Module):
         x = nn.Dense(options.width, dtype=dtype, name="embed")(patches(x, options.patch))
         if options.pooling == "token":
             token = self.param("token", small, (options.width,), jnp.float32).astype(dtype)
-            token = jnp.broadcast_to(token[None, None], (len(x), 1, options.width))
+            token = jnp.broadcast_to(token[None, None], (x.shape[0], 1, options.width))
             x = jnp.concatenate([token, x], axis=1)
         position = self.param("position", small, x.shape[1:], jnp.float32)
         x = x + position.astype(dtype)[None]

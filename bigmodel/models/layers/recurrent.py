@@ -146,10 +146,12 @@ class Recurrent(nn.Module):
             return state, state[0]
 
         if initial is None:
-            initial = (jnp.zeros((len(x), self.width), jnp.float32),) * cell.arrays
-        by_time = (inputs.swapaxes(0, 1), mask.swapaxes(0, 1))
-        last, outputs = lax.scan(step, initial, by_time, reverse=self.reverse)
-        return outputs.swapaxes(0, 1), last
+            initial = (jnp.zeros((x.shape[0], self.width), jnp.float32),) * cell.arrays
+        # Reversed by hand, for ONNX has no loop that runs backwards.
+        direction = -1 if self.reverse else 1
+        by_time = (inputs.swapaxes(0, 1)[::direction], mask.swapaxes(0, 1)[::direction])
+        last, outputs = lax.scan(step, initial, by_time)
+        return outputs[::direction].swapaxes(0, 1), last
 
 
 def orthogonal_gates(key: Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> Array:

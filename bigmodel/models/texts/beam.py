@@ -90,7 +90,9 @@ def search(step: Step, state: PyTree, *, batch: int, length: int, beam: Beam) ->
         gains = jnp.where(search.ended[..., None], stay[None, None], gains)
         totals = (search.total[..., None] + gains).reshape(batch, beams * vocabulary)
         total, best = lax.top_k(totals, beams)
-        parent, token = best // vocabulary, (best % vocabulary).astype(jnp.int32)
+        # Not // and %, whose care for negative numbers ONNX cannot do at a free batch size.
+        parent = lax.div(best, jnp.int32(vocabulary))
+        token = best - parent * vocabulary
         ended = pick(search.ended, parent)
         return _Search(
             search.position + 1,

@@ -1,0 +1,1 @@
+"""Trained runs as the files of other runtimes."""

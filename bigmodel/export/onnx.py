@@ -1,0 +1,63 @@
+"""ONNX, by jax2onnx, with the variables inside."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.extend.core import jaxpr_as_fun
+
+from bigmodel.export.program import Program
+
+INSTALL = "pip install -e '.[onnx]' && pip install --no-deps jax2onnx==0.17.1"
+NEEDS = ("jax2onnx",)
+RUNTIME = "onnxruntime"
+RESULT = "outputs"
+LINES = """
+import numpy as np, onnxruntime
+model = onnxruntime.InferenceSession("model.onnx")
+names = [output.name for output in model.get_outputs()]
+outputs = dict(zip(names, model.run(names, dict(np.load("sample_input.npz")))))
+print(outputs)
+"""
+
+
+def write(program: Program, folder: Path) -> Program:
+    """Writes ``model.onnx``, and ``model.onnx.data`` beside it where it is large.
+
+    What is converted is the program's jaxpr. Functions that the converter sees through, such as
+    layers of Flax, it replaces by its own, and some of these know no free batch size. Where an
+    operation of the jaxpr is what it does not know, it gets the functions.
+    """
+    # They warn of plugins for packages that are not there, and of shapes inside of loops.
+    for name in ("jax2onnx", "onnx_ir"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    from jax2onnx import to_onnx
+
+    specs = program.specs()
+
+    def apply(*inputs: Any) -> list[Any]:
+        named = dict(zip(specs, inputs, strict=True))
+        return list(program.apply(program.variables, named).values())
+
+    def convert(function: Callable[..., list[Any]]) -> None:
+        to_onnx(
+            function,
+            list(specs.values()),
+            input_names=list(specs),
+            output_names=list(program.outputs),
+            return_mode="file",
+            output_path=folder / "model.onnx",
+        )
+
+    try:
+        convert(jaxpr_as_fun(jax.make_jaxpr(apply)(*specs.values())))
+    except Exception as error:
+        try:
+            convert(apply)
+        except Exception:
+            raise error from None
+    return program

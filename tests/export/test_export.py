@@ -1,0 +1,223 @@
+"""An export answers as the run does, where this package is not; or else nothing of it stays."""
+
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import launch
+from bigmodel.export import program, stablehlo
+from bigmodel.export.program import relative_difference
+from bigmodel.inference.trained import Trained, load
+from bigmodel.runtime.entry import main
+from bigmodel.script import load_script
+from bigmodel.tree import named_leaves
+
+ROOT = Path(__file__).parent.parent.parent
+SCRIPTS = [
+    path.stem
+    for path in sorted((ROOT / "experiments").glob("*.py"))
+    if "\ndef predictor(" in path.read_text(encoding="utf-8")
+]
+# It has no operation for the largest few of an axis, and none to sort one.
+EXCEPTIONS = {("litert", script): "sort" for script in ("recommender", "seq2seq", "transformer")}
+"""Formats that a script has not, and a part of the message that says why."""
+FOREIGN = {"onnx": "jax2onnx", "savedmodel": "tensorflow", "litert": "ai_edge_litert"}
+MATRIX = [
+    pytest.param(form, script, marks=pytest.mark.xdist_group(f"export-{script}"))
+    for script in SCRIPTS
+    for form in FOREIGN
+]
+EACH = [pytest.param(stem, marks=pytest.mark.xdist_group(f"export-{stem}")) for stem in SCRIPTS]
+needs_export = pytest.mark.skipif(
+    not all(importlib.util.find_spec(name) for name in ("flatbuffers", "safetensors")),
+    reason="needs the extra export",
+)
+
+
+@pytest.fixture(scope="session")
+def runs():
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def trained(runs: Path, script: str) -> Path:
+    """A run of two steps."""
+    path = runs / script
+    if not path.exists():
+        module = load_script(ROOT / "experiments" / f"{script}.py")
+        options = ("--run.steps=2", "--run.eval-every=2", f"--run.dir={path}")
+        with pytest.raises(SystemExit) as end:
+            main(module.build, module.Config(), (*module.TINY, *options))
+        assert end.value.code == 0
+    return path
+
+
+def export(run: Path, form: str, out: Path, *arguments: str) -> int:
+    return launch.main(["export", str(run), "--format", form, "--out", str(out), *arguments])
+
+
+def held_out(run: Trained, count: int) -> list[Any]:
+    return list(run.script.build(run.config).data.inputs["test"][-count:])
+
+
+def lines_of(folder: Path) -> str:
+    (lines,) = re.findall(r"```python\n(.*)```", (folder / "README.md").read_text(), re.DOTALL)
+    assert len(lines.splitlines()) <= 5
+    return lines
+
+
+@needs_export
+@pytest.mark.parametrize("script", EACH)
+def test_stablehlo_answers_as_the_run_in_a_process_that_imports_only_jax(
+    script: str, runs: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "export"
+    assert export(trained(runs, script), "stablehlo", out) == 0
+    run = load(trained(runs, script))
+    batch = run.predictor.encode(held_out(run, 5))
+    np.savez(tmp_path / "five.npz", **batch)
+    code = lines_of(out).replace("sample_input.npz", str(tmp_path / "five.npz"))
+    code += f"np.savez({str(tmp_path / 'answers.npz')!r}, **outputs)\n"
+    code += "import sys; sys.exit(bool({'bigmodel', 'flax', 'optax'} & set(sys.modules)))"
+    subprocess.run([sys.executable, "-P", "-c", code], cwd=out, check=True)
+    expected = named_leaves(run.apply(batch))
+    signature = json.loads((out / "signature.json").read_text())
+    with np.load(tmp_path / "answers.npz") as answers:
+        assert list(answers) == [each["name"] for each in signature["outputs"]]
+        for found, array in zip(answers.values(), expected.values(), strict=True):
+            assert relative_difference(found, np.asarray(array)) < 1e-5
+            assert len(found) == 5
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("form", "script"), MATRIX)
+def test_other_runtimes_answer_as_the_run_or_say_why_not(
+    form: str, script: str, runs: Path, tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    pytest.importorskip(FOREIGN[form])
+    status = export(trained(runs, script), form, tmp_path / "export")
+    printed = capfd.readouterr()
+    if (form, script) in EXCEPTIONS:
+        assert status == 2
+        assert EXCEPTIONS[form, script] in printed.err
+        assert list(tmp_path.iterdir()) == []
+    else:
+        assert status == 0, printed.err
+        assert "agrees on 16 examples" in printed.out
+        lines_of(tmp_path / "export")
+
+
+@needs_export
+def test_safetensors_are_the_variables_by_their_paths_with_the_config(
+    runs: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "export"
+    assert export(trained(runs, "cnn"), "safetensors", out) == 0
+    # Read by the format's definition: a length, a header in JSON, and the numbers.
+    content = (out / "model.safetensors").read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    run = load(trained(runs, "cnn"))
+    assert json.loads(header.pop("__metadata__")["config"])["model"]["dense"] == [16]
+    for path, leaf in named_leaves(run.variables).items():
+        entry = header.pop(path)
+        assert (entry["dtype"], tuple(entry["shape"])) == ("F32", leaf.shape)
+        begin, stop = entry["data_offsets"]
+        assert content[end:][begin:stop] == np.asarray(leaf).tobytes()
+    assert not header
+
+
+@needs_export
+def test_the_sample_and_the_assets_are_those_of_the_run(runs: Path, tmp_path: Path) -> None:
+    run, out = load(trained(runs, "cnn")), tmp_path / "export"
+    inputs = held_out(run, 3)
+    files = [tmp_path / f"{n}.png" for n in range(2)]
+    for pixels, file in zip(inputs, files, strict=False):
+        from PIL import Image
+
+        Image.fromarray((np.asarray(pixels)[..., 0] * 255).astype(np.uint8)).save(file)
+    assert export(run.path, "stablehlo", out, "--input", *map(str, files)) == 0
+    with np.load(out / "sample_input.npz") as sample, np.load(out / "sample_output.npz") as answers:
+        np.testing.assert_array_equal(sample["image"], run.predictor.encode(files)["image"])
+        assert run.predictor.decode(answers["output"])[0]["class"] == run.predict(files)[0]["class"]
+    assert (out / "assets" / "images.json").read_bytes() == run.assets["images.json"]
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+@needs_export
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda array: array + np.float32(0.1), "answers otherwise than the run"),
+        (lambda array: array[:-1], "its runtime cannot run it"),
+        (lambda array: array / 0, "answers otherwise than the run"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
+def test_of_an_export_that_answers_otherwise_nothing_stays(
+    damage: Any, said: str, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    write = program.write_arrays
+
+    def damaged(path: Path, arrays: Any) -> None:
+        write(path, {name: damage(np.asarray(array)) for name, array in arrays.items()})
+
+    monkeypatch.setattr(stablehlo, "write_arrays", damaged)
+    assert export(trained(runs, "cnn"), "stablehlo", tmp_path / "export") == 2
+    assert said in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_export
+def test_what_cannot_be_exported_is_said_in_one_line(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def refused(run: Path, form: str, out: Path) -> str:
+        assert export(run, form, out) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        return line
+
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    assert "is not empty" in refused(runs / "cnn", "stablehlo", tmp_path / "full")
+    assert "there is no run directory" in refused(tmp_path / "no", "stablehlo", tmp_path / "out")
+    moved = tmp_path / "moved"
+    shutil.copytree(trained(runs, "cnn"), moved)
+    config = json.loads((moved / "config.json").read_text())
+    config["data"] |= {"name": "folder", "path": str(tmp_path / "gone")}
+    (moved / "config.json").write_text(json.dumps(config))
+    assert "inputs to check with by --input" in refused(moved, "stablehlo", tmp_path / "out")
+    monkeypatch.setattr(stablehlo, "NEEDS", ("no_such_module",))
+    assert ".[export]" in refused(moved, "stablehlo", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("found", "expected", "difference"),
+    [
+        ([1.0, 2.0], [1.0, 2.5], 0.2),
+        ([1e-9, 4.0], [2e-9, 4.0], 2.5e-10),
+        ([0.0], [0.0], 0.0),
+        ([-np.inf, 1.0], [-np.inf, 1.0], 0.0),
+        ([np.nan], [1.0], np.nan),
+        ([1.0], [np.nan], np.inf),
+        ([np.inf], [-np.inf], np.inf),
+        ([1.0], [1.0, 1.0], np.inf),
+        ([1], [1.0], np.inf),
+        ([3, 5], [3, 4], 0.25),
+    ],
+)
+def test_differences_are_relative_to_the_largest_magnitude(
+    found: list[float], expected: list[float], difference: float
+) -> None:
+    computed = relative_difference(np.asarray(found), np.asarray(expected))
+    np.testing.assert_allclose(computed, difference, rtol=1e-12)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -12,8 +12,9 @@ from bigmodel.data.batches import Batches
 from bigmodel.data.parts import fingerprint
 from bigmodel.data.split import check_held_out, check_positive
 from bigmodel.data.texts.corpus import read_corpus, split_corpus
-from bigmodel.data.texts.tokenizers import Tokenizer, learn_tokenizer
-from bigmodel.experiment import Batch, Data, InputError
+from bigmodel.data.texts.reading import TOKENIZER
+from bigmodel.data.texts.tokenizers import Tokenizer, learn_tokenizer, load
+from bigmodel.experiment import Assets, Batch, Data, InputError
 
 Tokens = Int[np.ndarray, "tokens"]
 
@@ -58,8 +59,10 @@ class Text(NamedTuple):
     train: Tokens
 
 
-def load_text(options: TextData) -> Text:
+def load_text(options: TextData, assets: Assets | None = None) -> Text:
     """Reads, splits and tokenizes a text.
+
+    With the ``assets`` of a trained run all of it is the split ``test``, in that run's tokens.
 
     A training batch is ``batch_size`` windows that begin anywhere, a pure function of the
     seed and the step. An evaluation split is consecutive windows in which every token but
@@ -72,11 +75,15 @@ def load_text(options: TextData) -> Text:
             window, or an option is out of range.
     """
     source, text = read_corpus(options.name, options.path)
-    parts = split_corpus(text, validation=options.validation, test=options.test)
-    others = [part for name, part in parts.items() if name != "train"]
-    tokenizer = learn_tokenizer(
-        options.tokenizer, train=[parts["train"]], others=others, size=options.vocab_size
-    )
+    if assets is not None:
+        parts = {"train": text, "test": text}
+        tokenizer = load(assets[TOKENIZER])
+    else:
+        parts = split_corpus(text, validation=options.validation, test=options.test)
+        others = [part for name, part in parts.items() if name != "train"]
+        tokenizer = learn_tokenizer(
+            options.tokenizer, train=[parts["train"]], others=others, size=options.vocab_size
+        )
     tokens = {name: tokenizer.encode(part) for name, part in parts.items()}
     for name, part in tokens.items():
         if len(part) <= options.context:
@@ -85,6 +92,10 @@ def load_text(options: TextData) -> Text:
                 f"{options.context + 1}; use a longer text or a smaller --data.context"
             )
     train = tokens.pop("train")
+    if assets is not None:
+        options = replace(
+            options, batch_size=min(options.batch_size, len(train) // options.context)
+        )
     steps_per_epoch = len(train) // (options.batch_size * options.context)
     if steps_per_epoch < 1:
         raise InputError(
@@ -104,14 +115,14 @@ def load_text(options: TextData) -> Text:
         name: windows(part, size=options.batch_size, context=options.context)
         for name, part in tokens.items()
     }
-    assets = {"tokenizer.json": tokenizer.dump()}
+    kept = {TOKENIZER: tokenizer.dump()}
     data = Data(
         train=batch,
         splits=splits,
         batch_size=options.batch_size,
         steps_per_epoch=steps_per_epoch,
-        fingerprint=fingerprint({"train": train} | tokens, assets),
-        assets=assets,
+        fingerprint=fingerprint({"train": train} | tokens, kept),
+        assets=kept,
     )
     first, *_ = text.split(maxsplit=1) or [text]
     return Text(data, tokenizer, first[:OPENING], train)

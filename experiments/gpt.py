@@ -32,12 +32,12 @@ from dataclasses import dataclass
 
 import jax
 
-from bigmodel.data import TextData, load_text, read_tokenizer
+from bigmodel.data import TextData, load_text, read_tokenizer, with_prompts
 from bigmodel.experiment import Assets, Experiment, InputError, Shown, Variables
 from bigmodel.models import Gpt, Sampling, train_flops
 from bigmodel.predictor import Beginning, Predictor
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training import Optimizer, language_model, prompt_predictor
+from bigmodel.training import Optimizer, language_model, longest_prompt, prompt_predictor
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,17 @@ def build(config: Config, assets: Assets | None = None) -> Experiment:
     """The experiment of a config, or of a trained run's assets to evaluate other data."""
     text = load_text(config.data, assets)
     sizes = {"vocab_size": text.tokenizer.vocab_size, "context": config.data.context}
+    limit = config.model.decoder(**sizes).limit
+    most = longest_prompt(limit, config.sampling, context=config.data.context)
+    asked = predictor(config, text.data.assets)
     experiment = language_model(
         config.model.build(**sizes),
-        text.data,
+        with_prompts(text.data, most),
         text.tokenizer.characters,
         config.optimizer,
         steps=config.run.total_steps(text.data.steps_per_epoch),
         balance=config.model.balance if config.model.experts else None,
-        show=sampler(predictor(config, text.data.assets), config.sampling.prompt, text.opening),
+        show=sampler(asked, config.sampling.prompt, text.opening),
     )
     flops = train_flops(config.model, batch_size=config.data.batch_size, **sizes)
     return experiment._replace(flops=flops)

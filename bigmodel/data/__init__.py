@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from bigmodel.data.texts.text import Text as Text
     from bigmodel.data.texts.text import TextData as TextData
     from bigmodel.data.texts.text import load_text as load_text
+    from bigmodel.data.texts.text import with_prompts as with_prompts
     from bigmodel.data.texts.vocabulary import pair_reader as pair_reader
     from bigmodel.data.texts.words import WordData as WordData
     from bigmodel.data.texts.words import Words as Words
@@ -79,7 +80,7 @@ _PLACES = {
         "text_reader",
         "word_reader",
     ),
-    "texts.text": ("Text", "TextData", "load_text"),
+    "texts.text": ("Text", "TextData", "load_text", "with_prompts"),
     "texts.vocabulary": ("pair_reader",),
     "texts.words": ("WordData", "Words", "load_words"),
 }

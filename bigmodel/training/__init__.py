@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from bigmodel.training.texts.language_model import language_model as language_model
     from bigmodel.training.texts.negative_sampling import negative_sampling as negative_sampling
     from bigmodel.training.texts.negative_sampling import ranked as ranked
+    from bigmodel.training.texts.prompting import longest_prompt as longest_prompt
     from bigmodel.training.texts.prompting import prompt_predictor as prompt_predictor
     from bigmodel.training.texts.sequence_to_sequence import (
         sequence_to_sequence as sequence_to_sequence,
@@ -93,7 +94,7 @@ _NAMES = {
     "texts.filling": "mask_predictor",
     "texts.language_model": "language_model",
     "texts.negative_sampling": "negative_sampling ranked",
-    "texts.prompting": "prompt_predictor",
+    "texts.prompting": "longest_prompt prompt_predictor",
     "texts.sequence_to_sequence": "sequence_to_sequence translation_predictor",
     "texts.vectors": "neighbours principal_plane word_predictor",
     "transfer": "with_pretrained",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
 from bigmodel.data.batches import Batches
+from bigmodel.data.texts.text import windows_of
 from bigmodel.experiment import Batch, Data, InputError
 
 # Numbers the independent random streams of one seed; the windows of a text have another.
@@ -83,16 +83,13 @@ def masked(data: Data, options: Masking, *, vocab_size: int) -> Data:
 
 def _inputs(batches: Batches) -> Sequence[Any]:
     """The windows of a split, each as :class:`bigmodel.data.texts.reading.MaskReader` takes it."""
-    size, last = len(batches[0]["length"]), len(batches) - 1
-    batch_of = lru_cache(maxsize=1)(batches.__getitem__)
 
-    def make(index: int) -> Batch:
-        batch, row = batch_of(index // size), index % size
+    def make(batch: Batch, row: int) -> Any:
         chosen = batch["chosen"][row][batch["weight"][row] > 0]
         tokens = batch["tokens"][row, : batch["length"][row]]
         return {"tokens": tokens.tolist(), "chosen": chosen.tolist()}
 
-    return Batches(last * size + int((batches[last]["length"] > 0).sum()), make)
+    return windows_of(batches, make)
 
 
 def mask(batch: Batch, options: Masking, random: np.random.Generator, *, vocab_size: int) -> Batch:

@@ -112,6 +112,9 @@ class PromptReader(NamedTuple):
             seed, each = each.get("seed", seed), each["prompt"]
             if not _whole(seed, below=1 << 32):
                 raise InputError(f"its seed is no number from 0 to 4294967295: {repr(seed)[:40]}")
+        if isinstance(each, list):
+            ids = checked_ids(each, self.tokenizer.vocab_size, "token ids")
+            return fitting(ids, self.most), seed
         return token_ids(each, self.tokenizer, most=self.most), seed
 
 
@@ -166,7 +169,6 @@ class MaskReader(NamedTuple):
             chosen = np.flatnonzero(ids == mask).astype(np.int32)
             if len(ids) > self.time and isinstance(each, Beginning):
                 ids, chosen = ids[: self.time], chosen[chosen < self.time]
-        check_length(len(ids), self.time)
         if not len(chosen):
             raise InputError(f"it has no mask; write {MASK} for each token to fill in")
         if len(chosen) > self.masks:
@@ -174,7 +176,7 @@ class MaskReader(NamedTuple):
                 f"it has {len(chosen)} masks, and the model fills in {self.masks} at once; leave "
                 "some out"
             )
-        return ids, chosen
+        return fitting(ids, self.time), chosen
 
 
 class WordReader(NamedTuple):
@@ -193,16 +195,23 @@ class WordReader(NamedTuple):
         return f"words, or sums of up to {TERMS} such as king - man + woman"
 
     def encode(self, inputs: Sequence[Any]) -> dict[str, np.ndarray]:
-        """``words`` int32 and ``signs`` float32, both ``[batch, terms]``; 0 where there are fewer.
+        """The first word and what is added to it or taken from it.
+
+        ``centre`` is int32 ``[batch]``; ``others`` int32 and ``signs`` float32, both ``[batch,
+        terms]``, are 0 where there are fewer.
 
         Raises:
             InputError: An input is no sum of words, or has a word that training never saw.
         """
         read = [self._sum(each) for each in inputs]
-        signs = np.zeros((len(read), TERMS), np.float32)
+        signs = np.zeros((len(read), TERMS - 1), np.float32)
         for row, (_, found) in zip(signs, read, strict=True):
-            row[: len(found)] = found
-        return {"words": padded([words for words, _ in read], TERMS), "signs": signs}
+            row[: len(found) - 1] = found[1:]
+        return {
+            "centre": np.array([words[0] for words, _ in read], np.int32),
+            "others": padded([words[1:] for words, _ in read], TERMS - 1),
+            "signs": signs,
+        }
 
     def _sum(self, each: Any) -> tuple[np.ndarray, list[float]]:
         terms = re.split(r"([+-])", "+" + text_of(each))[1:]
@@ -257,20 +266,29 @@ class Encodes(Protocol):
 
 
 def token_ids(each: Any, tokenizer: Encodes, *, most: int) -> Int[np.ndarray, " tokens"]:
-    """The tokens of a text or a list of their ids, the first ``most`` of a :class:`Beginning`.
+    """The tokens of a text, the first ``most`` of a :class:`Beginning`.
 
     Raises:
-        InputError: It is neither, or has no token, or too many.
+        InputError: It is no text, or has no token, or too many.
     """
-    if isinstance(each, list):
-        ids = checked_ids(each, tokenizer.vocab_size, "token ids")
-    else:
-        ids = tokenizer.encode(text_of(each))
+    ids = tokenizer.encode(text_of(each))
+    return ids[:most] if isinstance(each, Beginning) and len(ids) else fitting(ids, most)
+
+
+def fitting(ids: Int[np.ndarray, " tokens"], most: int) -> Int[np.ndarray, " tokens"]:
+    """The tokens of a text.
+
+    Raises:
+        InputError: There are none, or more than a model reads.
+    """
     if not len(ids):
         raise InputError("it is empty; give a text")
-    if not isinstance(each, Beginning):
-        check_length(len(ids), most)
-    return ids[:most]
+    if len(ids) > most:
+        raise InputError(
+            f"it has {len(ids)} tokens, and the model reads {most}; shorten it, or ask for its "
+            "beginning with --cut"
+        )
+    return ids
 
 
 def checked_ids(each: Any, below: int, what: str) -> Int[np.ndarray, " tokens"]:
@@ -284,14 +302,6 @@ def checked_ids(each: Any, below: int, what: str) -> Int[np.ndarray, " tokens"]:
     return np.array(each, np.int32)
 
 
-def check_length(tokens: int, most: int) -> None:
-    """Raises InputError when a text has more tokens than a model reads."""
-    if tokens > most:
-        raise InputError(
-            f"it has {tokens} tokens, and the model reads {most}; shorten it, or ask for its "
-            "beginning with --cut"
-        )
-
-
 def _whole(value: Any, *, below: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < below
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return whole and 0 <= value < below

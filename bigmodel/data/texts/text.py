@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
@@ -93,11 +95,10 @@ def load_text(options: TextData, assets: Assets | None = None) -> Text:
             )
     train = tokens.pop("train")
     if assets is not None:
-        options = replace(
-            options, batch_size=min(options.batch_size, len(train) // options.context)
-        )
+        whole = -(-(len(train) - 1) // options.context)
+        options = replace(options, batch_size=min(options.batch_size, whole))
     steps_per_epoch = len(train) // (options.batch_size * options.context)
-    if steps_per_epoch < 1:
+    if steps_per_epoch < 1 and assets is None:
         raise InputError(
             f"a batch of {options.batch_size} windows of {options.context} tokens is larger than "
             f"the {len(train)} training tokens of {source}; use a smaller "
@@ -120,12 +121,30 @@ def load_text(options: TextData, assets: Assets | None = None) -> Text:
         train=batch,
         splits=splits,
         batch_size=options.batch_size,
-        steps_per_epoch=steps_per_epoch,
+        steps_per_epoch=max(1, steps_per_epoch),
         fingerprint=fingerprint({"train": train} | tokens, kept),
         assets=kept,
     )
     first, *_ = text.split(maxsplit=1) or [text]
     return Text(data, tokenizer, first[:OPENING], train)
+
+
+def with_prompts(data: Data, most: int) -> Data:
+    """Windows of text, the first tokens of which are the inputs: up to ``most``."""
+
+    def make(batch: Batch, row: int) -> Any:
+        return batch["tokens"][row, :most][batch["weight"][row, :most] > 0].tolist()
+
+    inputs = {name: windows_of(batches, make) for name, batches in data.splits.items()}
+    return data._replace(inputs=inputs)
+
+
+def windows_of(batches: Sequence[Batch], make: Callable[[Batch, int], Any]) -> Sequence[Any]:
+    """What is made of each window of a split that is not padding, by its batch and row there."""
+    size, last = len(batches[0]["weight"]), len(batches) - 1
+    batch_of = lru_cache(maxsize=1)(batches.__getitem__)
+    count = last * size + int(batches[last]["weight"].any(axis=1).sum())
+    return Batches(count, lambda index: make(batch_of(index // size), index % size))
 
 
 def windows(tokens: Tokens, *, size: int, context: int) -> Batches:

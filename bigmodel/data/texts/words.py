@@ -79,7 +79,8 @@ def load_words(options: WordData, assets: Assets | None = None) -> Words:
     ``context`` int32 ``[batch]``, ``negatives`` int32 ``[batch, negatives]``, and ``weight``
     float32 ``[batch]``. A training batch is a pure function of the seed and the step. An
     evaluation split has as many pairs as words, always the same. With the ``assets`` of a trained
-    run all of the text is the split ``test``, of that run's words and their counts.
+    run all of the text is the split ``test``, of that run's words and their counts. The inputs are
+    the centres.
 
     Raises:
         InputError: The file cannot be read as UTF-8 text, or it has too few words.
@@ -135,6 +136,10 @@ def load_words(options: WordData, assets: Assets | None = None) -> Words:
         steps_per_epoch=steps_per_epoch,
         fingerprint=fingerprint({"train": train} | tokens, deciding),
         assets={**deciding, COUNTS: json.dumps(counts.tolist()).encode()},
+        inputs={
+            name: [vocabulary[number] for number in arrays["centre"]]
+            for name, arrays in pairs.items()
+        },
     )
     return Words(data, vocabulary, counts, train)
 

@@ -41,7 +41,7 @@ def mask_predictor(model: Model, reader: MaskReader) -> Predictor:
         ids = row["tokens"][: row["length"]].copy()
         ids[row["chosen"][:real]] = row["token"][:real, 0]
         masks = [
-            Ranked({token_name(t, tokenizer): float(p) for t, p in zip(*each, strict=True)})
+            Ranked({token_name(int(t), tokenizer): float(p) for t, p in zip(*each, strict=True)})
             for each in zip(row["token"][:real], row["probability"][:real], strict=True)
         ]
         return {"text": tokenizer.decode(ids), "masks": masks}

@@ -33,12 +33,7 @@ def prompt_predictor(
     Raises:
         InputError: so many tokens are more than the model has positions for.
     """
-    most = context if decoder.limit is None else decoder.limit - sampling.tokens + 1
-    if most < 1:
-        raise InputError(
-            f"--sampling.tokens {sampling.tokens} do not fit into {decoder.limit} learned "
-            "positions; generate fewer, or use --model.positions rotary"
-        )
+    most = longest_prompt(decoder.limit, sampling, context=context)
     reader = PromptReader(tokenizer, most, sampling.seed)
     following = continuation(decoder, sampling)
     begin, advance = jax.jit(following.begin), jax.jit(following.advance, donate_argnums=1)
@@ -64,6 +59,21 @@ def prompt_predictor(
 
     what = f"how each goes on, for {sampling.tokens} tokens"
     return Predictor(reader.encode, apply, decode, reader.kind, reader.inputs, what, stream)
+
+
+def longest_prompt(limit: int | None, sampling: Sampling, *, context: int) -> int:
+    """How many tokens a prompt may have, so that the new ones have positions after it.
+
+    Raises:
+        InputError: the new ones alone are more than there are positions.
+    """
+    most = context if limit is None else limit - sampling.tokens + 1
+    if most < 1:
+        raise InputError(
+            f"--sampling.tokens {sampling.tokens} do not fit into {limit} learned positions; "
+            "generate fewer, or use --model.positions rotary"
+        )
+    return most
 
 
 Decode = Callable[[np.ndarray], str]

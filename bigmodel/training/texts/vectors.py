@@ -29,15 +29,15 @@ def word_predictor(reader: WordReader) -> Predictor:
         table = variables["params"]["centre"]["embedding"]
         length = jnp.linalg.norm(table, axis=1, keepdims=True)
         unit = table / jnp.where(length > 0, length, 1)
-        words, signs = batch["words"], batch["signs"]
-        single = (signs[:, 1] == 0)[:, None]
-        vector = jnp.einsum("bt,btw->bw", signs, unit[words])
-        vector = vector * jnp.where(single, length[words[:, 0]], 1)
+        first, others, signs = batch["centre"], batch["others"], batch["signs"]
+        vector = unit[first] + jnp.einsum("bt,btw->bw", signs, unit[others])
+        vector = vector * jnp.where(signs[:, :1] == 0, length[first], 1)
         norm = jnp.linalg.norm(vector, axis=1, keepdims=True)
         cosine = (vector / jnp.where(norm > 0, norm, 1)) @ unit.T
-        every = jnp.arange(len(reader.vocabulary), dtype=words.dtype)
-        asked = (words[..., None] == every[None, None]) & (signs != 0)[..., None]
-        return {"vector": vector, "cosine": jnp.where(asked.any(axis=1), ASKED, cosine)}
+        every = jnp.arange(len(reader.vocabulary), dtype=first.dtype)
+        asked = (others[..., None] == every[None, None]) & (signs != 0)[..., None]
+        asked = asked.any(axis=1) | (first[:, None] == every[None])
+        return {"vector": vector, "cosine": jnp.where(asked, ASKED, cosine)}
 
     def decode(outputs: PyTree) -> list[Any]:
         vectors, cosines = np.asarray(outputs["vector"]), np.asarray(outputs["cosine"])

@@ -19,7 +19,8 @@ from bigmodel.data import (
     word_reader,
 )
 from bigmodel.data.texts.ngrams import Counted, counted
-from bigmodel.experiment import Beginning, InputError
+from bigmodel.experiment import InputError
+from bigmodel.predictor import Beginning
 
 TIME = 24
 
@@ -89,8 +90,9 @@ def test_sums_of_words_have_a_sign_for_each():
     reader = readers()["word"]
     found = reader.encode(["the", "List - object+\nMODULE"])
     numbers = [reader.vocabulary.index(word) for word in ("the", "list", "object", "module")]
-    assert found["words"][:, :3].tolist() == [[numbers[0], 0, 0], numbers[1:]]
-    assert found["signs"][:, :4].tolist() == [[1, 0, 0, 0], [1, -1, 1, 0]]
+    assert found["centre"].tolist() == numbers[:2]
+    assert found["others"][:, :3].tolist() == [[0, 0, 0], [*numbers[2:], 0]]
+    assert found["signs"][:, :3].tolist() == [[0, 0, 0], [-1, 1, 0]]
 
 
 WRONG = [

@@ -6,7 +6,7 @@ by the same code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from bigmodel.experiment import Batch, PyTree, Variables
@@ -24,6 +24,9 @@ class Predictor(NamedTuple):
     jitted, exported and explained. ``decode`` turns its outputs into answers, one for each row:
     values that ``json.dumps`` takes, or images as uint8 arrays; what is ranked is a
     :class:`Ranked`. ``inputs`` and ``outputs`` are a line each, for help texts.
+
+    ``stream``, of those that write a text, gives it for one input in pieces as they come: together
+    they are the ``text`` of its answer.
     """
 
     encode: Callable[[Sequence[Any]], Batch]
@@ -32,6 +35,7 @@ class Predictor(NamedTuple):
     kind: Kind
     inputs: str
     outputs: str
+    stream: Callable[[Variables, Any], Iterator[str]] | None = None
 
 
 @runtime_checkable

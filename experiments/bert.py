@@ -23,14 +23,35 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bigmodel.data import Masking, Text, TextData, load_text, masked
-from bigmodel.data.texts.ngrams import likeliest_followers, most_frequent
-from bigmodel.experiment import Array, Batch, Data, Experiment, Mean, Model, Shown, Variables
+from bigmodel.data import (
+    Masking,
+    MaskReader,
+    Text,
+    TextData,
+    load_text,
+    masked,
+    masks_of,
+    read_tokenizer,
+)
+from bigmodel.data.texts.ngrams import Counted, count, counted
+from bigmodel.experiment import (
+    Array,
+    Assets,
+    Batch,
+    Data,
+    Experiment,
+    Mean,
+    Model,
+    Shown,
+    Variables,
+)
 from bigmodel.models import Bert
+from bigmodel.predictor import Predictor
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training import (
     Metric,
     Optimizer,
+    mask_predictor,
     next_token,
     supervised,
     token_accuracy,
@@ -51,13 +72,15 @@ class Config(Settings):
     run: Run = Run(steps=600, eval_every=200)
 
 
-def build(config: Config) -> Experiment:
-    """The experiment of a config."""
-    text = load_text(config.data)
+def build(config: Config, assets: Assets | None = None) -> Experiment:
+    """The experiment of a config, or of a trained run's assets to evaluate other data."""
+    text = load_text(config.data, assets)
     vocab_size = text.tokenizer.vocab_size
+    seen = counted(assets) if assets else count(text.train, vocab_size=vocab_size)
     data = masked(text.data, config.masking, vocab_size=vocab_size)
+    data = data._replace(assets={**data.assets, **seen.dump()})
     model = config.model.masked(vocab_size=vocab_size, context=config.data.context)
-    metrics = {"accuracy": token_accuracy, **guesses(text)}
+    metrics = {"accuracy": token_accuracy, **guesses(seen)}
     return supervised(
         model,
         # Its targets are the tokens at the masks here.
@@ -71,12 +94,19 @@ def build(config: Config) -> Experiment:
     )
 
 
-def guesses(text: Text) -> dict[str, Metric]:
+def predictor(config: Config, assets: Assets) -> Predictor:
+    """What a trained run answers: the tokens at the masks of a text."""
+    tokenizer, context = read_tokenizer(assets), config.data.context
+    model = config.model.masked(vocab_size=tokenizer.vocab_size, context=context)
+    masks = masks_of(config.masking.fraction, context)
+    return mask_predictor(model, MaskReader(tokenizer, context, masks))
+
+
+def guesses(seen: Counted) -> dict[str, Metric]:
     """The accuracy of guesses that look at no more than the token before, masks included."""
-    vocab_size = text.tokenizer.vocab_size
-    often = np.int32(most_frequent(text.train))
+    often = np.int32(seen.often)
     # Nothing follows the mask in the training text.
-    followers = np.append(likeliest_followers(text.train, vocab_size=vocab_size), often)
+    followers = np.append(seen.followers, often)
 
     def frequent(outputs: Array, batch: Batch) -> Mean:
         del outputs

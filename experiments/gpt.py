@@ -31,14 +31,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
-from bigmodel.data import Text, TextData, load_text
-from bigmodel.experiment import Experiment, Shown, Variables
-from bigmodel.models import Gpt, Sampling, check_length, generate, train_flops
+from bigmodel.data import TextData, load_text, read_tokenizer, with_prompts
+from bigmodel.experiment import Assets, Experiment, InputError, Shown, Variables
+from bigmodel.models import Gpt, Sampling, train_flops
+from bigmodel.predictor import Beginning, Predictor
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training import Optimizer, language_model
+from bigmodel.training import Optimizer, language_model, longest_prompt, prompt_predictor
 
 
 @dataclass(frozen=True)
@@ -54,46 +53,45 @@ class Config(Settings):
     run: Run = Run(steps=400, eval_every=200)
 
 
-def build(config: Config) -> Experiment:
-    """The experiment of a config."""
-    text = load_text(config.data)
+def build(config: Config, assets: Assets | None = None) -> Experiment:
+    """The experiment of a config, or of a trained run's assets to evaluate other data."""
+    text = load_text(config.data, assets)
     sizes = {"vocab_size": text.tokenizer.vocab_size, "context": config.data.context}
+    limit = config.model.decoder(**sizes).limit
+    most = longest_prompt(limit, config.sampling, context=config.data.context)
+    asked = predictor(config, text.data.assets)
     experiment = language_model(
         config.model.build(**sizes),
-        text.data,
+        with_prompts(text.data, most),
         text.tokenizer.characters,
         config.optimizer,
         steps=config.run.total_steps(text.data.steps_per_epoch),
         balance=config.model.balance if config.model.experts else None,
-        show=sampler(config, text),
+        show=sampler(asked, config.sampling.prompt, text.opening),
     )
     flops = train_flops(config.model, batch_size=config.data.batch_size, **sizes)
     return experiment._replace(flops=flops)
 
 
-def sampler(config: Config, text: Text) -> Callable[[Variables], Shown]:
-    """What to show: the prompt, and a continuation."""
-    sampling, tokenizer = config.sampling, text.tokenizer
-    decoder = config.model.decoder(vocab_size=tokenizer.vocab_size, context=config.data.context)
-    prompt = tokenizer.encode(sampling.prompt or text.opening)[None]
-    check_length(decoder, prompt=prompt.shape[1], tokens=sampling.tokens)
+def predictor(config: Config, assets: Assets) -> Predictor:
+    """What a trained run answers: how a prompt goes on."""
+    tokenizer = read_tokenizer(assets)
+    sizes = {"vocab_size": tokenizer.vocab_size, "context": config.data.context}
+    decoder = config.model.decoder(**sizes)
+    return prompt_predictor(decoder, tokenizer, config.sampling, context=config.data.context)
 
-    @jax.jit
-    def sample(variables: Variables) -> jax.Array:
-        return generate(
-            decoder,
-            variables["params"],
-            jnp.asarray(prompt),
-            key=jax.random.key(sampling.seed),
-            tokens=sampling.tokens,
-            temperature=sampling.temperature,
-            top_k=sampling.top_k,
-            top_p=sampling.top_p,
-        )
+
+def sampler(asked: Predictor, prompt: str, opening: str) -> Callable[[Variables], Shown]:
+    """What to show: the prompt, or else the text's first word, and how it goes on."""
+    try:
+        batch = asked.encode([prompt or Beginning(opening)])
+    except InputError as error:
+        raise InputError(f"--sampling.prompt cannot be used: {error}") from None
+    sample = jax.jit(asked.apply)
 
     def show(variables: Variables) -> Shown:
-        following = np.asarray(sample(variables))
-        return {"sample": tokenizer.decode(np.concatenate([prompt, following], axis=1)[0])}
+        [following] = asked.decode(sample(variables, batch))
+        return {"sample": (prompt or opening) + following["text"]}
 
     return show
 

@@ -20,10 +20,11 @@ from functools import partial
 
 import numpy as np
 
-from bigmodel.data import WordData, Words, load_words
-from bigmodel.experiment import Experiment, Shown, Variables
+from bigmodel.data import WordData, Words, load_words, word_reader
+from bigmodel.experiment import Assets, Experiment, Shown, Variables
 from bigmodel.figures.scatter import draw_scatter
 from bigmodel.models import SkipGram
+from bigmodel.predictor import Predictor
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training import (
     Optimizer,
@@ -32,6 +33,7 @@ from bigmodel.training import (
     principal_plane,
     ranked,
     supervised,
+    word_predictor,
 )
 
 
@@ -60,9 +62,9 @@ class Config(Settings):
     run: Run = Run(steps=4000, log_every=200, eval_every=1000)
 
 
-def build(config: Config) -> Experiment:
-    """The experiment of a config."""
-    words = load_words(config.data)
+def build(config: Config, assets: Assets | None = None) -> Experiment:
+    """The experiment of a config, or of a trained run's assets to evaluate other data."""
+    words = load_words(config.data, assets)
     return supervised(
         config.model.build(len(words.vocabulary)),
         negative_sampling,
@@ -73,6 +75,12 @@ def build(config: Config) -> Experiment:
         show=shower(config.show, words),
         maximize={"ranked"},
     )
+
+
+def predictor(config: Config, assets: Assets) -> Predictor:
+    """What a trained run answers: the vector of a word or of a sum of words, and what is near."""
+    del config
+    return word_predictor(word_reader(assets))
 
 
 def shower(options: Show, words: Words) -> Callable[[Variables], Shown]:

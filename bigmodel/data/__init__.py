@@ -35,13 +35,19 @@ if TYPE_CHECKING:
     from bigmodel.data.texts.labelled_text import load_labelled_text as load_labelled_text
     from bigmodel.data.texts.masking import Masking as Masking
     from bigmodel.data.texts.masking import masked as masked
+    from bigmodel.data.texts.masking import masks_of as masks_of
     from bigmodel.data.texts.pairs import PairData as PairData
     from bigmodel.data.texts.pairs import load_pairs as load_pairs
+    from bigmodel.data.texts.reading import MaskReader as MaskReader
+    from bigmodel.data.texts.reading import PromptReader as PromptReader
     from bigmodel.data.texts.reading import TextReader as TextReader
+    from bigmodel.data.texts.reading import read_tokenizer as read_tokenizer
     from bigmodel.data.texts.reading import text_reader as text_reader
+    from bigmodel.data.texts.reading import word_reader as word_reader
     from bigmodel.data.texts.text import Text as Text
     from bigmodel.data.texts.text import TextData as TextData
     from bigmodel.data.texts.text import load_text as load_text
+    from bigmodel.data.texts.text import with_prompts as with_prompts
     from bigmodel.data.texts.vocabulary import pair_reader as pair_reader
     from bigmodel.data.texts.words import WordData as WordData
     from bigmodel.data.texts.words import Words as Words
@@ -64,10 +70,17 @@ _PLACES = {
     "tables.reading": ("table_reader",),
     "tables.table": ("TableData", "load_table"),
     "texts.labelled_text": ("LabelledTextData", "load_labelled_text"),
-    "texts.masking": ("Masking", "masked"),
+    "texts.masking": ("Masking", "masked", "masks_of"),
     "texts.pairs": ("PairData", "load_pairs"),
-    "texts.reading": ("TextReader", "text_reader"),
-    "texts.text": ("Text", "TextData", "load_text"),
+    "texts.reading": (
+        "MaskReader",
+        "PromptReader",
+        "TextReader",
+        "read_tokenizer",
+        "text_reader",
+        "word_reader",
+    ),
+    "texts.text": ("Text", "TextData", "load_text", "with_prompts"),
     "texts.vocabulary": ("pair_reader",),
     "texts.words": ("WordData", "Words", "load_words"),
 }

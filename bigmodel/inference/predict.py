@@ -7,13 +7,16 @@
 An input is what the run was trained on: a file, a folder of images, a text itself or a file with
 a text on each line, a CSV file or lines of JSON; without one, lines of standard input. It needs
 the run directory and the script, and no training data. What comes after -- changes options of the
-run that matter here, such as those of sampling.
+run that matter here, such as those of sampling. On a terminal a single text is continued as it is
+drawn.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,6 +89,11 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     for option, given in chosen.items():
         if given and kind != ("text" if option == "cut" else "sample"):
             raise InputError(f"--{option} is for another kind of input than {run.predictor.inputs}")
+    shown = parsed.out is None and sys.stdout.isatty()
+    if run.predictor.stream and shown and len(parsed.inputs) == 1 and parsed.inputs != ["-"]:
+        first, *others = itertools.islice(read(run, parsed.inputs, cut=parsed.cut), 2)
+        if not others:
+            return print_pieces(run, first)
     with contextlib.ExitStack() as stack:
         tally = stack.enter_context(tallied())
         write = stack.enter_context(opened(parsed.out))
@@ -98,6 +106,17 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
             write(first_of(answer, parsed.top))
     for message, count in tally.items():
         warn(f"{message}: {count}")
+    return 0
+
+
+def print_pieces(run: Trained, asked: Named) -> int:
+    """Prints the answer to one input as it comes."""
+    try:
+        for piece in run.stream(asked.value):
+            print(piece, end="", flush=True)
+    except InputError as error:
+        raise InputError(f"{asked.name}: {error}") from None
+    print()
     return 0
 
 

@@ -7,7 +7,7 @@ run.predict(["a.png", "b.png"])
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -133,6 +133,16 @@ class Trained:
             InputError: an input cannot be used; the message says which.
         """
         return list(answers(self.predictor, self.apply, inputs, batch_size=batch_size))
+
+    def stream(self, each: Any) -> Iterator[str]:
+        """The text of the answer to an input, in pieces as they come.
+
+        Raises:
+            InputError: the input cannot be used, or the run writes no text.
+        """
+        if self.predictor.stream is None:
+            raise InputError(f"{self.path} writes no text piece by piece; use predict")
+        return self.predictor.stream(self.variables, each)
 
 
 def load(

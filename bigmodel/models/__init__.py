@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from bigmodel.models.texts.beam import Beam as Beam
     from bigmodel.models.texts.bert import Bert as Bert
     from bigmodel.models.texts.generation import Sampling as Sampling
-    from bigmodel.models.texts.generation import check_length as check_length
-    from bigmodel.models.texts.generation import generate as generate
     from bigmodel.models.texts.gpt import Gpt as Gpt
     from bigmodel.models.texts.gpt_flops import train_flops as train_flops
     from bigmodel.models.texts.seq2seq import Seq2Seq as Seq2Seq
@@ -48,7 +46,7 @@ _PLACES = {
     "rnn": ("Rnn",),
     "texts.beam": ("Beam",),
     "texts.bert": ("Bert",),
-    "texts.generation": ("Sampling", "check_length", "generate"),
+    "texts.generation": ("Sampling",),
     "texts.gpt": ("Gpt",),
     "texts.gpt_flops": ("train_flops",),
     "texts.seq2seq": ("Seq2Seq",),

@@ -55,9 +55,12 @@ if TYPE_CHECKING:
     from bigmodel.training.regression import squared_error as squared_error
     from bigmodel.training.supervision import TrainState as TrainState
     from bigmodel.training.supervision import supervised as supervised
+    from bigmodel.training.texts.filling import mask_predictor as mask_predictor
     from bigmodel.training.texts.language_model import language_model as language_model
     from bigmodel.training.texts.negative_sampling import negative_sampling as negative_sampling
     from bigmodel.training.texts.negative_sampling import ranked as ranked
+    from bigmodel.training.texts.prompting import longest_prompt as longest_prompt
+    from bigmodel.training.texts.prompting import prompt_predictor as prompt_predictor
     from bigmodel.training.texts.sequence_to_sequence import (
         sequence_to_sequence as sequence_to_sequence,
     )
@@ -66,6 +69,7 @@ if TYPE_CHECKING:
     )
     from bigmodel.training.texts.vectors import neighbours as neighbours
     from bigmodel.training.texts.vectors import principal_plane as principal_plane
+    from bigmodel.training.texts.vectors import word_predictor as word_predictor
     from bigmodel.training.transfer import with_pretrained as with_pretrained
 
 _NAMES = {
@@ -87,10 +91,12 @@ _NAMES = {
     "predictors": "class_predictor number_predictor recommendation_predictor",
     "regression": "absolute_error forecast_report regression_report regressor squared_error",
     "supervision": "TrainState supervised",
+    "texts.filling": "mask_predictor",
     "texts.language_model": "language_model",
     "texts.negative_sampling": "negative_sampling ranked",
+    "texts.prompting": "longest_prompt prompt_predictor",
     "texts.sequence_to_sequence": "sequence_to_sequence translation_predictor",
-    "texts.vectors": "neighbours principal_plane",
+    "texts.vectors": "neighbours principal_plane word_predictor",
     "transfer": "with_pretrained",
 }
 _PLACES = {name: module for module, names in _NAMES.items() for name in names.split()}

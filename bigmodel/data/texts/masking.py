@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
 from bigmodel.data.batches import Batches
+from bigmodel.data.texts.text import windows_of
 from bigmodel.experiment import Batch, Data, InputError
 
 # Numbers the independent random streams of one seed; the windows of a text have another.
@@ -55,8 +58,10 @@ def masked(data: Data, options: Masking, *, vocab_size: int) -> Data:
         ``[batch]``, the number of tokens that are not padding; ``chosen`` int32
         ``[batch, masks]``, the positions to predict, in rising order; ``targets`` int32
         ``[batch, masks]``, the original tokens there; and ``weight`` float32
-        ``[batch, masks]``, 0 where a shorter text has fewer. Training masks are a pure function
-        of the seed and the step, those of a split of the index of the batch.
+        ``[batch, masks]``, 0 where a shorter text has fewer; these are at the end and have position
+        0, and tokens after the length are 0. Training masks are a pure function of the seed and
+        the step, those of a split of the index of the batch. The inputs are the tokens of a window
+        and the positions to predict.
     """
 
     def train(seed: int, step: int) -> Batch:
@@ -72,14 +77,27 @@ def masked(data: Data, options: Masking, *, vocab_size: int) -> Data:
         return Batches(len(batches), lambda index: fixed(number, index, batches[index]))
 
     splits = {name: split(number, name) for number, name in enumerate(data.splits)}
-    return data._replace(train=train, splits=splits)
+    inputs = {name: _inputs(batches) for name, batches in splits.items()}
+    return data._replace(train=train, splits=splits, inputs=inputs)
+
+
+def _inputs(batches: Batches) -> Sequence[Any]:
+    """The windows of a split, each as :class:`bigmodel.data.texts.reading.MaskReader` takes it."""
+
+    def make(batch: Batch, row: int) -> Any:
+        chosen = batch["chosen"][row][batch["weight"][row] > 0]
+        tokens = batch["tokens"][row, : batch["length"][row]]
+        return {"tokens": tokens.tolist(), "chosen": chosen.tolist()}
+
+    return windows_of(batches, make)
 
 
 def mask(batch: Batch, options: Masking, random: np.random.Generator, *, vocab_size: int) -> Batch:
     """One batch of :func:`masked`."""
-    tokens = batch["tokens"]
     length = (batch["weight"] > 0).sum(axis=1).astype(np.int32)
-    chosen, weight = choose(length, options.fraction, tokens.shape[1], random)
+    time = batch["tokens"].shape[1]
+    tokens = np.where(np.arange(time)[None] < length[:, None], batch["tokens"], 0)
+    chosen, weight = choose(length, options.fraction, time, random)
     targets = np.take_along_axis(tokens, chosen, axis=1)
     draw = random.random(chosen.shape)
     others = random.integers(vocab_size, size=chosen.shape, dtype=np.int32)
@@ -89,8 +107,8 @@ def mask(batch: Batch, options: Masking, random: np.random.Generator, *, vocab_s
         np.where(draw < options.masked + options.replaced, others, targets),
     )
     read = tokens.copy()
-    # Positions of weight 0 stay as they are.
-    np.put_along_axis(read, chosen, np.where(weight > 0, instead, targets), axis=1)
+    real = np.nonzero(weight)
+    read[real[0], chosen[real]] = instead[real]
     return {
         "tokens": read,
         "length": length,
@@ -107,14 +125,18 @@ def choose(
 
     Returns:
         The positions, int32 ``[batch, masks]``, and their weight, which is 0 for the surplus of
-        a text that is shorter than ``time``.
+        a text that is shorter than ``time``, at position 0 after the others.
     """
-    count = max(1, round(fraction * time))
+    count = masks_of(fraction, time)
     order = random.random((len(length), time))
     order[np.arange(time)[None] >= length[:, None]] += 1
     drawn = order.argsort(axis=1)[:, :count]
     enough = np.maximum(np.rint(fraction * length), 1) * (length > 0)
-    weight = (np.arange(count)[None] < enough[:, None]).astype(np.float32)
-    rising = drawn.argsort(axis=1)
-    positions = np.take_along_axis(drawn, rising, axis=1).astype(np.int32)
-    return positions, np.take_along_axis(weight, rising, axis=1)
+    real = np.arange(count)[None] < enough[:, None]
+    positions = np.sort(np.where(real, drawn, time), axis=1)
+    return np.where(real, positions, 0).astype(np.int32), real.astype(np.float32)
+
+
+def masks_of(fraction: float, time: int) -> int:
+    """How many tokens of a text of so many are predicted."""
+    return max(1, round(fraction * time))

@@ -2,10 +2,40 @@
 
 from __future__ import annotations
 
+import json
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Int
 
+from bigmodel.experiment import Assets
+
 Tokens = Int[np.ndarray, "tokens"]
+
+COUNTED = "ngrams.json"
+
+
+class Counted(NamedTuple):
+    """The most frequent token of the training text, and what most often follows each."""
+
+    often: int
+    followers: Int[np.ndarray, "vocabulary"]
+
+    def dump(self) -> dict[str, bytes]:
+        """The file of a run from which :func:`counted` makes this."""
+        kept = {"often": self.often, "followers": self.followers.tolist()}
+        return {COUNTED: json.dumps(kept).encode()}
+
+
+def count(tokens: Tokens, *, vocab_size: int) -> Counted:
+    """What a training text says."""
+    return Counted(most_frequent(tokens), likeliest_followers(tokens, vocab_size=vocab_size))
+
+
+def counted(assets: Assets) -> Counted:
+    """What a run has kept of its training text."""
+    kept = json.loads(assets[COUNTED])
+    return Counted(kept["often"], np.array(kept["followers"], np.int32))
 
 
 def most_frequent(tokens: Tokens) -> int:

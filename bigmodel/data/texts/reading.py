@@ -1,19 +1,25 @@
-"""Texts as the token ids that a classifier reads, by what a run knows of its texts."""
+"""Texts, prompts, masked texts and words as numbers, by what a run knows of its texts."""
 
 from __future__ import annotations
 
+import difflib
 import json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from jaxtyping import Int
 
-from bigmodel.data.texts.tokenizers import Tokenizer, load, padded
+from bigmodel.data.texts.tokenizers import Tokenizer, load, padded, split_words
 from bigmodel.experiment import Assets, InputError
 from bigmodel.predictor import Beginning, Kind
 
-TEXTS, TOKENIZER = "texts.json", "tokenizer.json"
+TEXTS, TOKENIZER, WORDS = "texts.json", "tokenizer.json", "words.txt"
+MASK = "[MASK]"
+"""What stands in a text for a token that is to be filled in."""
+TERMS = 8
+"""Words in a sum of words."""
 
 
 class TextReader(NamedTuple):
@@ -61,6 +67,183 @@ def text_reader(assets: Assets) -> TextReader:
     return TextReader(tuple(kept["names"]), kept["time"], load(assets[TOKENIZER]))
 
 
+class PromptReader(NamedTuple):
+    """What a run knows of prompts: up to ``most`` tokens, and the seed where one has none."""
+
+    tokenizer: Tokenizer
+    most: int
+    seed: int
+
+    @property
+    def kind(self) -> Kind:
+        """What an input is."""
+        return "text"
+
+    @property
+    def inputs(self) -> str:
+        """What an input is, in a line."""
+        return f"texts of up to {self.most} tokens, to be continued"
+
+    def encode(self, inputs: Sequence[Any]) -> dict[str, np.ndarray]:
+        """The arrays of ``bigmodel.models.texts.generation.Prompts``.
+
+        An input is a text, a list of token ids, or ``{"prompt": one of these, "seed": number}``.
+        The ``first`` tokens, which all have, are a power of two, and ``first + others`` are
+        ``most``, so that there are few shapes.
+
+        Raises:
+            InputError: An input is none of these, or has no token, or too many.
+        """
+        read = [self._prompt(each) for each in inputs]
+        prompts = [ids for ids, _ in read]
+        first = 1 << min(len(ids) for ids in prompts).bit_length() - 1
+        return {
+            "tokens": padded(prompts, first),
+            "rest": padded([ids[first:] for ids in prompts], max(1, self.most - first)),
+            "length": np.array([len(ids) for ids in prompts], np.int32),
+            "seed": np.array([seed for _, seed in read], np.uint32),
+        }
+
+    def _prompt(self, each: Any) -> tuple[Int[np.ndarray, " tokens"], int]:
+        seed = self.seed % (1 << 32)
+        if isinstance(each, Mapping):
+            if not {"prompt"} <= set(each) <= {"prompt", "seed"}:
+                raise InputError('it is no prompt: write {"prompt": "a text", "seed": 1}')
+            seed, each = each.get("seed", seed), each["prompt"]
+            if not _whole(seed, below=1 << 32):
+                raise InputError(f"its seed is no number from 0 to 4294967295: {repr(seed)[:40]}")
+        if isinstance(each, list):
+            ids = checked_ids(each, self.tokenizer.vocab_size, "token ids")
+            return fitting(ids, self.most), seed
+        return token_ids(each, self.tokenizer, most=self.most), seed
+
+
+class MaskReader(NamedTuple):
+    """What a run knows of texts with masks: most tokens, and most masks among them."""
+
+    tokenizer: Tokenizer
+    time: int
+    masks: int
+
+    @property
+    def kind(self) -> Kind:
+        """What an input is."""
+        return "text"
+
+    @property
+    def inputs(self) -> str:
+        """What an input is, in a line."""
+        return f"texts of up to {self.time} tokens with up to {self.masks} times {MASK}"
+
+    def encode(self, inputs: Sequence[Any]) -> dict[str, np.ndarray]:
+        """``tokens``, ``length``, ``chosen`` and ``weight``, as ``bigmodel.data.masked`` has them.
+
+        An input is a text with masks, or ``{"tokens": ids, "chosen": positions to fill in}``.
+
+        Raises:
+            InputError: An input is none of these, or has no mask, or too many tokens or masks.
+        """
+        read = [self._masked(each) for each in inputs]
+        counts = np.array([len(chosen) for _, chosen in read], np.int32)
+        return {
+            "tokens": padded([ids for ids, _ in read], self.time),
+            "length": np.array([len(ids) for ids, _ in read], np.int32),
+            "chosen": padded([chosen for _, chosen in read], self.masks),
+            "weight": (np.arange(self.masks)[None] < counts[:, None]).astype(np.float32),
+        }
+
+    def _masked(self, each: Any) -> tuple[np.ndarray, np.ndarray]:
+        mask = self.tokenizer.vocab_size
+        if isinstance(each, Mapping):
+            if set(each) != {"tokens", "chosen"}:
+                raise InputError('it is no masked text: write {"tokens": [..], "chosen": [..]}')
+            ids = checked_ids(each["tokens"], mask + 1, "token ids")
+            chosen = checked_ids(each["chosen"], len(ids), "positions in its tokens")
+            if (np.diff(chosen) <= 0).any():
+                raise InputError("its positions do not rise; sort them, each once")
+            if len(np.setdiff1d(np.flatnonzero(ids == mask), chosen)):
+                raise InputError("it has a mask at a position that is not chosen; choose it too")
+        else:
+            parts = [self.tokenizer.encode(part) for part in text_of(each).split(MASK)]
+            ids = np.concatenate([np.append(part, np.int32(mask)) for part in parts])[:-1]
+            chosen = np.flatnonzero(ids == mask).astype(np.int32)
+            if len(ids) > self.time and isinstance(each, Beginning):
+                ids, chosen = ids[: self.time], chosen[chosen < self.time]
+        if not len(chosen):
+            raise InputError(f"it has no mask; write {MASK} for each token to fill in")
+        if len(chosen) > self.masks:
+            raise InputError(
+                f"it has {len(chosen)} masks, and the model fills in {self.masks} at once; leave "
+                "some out"
+            )
+        return fitting(ids, self.time), chosen
+
+
+class WordReader(NamedTuple):
+    """What a run knows of its words: the most frequent first."""
+
+    vocabulary: tuple[str, ...]
+
+    @property
+    def kind(self) -> Kind:
+        """What an input is."""
+        return "text"
+
+    @property
+    def inputs(self) -> str:
+        """What an input is, in a line."""
+        return f"words, or sums of up to {TERMS} such as king - man + woman"
+
+    def encode(self, inputs: Sequence[Any]) -> dict[str, np.ndarray]:
+        """The first word and what is added to it or taken from it.
+
+        ``centre`` is int32 ``[batch]``; ``others`` int32 and ``signs`` float32, both ``[batch,
+        terms]``, are 0 where there are fewer.
+
+        Raises:
+            InputError: An input is no sum of words, or has a word that training never saw.
+        """
+        read = [self._sum(each) for each in inputs]
+        signs = np.zeros((len(read), TERMS - 1), np.float32)
+        for row, (_, found) in zip(signs, read, strict=True):
+            row[: len(found) - 1] = found[1:]
+        return {
+            "centre": np.array([words[0] for words, _ in read], np.int32),
+            "others": padded([words[1:] for words, _ in read], TERMS - 1),
+            "signs": signs,
+        }
+
+    def _sum(self, each: Any) -> tuple[np.ndarray, list[float]]:
+        terms = re.split(r"([+-])", "+" + text_of(each))[1:]
+        signs = [1.0 if sign == "+" else -1.0 for sign in terms[::2]]
+        if len(signs) > TERMS:
+            raise InputError(f"it has {len(signs)} words, and a sum has up to {TERMS}")
+        return np.array([self._number(word) for word in terms[1::2]], np.int32), signs
+
+    def _number(self, text: str) -> int:
+        words = split_words(text)
+        if len(words) != 1:
+            raise InputError("it is no word, nor a sum of words; write king - man + woman")
+        try:
+            return self.vocabulary.index(words[0])
+        except ValueError:
+            near = difflib.get_close_matches(words[0], self.vocabulary, n=3)
+            meant = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise InputError(
+                f"{words[0][:40]!r} is not among the {len(self.vocabulary)} words of the run{meant}"
+            ) from None
+
+
+def word_reader(assets: Assets) -> WordReader:
+    """The reader that a run has kept in its files."""
+    return WordReader(tuple(assets[WORDS].decode().split("\n")))
+
+
+def read_tokenizer(assets: Assets) -> Tokenizer:
+    """The tokenizer that a run has kept in its files."""
+    return load(assets[TOKENIZER])
+
+
 def text_of(each: Any) -> str:
     """The input, which has to be a text.
 
@@ -89,11 +272,36 @@ def token_ids(each: Any, tokenizer: Encodes, *, most: int) -> Int[np.ndarray, " 
         InputError: It is no text, or has no token, or too many.
     """
     ids = tokenizer.encode(text_of(each))
+    return ids[:most] if isinstance(each, Beginning) and len(ids) else fitting(ids, most)
+
+
+def fitting(ids: Int[np.ndarray, " tokens"], most: int) -> Int[np.ndarray, " tokens"]:
+    """The tokens of a text.
+
+    Raises:
+        InputError: There are none, or more than a model reads.
+    """
     if not len(ids):
         raise InputError("it is empty; give a text")
-    if len(ids) > most and not isinstance(each, Beginning):
+    if len(ids) > most:
         raise InputError(
             f"it has {len(ids)} tokens, and the model reads {most}; shorten it, or ask for its "
             "beginning with --cut"
         )
-    return ids[:most]
+    return ids
+
+
+def checked_ids(each: Any, below: int, what: str) -> Int[np.ndarray, " tokens"]:
+    """A list of whole numbers from 0 on, as int32.
+
+    Raises:
+        InputError: It is none, or one is ``below`` or more.
+    """
+    if not isinstance(each, list) or not all(_whole(value, below=below) for value in each):
+        raise InputError(f"it is no list of {what} from 0 to {below - 1}: {repr(each)[:40]}")
+    return np.array(each, np.int32)
+
+
+def _whole(value: Any, *, below: int) -> bool:
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return whole and 0 <= value < below

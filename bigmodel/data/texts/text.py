@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
@@ -12,8 +14,9 @@ from bigmodel.data.batches import Batches
 from bigmodel.data.parts import fingerprint
 from bigmodel.data.split import check_held_out, check_positive
 from bigmodel.data.texts.corpus import read_corpus, split_corpus
-from bigmodel.data.texts.tokenizers import Tokenizer, learn_tokenizer
-from bigmodel.experiment import Batch, Data, InputError
+from bigmodel.data.texts.reading import TOKENIZER
+from bigmodel.data.texts.tokenizers import Tokenizer, learn_tokenizer, load
+from bigmodel.experiment import Assets, Batch, Data, InputError
 
 Tokens = Int[np.ndarray, "tokens"]
 
@@ -58,8 +61,10 @@ class Text(NamedTuple):
     train: Tokens
 
 
-def load_text(options: TextData) -> Text:
+def load_text(options: TextData, assets: Assets | None = None) -> Text:
     """Reads, splits and tokenizes a text.
+
+    With the ``assets`` of a trained run all of it is the split ``test``, in that run's tokens.
 
     A training batch is ``batch_size`` windows that begin anywhere, a pure function of the
     seed and the step. An evaluation split is consecutive windows in which every token but
@@ -72,11 +77,15 @@ def load_text(options: TextData) -> Text:
             window, or an option is out of range.
     """
     source, text = read_corpus(options.name, options.path)
-    parts = split_corpus(text, validation=options.validation, test=options.test)
-    others = [part for name, part in parts.items() if name != "train"]
-    tokenizer = learn_tokenizer(
-        options.tokenizer, train=[parts["train"]], others=others, size=options.vocab_size
-    )
+    if assets is not None:
+        parts = {"train": text, "test": text}
+        tokenizer = load(assets[TOKENIZER])
+    else:
+        parts = split_corpus(text, validation=options.validation, test=options.test)
+        others = [part for name, part in parts.items() if name != "train"]
+        tokenizer = learn_tokenizer(
+            options.tokenizer, train=[parts["train"]], others=others, size=options.vocab_size
+        )
     tokens = {name: tokenizer.encode(part) for name, part in parts.items()}
     for name, part in tokens.items():
         if len(part) <= options.context:
@@ -85,8 +94,11 @@ def load_text(options: TextData) -> Text:
                 f"{options.context + 1}; use a longer text or a smaller --data.context"
             )
     train = tokens.pop("train")
+    if assets is not None:
+        whole = -(-(len(train) - 1) // options.context)
+        options = replace(options, batch_size=min(options.batch_size, whole))
     steps_per_epoch = len(train) // (options.batch_size * options.context)
-    if steps_per_epoch < 1:
+    if steps_per_epoch < 1 and assets is None:
         raise InputError(
             f"a batch of {options.batch_size} windows of {options.context} tokens is larger than "
             f"the {len(train)} training tokens of {source}; use a smaller "
@@ -104,17 +116,35 @@ def load_text(options: TextData) -> Text:
         name: windows(part, size=options.batch_size, context=options.context)
         for name, part in tokens.items()
     }
-    assets = {"tokenizer.json": tokenizer.dump()}
+    kept = {TOKENIZER: tokenizer.dump()}
     data = Data(
         train=batch,
         splits=splits,
         batch_size=options.batch_size,
-        steps_per_epoch=steps_per_epoch,
-        fingerprint=fingerprint({"train": train} | tokens, assets),
-        assets=assets,
+        steps_per_epoch=max(1, steps_per_epoch),
+        fingerprint=fingerprint({"train": train} | tokens, kept),
+        assets=kept,
     )
     first, *_ = text.split(maxsplit=1) or [text]
     return Text(data, tokenizer, first[:OPENING], train)
+
+
+def with_prompts(data: Data, most: int) -> Data:
+    """Windows of text, the first tokens of which are the inputs: up to ``most``."""
+
+    def make(batch: Batch, row: int) -> Any:
+        return batch["tokens"][row, :most][batch["weight"][row, :most] > 0].tolist()
+
+    inputs = {name: windows_of(batches, make) for name, batches in data.splits.items()}
+    return data._replace(inputs=inputs)
+
+
+def windows_of(batches: Sequence[Batch], make: Callable[[Batch, int], Any]) -> Sequence[Any]:
+    """What is made of each window of a split that is not padding, by its batch and row there."""
+    size, last = len(batches[0]["weight"]), len(batches) - 1
+    batch_of = lru_cache(maxsize=1)(batches.__getitem__)
+    count = last * size + int(batches[last]["weight"].any(axis=1).sum())
+    return Batches(count, lambda index: make(batch_of(index // size), index % size))
 
 
 def windows(tokens: Tokens, *, size: int, context: int) -> Batches:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,8 +15,9 @@ from bigmodel.data.batches import in_order
 from bigmodel.data.parts import fingerprint
 from bigmodel.data.split import check_held_out, check_positive
 from bigmodel.data.texts.corpus import read_corpus, split_corpus
+from bigmodel.data.texts.reading import WORDS, word_reader
 from bigmodel.data.texts.tokenizers import split_words
-from bigmodel.experiment import Batch, Data, InputError
+from bigmodel.experiment import Assets, Batch, Data, InputError
 
 # Numbers the independent random streams of one seed.
 PAIR_STREAM = 0
@@ -24,6 +26,7 @@ SUBSAMPLING_STREAM = 1
 EVALUATION_SEED = 0
 # Entries of the table from which negatives are drawn.
 TABLE = 1 << 20
+COUNTS = "counts.json"
 
 
 @dataclass(frozen=True)
@@ -68,22 +71,30 @@ class Words(NamedTuple):
     train: Int[np.ndarray, "tokens"]
 
 
-def load_words(options: WordData) -> Words:
+def load_words(options: WordData, assets: Assets | None = None) -> Words:
     """Reads and splits a text, and makes its words into batches of pairs.
 
     Rare words are removed, then frequent ones at random, differently in each epoch; a pair is
     two of the remaining words within a window. Batches have ``centre`` and
     ``context`` int32 ``[batch]``, ``negatives`` int32 ``[batch, negatives]``, and ``weight``
     float32 ``[batch]``. A training batch is a pure function of the seed and the step. An
-    evaluation split has as many pairs as words, always the same.
+    evaluation split has as many pairs as words, always the same. With the ``assets`` of a trained
+    run all of the text is the split ``test``, of that run's words and their counts. The inputs are
+    the centres.
 
     Raises:
         InputError: The file cannot be read as UTF-8 text, or it has too few words.
     """
     source, text = read_corpus(options.name, options.path)
-    parts = split_corpus(text, validation=options.validation, test=options.test)
+    parts = {"train": text, "test": text}
+    if assets is None:
+        parts = split_corpus(text, validation=options.validation, test=options.test)
     split = {name: [w for w in split_words(part) if w.isalpha()] for name, part in parts.items()}
-    vocabulary, counts = _vocabulary(split["train"], options.minimum_count, source)
+    if assets is None:
+        vocabulary, counts = _vocabulary(split["train"], options.minimum_count, source)
+    else:
+        vocabulary = word_reader(assets).vocabulary
+        counts = np.array(json.loads(assets[COUNTS]), np.int64)
     number = {word: n for n, word in enumerate(vocabulary)}
     tokens = {
         name: np.array([number[word] for word in words if word in number], np.int32)
@@ -117,14 +128,18 @@ def load_words(options: WordData) -> Words:
         return sampler.pairs(thinned, len(thinned), random)
 
     pairs = {name: fixed(part) for name, part in tokens.items()}
-    assets = {"words.txt": "\n".join(vocabulary).encode()}
+    deciding = {WORDS: "\n".join(vocabulary).encode()}
     data = Data(
         train=batch,
         splits={name: in_order(arrays, options.batch_size) for name, arrays in pairs.items()},
         batch_size=options.batch_size,
         steps_per_epoch=steps_per_epoch,
-        fingerprint=fingerprint({"train": train} | tokens, assets),
-        assets=assets,
+        fingerprint=fingerprint({"train": train} | tokens, deciding),
+        assets={**deciding, COUNTS: json.dumps(counts.tolist()).encode()},
+        inputs={
+            name: [vocabulary[number] for number in arrays["centre"]]
+            for name, arrays in pairs.items()
+        },
     )
     return Words(data, vocabulary, counts, train)
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, UInt32
 
 from bigmodel.experiment import InputError, Key, PyTree
 
@@ -30,6 +30,8 @@ class Sampling:
     """probability that the likeliest tokens to draw from reach together; 1 for all"""
     seed: int = 0
     """seed of the draws, the same at each evaluation"""
+    stop: tuple[str, ...] = ()
+    """texts at the first of which a sample ends, without it"""
 
     def __post_init__(self) -> None:
         """Raises InputError when an option is out of range."""
@@ -43,18 +45,21 @@ class Sampling:
             raise InputError(f"--sampling.top-k {self.top_k} must be 0 (off) or more")
         if not 0 < self.top_p <= 1:
             raise InputError(f"--sampling.top-p {self.top_p} must be above 0 and at most 1 (off)")
+        if "" in self.stop:
+            raise InputError("--sampling.stop has an empty text, at which every sample ends")
 
 
 class Decoder(NamedTuple):
     """A causal model with a key-value cache.
 
     ``empty(batch)`` is the cache without any position. ``decode_step(params, tokens, cache)``
-    returns the logits at tokens that follow those in the cache, and the updated cache. ``limit``
-    is the largest number of positions, None if there is none.
+    returns the logits after the last of tokens that follow those in the cache, float32
+    ``[batch, vocabulary]``, and the updated cache. ``limit`` is the largest number of positions,
+    None if there is none.
     """
 
     empty: Callable[[int], Any]
-    decode_step: Callable[[PyTree, Int[Array, "batch time"], Any], tuple[Float[Array, "..."], Any]]
+    decode_step: Callable[[PyTree, Int[Array, "batch time"], Any], tuple[Array, Any]]
     limit: int | None
 
 
@@ -94,46 +99,95 @@ def sample(
     return jax.random.categorical(key, kept, axis=-1).astype(jnp.int32)
 
 
-def generate(
-    decoder: Decoder,
-    params: PyTree,
-    prompt: Int[Array, "batch time"],
-    *,
-    key: Key,
-    tokens: int,
-    temperature: float = 1.0,
-    top_k: int = 0,
-    top_p: float = 1.0,
-) -> Int[Array, "batch tokens"]:
-    """Generate a continuation of the prompt; to be called under ``jax.jit``.
+class Prompts(NamedTuple):
+    """Prompts of different lengths, in arrays that have few different shapes.
 
-    The prompt goes through the model at once, then each token by itself with the cache.
-
-    Raises:
-        InputError: prompt and tokens are longer than the model's positions.
+    ``tokens`` are the first ones, of which all prompts have so many; ``rest`` are those that
+    follow, filled up at the end; ``length`` is that of the whole prompt. ``seed`` decides what is
+    drawn.
     """
-    check_length(decoder, prompt=prompt.shape[1], tokens=tokens)
-    logits, cache = decoder.decode_step(params, prompt, decoder.empty(prompt.shape[0]))
 
-    def draw(logits: Float[Array, "batch vocabulary"], step: Array) -> Int[Array, "batch"]:
-        key_of_step = jax.random.fold_in(key, step)
-        return sample(key_of_step, logits, temperature=temperature, top_k=top_k, top_p=top_p)
-
-    def following(carry: tuple[Array, Any], step: Array) -> tuple[tuple[Array, Any], Array]:
-        token, cache = carry
-        logits, cache = decoder.decode_step(params, token[:, None], cache)
-        return (draw(logits[:, -1], step), cache), token
-
-    first = draw(logits[:, -1], jnp.zeros((), jnp.int32))
-    steps = jnp.arange(1, tokens, dtype=jnp.int32)
-    (last, _), drawn = lax.scan(following, (first, cache), steps)
-    return jnp.concatenate([drawn.T, last[:, None]], axis=1)
+    tokens: Int[Array, "batch first"]
+    rest: Int[Array, "batch others"]
+    length: Int[Array, "batch"]
+    seed: UInt32[Array, "batch"]
 
 
-def check_length(decoder: Decoder, *, prompt: int, tokens: int) -> None:
-    """Raises InputError when prompt and new tokens are longer than the model's positions."""
-    if decoder.limit is not None and prompt + tokens - 1 > decoder.limit:
-        raise InputError(
-            f"a prompt of {prompt} tokens and --sampling.tokens {tokens} do not fit into "
-            f"{decoder.limit} learned positions; generate fewer, or use --model.positions rotary"
-        )
+class Progress(NamedTuple):
+    """The tokens at a position, and the cache of all positions before it."""
+
+    tokens: Int[Array, "batch"]
+    position: Int[Array, ""]
+    cache: Any
+
+
+class Continuation(NamedTuple):
+    """How prompts are continued.
+
+    ``begin(params, prompts)`` reads the first tokens; ``advance(params, progress, prompts)`` goes
+    on by a position, at which a longer prompt is read further and a shorter one has a new token.
+    """
+
+    begin: Callable[[PyTree, Prompts], Progress]
+    advance: Callable[[PyTree, Progress, Prompts], Progress]
+
+
+def continuation(decoder: Decoder, options: Sampling) -> Continuation:
+    """The continuation of prompts by draws, as :func:`sample` makes them.
+
+    New token ``n`` of a prompt is drawn with ``fold_in(key(seed), n)``: what follows a prompt does
+    not depend on those beside it.
+    """
+
+    def choose(
+        logits: Float[Array, "batch vocabulary"], position: Array, prompts: Prompts
+    ) -> Int[Array, "batch"]:
+        def draw(logits: Float[Array, "vocabulary"], seed: Array, new: Array) -> Array:
+            key = jax.random.fold_in(jax.random.key(seed), new)
+            [token] = sample(
+                key,
+                logits[None],
+                temperature=options.temperature,
+                top_k=options.top_k,
+                top_p=options.top_p,
+            )
+            return token
+
+        drawn = jax.vmap(draw)(logits, prompts.seed, position - prompts.length)
+        at = position - prompts.tokens.shape[1]
+        given = lax.dynamic_index_in_dim(prompts.rest, at, axis=1, keepdims=False)
+        return jnp.where(position < prompts.length, given, drawn)
+
+    def begin(params: PyTree, prompts: Prompts) -> Progress:
+        batch, first = prompts.tokens.shape
+        logits, cache = decoder.decode_step(params, prompts.tokens, decoder.empty(batch))
+        position = jnp.asarray(first, jnp.int32)
+        return Progress(choose(logits, position, prompts), position, cache)
+
+    def advance(params: PyTree, progress: Progress, prompts: Prompts) -> Progress:
+        logits, cache = decoder.decode_step(params, progress.tokens[:, None], progress.cache)
+        position = progress.position + 1
+        return Progress(choose(logits, position, prompts), position, cache)
+
+    return Continuation(begin, advance)
+
+
+def generate(
+    following: Continuation, params: PyTree, prompts: Prompts, *, tokens: int
+) -> Int[Array, "batch {tokens}"]:
+    """So many new tokens of each prompt; to be called under ``jax.jit``."""
+    batch, first = prompts.tokens.shape
+    places = jnp.zeros((batch, prompts.rest.shape[1] + tokens), jnp.int32)
+
+    def put(progress: Progress, places: Array) -> tuple[Progress, Array]:
+        column, at = progress.tokens[:, None], progress.position - first
+        return progress, lax.dynamic_update_slice_in_dim(places, column, at, axis=1)
+
+    def step(_: Array, carry: tuple[Progress, Array]) -> tuple[Progress, Array]:
+        return put(following.advance(params, carry[0], prompts), carry[1])
+
+    start = put(following.begin(params, prompts), places)
+    last = prompts.length.max() + tokens - 1
+    _, places = lax.fori_loop(jnp.asarray(first, jnp.int32), last, step, start)
+    new = prompts.length[:, None] - first + jnp.arange(tokens, dtype=jnp.int32)[None]
+    return jnp.take_along_axis(places, new, axis=1)

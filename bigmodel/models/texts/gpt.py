@@ -15,7 +15,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
 from bigmodel.experiment import InputError, Model, PyTree, Rules
-from bigmodel.models.attention.attention import CausalAttention, KeyValues, empty_cache
+from bigmodel.models.attention.attention import CausalAttention, WindowCache, empty_cache
 from bigmodel.models.attention.encoder import BLOCK_PARTITION
 from bigmodel.models.attention.moe import EXPERT_PARTITION, MixtureOfExperts, Routed, Routing
 from bigmodel.models.attention.positions import Rotation, rotation
@@ -168,7 +168,7 @@ class Gpt:
         return GptNetwork(options=self, vocab_size=vocab_size, context=context, window=window)
 
 
-LayerCaches: TypeAlias = tuple[KeyValues, ...] | KeyValues | None
+LayerCaches: TypeAlias = tuple[WindowCache, ...] | WindowCache | None
 """A cache for each block; those of a stack of blocks are one, with a leading axis of layers."""
 
 
@@ -191,9 +191,9 @@ class GptBlock(nn.Module):
         x: Float[Array, "batch time width"],
         positions: Int[Array, "time"],
         rotary: Rotation | None,
-        cache: KeyValues | None,
+        cache: WindowCache | None,
         train: bool,
-    ) -> tuple[Float[Array, "batch time width"], KeyValues | None, Routing | None]:
+    ) -> tuple[Float[Array, "batch time width"], WindowCache | None, Routing | None]:
         """The block's output, its cache updated with these positions, and the routing of tokens.
 
         The last two are None without a cache and without experts.
@@ -275,14 +275,16 @@ class GptNetwork(nn.Module):
     ) -> Float[Array, "batch time vocabulary"] | Routed:
         """The logits of what follows each token, in float32; with experts, the routing too."""
         start = jnp.zeros((), jnp.int32)
-        logits, _, routing = self._run(tokens, start, None, train=train)
+        x, _, routing = self._run(tokens, start, None, train=train)
+        logits = self._logits(self.norm(x))
         return logits if routing is None else Routed(logits, *routing)
 
     def decode_step(
         self, tokens: Int[Array, "batch time"], cache: KVCache
-    ) -> tuple[Float[Array, "batch time vocabulary"], KVCache]:
-        """The logits at tokens that follow those in the cache, and the cache updated with them."""
-        logits, layers, _ = self._run(tokens, cache.length, cache.layers, train=False)
+    ) -> tuple[Float[Array, "batch vocabulary"], KVCache]:
+        """The logits after tokens that follow those in the cache, and the updated cache."""
+        x, layers, _ = self._run(tokens, cache.length, cache.layers, train=False)
+        logits = self._logits(self.norm(x[:, -1:]))[:, 0]
         return logits, KVCache(cache.length + tokens.shape[1], layers)
 
     def _run(
@@ -292,7 +294,7 @@ class GptNetwork(nn.Module):
         caches: LayerCaches,
         *,
         train: bool,
-    ) -> tuple[Float[Array, "batch time vocabulary"], LayerCaches, Routing | None]:
+    ) -> tuple[Float[Array, "batch time width"], LayerCaches, Routing | None]:
         options = self.options
         positions = length + jnp.arange(tokens.shape[1], dtype=jnp.int32)
         x = self.embedding(tokens)
@@ -302,8 +304,7 @@ class GptNetwork(nn.Module):
         else:
             rotary = rotation(positions, size=options.width // options.heads)
         x = constrained(self.dropout(x, deterministic=not train), *RESIDUAL)
-        x, after, routing = self._blocks(x, positions, rotary, caches, train)
-        return self._logits(self.norm(x)), after, routing
+        return self._blocks(x, positions, rotary, caches, train)
 
     def _blocks(
         self,

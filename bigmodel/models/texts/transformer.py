@@ -10,7 +10,13 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Bool, Float, Int
 
 from bigmodel.experiment import Rules
-from bigmodel.models.attention.attention import Attention, CausalAttention, KeyValues, empty_cache
+from bigmodel.models.attention.attention import (
+    Attention,
+    CausalAttention,
+    KeyValues,
+    WindowCache,
+    empty_cache,
+)
 from bigmodel.models.attention.encoder import BLOCK_PARTITION, EncoderBlock
 from bigmodel.models.attention.masks import padding_mask
 from bigmodel.models.attention.positions import sinusoidal
@@ -88,9 +94,9 @@ class DecoderBlock(nn.Module):
         positions: Int[Array, "time"],
         source: KeyValues,
         mask: Bool[Array, "batch 1 source"],
-        cache: KeyValues | None,
+        cache: WindowCache | None,
         train: bool,
-    ) -> tuple[Float[Array, "rows time width"], KeyValues | None]:
+    ) -> tuple[Float[Array, "rows time width"], WindowCache | None]:
         """The block's output, and its cache updated with these positions (None without a cache).
 
         Several hypotheses for one source are adjacent rows; the cross-attention treats them like
@@ -165,7 +171,7 @@ class TransformerNetwork(nn.Module):
         source_length: Int[Array, "batch"],
         *,
         hypotheses: int,
-    ) -> tuple[EncodedSource, tuple[KeyValues, ...]]:
+    ) -> tuple[EncodedSource, tuple[WindowCache, ...]]:
         """The encoded source, and the empty caches of its hypotheses."""
         encoded, mask = self._encode(source, source_length, train=False)
         empty = empty_cache(
@@ -183,8 +189,8 @@ class TransformerNetwork(nn.Module):
         source: EncodedSource,
         tokens: Int[Array, "rows"],
         position: Int[Array, ""],
-        caches: tuple[KeyValues, ...],
-    ) -> tuple[Float[Array, "rows vocabulary"], tuple[KeyValues | None, ...]]:
+        caches: tuple[WindowCache, ...],
+    ) -> tuple[Float[Array, "rows vocabulary"], tuple[WindowCache | None, ...]]:
         """The logits of the token after each row's token at this position, and the next caches."""
         positions = position[None]
         x = self._embed(self.target_embedding, tokens[:, None], positions, train=False)

@@ -3,9 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
+
+from bigmodel.data.texts.reading import WordReader
+from bigmodel.experiment import Batch, PyTree, Variables
+from bigmodel.predictor import Predictor, Ranked
+
+BEST = 20
+ASKED = -2.0
+"""In place of the cosine of a word that was asked for, below any cosine."""
+
+
+def word_predictor(reader: WordReader) -> Predictor:
+    """A predictor of the vector of a word or of a sum of words, and of the words near it.
+
+    A sum is one of vectors of length 1, and its own words are not among those near it (Mikolov et
+    al., 2013).
+    """
+
+    def apply(variables: Variables, batch: Batch) -> PyTree:
+        table = variables["params"]["centre"]["embedding"]
+        length = jnp.linalg.norm(table, axis=1, keepdims=True)
+        unit = table / jnp.where(length > 0, length, 1)
+        first, others, signs = batch["centre"], batch["others"], batch["signs"]
+        vector = unit[first] + jnp.einsum("bt,btw->bw", signs, unit[others])
+        vector = vector * jnp.where(signs[:, :1] == 0, length[first], 1)
+        norm = jnp.linalg.norm(vector, axis=1, keepdims=True)
+        cosine = (vector / jnp.where(norm > 0, norm, 1)) @ unit.T
+        every = jnp.arange(len(reader.vocabulary), dtype=first.dtype)
+        asked = (others[..., None] == every[None, None]) & (signs != 0)[..., None]
+        asked = asked.any(axis=1) | (first[:, None] == every[None])
+        return {"vector": vector, "cosine": jnp.where(asked, ASKED, cosine)}
+
+    def decode(outputs: PyTree) -> list[Any]:
+        vectors, cosines = np.asarray(outputs["vector"]), np.asarray(outputs["cosine"])
+        return [answer(*row) for row in zip(vectors, cosines, strict=True)]
+
+    def answer(vector: np.ndarray, cosine: np.ndarray) -> dict[str, Any]:
+        order = np.argsort(-cosine, kind="stable")[:BEST]
+        near = {reader.vocabulary[n]: float(cosine[n]) for n in order if cosine[n] > ASKED}
+        return {"neighbours": Ranked(near), "vector": vector.tolist()}
+
+    what = f"the vector of each, and the {BEST} words with the largest cosine"
+    return Predictor(reader.encode, apply, decode, reader.kind, reader.inputs, what)
 
 
 def cosines(vectors: Float[np.ndarray, "row width"]) -> Float[np.ndarray, "row row"]:

@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 from initial import initial
 
-from bigmodel.experiment import InputError
-from bigmodel.models.texts.generation import generate, sample, truncate
+from bigmodel.models.texts.generation import (
+    Prompts,
+    Sampling,
+    continuation,
+    generate,
+    sample,
+    truncate,
+)
 from bigmodel.models.texts.gpt import Gpt
 
 VOCAB, CONTEXT = 13, 8
@@ -30,9 +36,18 @@ def network(**options):
     return logits, decoder._replace(decode_step=jax.jit(decoder.decode_step)), variables["params"]
 
 
-def generated(decoder, params, prompt, key, **options):
-    apply = functools.partial(generate, decoder, **options)
-    return jax.jit(apply)(params, prompt, key=key)
+def generated(decoder, params, prompts, seeds=None, **options):
+    """The continuations of prompts, read together as far as all of them go."""
+    sampling = Sampling(**options)
+    lengths = np.array([len(prompt) for prompt in prompts], np.int32)
+    first, others = lengths.min(), lengths.max() - lengths.min() + 1
+    filled = np.zeros((len(prompts), first + others), np.int32)
+    for row, prompt in zip(filled, prompts, strict=True):
+        row[: len(prompt)] = prompt
+    seeds = np.array(seeds or [0] * len(prompts), np.uint32)
+    read = Prompts(filled[:, :first], filled[:, first:], lengths, seeds)
+    apply = functools.partial(generate, continuation(decoder, sampling), tokens=sampling.tokens)
+    return np.asarray(jax.jit(apply)(params, read))
 
 
 def tokens(length):
@@ -61,12 +76,13 @@ def test_cached_logits_are_those_of_the_whole_text(options, pieces):
     logits, decoder, params = network(**options)
     text = tokens(sum(pieces))
     cache, cached = decoder.empty(2), []
-    held = options.get("window", CONTEXT), options.get("kv_heads", 4)
+    held = options.get("kv_heads", 4), options.get("window", CONTEXT)
     assert {leaf.shape[-4:] for leaf in jax.tree.leaves(cache.layers)} == {(2, *held, 4)}
     for piece in np.split(text, np.cumsum(pieces)[:-1], axis=1):
         piece_logits, cache = decoder.decode_step(params, piece, cache)
         cached.append(piece_logits)
-    np.testing.assert_allclose(jnp.concatenate(cached, axis=1), logits(text), atol=2e-5)
+    expected = logits(text)[:, np.cumsum(pieces) - 1]
+    np.testing.assert_allclose(jnp.stack(cached, axis=1), expected, atol=2e-5)
 
 
 def test_logits_past_the_context_are_blind_to_what_no_layer_can_reach():
@@ -83,18 +99,29 @@ def test_logits_past_the_context_are_blind_to_what_no_layer_can_reach():
 def test_temperature_zero_takes_the_likeliest_token_at_each_step(new):
     logits, decoder, params = network()
     prompt = tokens(3)
-    key = jax.random.key(0)
-    found = generated(decoder, params, prompt, key, tokens=new, temperature=0.0)
+    found = generated(decoder, params, prompt, tokens=new, temperature=0.0)
     text = jnp.concatenate([prompt, found], axis=1)
     np.testing.assert_array_equal(found, logits(text)[:, 2:-1].argmax(axis=-1))
 
 
-def test_the_same_key_draws_the_same_text_and_another_key_another():
+def test_the_same_seed_draws_the_same_text_and_another_seed_another():
     _, decoder, params = network()
-    draw = jax.jit(functools.partial(generate, decoder, tokens=12))
-    first, again, other = (draw(params, tokens(2), key=jax.random.key(seed)) for seed in (0, 0, 1))
+    prompts = [np.array([1, 2])] * 3
+    first, again, other = generated(decoder, params, prompts, [0, 0, 1], tokens=12)
     np.testing.assert_array_equal(first, again)
-    assert jnp.any(first != other)
+    assert np.any(first != other)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("options", [{}, {"window": 3}, {"experts": 4}], ids=str)
+def test_a_prompt_goes_on_as_it_does_alone_whatever_is_beside_it(options, temperature):
+    _, decoder, params = network(**options)
+    text = np.asarray(tokens(30))
+    prompts, seeds = [text[0, :2], text[1, :9], text[0, 3:8], text[1, :30]], [3, 1, 4, 1]
+    together = generated(decoder, params, prompts, seeds, tokens=6, temperature=temperature)
+    for row, prompt, seed in zip(together, prompts, seeds, strict=True):
+        alone = generated(decoder, params, [prompt], [seed], tokens=6, temperature=temperature)
+        np.testing.assert_array_equal(row, alone[0])
 
 
 def kept_by_formula(logits, temperature, top_k, top_p):
@@ -130,11 +157,3 @@ def test_draws_have_the_truncated_probabilities():
     expected = kept_by_formula(logits, *options.values())[0]
     assert expected[3] == 0
     np.testing.assert_allclose(frequencies, expected, atol=0.015)
-
-
-def test_text_longer_than_the_learned_positions_is_refused():
-    _, decoder, params = network(positions="learned")
-    key = jax.random.key(0)
-    assert generated(decoder, params, tokens(3), key, tokens=CONTEXT - 2).shape == (2, 6)
-    with pytest.raises(InputError, match="do not fit into 8 learned positions"):
-        generate(decoder, params, tokens(3), key=key, tokens=CONTEXT - 1)

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -65,12 +66,17 @@ def theirs(batch: int) -> Callable[[], object]:
     return run
 
 
-def main() -> None:
-    """Prints a line for each batch size."""
+def read_options(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cpu-time", action="store_true")
-    parsed = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    """Prints a line for each batch size."""
+    parsed = read_options(sys.argv[1:])
     clock = time.perf_counter
     if parsed.cpu_time:
         clock = time.process_time

@@ -51,7 +51,10 @@ def answers(
         named = [
             each if isinstance(each, Named) else Named(each, f"input {n}") for n, each in chunk
         ]
-        outputs = apply(filled(encode(predictor, named), batch_size))
+        # A stream that ends with its first batch is computed in a smaller one.
+        few = waiting is None and len(named) < batch_size
+        rows = min(batch_size, 1 << (len(named) - 1).bit_length()) if few else batch_size
+        outputs = apply(filled(encode(predictor, named), rows))
         if waiting is not None:
             yield from decoded(predictor, *waiting)
         waiting = outputs, len(named)

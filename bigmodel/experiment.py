@@ -24,6 +24,9 @@ Array: TypeAlias = "jax.Array"
 Key: TypeAlias = "jax.Array"
 PyTree: TypeAlias = Any
 
+Size: TypeAlias = Any
+"""The length of an axis: a number, or a symbol while a function is exported for any length."""
+
 Batch: TypeAlias = Mapping[str, Any]
 """Arrays by name, the example on the first axis. All training batches of an experiment have the
 same names, shapes and dtypes, and so have all evaluation batches. ``weight`` is 1 where an entry

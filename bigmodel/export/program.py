@@ -14,10 +14,11 @@ import jax
 import numpy as np
 
 from bigmodel.config import to_json
-from bigmodel.experiment import InputError
+from bigmodel.experiment import Batch, InputError
 from bigmodel.files import write_atomically, write_json
 from bigmodel.inference.answering import filled
 from bigmodel.inference.trained import Trained
+from bigmodel.predictor import Predictor
 from bigmodel.run_directory.variables import VARIABLES
 from bigmodel.tree import named_leaves, nested
 
@@ -79,10 +80,10 @@ class Program(NamedTuple):
 
 def make_program(run: Trained, examples: Sequence[Any]) -> Program:
     """The program of a run, with the answers that it gives to a few inputs on the CPU."""
-    encoded = run.predictor.encode(examples)
+    batch = filled(encoded(run.predictor, examples), max(len(examples), FEWEST))
     inputs = {
         name: np.asarray(array, jax.dtypes.canonicalize_dtype(np.asarray(array).dtype))
-        for name, array in filled(encoded, max(len(examples), FEWEST)).items()
+        for name, array in batch.items()
     }
     variables = {name: np.asarray(leaf) for name, leaf in named_leaves(run.variables).items()}
 
@@ -94,6 +95,18 @@ def make_program(run: Trained, examples: Sequence[Any]) -> Program:
         outputs = jax.jit(apply)(variables, inputs)
     outputs = {name: np.asarray(array) for name, array in outputs.items()}
     return Program(apply, variables, inputs, outputs, to_json(run.config))
+
+
+def encoded(predictor: Predictor, examples: Sequence[Any]) -> Batch:
+    """The arrays of a few inputs, in the shapes that all others can have too.
+
+    Of prompts, the shortest decides how many tokens all are read of at once. The first is
+    therefore cut to one token, and a program takes prompts of any length.
+    """
+    if predictor.stream is not None:
+        first = predictor.encode(examples[:1])["tokens"][0, :1].tolist()
+        examples = [first, *examples[1:]]
+    return predictor.encode(examples)
 
 
 def output_name(path: str) -> str:

@@ -83,7 +83,7 @@ def test_stablehlo_answers_as_the_run_in_a_process_that_imports_only_jax(
     out = tmp_path / "export"
     assert export(trained(runs, script), "stablehlo", out) == 0
     run = load(trained(runs, script))
-    batch = run.predictor.encode(held_out(run, 5))
+    batch = program.encoded(run.predictor, held_out(run, 5))
     np.savez(tmp_path / "five.npz", **batch)
     code = lines_of(out).replace("sample_input.npz", str(tmp_path / "five.npz"))
     code += f"np.savez({str(tmp_path / 'answers.npz')!r}, **outputs)\n"

@@ -117,4 +117,4 @@ def test_a_finished_run_of_an_older_version_gets_what_it_lacks(tmp_path):
     assert linear.run(tmp_path) == 0
     (tmp_path / "assets" / "variables.json").unlink()
     assert linear.run(tmp_path) == 0
-    assert read_usable(tmp_path).assets.keys() == {"variables.json"}
+    assert "variables.json" in read_usable(tmp_path).assets

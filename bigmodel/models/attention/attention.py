@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from bigmodel.experiment import Size
 from bigmodel.models.attention.attend import Heads, attend
 from bigmodel.models.attention.masks import window_mask
 from bigmodel.models.attention.positions import Rotation, rotate
@@ -39,7 +40,9 @@ class WindowCache(NamedTuple):
         return KeyValues(self.keys.transpose(0, 2, 1, 3), self.values.transpose(0, 2, 1, 3))
 
 
-def empty_cache(*, batch: int, window: int, heads: int, size: int, dtype: jnp.dtype) -> WindowCache:
+def empty_cache(
+    *, batch: Size, window: int, heads: int, size: int, dtype: jnp.dtype
+) -> WindowCache:
     """A cache without any position."""
     shape = (batch, heads, window, size)
     return WindowCache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))

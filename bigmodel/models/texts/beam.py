@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from bigmodel.experiment import InputError, PyTree
+from bigmodel.experiment import InputError, PyTree, Size
 
 BOUNDARY = 0
 """The token that begins, ends and pads every sequence."""
@@ -61,7 +61,7 @@ class _Search(NamedTuple):
     state: PyTree
 
 
-def search(step: Step, state: PyTree, *, batch: int, length: int, beam: Beam) -> Found:
+def search(step: Step, state: PyTree, *, batch: Size, length: int, beam: Beam) -> Found:
     """The best sequences of at most ``length`` tokens (length penalty of Wu et al., 2016).
 
     A finished hypothesis keeps its score and competes with the others. The search stops when all

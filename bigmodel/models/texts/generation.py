@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int, UInt32
 
-from bigmodel.experiment import InputError, Key, PyTree
+from bigmodel.experiment import InputError, Key, PyTree, Size
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Decoder(NamedTuple):
     None if there is none.
     """
 
-    empty: Callable[[int], Any]
+    empty: Callable[[Size], Any]
     decode_step: Callable[[PyTree, Int[Array, "batch time"], Any], tuple[Array, Any]]
     limit: int | None
 

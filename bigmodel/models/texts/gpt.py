@@ -14,7 +14,7 @@ from jax import lax
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
-from bigmodel.experiment import InputError, Model, PyTree, Rules
+from bigmodel.experiment import InputError, Model, PyTree, Rules, Size
 from bigmodel.models.attention.attention import CausalAttention, WindowCache, empty_cache
 from bigmodel.models.attention.encoder import BLOCK_PARTITION
 from bigmodel.models.attention.moe import EXPERT_PARTITION, MixtureOfExperts, Routed, Routing
@@ -140,7 +140,7 @@ class Gpt:
         """The same network with a key-value cache, for generation."""
         network = self._network(vocab_size=vocab_size, context=context)
 
-        def empty(batch: int) -> KVCache:
+        def empty(batch: Size) -> KVCache:
             cache = empty_cache(
                 batch=batch,
                 window=network.window,

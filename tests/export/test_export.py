@@ -27,8 +27,13 @@ SCRIPTS = [
     for path in sorted((ROOT / "experiments").glob("*.py"))
     if "\ndef predictor(" in path.read_text(encoding="utf-8")
 ]
-# It has no operation for the largest few of an axis, and none to sort one.
-EXCEPTIONS = {("litert", script): "sort" for script in ("recommender", "seq2seq", "transformer")}
+EXCEPTIONS = {
+    # It has no operation for the largest few of an axis, and none to sort one.
+    **{("litert", script): "sort" for script in ("bert", "recommender", "seq2seq", "transformer")},
+    # Neither has what draws random bits.
+    ("litert", "gpt"): "right_shift",
+    ("onnx", "gpt"): "BitCast",
+}
 """Formats that a script has not, and a part of the message that says why."""
 FOREIGN = {"onnx": "jax2onnx", "savedmodel": "tensorflow", "litert": "ai_edge_litert"}
 MATRIX = [

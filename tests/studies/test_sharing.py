@@ -114,6 +114,18 @@ def test_a_worker_stays_with_its_cell_and_begins_one_that_no_other_makes(tmp_pat
     assert queue.next("name=c", {a, b}, ()) == [A[1]]
 
 
+def test_the_last_cell_is_begun_before_all_runs_of_the_others_are_made(tmp_path: Path) -> None:
+    a, b, c = A[0].cell.name, B[0].cell.name, "name=c"
+    last = [job("c", seed) for seed in range(2)]
+    queue = decided(tmp_path, "sequential", jobs=[*JOBS, *last])
+    assert queue.next(None, (), ()) == [A[0]]
+    assert queue.next(None, {a}, ()) == [B[0]]
+    assert queue.next(a, {b}, ()) == [last[0]]
+    assert queue.next(b, {c}, {c}) == [B[1]]
+    assert queue.next(c, {b}, ()) == [last[1]]
+    assert queue.next(c, {b}, ()) == [A[1]]
+
+
 def test_no_worker_compiles_what_another_one_is_compiling(tmp_path: Path) -> None:
     queue = decided(tmp_path, "sequential", jobs=A)
     assert queue.next(None, (), ()) == [A[0]]

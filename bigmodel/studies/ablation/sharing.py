@@ -60,6 +60,7 @@ class Queue:
         self._seeds_by = seeds_by
         self.said = ""
         self.waiting: list[list[Job]] = []
+        self._begun: set[str] = set()
 
     def decide(self, jobs: Sequence[Job], missing: Collection[Path], try_out: TryOut) -> None:
         """Groups those of a study's runs whose directories are missing.
@@ -112,15 +113,26 @@ class Queue:
 
         A worker stays with its cell as long as that has runs. Then it takes the first cell of which
         no other worker makes runs, else the first one. What another one compiles waits until that
-        is done, for it is then in the cache. ``last`` is the name of the cell of the worker's last
-        run; ``others`` are those of the runs that other workers make, and ``compiling`` those of
-        which a worker compiles the program.
+        is done, for it is then in the cache. So where no more cells are left to begin than other
+        workers are busy with, one of them is begun at once, and nobody waits for its program at the
+        end.
+
+        ``last`` is the name of the cell of the worker's last run; ``others`` are those of the runs
+        that other workers make, and ``compiling`` those of which a worker compiles the program.
         """
         ready = [g for g in self.waiting if g[0].cell.name not in compiling]
         if not ready:
             return None
-        group = min(ready, key=lambda g: (g[0].cell.name != last, g[0].cell.name in others))
+        new = {group[0].cell.name for group in ready} - self._begun
+        early = new if len(new) <= len(others) else set()
+
+        def rank(group: list[Job]) -> tuple[bool, bool, bool]:
+            name = group[0].cell.name
+            return name not in early, name != last, name in others
+
+        group = min(ready, key=rank)
         self.waiting.remove(group)
+        self._begun.add(group[0].cell.name)
         return group
 
     def separate(self, jobs: Sequence[Job]) -> None:

@@ -21,6 +21,7 @@ from bigmodel.experiment import InputError
 from bigmodel.inference.measuring import evaluate
 from bigmodel.inference.outputs import plain
 from bigmodel.inference.trained import Trained
+from bigmodel.predictor import Beginning
 
 ROOT = Path(__file__).parent.parent
 FEW = 5
@@ -116,10 +117,12 @@ def _right(script: Path) -> Any:
 PROGRAM = """
 import json, sys, pathlib, bigmodel, numpy
 from bigmodel.inference.outputs import plain
+from bigmodel.predictor import Beginning
 asked = json.loads(pathlib.Path(sys.argv[1]).read_text())
 for path, inputs in asked.items():
     run = bigmodel.load(path)
     run.script.build = None
+    inputs = [Beginning(each) if isinstance(each, str) else each for each in inputs]
     print(json.dumps(plain(run.predict(inputs, batch_size=2), numpy.ndarray.tolist)))
 assert "sklearn" not in sys.modules, "data was loaded"
 """
@@ -135,7 +138,8 @@ def test_runs_answer_in_a_fresh_process_elsewhere(folder: Path, tmp_path: Path) 
             json.dumps(plain([inputs[0], inputs[1]], np.ndarray.tolist), default=float)
         )
         asked[str(one.path)] = few
-        expected.append(plain(one.predict(few, batch_size=2), np.ndarray.tolist))
+        cut = [Beginning(each) if isinstance(each, str) else each for each in few]
+        expected.append(plain(one.predict(cut, batch_size=2), np.ndarray.tolist))
     (tmp_path / "asked.json").write_text(json.dumps(asked))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
     done = subprocess.run(

@@ -7,6 +7,7 @@ pixels of an image as base64, all else as the value itself.
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import itertools
 import json
@@ -24,9 +25,15 @@ LONGEST = 200_000
 
 
 def dump_samples(inputs: Mapping[str, Sequence[Any]]) -> bytes:
-    """The content of ``samples.json``: the first inputs of the last split, which is the test's."""
+    """The content of ``samples.json``: the first inputs of the last split, which is the test's.
+
+    One that JSON cannot express is left out, for no sample may end a training.
+    """
     split: Sequence[Any] = next(reversed([*inputs.values()]), ())
-    lines = [json.dumps(_plain(each)) for each in itertools.islice(split, COUNT)]
+    lines = []
+    for each in itertools.islice(split, COUNT):
+        with contextlib.suppress(TypeError, ValueError):
+            lines.append(json.dumps(_plain(each)))
     return f"[{','.join(line for line in lines if len(line) <= LONGEST)}]".encode()
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 
 import jax
 
-from bigmodel.experiment import PyTree, Variables
+from bigmodel.experiment import InputError, PyTree, Variables
 from bigmodel.inference.trained import Trained
 from bigmodel.runtime.evaluation import Evaluation, measure, summarize
 
@@ -35,6 +36,11 @@ def evaluate(run: Trained, *, other: bool = False) -> Evaluation:
         InputError: the data cannot be used.
     """
     build = run.script.build
+    if other and len(inspect.signature(build).parameters) < 2:
+        raise InputError(
+            f"{run.script.__file__}: its build takes no assets, and so no other data can be "
+            "encoded as the run's was; see experiments/"
+        )
     experiment = build(run.config, run.assets) if other else build(run.config)
     splits = measure(
         jax.jit(experiment.eval_step), Evaluated(run.variables), experiment.data.splits

@@ -16,7 +16,10 @@ from test_contract import ROOT, build, run
 
 import bigmodel
 import launch
+from bigmodel.data.samples import dump_samples
+from bigmodel.experiment import InputError
 from bigmodel.inference.answering import Named, answers
+from bigmodel.inference.measuring import evaluate
 from bigmodel.predictor import Predictor
 
 HEADER = "size,colour,grade"
@@ -194,6 +197,18 @@ def test_an_evaluation_is_a_folder_of_its_own(mlp, typed):
     ]
     assert told["metrics"]["test/accuracy"] == pytest.approx(np.mean(right))
     assert (folder / "figures" / "test_confusion.png").exists()
+
+
+def test_a_script_whose_build_takes_no_assets_is_told_so(mlp, monkeypatch):
+    one = bigmodel.load(mlp)
+    monkeypatch.setattr(one.script, "build", lambda config: config)
+    with pytest.raises(InputError, match=r"its build takes no assets"):
+        evaluate(one, other=True)
+
+
+def test_an_input_that_json_cannot_express_is_no_sample():
+    kept = dump_samples({"test": [object(), {"a": np.float32(0.5)}, {1, 2}, "text"]})
+    assert json.loads(kept) == [{"a": 0.5}, "text"]
 
 
 def test_a_stream_of_inputs_is_answered_while_it_is_read():

@@ -2,10 +2,11 @@
 
     python benchmarks/serving.py [RUN] [--batch-size 64] [--clients 32] [--inputs 1 64]
 
-``predict`` gets arrays in memory, ``serve`` JSON over HTTP from clients of another process, each of
-which sends its next request when the last one is answered. Both are measured in turns with the bare
-``apply`` on one encoded batch of the same size, which is waited for each time. The best rounds are
-those that other programs disturbed least. Without a run, a network is trained on digits first.
+``predict`` gets arrays in memory, ``serve`` JSON or a ``.npy`` file over HTTP from clients of
+another process, each of which sends its next request when the last one is answered. Both are
+measured in turns with the bare ``apply`` on one encoded batch of the same size, which is waited for
+each time. The best rounds are those that other programs disturbed least. Without a run, a network
+is trained on digits first.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import functools
+import io
 import json
 import statistics
 import subprocess
@@ -22,7 +24,7 @@ import time
 from collections.abc import Callable, Sequence
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -61,18 +63,18 @@ async def client(port: int, request: bytes, until: float) -> list[float]:
     return found
 
 
-def ask(port: int, clients: int, inputs: list[Any], seconds: float) -> Measured:
-    """What many clients measure together."""
-    body = json.dumps({"inputs": inputs}).encode()
+def ask(port: int, clients: int, inputs: int, body: bytes, seconds: float) -> Measured:
+    """What many clients measure together, each of whose requests has so many inputs."""
+    kind = "application/json" if body.startswith(b"{") else "application/octet-stream"
     head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
-    request = f"{head}Content-Type: application/json\r\n\r\n".encode() + body
+    request = f"{head}Content-Type: {kind}\r\n\r\n".encode() + body
 
     async def all_clients() -> Measured:
         began = time.perf_counter()
         until = began + seconds
         found = await asyncio.gather(*(client(port, request, until) for _ in range(clients)))
         each = [second for one in found for second in one]
-        return Measured(len(inputs) * len(each) / (time.perf_counter() - began), each)
+        return Measured(inputs * len(each) / (time.perf_counter() - began), each)
 
     return asyncio.run(all_clients())
 
@@ -138,13 +140,16 @@ def measure(path: Path, port: int, options: argparse.Namespace) -> None:
 
     with get_context("spawn").Pool(1) as pool:
 
-        def serve(inputs: int) -> Measured:
-            arguments = (port, options.clients, many[:inputs], options.seconds)
-            return pool.apply(ask, arguments)
+        def serve(inputs: int, body: bytes) -> Measured:
+            return pool.apply(ask, (port, options.clients, inputs, body, options.seconds))
 
         ways: dict[str, Callable[[], Measured]] = {"predict": predict}
         for count in options.inputs:
-            ways[f"serve, {count} of a request"] = functools.partial(serve, count)
+            file = io.BytesIO()
+            np.save(file, np.stack(arrays[:count]))
+            bodies = {"JSON": json.dumps({"inputs": many[:count]}).encode(), "npy": file.getvalue()}
+            for name, body in bodies.items():
+                ways[f"serve, {count} a request, {name}"] = functools.partial(serve, count, body)
         for way in (bare, *ways.values()):
             way()
         found: dict[str, list[Measured]] = {name: [] for name in ("bare apply", *ways)}
@@ -161,7 +166,7 @@ def measure(path: Path, port: int, options: argparse.Namespace) -> None:
         p50, p99 = 1000 * np.percentile(
             [one for each in measured for one in each.seconds], [50, 99]
         )
-        line = f"{name:26} median {statistics.median(rates):6.0f}, best {max(rates):6.0f}"
+        line = f"{name:27} median {statistics.median(rates):6.0f}, best {max(rates):6.0f}"
         if name in ratios:
             middle, best = statistics.median(ratios[name]), max(rates) / fastest
             line += f"; of the bare {100 * middle:.0f} %, best of the best {100 * best:.0f} %"

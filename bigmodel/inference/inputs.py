@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
+import math
+import mmap
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bigmodel.data.sequences.ts_file import read_ts
+import numpy as np
+
+from bigmodel.data.sequences.ts_file import parse_ts
 from bigmodel.data.tables.csv_table import CsvFormat, stream_csv
 from bigmodel.data.texts.text_file import Stream, open_text
 from bigmodel.experiment import InputError
@@ -18,6 +23,11 @@ from bigmodel.predictor import Beginning, Kind
 
 STANDARD = "-"
 """The argument that stands for standard input."""
+NPY = b"\x93NUMPY"
+"""The first bytes of a file of an array."""
+OF_NUMBERS: tuple[Kind, ...] = ("image", "sequence", "series")
+"""Kinds of inputs that may be rows of an array."""
+HEADER = 1 << 16
 
 
 def read_inputs(
@@ -51,15 +61,45 @@ def _name(argument: str) -> str:
 
 def _of_argument(argument: str, kind: Kind, written: CsvFormat, column: str) -> Iterator[Named]:
     path = Path(argument)
-    if kind == "image":
+    if kind in OF_NUMBERS and path.suffix == ".npy" and _is_file(path):
+        yield from _npy_file(path)
+    elif kind == "image":
         yield from _images(path)
-    elif kind == "sequence" and path.suffix in (".gz", ".ts"):
-        for case in read_ts(path):
-            yield Named(case.content.tolist(), f"{path}, line {case.line}")
     elif kind in ("text", "sample") and argument != STANDARD and not _is_file(path):
         yield Named(argument, repr(argument[:40]))
     else:
         yield from of_stream(_stream(argument), kind, written=written, column=column)
+
+
+def _npy_file(path: Path) -> Iterator[Named]:
+    try:
+        with path.open("rb") as file:
+            content = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from None
+    yield from of_npy(content, str(path))
+
+
+def of_npy(content: bytes | mmap.mmap, name: str) -> Iterator[Named]:
+    """The rows of an array of numbers in NumPy's format, of which nothing is unpickled.
+
+    Raises:
+        InputError: It is no such array.
+    """
+    head = io.BytesIO(content[:HEADER])
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    try:
+        shape, by_column, dtype = readers[np.lib.format.read_magic(head)](head)
+        if dtype.kind not in "uif" or by_column or len(shape) < 2:
+            raise InputError("its array is not [row, ...] of numbers in C order")
+        array = np.frombuffer(content, dtype, math.prod(shape), head.tell()).reshape(shape)
+    except Exception as error:
+        raise InputError(f"{name} is no .npy file of rows of numbers: {error}") from None
+    for number, row in enumerate(array):
+        yield Named(row, f"{name}, row {number}")
 
 
 def of_stream(
@@ -67,8 +107,8 @@ def of_stream(
 ) -> Iterator[Named]:
     """The inputs in a text, each read when it is its turn.
 
-    Rows are CSV with a header or lines of JSON, a series a column of CSV or JSON, a sequence is a
-    line of JSON, and a text a line.
+    Rows are CSV with a header or lines of JSON, a series a column of CSV or JSON, sequences are
+    lines of JSON or the lines of a ``.ts`` file, and a text is a line.
 
     Raises:
         InputError: It has inputs of another kind.
@@ -77,7 +117,7 @@ def of_stream(
         case "row":
             return _rows(stream, written)
         case "sequence":
-            return _json_lines(stream)
+            return _sequences(stream)
         case "series":
             return _series(stream, written, column)
     return _lines(stream)
@@ -138,12 +178,32 @@ def from_json(text: str, name: str) -> Any:
         raise InputError(f"{name} is no JSON: {error}") from None
 
 
+def _peeked(stream: Stream) -> tuple[str, Stream]:
+    """The first line that is not blank, and the stream, all of it."""
+    lines = iter(stream.lines)
+    before = []
+    for line in lines:
+        before.append(line)
+        if line.strip():
+            break
+    first = before[-1].lstrip() if before else ""
+    return first, stream._replace(lines=itertools.chain(before, lines))
+
+
+def _sequences(stream: Stream) -> Iterator[Named]:
+    """Lines of a ``.ts`` file, whose head has keys and comments, or a line of JSON each."""
+    first, stream = _peeked(stream)
+    if not first.startswith(("@", "#")):
+        yield from _json_lines(stream)
+        return
+    for case in parse_ts(stream):
+        yield Named(case.content.tolist(), f"{stream.name}, line {case.line}")
+
+
 def _rows(stream: Stream, written: CsvFormat) -> Iterator[Named]:
     """Rows of CSV with a header, or a line of JSON each: names of columns to values."""
-    lines = iter(stream.lines)
-    first = next((line for line in lines if line.strip()), "")
-    stream = stream._replace(lines=itertools.chain([first] if first else [], lines))
-    if first.lstrip().startswith("{"):
+    first, stream = _peeked(stream)
+    if first.startswith("{"):
         yield from _json_lines(stream)
         return
     for line, row in stream_csv(stream, written):
@@ -152,10 +212,8 @@ def _rows(stream: Stream, written: CsvFormat) -> Iterator[Named]:
 
 def _series(stream: Stream, written: CsvFormat, column: str) -> Iterator[Named]:
     """One series: a column of a table, or numbers alone; or a series in JSON on each line."""
-    lines = iter(stream.lines)
-    first = next((line for line in lines if line.strip()), "")
-    stream = stream._replace(lines=itertools.chain([first] if first else [], lines))
-    if first.lstrip().startswith("["):
+    first, stream = _peeked(stream)
+    if first.startswith("["):
         yield from _json_lines(stream)
         return
     rows = [row for _, row in stream_csv(stream, written, fewest=1)]

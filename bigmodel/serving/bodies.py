@@ -20,7 +20,7 @@ from bigmodel.data.tables.csv_table import CsvFormat
 from bigmodel.data.texts.text_file import Stream, decoded
 from bigmodel.experiment import InputError
 from bigmodel.inference.answering import Named
-from bigmodel.inference.inputs import of_stream
+from bigmodel.inference.inputs import NPY, OF_NUMBERS, of_npy, of_stream
 from bigmodel.predictor import Beginning, Kind
 
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
@@ -164,6 +164,9 @@ def _of_form(
 
 def _of_file(name: str, content: bytes, reading: Reading) -> Iterator[Named]:
     """The inputs in a file of which no name decides what it is, but the kind of the run."""
+    if reading.kind in OF_NUMBERS and content.startswith(NPY):
+        yield from of_npy(content, name)
+        return
     if reading.kind == "image":
         yield Named(_checked(content, name), name)
         return

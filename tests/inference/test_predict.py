@@ -17,8 +17,11 @@ from test_contract import ROOT, build, run
 import bigmodel
 import launch
 from bigmodel.data.samples import dump_samples
+from bigmodel.data.tables.csv_table import CsvFormat
+from bigmodel.data.texts.text_file import Stream
 from bigmodel.experiment import InputError
 from bigmodel.inference.answering import Named, answers
+from bigmodel.inference.inputs import of_stream
 from bigmodel.inference.measuring import evaluate
 from bigmodel.predictor import Predictor
 
@@ -88,6 +91,9 @@ def test_images_are_answered_in_order_from_files_and_folders(cnn, typed, tmp_pat
     assert one.status == 0
     assert [json.loads(line) for line in one.lines] == expected
     assert typed("predict", cnn, tmp_path).lines == one.lines
+    np.save("five.npy", np.stack([np.asarray(Image.open(path)) for path in images]))
+    assert typed("predict", cnn, "five.npy").lines == one.lines
+    Path("five.npy").unlink()
     best = typed("predict", cnn, "--top", 2, *images).lines
     assert [len(json.loads(line)["probabilities"]) for line in best] == [2] * 5
     assert typed("predict", cnn, tmp_path, "--out", "a.csv", "--batch-size", 2).lines == []
@@ -129,6 +135,8 @@ def test_samples_are_images_in_a_folder_one_for_each_seed(gan, typed):
 
 BAD = [
     (["predict", "CNN", "nowhere.png"], "there is no image nowhere.png"),
+    (["predict", "CNN", "nowhere.npy"], "there is no image nowhere.npy"),
+    (["predict", "CNN", "no.npy"], "no.npy is no .npy file of rows of numbers"),
     (["predict", "CNN", "text.txt"], "text.txt: cannot be read as an image"),
     (["predict", "CNN", "empty"], "empty: cannot be read as an image: it is empty"),
     (["predict", "CNN", "none"], "none is empty; give at least one input"),
@@ -162,6 +170,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(request, typed, tmp_path, argu
     for name, content in {
         "text.txt": "some text",
         "empty": "",
+        "no.npy": "some text",
         "wrong.csv": "size,grade\n1,low\n",
         "long.csv": "size,colour\n1,red\n2,red,3\n",
         "bad.csv": "size,colour\n1,red\nx,red\n",
@@ -197,6 +206,20 @@ def test_an_evaluation_is_a_folder_of_its_own(mlp, typed):
     ]
     assert told["metrics"]["test/accuracy"] == pytest.approx(np.mean(right))
     assert (folder / "figures" / "test_confusion.png").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[[1, 4], [2, 5]]\n\n[[3, 6]]\n",
+        "\n# A comment.\n@classLabel true a b\n@data\n1,2:4,5:a\n3:6:b\n",
+    ],
+    ids=["json", "ts"],
+)
+def test_sequences_are_read_from_any_stream_by_what_it_begins_with(text):
+    found = list(of_stream(Stream("body", io.StringIO(text)), "sequence", written=CsvFormat()))
+    assert [each.value for each in found] == [[[1, 4], [2, 5]], [[3, 6]]]
+    assert found[-1].name == f"body, line {text[:-1].count(chr(10)) + 1}"
 
 
 def test_a_script_whose_build_takes_no_assets_is_told_so(mlp, monkeypatch):

@@ -95,6 +95,17 @@ def spoilt(rng: random.Random, value: Any) -> Any:
     return rng.choice([changed, value[:at], value * 2])
 
 
+def npy(rng: random.Random) -> bytes:
+    """A file of an array, with other bytes in a few places."""
+    file = io.BytesIO()
+    shape = [rng.choice([0, 1, 8, 64]) for _ in range(rng.choice([1, 3, 4]))]
+    np.save(file, np.full(shape, rng.choice([0.5, 2, np.nan, True, 1j])))
+    content = bytearray(file.getvalue())
+    for _ in range(rng.choice([0, 1, 3])):
+        content[rng.randrange(len(content))] = rng.randrange(256)
+    return bytes(content)
+
+
 def request(rng: random.Random, samples: Sequence[Any]) -> tuple[bytes, dict[str, str]]:
     """The body and the headers of a bad request; now and then it is a good one after all."""
     sample = rng.choice(samples)
@@ -112,6 +123,7 @@ def request(rng: random.Random, samples: Sequence[Any]) -> tuple[bytes, dict[str
             lambda: png(7000, 7000, b""),
             lambda: table(rng, columns),
             lambda: gzip.compress(b"a\n" * 1000),
+            lambda: npy(rng),
             lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
             lambda: b"\n".join([b"x" * rng.choice([1, 10, 10_000])] * rng.choice([1, 5, 1500])),
         ]

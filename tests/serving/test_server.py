@@ -42,6 +42,13 @@ def close(one: Any, other: Any) -> bool:
     )
 
 
+def npy(array: np.ndarray) -> bytes:
+    """A file of an array."""
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
 def test_every_way_to_send_an_image_gets_the_answer_of_the_run(images: Served) -> None:
     expected = images.run.predict([PICTURE])[0]
     text = base64.b64encode(PICTURE).decode()
@@ -58,6 +65,8 @@ def test_every_way_to_send_an_image_gets_the_answer_of_the_run(images: Served) -
         (PICTURE, {"Content-Type": "image/png"}),
         (PICTURE, None),
         (form, {"Content-Type": "multipart/form-data; boundary=x"}),
+        (npy(GREY[None]), None),
+        (npy(GREY[None] / 255), {"Content-Type": "application/octet-stream"}),
     ):
         answer = images.ask(body, headers)
         assert answer.status == 200, answer.value
@@ -171,6 +180,12 @@ def test_nothing_is_compiled_after_the_start(images: Served) -> None:
         (b"%!PS-Adobe EPSF\n%%BoundingBox: 0 0 9 9\n", None, 422, "the body is no image"),
         (b"x", {"Content-Type": "multipart/form-data"}, 400, "the body is no form"),
         (b"x", {"Content-Type": "application/x-www-form-urlencoded"}, 415, "application/json"),
+        (npy(GREY), None, 422, "the body, row 0: it is"),
+        (npy(np.array([[object()]])), None, 422, "the body is no .npy file of rows of num"),
+        (npy(GREY[None])[:-1], None, 422, "the body is no .npy file of rows of"),
+        (npy(GREY[None]).replace(b"(1, 8", b"(9**9, 8"), None, 422, "the body is no .npy file"),
+        (npy(GREY[None]).replace(b"(1, 8", b"(999999, 8"), None, 422, "the body is no .npy file"),
+        (npy(GREY[:0, None]), None, 422, "there is no input"),
         (b"x" * 17_000_000, None, 413, "the body is larger than 16,000,000 bytes"),
         ({"inputs": [[]] * 1025}, None, 413, "more than 1024 inputs; send them in parts"),
     ],

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bigmodel.data.labelled import Example
-from bigmodel.data.texts.text_file import normalized, read_lines
+from bigmodel.data.texts.text_file import Stream, normalized, read_lines
 from bigmodel.experiment import InputError
 
 LARGEST = float(np.finfo(np.float32).max)
@@ -18,19 +18,29 @@ Case: TypeAlias = Example[Float[np.ndarray, "time channel"]]
 
 
 def read_ts(path: Path) -> list[Case]:
-    """The sequences of a file, which may be gzipped.
+    """The sequences of a file, which may be gzipped, as :func:`parse_ts` reads its lines.
+
+    Raises:
+        InputError: The file cannot be read, or a line cannot be used.
+    """
+    return parse_ts(Stream(str(path), read_lines(path)))
+
+
+def parse_ts(stream: Stream) -> list[Case]:
+    """The sequences in lines of text.
 
     A line is one sequence: its channels, then its label, with ``:`` between them, and the
     values of a channel with commas between them.
 
     Raises:
-        InputError: The file cannot be read, or a line cannot be used: values are missing or not
-            numbers, or channels differ in length or number. The message names the line.
+        InputError: A line cannot be used: values are missing or not numbers, or channels differ
+            in length or number. The message names the line.
     """
+    path = stream.name
     cases: list[Case] = []
     declared: list[str] = []
     in_data = False
-    for number, line in enumerate(read_lines(path), start=1):
+    for number, line in enumerate(stream.lines, start=1):
         line = line.strip()
         if not line or line.startswith("#"):
             continue
@@ -58,7 +68,7 @@ def read_ts(path: Path) -> list[Case]:
     return cases
 
 
-def _case(path: Path, number: int, line: str, declared: list[str]) -> Case:
+def _case(path: str, number: int, line: str, declared: list[str]) -> Case:
     *channels, label = line.split(":")
     label = normalized(label)
     where = f"{path}, line {number}"

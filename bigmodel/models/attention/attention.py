@@ -15,6 +15,7 @@ from bigmodel.models.attention.attend import Heads, attend
 from bigmodel.models.attention.masks import window_mask
 from bigmodel.models.attention.positions import Rotation, rotate
 from bigmodel.models.attention.ring import ring_attend
+from bigmodel.models.layers.dense import Dense
 from bigmodel.partition import EXAMPLES, axis_size, constrained
 
 
@@ -86,7 +87,7 @@ class Attention(nn.Module):
 
     def setup(self) -> None:
         """Make the projections that the methods share."""
-        dense = partial(nn.Dense, self.width, use_bias=False, dtype=self.dtype)
+        dense = partial(Dense, self.width, use_bias=False, dtype=self.dtype)
         self.query, self.key, self.value = dense(), dense(), dense()
         self.output = dense(kernel_init=self.output_init)
 
@@ -169,7 +170,7 @@ class CausalAttention(nn.Module):
         kv_heads = self.kv_heads or self.heads
 
         def project(name: str, heads: int, *, bias: bool) -> Heads:
-            projection = nn.Dense(heads * size, use_bias=bias, dtype=self.dtype, name=name)
+            projection = Dense(heads * size, use_bias=bias, dtype=self.dtype, name=name)
             split = projection(x).reshape(batch, time, heads, size)
             return constrained(split, EXAMPLES, "sequence", "tensor", None)
 
@@ -202,7 +203,7 @@ class CausalAttention(nn.Module):
             values = jnp.concatenate([held.values, value], axis=1)
             mixed = attend(query, keys, values, mask[None])
             cache = updated_cache(cache, key, value, length=length)
-        output = nn.Dense(
+        output = Dense(
             width,
             use_bias=self.biases,
             dtype=self.dtype,

@@ -15,6 +15,7 @@ from bigmodel.experiment import InputError, Model, Rules, Variables
 from bigmodel.models import linen
 from bigmodel.models.attention.attention import Attention
 from bigmodel.models.attention.encoder import BLOCK_PARTITION, EncoderBlock
+from bigmodel.models.layers.dense import Dense
 from bigmodel.models.layers.feed_forward import Activation, residual_init
 from bigmodel.models.layers.norm import LayerNorm
 from bigmodel.models.options import check_divides, check_dropout, check_sizes
@@ -136,7 +137,7 @@ class VitNetwork(nn.Module):
         options = self.options
         dtype = jnp.dtype(options.dtype)
         small = nn.initializers.normal(0.02)
-        x = nn.Dense(options.width, dtype=dtype, name="embed")(patches(x, options.patch))
+        x = Dense(options.width, dtype=dtype, name="embed")(patches(x, options.patch))
         if options.pooling == "token":
             token = self.param("token", small, (options.width,), jnp.float32).astype(dtype)
             token = jnp.broadcast_to(token[None, None], (x.shape[0], 1, options.width))

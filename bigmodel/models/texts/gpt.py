@@ -10,7 +10,6 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
@@ -20,6 +19,7 @@ from bigmodel.models.attention.encoder import BLOCK_PARTITION
 from bigmodel.models.attention.moe import EXPERT_PARTITION, MixtureOfExperts, Routed, Routing
 from bigmodel.models.attention.positions import Rotation, rotation
 from bigmodel.models.attention.stack import Stack, stacked_partition
+from bigmodel.models.layers.dense import Dense, rows_dot_general
 from bigmodel.models.layers.feed_forward import Activation, FeedForward, residual_init
 from bigmodel.models.layers.norm import NORMS
 from bigmodel.models.linen import model
@@ -261,12 +261,12 @@ class GptNetwork(nn.Module):
             self.blocks = [block(options, self.window) for _ in range(options.layers)]
         self.norm = NORMS[options.norm](dtype)
         if not options.tied:
-            self.head = nn.Dense(
+            self.head = Dense(
                 self.vocab_size,
                 use_bias=False,
                 dtype=dtype,
                 kernel_init=EMBEDDING_INIT,
-                dot_general=partial(lax.dot_general, preferred_element_type=jnp.float32),
+                dot_general=partial(rows_dot_general, preferred_element_type=jnp.float32),
             )
         self.dropout = nn.Dropout(options.dropout)
 
@@ -332,5 +332,6 @@ class GptNetwork(nn.Module):
             logits = self.head(x)
         else:
             table = self.embedding.embedding.astype(x.dtype)
-            logits = jnp.einsum("btd,vd->btv", x, table, preferred_element_type=jnp.float32)
+            contracted = (((2,), (1,)), ((), ()))
+            logits = rows_dot_general(x, table, contracted, preferred_element_type=jnp.float32)
         return constrained(logits, EXAMPLES, "sequence", "tensor")

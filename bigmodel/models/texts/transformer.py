@@ -20,6 +20,7 @@ from bigmodel.models.attention.attention import (
 from bigmodel.models.attention.encoder import BLOCK_PARTITION, EncoderBlock
 from bigmodel.models.attention.masks import padding_mask
 from bigmodel.models.attention.positions import sinusoidal
+from bigmodel.models.layers.dense import Dense
 from bigmodel.models.layers.feed_forward import Activation, FeedForward, residual_init
 from bigmodel.models.layers.norm import LayerNorm
 from bigmodel.models.options import check_dropout, check_even_heads, check_sizes
@@ -140,7 +141,7 @@ class TransformerNetwork(nn.Module):
         normal = nn.initializers.normal(1.0)
         self.source_embedding = nn.Embed(self.source_vocab, options.width, embedding_init=normal)
         self.target_embedding = nn.Embed(self.target_vocab, options.width, embedding_init=normal)
-        self.head = nn.Dense(
+        self.head = Dense(
             self.target_vocab, use_bias=False, kernel_init=nn.initializers.normal(0.02)
         )
         self.encoder = [EncoderBlock(options, dtype) for _ in range(options.layers)]

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int
 
 from bigmodel.experiment import Key, Model, Rules
 from bigmodel.models.attention.encoder import BLOCK_PARTITION, EncoderBlock
+from bigmodel.models.attention.fused import AttentionName
 from bigmodel.models.attention.masks import padding_mask
 from bigmodel.models.attention.positions import sinusoidal
 from bigmodel.models.layers.dense import Dense, rows_dot_general
@@ -65,6 +66,9 @@ class Bert:
     """activation of the feed-forward network"""
     dropout: float = 0.0
     """probability of dropping a feature of the embedding and of each block's output"""
+    attention: AttentionName = "auto"
+    """kernel of the attention: cudnn on NVIDIA GPUs, splash on TPUs, xla anywhere; auto takes the
+    fastest that fits"""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """type of the computation; parameters, softmax and logits are float32"""
 

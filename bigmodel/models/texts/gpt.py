@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int
 from bigmodel.experiment import InputError, Model, PyTree, Rules, Size
 from bigmodel.models.attention.attention import CausalAttention, WindowCache, empty_cache
 from bigmodel.models.attention.encoder import BLOCK_PARTITION
+from bigmodel.models.attention.fused import AttentionName
 from bigmodel.models.attention.moe import EXPERT_PARTITION, MixtureOfExperts, Routed, Routing
 from bigmodel.models.attention.positions import Rotation, rotation
 from bigmodel.models.attention.stack import Stack, stacked_partition
@@ -79,6 +80,9 @@ class Gpt:
     """weight of the loss that spreads tokens evenly over the experts"""
     dropout: float = 0.0
     """probability of dropping a feature of the embedding and of each block's output"""
+    attention: AttentionName = "auto"
+    """kernel of the attention: cudnn on NVIDIA GPUs, splash on TPUs, xla anywhere; auto takes the
+    fastest that fits"""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """type of the computation; parameters, softmax and logits are float32"""
     remat: bool = False
@@ -210,6 +214,7 @@ class GptBlock(nn.Module):
             init,
             kv_heads=options.kv_heads,
             biases=options.biases,
+            attention=options.attention,
             name="attention",
         )
         normed = norm(dtype, name="norm_attention")(x)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 from jax.sharding import PartitionSpec
@@ -81,6 +81,15 @@ def axes_in_context() -> Mapping[str, int]:
     """Sizes of the mesh axes over which the compiler splits arrays; none without a mesh."""
     mesh = jax.sharding.get_abstract_mesh()
     return {name: size for name, size in mesh.shape.items() if name not in mesh.manual_axes}
+
+
+def platform() -> str:
+    """What is compiled for, ``cpu``, ``cuda``, ``tpu`` or another: the mesh in context, if any."""
+    device: Any = jax.sharding.get_abstract_mesh().abstract_device
+    device = device or jax.config.jax_default_device  # type: ignore[attr-defined]
+    if not hasattr(device, "platform"):
+        device = jax.devices(device)[0]
+    return "cuda" if "NVIDIA" in device.device_kind else device.platform
 
 
 def axis_size(name: str) -> int:

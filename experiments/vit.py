@@ -73,7 +73,7 @@ def attention_maps(config: Config, images: Images) -> Callable[[Variables], Show
     Of an ensemble it is the first member's.
     """
     looked_at = next(iter(images.data.splits.values()), [images.data.train(0, 0)])[0]["image"][:10]
-    maps = jax.jit(config.model.attention(images.classes))
+    maps = jax.jit(config.model.attention_maps(images.classes))
 
     def show(variables: Variables) -> Shown:
         weights = np.asarray(maps(one_member(variables), looked_at))

@@ -88,7 +88,9 @@ def make_program(run: Trained, examples: Sequence[Any]) -> Program:
     variables = {name: np.asarray(leaf) for name, leaf in named_leaves(run.variables).items()}
 
     def apply(variables: Arrays, inputs: Arrays) -> dict[str, Any]:
-        outputs = run.predictor.apply(nested(variables), dict(inputs))
+        # By operations that every platform has.
+        with jax.default_device(jax.devices("cpu")[0]):
+            outputs = run.predictor.apply(nested(variables), dict(inputs))
         return {output_name(path): array for path, array in named_leaves(outputs).items()}
 
     with jax.default_device(jax.devices("cpu")[0]):

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from bigmodel.experiment import Model, Rules
 from bigmodel.models.attention.masks import masked_mean, padding_mask
+from bigmodel.models.layers.dense import Dense
 from bigmodel.models.layers.recurrent import RECURRENT_PARTITION, CellName, Recurrent
 from bigmodel.models.linen import model
 from bigmodel.models.options import check_dropout, check_sizes
@@ -94,7 +95,7 @@ class RnnNetwork(nn.Module):
             x = last
         elif options.output == "mean":
             x = masked_mean(x, mask)
-        x = nn.Dense(self.outputs or 1, name="head")(x)
+        x = Dense(self.outputs or 1, name="head")(x)
         return x if self.outputs else x[..., 0]
 
     def _layer(

@@ -11,8 +11,9 @@ from typing import Any
 from bigmodel.config import differences, flat
 from bigmodel.experiment import InputError
 
-LAYOUT_FIELDS = ("mesh", "run.dir", "run.profile", "run.sinks")
-"""Options that say where a run happens and is shown; a name stands for all options below it."""
+LAYOUT_FIELDS = ("mesh", "model.attention", "run.dir", "run.profile", "run.sinks")
+"""Options that say where a run happens, by which kernels, and where it is shown; a name stands for
+all options below it."""
 FREE_FIELDS = (
     *LAYOUT_FIELDS,
     "run.keep",

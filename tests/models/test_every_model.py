@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from formulas import check_gradients
 from initial import initial
+from jax.extend.core import jaxprs_in_params
 
 from bigmodel import models
 from bigmodel.experiment import Model
@@ -201,6 +202,33 @@ def test_every_parameter_has_a_gradient_that_is_no_rounding_noise(name: str) -> 
         assert np.abs(gradient).max() > 1e-5, path
     if name not in WITH_KINKS:
         check_gradients(vector, variables["params"], rtol=2e-2)
+
+
+def equations(jaxpr: Any) -> Iterator[Any]:
+    """Those of a function, of its loops and of what it calls."""
+    for equation in jaxpr.eqns:
+        yield equation
+        for inner in jaxprs_in_params(equation.params):
+            yield from equations(inner)
+
+
+# Experts also add up over themselves.
+@pytest.mark.parametrize(
+    "name", [name for name in CASES if name not in ("gpt-experts", "gpt-stack")]
+)
+def test_no_product_of_a_step_contracts_two_axes_which_is_slow_on_cpu(name: str) -> None:
+    model = model_of(name)
+    variables = jax.eval_shape(model.init, KEY, BATCH)
+
+    def loss(params: Any, variables: Any) -> jax.Array:
+        found, _ = model.apply({**variables, "params": params}, BATCH, train=True, key=KEY)
+        return jnp.sum(jnp.sin(flat(found)))
+
+    step = jax.make_jaxpr(jax.grad(loss))(variables["params"], variables)
+    for equation in equations(step.jaxpr):
+        if equation.primitive.name == "dot_general":
+            (contracted, _), _ = equation.params["dimension_numbers"]
+            assert len(contracted) <= 1, equation
 
 
 @pytest.mark.parametrize("name", ["resnet", "vit", "gpt"])

@@ -12,9 +12,11 @@ from jaxtyping import Array, Bool, Float, Int
 
 from bigmodel.experiment import Size
 from bigmodel.models.attention.attend import Heads, attend
+from bigmodel.models.attention.fused import AttentionName, attend_sequence
 from bigmodel.models.attention.masks import window_mask
 from bigmodel.models.attention.positions import Rotation, rotate
 from bigmodel.models.attention.ring import ring_attend
+from bigmodel.models.layers.dense import Dense
 from bigmodel.partition import EXAMPLES, axis_size, constrained
 
 
@@ -83,10 +85,11 @@ class Attention(nn.Module):
     width: int
     dtype: jnp.dtype
     output_init: nn.initializers.Initializer
+    attention: AttentionName = "xla"
 
     def setup(self) -> None:
         """Make the projections that the methods share."""
-        dense = partial(nn.Dense, self.width, use_bias=False, dtype=self.dtype)
+        dense = partial(Dense, self.width, use_bias=False, dtype=self.dtype)
         self.query, self.key, self.value = dense(), dense(), dense()
         self.output = dense(kernel_init=self.output_init)
 
@@ -98,14 +101,19 @@ class Attention(nn.Module):
         self,
         x: Float[Array, "batch time width"],
         source: Float[Array, "batch source features"] | KeyValues,
-        mask: Bool[Array, "#batch #time source"],
+        mask: Bool[Array, "#batch 1 source"] | None,
+        *,
+        decoding: bool = False,
     ) -> Float[Array, "batch time width"]:
         """Attend from each position of ``x`` to the positions of the source under its mask.
 
         For a source that is attended to many times, its keys and values may be given instead.
+        Without a mask, all of it is seen. ``decoding`` says that ``x`` is a step of a search.
         """
         keys, values = source if isinstance(source, KeyValues) else self.keys_and_values(source)
-        mixed = attend(self._split(self.query(x)), keys, values, mask)
+        query = self._split(self.query(x))
+        name = "xla" if decoding else self.attention
+        mixed = attend_sequence(query, keys, values, mask=mask, attention=name)
         return self.output(mixed.reshape(x.shape))
 
     def weights(
@@ -143,6 +151,7 @@ class CausalAttention(nn.Module):
     output_init: nn.initializers.Initializer
     kv_heads: int | None = None
     biases: bool = False
+    attention: AttentionName = "auto"
 
     @nn.compact
     def __call__(
@@ -169,7 +178,7 @@ class CausalAttention(nn.Module):
         kv_heads = self.kv_heads or self.heads
 
         def project(name: str, heads: int, *, bias: bool) -> Heads:
-            projection = nn.Dense(heads * size, use_bias=bias, dtype=self.dtype, name=name)
+            projection = Dense(heads * size, use_bias=bias, dtype=self.dtype, name=name)
             split = projection(x).reshape(batch, time, heads, size)
             return constrained(split, EXAMPLES, "sequence", "tensor", None)
 
@@ -184,8 +193,7 @@ class CausalAttention(nn.Module):
         if cache is None and axis_size("sequence") > 1:
             mixed = ring_attend(query, key, value, window=self.window)
         elif cache is None:
-            mask = window_mask(positions, positions, window=self.window)
-            mixed = attend(query, key, value, mask[None])
+            mixed = attend_sequence(query, key, value, window=self.window, attention=self.attention)
         elif time == 1:
             # What it overwrites has left the window, so the cache alone has all that is seen.
             cache = updated_cache(cache, key, value, length=positions[0])
@@ -202,7 +210,7 @@ class CausalAttention(nn.Module):
             values = jnp.concatenate([held.values, value], axis=1)
             mixed = attend(query, keys, values, mask[None])
             cache = updated_cache(cache, key, value, length=length)
-        output = nn.Dense(
+        output = Dense(
             width,
             use_bias=self.biases,
             dtype=self.dtype,

@@ -28,7 +28,8 @@ class EncoderBlock(nn.Module):
     """``x + attention(norm(x))``, then ``x + feed_forward(norm(x))`` (Xiong et al., 2020).
 
     ``options`` are those of the network, a :class:`~bigmodel.models.texts.bert.Bert` or another
-    with ``layers``, ``width``, ``heads``, ``expansion``, ``activation`` and ``dropout``.
+    with ``layers``, ``width``, ``heads``, ``expansion``, ``activation``, ``attention`` and
+    ``dropout``.
     """
 
     options: Any
@@ -38,15 +39,17 @@ class EncoderBlock(nn.Module):
     def __call__(
         self,
         x: Float[Array, "batch time width"],
-        mask: Bool[Array, "#batch #time time"],
+        mask: Bool[Array, "#batch 1 time"] | None,
         train: bool,
     ) -> Float[Array, "batch time width"]:
-        """The block's output; a position attends to those where its row of the mask is True."""
+        """The block's output; a position attends to all, or to those where the mask is True."""
         options = self.options
         dropout = nn.Dropout(options.dropout, deterministic=not train)
         init = residual_init(options.layers)
         normed = LayerNorm(self.dtype, name="norm_attention")(x)
-        attention = Attention(options.heads, options.width, self.dtype, init, name="attention")
+        attention = Attention(
+            options.heads, options.width, self.dtype, init, options.attention, name="attention"
+        )
         x = constrained(x + dropout(attention(normed, normed, mask)), EXAMPLES, None, None)
         normed = LayerNorm(self.dtype, name="norm_feed_forward")(x)
         hidden = options.expansion * options.width

@@ -12,6 +12,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 
 from bigmodel.experiment import Rules
+from bigmodel.models.layers.dense import Dense
 from bigmodel.models.layers.feed_forward import Activation, FeedForward
 from bigmodel.partition import EXAMPLES, constrained
 
@@ -99,7 +100,7 @@ class MixtureOfExperts(nn.Module):
     @nn.compact
     def __call__(self, x: Tokens, *, train: bool) -> tuple[Tokens, Routing]:
         """The mixed outputs, and the routing in float32."""
-        router = nn.Dense(self.experts, use_bias=False, dtype=jnp.float32, name="router")
+        router = Dense(self.experts, use_bias=False, dtype=jnp.float32, name="router")
         probabilities = nn.softmax(router(x.astype(jnp.float32)), axis=-1)
         chosen, gates = choose(probabilities, per_token=self.per_token)
         routing = Routing(probabilities, chosen)

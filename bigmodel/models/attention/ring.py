@@ -15,7 +15,9 @@ from jaxtyping import Array, Float, Int
 from bigmodel.models.attention.attend import (
     Heads,
     PartialAttention,
+    by_head,
     combine,
+    for_groups,
     grouped,
     normalized,
     partial_attention,
@@ -102,7 +104,7 @@ def _ring(
 
     def attend_to(keys: Array, values: Array, block: Int[Array, ""]) -> PartialAttention:
         mask = window_mask(positions(own), positions(block), window=window)
-        return partial_attention(stacked, keys, values, jnp.tile(mask, (groups, 1))[None])
+        return partial_attention(stacked, keys, values, for_groups(mask[None], groups))
 
     @partial(jax.checkpoint, prevent_cse=False)
     def step(
@@ -113,6 +115,7 @@ def _ring(
         new = attend_to(keys, values, (own - back) % devices)
         return (combine(found, new), keys, values), None
 
+    key, value = by_head(key), by_head(value)
     start = (attend_to(key, value, own), key, value)
     (found, *_), _ = lax.scan(step, start, jnp.arange(1, behind + 1, dtype=jnp.int32))
     return (ungrouped(normalized(found).astype(value.dtype), groups),)

@@ -97,8 +97,7 @@ class PixelAttention(nn.Module):
         attention = Attention(
             self.heads, features, self.dtype, nn.initializers.zeros, name="attention"
         )
-        everywhere = jnp.ones((1, 1, height * width), bool)
-        return x + attention(pixels, pixels, everywhere).reshape(x.shape)
+        return x + attention(pixels, pixels, None).reshape(x.shape)
 
 
 class UNet(nn.Module):

@@ -15,6 +15,8 @@ from bigmodel.experiment import InputError, Model, Rules, Variables
 from bigmodel.models import linen
 from bigmodel.models.attention.attention import Attention
 from bigmodel.models.attention.encoder import BLOCK_PARTITION, EncoderBlock
+from bigmodel.models.attention.fused import AttentionName
+from bigmodel.models.layers.dense import Dense
 from bigmodel.models.layers.feed_forward import Activation, residual_init
 from bigmodel.models.layers.norm import LayerNorm
 from bigmodel.models.options import check_divides, check_dropout, check_sizes
@@ -50,6 +52,9 @@ class Vit:
     """input of the last layer: the mean over the patches, or a token before them"""
     dropout: float = 0.1
     """probability with which a feature of the embedding and of each branch is dropped"""
+    attention: AttentionName = "auto"
+    """kernel of the attention: cudnn on NVIDIA GPUs, splash on TPUs, xla anywhere; auto takes the
+    fastest that fits"""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """type of the computation; parameters, norms, softmax and logits are float32"""
     remat: bool = False
@@ -65,7 +70,7 @@ class Vit:
         """The network: images to logits, float32 ``[batch, class]``."""
         return linen.model(VitNetwork(self, classes), partition=PARTITION)
 
-    def attention(self, classes: int) -> Callable[[Variables, Images], Maps]:
+    def attention_maps(self, classes: int) -> Callable[[Variables, Images], Maps]:
         """The attention weights of the last block by patch, whose sum over an image is 1.
 
         They are the mean over the heads and over the patches or, with ``pooling`` token, those
@@ -90,7 +95,7 @@ class Vit:
                 {"params": variables["params"][last]["attention"]},
                 normed,
                 normed,
-                everywhere(normed.shape[1]),
+                jnp.ones((1, 1, normed.shape[1]), jnp.bool_),
                 method="weights",
             )
             weights = weights.mean(axis=2).astype(jnp.float32)
@@ -100,11 +105,6 @@ class Vit:
             return seen.reshape(image.shape[0], rows, columns)
 
         return maps
-
-
-def everywhere(time: int) -> Array:
-    """The mask with which every position attends to all."""
-    return jnp.ones((1, time, time), jnp.bool_)
 
 
 def patches(x: Images, size: int) -> Float[Array, "batch patch pixel"]:
@@ -136,7 +136,7 @@ class VitNetwork(nn.Module):
         options = self.options
         dtype = jnp.dtype(options.dtype)
         small = nn.initializers.normal(0.02)
-        x = nn.Dense(options.width, dtype=dtype, name="embed")(patches(x, options.patch))
+        x = Dense(options.width, dtype=dtype, name="embed")(patches(x, options.patch))
         if options.pooling == "token":
             token = self.param("token", small, (options.width,), jnp.float32).astype(dtype)
             token = jnp.broadcast_to(token[None, None], (x.shape[0], 1, options.width))
@@ -144,10 +144,9 @@ class VitNetwork(nn.Module):
         position = self.param("position", small, x.shape[1:], jnp.float32)
         x = x + position.astype(dtype)[None]
         x = nn.Dropout(options.dropout, deterministic=not train)(x)
-        mask = everywhere(x.shape[1])
         block = nn.remat(EncoderBlock, static_argnums=(3,)) if options.remat else EncoderBlock
         for i in range(options.layers):
-            x = block(options, dtype, name=f"block_{i}")(x, mask, train)
+            x = block(options, dtype, name=f"block_{i}")(x, None, train)
         x = LayerNorm(dtype, name="norm")(x)
         x = x[:, 0] if options.pooling == "token" else x.mean(axis=1)
         return nn.Dense(self.classes, dtype=dtype, name="head")(x).astype(jnp.float32)

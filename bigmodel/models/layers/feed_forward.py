@@ -8,6 +8,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from bigmodel.models.layers.dense import Dense
+
 Activation: TypeAlias = Literal["relu", "gelu", "squared_relu", "swiglu"]
 
 
@@ -38,14 +40,14 @@ class FeedForward(nn.Module):
         """Apply the network to each position."""
 
         def widen(name: str) -> Float[Array, "*batch hidden"]:
-            return nn.Dense(self.hidden, use_bias=self.biases, dtype=self.dtype, name=name)(x)
+            return Dense(self.hidden, use_bias=self.biases, dtype=self.dtype, name=name)(x)
 
         if self.activation == "swiglu":
             inner = nn.silu(widen("gate")) * widen("up")
         else:
             function = {"relu": nn.relu, "gelu": nn.gelu, "squared_relu": squared_relu}
             inner = function[self.activation](widen("up"))
-        down = nn.Dense(
+        down = Dense(
             x.shape[-1],
             use_bias=self.biases,
             dtype=self.dtype,

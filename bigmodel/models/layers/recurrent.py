@@ -19,6 +19,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from bigmodel.experiment import Rules
+from bigmodel.models.layers.dense import Dense
 
 CellName: TypeAlias = Literal["plain", "lstm", "gru"]
 
@@ -125,7 +126,7 @@ class Recurrent(nn.Module):
         cell = CELLS[self.cell]
         gates = len(cell.biases) * self.width
         biases = np.repeat(np.asarray(cell.biases, np.float32), self.width)
-        dense = nn.Dense(
+        dense = Dense(
             gates, dtype=self.dtype, bias_init=lambda *_: jnp.asarray(biases), name="input"
         )
         # The inputs of all steps at once: one large product instead of many small ones.

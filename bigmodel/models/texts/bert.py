@@ -14,8 +14,10 @@ from jaxtyping import Array, Float, Int
 
 from bigmodel.experiment import Key, Model, Rules
 from bigmodel.models.attention.encoder import BLOCK_PARTITION, EncoderBlock
+from bigmodel.models.attention.fused import AttentionName
 from bigmodel.models.attention.masks import padding_mask
 from bigmodel.models.attention.positions import sinusoidal
+from bigmodel.models.layers.dense import Dense, rows_dot_general
 from bigmodel.models.layers.feed_forward import Activation
 from bigmodel.models.layers.norm import LayerNorm
 from bigmodel.models.linen import model
@@ -64,6 +66,9 @@ class Bert:
     """activation of the feed-forward network"""
     dropout: float = 0.0
     """probability of dropping a feature of the embedding and of each block's output"""
+    attention: AttentionName = "auto"
+    """kernel of the attention: cudnn on NVIDIA GPUs, splash on TPUs, xla anywhere; auto takes the
+    fastest that fits"""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """type of the computation; parameters, softmax and logits are float32"""
 
@@ -141,7 +146,8 @@ class BertEncoder(nn.Module):
     def logits(self, x: Hidden) -> Float[Array, "batch time vocabulary"]:
         """The products with the vectors of the vocabulary, in float32."""
         table = self.embedding.embedding[: self.vocab_size].astype(x.dtype)
-        return jnp.einsum("btd,vd->btv", x, table, preferred_element_type=jnp.float32)
+        contracted = (((2,), (1,)), ((), ()))
+        return rows_dot_general(x, table, contracted, preferred_element_type=jnp.float32)
 
 
 class MaskedBert(nn.Module):
@@ -160,7 +166,7 @@ class MaskedBert(nn.Module):
         encoder = BertEncoder(self.options, self.vocab_size, self.context, name="encoder")
         x = encoder(tokens, length, train=train)
         x = jnp.take_along_axis(x, chosen[..., None] + 1, axis=1)
-        x = nn.gelu(nn.Dense(self.options.width, dtype=dtype, name="transform")(x))
+        x = nn.gelu(Dense(self.options.width, dtype=dtype, name="transform")(x))
         logits = encoder.logits(LayerNorm(dtype, name="norm")(x))
         bias = self.param("bias", nn.initializers.zeros, (self.vocab_size,), jnp.float32)
         return logits + bias[None, None]

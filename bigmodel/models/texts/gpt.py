@@ -10,16 +10,17 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
 from bigmodel.experiment import InputError, Model, PyTree, Rules, Size
 from bigmodel.models.attention.attention import CausalAttention, WindowCache, empty_cache
 from bigmodel.models.attention.encoder import BLOCK_PARTITION
+from bigmodel.models.attention.fused import AttentionName
 from bigmodel.models.attention.moe import EXPERT_PARTITION, MixtureOfExperts, Routed, Routing
 from bigmodel.models.attention.positions import Rotation, rotation
 from bigmodel.models.attention.stack import Stack, stacked_partition
+from bigmodel.models.layers.dense import Dense, rows_dot_general
 from bigmodel.models.layers.feed_forward import Activation, FeedForward, residual_init
 from bigmodel.models.layers.norm import NORMS
 from bigmodel.models.linen import model
@@ -79,6 +80,9 @@ class Gpt:
     """weight of the loss that spreads tokens evenly over the experts"""
     dropout: float = 0.0
     """probability of dropping a feature of the embedding and of each block's output"""
+    attention: AttentionName = "auto"
+    """kernel of the attention: cudnn on NVIDIA GPUs, splash on TPUs, xla anywhere; auto takes the
+    fastest that fits"""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """type of the computation; parameters, softmax and logits are float32"""
     remat: bool = False
@@ -210,6 +214,7 @@ class GptBlock(nn.Module):
             init,
             kv_heads=options.kv_heads,
             biases=options.biases,
+            attention=options.attention,
             name="attention",
         )
         normed = norm(dtype, name="norm_attention")(x)
@@ -261,12 +266,12 @@ class GptNetwork(nn.Module):
             self.blocks = [block(options, self.window) for _ in range(options.layers)]
         self.norm = NORMS[options.norm](dtype)
         if not options.tied:
-            self.head = nn.Dense(
+            self.head = Dense(
                 self.vocab_size,
                 use_bias=False,
                 dtype=dtype,
                 kernel_init=EMBEDDING_INIT,
-                dot_general=partial(lax.dot_general, preferred_element_type=jnp.float32),
+                dot_general=partial(rows_dot_general, preferred_element_type=jnp.float32),
             )
         self.dropout = nn.Dropout(options.dropout)
 
@@ -332,5 +337,6 @@ class GptNetwork(nn.Module):
             logits = self.head(x)
         else:
             table = self.embedding.embedding.astype(x.dtype)
-            logits = jnp.einsum("btd,vd->btv", x, table, preferred_element_type=jnp.float32)
+            contracted = (((2,), (1,)), ((), ()))
+            logits = rows_dot_general(x, table, contracted, preferred_element_type=jnp.float32)
         return constrained(logits, EXAMPLES, "sequence", "tensor")

@@ -13,6 +13,7 @@ from bigmodel.experiment import Rules
 from bigmodel.models.attention.attention import Attention
 from bigmodel.models.attention.encoder import BLOCK_PARTITION
 from bigmodel.models.attention.masks import padding_mask
+from bigmodel.models.layers.dense import Dense
 from bigmodel.models.layers.recurrent import CELLS, RECURRENT_PARTITION, CellName, Recurrent, State
 from bigmodel.models.options import check_dropout, check_even_heads, check_sizes
 from bigmodel.models.texts.beam import Beam
@@ -83,8 +84,8 @@ class Seq2SeqNetwork(nn.Module):
         self.decoder = layers(options.width)
         self.bridge = nn.Dense(options.layers * CELLS[options.cell].arrays * options.width)
         self.attend = Attention(options.heads, options.width, dtype, nn.initializers.lecun_normal())
-        self.mix = nn.Dense(options.width)
-        self.head = nn.Dense(self.target_vocab)
+        self.mix = Dense(options.width)
+        self.head = Dense(self.target_vocab)
         self.dropout = nn.Dropout(options.dropout)
 
     def __call__(

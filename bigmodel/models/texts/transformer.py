@@ -18,8 +18,10 @@ from bigmodel.models.attention.attention import (
     empty_cache,
 )
 from bigmodel.models.attention.encoder import BLOCK_PARTITION, EncoderBlock
+from bigmodel.models.attention.fused import AttentionName
 from bigmodel.models.attention.masks import padding_mask
 from bigmodel.models.attention.positions import sinusoidal
+from bigmodel.models.layers.dense import Dense
 from bigmodel.models.layers.feed_forward import Activation, FeedForward, residual_init
 from bigmodel.models.layers.norm import LayerNorm
 from bigmodel.models.options import check_dropout, check_even_heads, check_sizes
@@ -49,6 +51,9 @@ class Transformer:
     """activation of the feed-forward network; squared_relu is faster on CPU than gelu"""
     dropout: float = 0.1
     """probability of dropping a feature of the embeddings and of each sublayer's output"""
+    attention: AttentionName = "auto"
+    """kernel of the attention: cudnn on NVIDIA GPUs, splash on TPUs, xla anywhere; auto takes the
+    fastest that fits"""
 
     def __post_init__(self) -> None:
         """Raises InputError for sizes that do not fit each other."""
@@ -77,9 +82,13 @@ class DecoderBlock(nn.Module):
         init = residual_init(options.layers)
         hidden = options.expansion * options.width
         self.norm_self = LayerNorm(dtype)
-        self.self_attention = CausalAttention(options.heads, self.window, dtype, init)
+        self.self_attention = CausalAttention(
+            options.heads, self.window, dtype, init, attention=options.attention
+        )
         self.norm_cross = LayerNorm(dtype)
-        self.cross_attention = Attention(options.heads, options.width, dtype, init)
+        self.cross_attention = Attention(
+            options.heads, options.width, dtype, init, options.attention
+        )
         self.norm_feed_forward = LayerNorm(dtype)
         self.feed_forward = FeedForward(hidden, options.activation, dtype, init)
         self.dropout = nn.Dropout(options.dropout)
@@ -107,7 +116,8 @@ class DecoderBlock(nn.Module):
         )
         x = x + self.dropout(mixed, deterministic=not train)
         normed = self.norm_cross(x).reshape(mask.shape[0], -1, x.shape[-1])
-        mixed = self.cross_attention(normed, source, mask).reshape(x.shape)
+        mixed = self.cross_attention(normed, source, mask, decoding=cache is not None)
+        mixed = mixed.reshape(x.shape)
         x = x + self.dropout(mixed, deterministic=not train)
         inner = self.feed_forward(self.norm_feed_forward(x))
         return x + self.dropout(inner, deterministic=not train), cache
@@ -140,7 +150,7 @@ class TransformerNetwork(nn.Module):
         normal = nn.initializers.normal(1.0)
         self.source_embedding = nn.Embed(self.source_vocab, options.width, embedding_init=normal)
         self.target_embedding = nn.Embed(self.target_vocab, options.width, embedding_init=normal)
-        self.head = nn.Dense(
+        self.head = Dense(
             self.target_vocab, use_bias=False, kernel_init=nn.initializers.normal(0.02)
         )
         self.encoder = [EncoderBlock(options, dtype) for _ in range(options.layers)]

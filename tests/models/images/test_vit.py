@@ -56,5 +56,5 @@ def test_one_block_is_the_formula_and_its_map_the_softmax(pooling):
 
     seen = weights[:, 0, 1:] if pooling == "token" else weights.mean(axis=1)
     seen = seen / seen.sum(axis=-1, keepdims=True)
-    maps = options.attention(5)({"params": params}, jnp.asarray(batch["image"]))
+    maps = options.attention_maps(5)({"params": params}, jnp.asarray(batch["image"]))
     np.testing.assert_allclose(maps, seen.reshape(3, 2, 3), rtol=1e-3, atol=1e-5)

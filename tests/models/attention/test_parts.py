@@ -1,0 +1,87 @@
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AbstractDevice, AbstractMesh, AxisType, use_abstract_mesh
+
+from bigmodel.models.attention import parts
+from bigmodel.models.attention.attend import attend
+from bigmodel.models.attention.masks import padding_mask, window_mask
+from bigmodel.models.attention.parts import attend_in_parts
+from bigmodel.tracking.flops import count_work
+
+LENGTHS = jnp.array([130, 77], jnp.int32)
+
+
+def heads(seed, time, count, size=8):
+    return jax.random.normal(jax.random.key(seed), (2, time, count, size), jnp.float32)
+
+
+def gradients(attended, *arrays):
+    """The attention, and the gradients of a function of it."""
+
+    def loss(*arrays):
+        mixed = attended(*arrays)
+        return jnp.sum(jnp.sin(mixed)), mixed
+
+    return jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2), has_aux=True))(*arrays)
+
+
+def assert_close(found, expected):
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kept", [2**20, 1], ids=["kept", "again"])
+@pytest.mark.parametrize(
+    ("time", "window", "kv_heads"), [(256, 256, 4), (200, 30, 2), (130, 130, 1), (20, 5, 4)]
+)
+def test_causal_attention_in_parts_is_attention(monkeypatch, kept, time, window, kv_heads):
+    monkeypatch.setattr(parts, "KEPT", kept)
+    arrays = heads(0, time, 4), heads(1, time, kv_heads), heads(2, time, kv_heads)
+    positions = jnp.arange(time, dtype=jnp.int32)
+    mask = window_mask(positions, positions, window=window)[None]
+    found = gradients(partial(attend_in_parts, window=window), *arrays)
+    assert_close(found, gradients(partial(attend, mask=mask), *arrays))
+
+
+@pytest.mark.parametrize("kept", [2**20, 1], ids=["kept", "again"])
+@pytest.mark.parametrize("mask", [padding_mask(LENGTHS, 130)[:, None], None], ids=["padded", "all"])
+def test_attention_to_another_sequence_is_attention(monkeypatch, kept, mask):
+    monkeypatch.setattr(parts, "KEPT", kept)
+    arrays = heads(0, 50, 4), heads(1, 130, 2), heads(2, 130, 2)
+    seen = jnp.ones((1, 1, 130), bool) if mask is None else mask
+    found = gradients(partial(attend_in_parts, mask=mask), *arrays)
+    assert_close(found, gradients(partial(attend, mask=seen), *arrays))
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_memory_grows_linearly_with_the_positions(causal):
+    def temporaries(time):
+        window = time if causal else None
+        shape = jax.ShapeDtypeStruct((1, time, 2, 32), jnp.float32)
+        compiled = jax.jit(partial(gradients, partial(attend_in_parts, window=window)))
+        return compiled.lower(*[shape] * 3).compile().memory_analysis().temp_size_in_bytes
+
+    found = [temporaries(time) for time in (2048, 4096, 8192)]
+    assert found[2] < 2 * found[1] * 1.1 < 4 * found[0] * 1.1**2
+    assert found[2] < 8192**2 * 2  # a quarter of the scores
+
+
+@pytest.mark.parametrize(
+    ("time", "window", "platform", "pairs"),
+    [
+        (64, 64, "cpu", 64**2),
+        (256, 256, "cpu", 64 * (64 + 128 + 192 + 256)),
+        (256, 64, "cpu", 64 * (64 + 3 * 128)),
+        (256, 256, "gpu", 256**2),
+    ],
+)
+def test_on_cpu_parts_leave_out_keys_that_none_of_their_queries_sees(time, window, platform, pairs):
+    shape = jax.ShapeDtypeStruct((1, time, 1, 8), jnp.float32)
+    device = AbstractDevice("", None, platform)
+    with use_abstract_mesh(AbstractMesh((1,), ("data",), (AxisType.Auto,), abstract_device=device)):
+        program = jax.make_jaxpr(partial(attend_in_parts, window=window))(*[shape] * 3)
+    assert count_work(program).flops == 2 * 2 * 8 * pairs

@@ -59,8 +59,7 @@ def _advance(
     real: Bool[Array, "batch"],
 ) -> tuple[State, Gates]:
     """The next state, which is the same at padding, and the gates."""
-    kernel = kernel.astype(inputs.dtype)
-    recurrent = (state[0].astype(inputs.dtype) @ kernel).astype(jnp.float32)
+    recurrent = (state[0].astype(kernel.dtype) @ kernel).astype(jnp.float32)
     new, gates = cell.step(state, inputs.astype(jnp.float32), recurrent)
     pairs = zip(new, state, strict=True)
     return tuple(jnp.where(real[:, None], *pair) for pair in pairs), gates
@@ -85,9 +84,10 @@ def recur(
         kernel: The recurrent kernel.
         initial: The state before the first step.
     """
+    weights = kernel.astype(inputs.dtype)
 
     def step(state: State, now: tuple[Array, Array]) -> tuple[State, Array]:
-        state, _ = _advance(CELLS[cell], kernel, state, *now)
+        state, _ = _advance(CELLS[cell], weights, state, *now)
         return state, state[0]
 
     # A scan and not the loop below, for other runtimes copy what a loop writes into. Reversed by
@@ -112,11 +112,12 @@ def _recur(
     """
     cell = CELLS[name]
     batch, length, _ = inputs.shape
+    weights = kernel.astype(inputs.dtype)
 
     def step(count: Array, carry: tuple[State, Stacks, Stacks]) -> tuple[State, Stacks, Stacks]:
         state, states, gates = carry
         now, after = (length - 1 - count,) * 2 if reverse else (count, count + 1)
-        state, new = _advance(cell, kernel, state, _at(inputs, now), _at(mask, now))
+        state, new = _advance(cell, weights, state, _at(inputs, now), _at(mask, now))
         states = tuple(_put(stack, after, a) for stack, a in zip(states, state, strict=True))
         gates = tuple(_put(stack, now, gate) for stack, gate in zip(gates, new, strict=True))
         return state, states, gates
@@ -215,7 +216,7 @@ class Recurrent(nn.Module):
         kernel = self.param("recurrent", orthogonal_gates, (self.width, gates), jnp.float32)
         if initial is None:
             initial = (jnp.zeros((x.shape[0], self.width), jnp.float32),) * cell.arrays
-        return recur(self.cell, self.reverse, inputs, mask, kernel, initial)
+        return recur(self.cell, self.reverse, inputs, mask, jnp.asarray(kernel), initial)
 
 
 def orthogonal_gates(key: Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> Array:

@@ -6,8 +6,8 @@ Each row is a network with random data of fixed shapes, in float32, trained by A
 gradients' norm clipped to 1: forwards, backwards and the update. The project's column has the
 compiled step of a run without options, with its metrics and checks. The twins under
 ``benchmarks/twins/`` have as many parameters, which is checked. PyTorch is eager or compiled by
-``torch.compile``; it is an extra of this benchmark, ``pip install torch==2.13.0`` into any
-environment with NumPy, whose Python is named. Without it there are no such columns.
+``torch.compile``; it comes with ``pip install -e '.[benchmarks]'``, or is in the environment of
+another Python, which is named. Without it there are no such columns.
 
 Every column is a process of its own, which stays. They take turns of ``--seconds``: A B C D, then
 A B C D again. A figure is the median over the rounds and, in brackets, the quartiles; a ratio is
@@ -71,6 +71,7 @@ class Twin:
     """A process that holds the step of a row."""
 
     def __init__(self, command: Sequence[str], row: Mapping[str, Any]) -> None:
+        self._name = " ".join(command)
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
         )
@@ -93,7 +94,7 @@ class Twin:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise SystemExit(f"error: {' '.join(map(str, self._process.args))} ended early")
+            raise SystemExit(f"error: {self._name} ended early")
         return json.loads(line)
 
     def milliseconds(self, duration: float) -> float:

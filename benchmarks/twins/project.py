@@ -46,7 +46,8 @@ def experiment(row: dict[str, Any]) -> Experiment:
     arrays = batch(row)
     data = Data(lambda *_: arrays, {}, row["batch"], 1, "random")
     names, shape = [str(label) for label in range(CLASSES)], (SIZE, SIZE, 1)
-    given: Any = {"optimizer": OPTIMIZER, "data": data, "steps": STEPS}
+    network: Any
+    given: dict[str, Any] = {"optimizer": OPTIMIZER, "data": data, "steps": STEPS}
     size = {name: row[name] for name in ("layers", "width", "heads") if name in row}
     classifiers: dict[str, Callable[[], Any]] = {
         "mlp": lambda: Mlp(tuple(row["widths"]), "relu", dropout=0.0),
@@ -82,10 +83,7 @@ def experiment(row: dict[str, Any]) -> Experiment:
             network = Unet(tuple(row["widths"])).build(1)
             model = noising(network, prediction="noise", label_dropout=0.0)
             return supervised(model, denoising_error, {}, **given)
-    network = classifiers[row["kind"]]()
-    if row["kind"] == "rnn":
-        return classifier(network.build(CLASSES, vocab_size=None), names=names, **given)
-    return classifier(network.build(CLASSES), names=names, **given)
+    return classifier(classifiers[row["kind"]]().build(CLASSES), names=names, **given)
 
 
 def build(row: dict[str, Any]) -> Step:

@@ -115,7 +115,7 @@ def build(row: dict[str, Any], *, compiled: bool) -> Step:
     count = sum(p.numel() for each in made for p in each.parameters() if p.requires_grad)
     used = [torch.compile(each) if compiled else each for each in made]
     if kind == "gan":
-        step = adversarial(*used, row["latents"])
+        step = adversarial(used[0], used[1], row["latents"])
     else:
         loss = {"vae": negative_elbo, "unet": denoising}.get(kind, cross_entropy)
         update = updating(used[0])

@@ -79,8 +79,8 @@ class Block(nn.Module):
         super().__init__()
         self.norm, self.norm_feed_forward = norm(width, eps=1e-6), norm(width, eps=1e-6)
         self.attention = Attention(width, heads, context)
-        self.norm_cross = norm(width, eps=1e-6) if decoder else None
-        self.cross = Attention(width, heads) if decoder else None
+        self.norm_cross: Any = norm(width, eps=1e-6) if decoder else None
+        self.cross: Any = Attention(width, heads) if decoder else None
         activation = activation or nn.GELU(approximate="tanh")
         self.feed_forward = nn.Sequential(
             linear(width, 4 * width), activation, linear(4 * width, width)

@@ -122,7 +122,8 @@ def _recur(
         gates = tuple(_put(stack, now, gate) for stack, gate in zip(gates, new, strict=True))
         return state, states, gates
 
-    # Batch-major, as the layer's inputs and outputs are: nothing is transposed.
+    # Batch-major, as the layer's inputs and outputs are: nothing is transposed. Compiled for TPUs
+    # the stacks are laid out by time all the same.
     stack = jnp.zeros((batch, length + 1, kernel.shape[0]), jnp.float32)
     states = tuple(_put(stack, length if reverse else 0, array) for array in initial)
     carry = (initial, states, (stack[:, 1:],) * cell.kept)

@@ -107,7 +107,7 @@ class Unet(nn.Module):
             nn.Conv2d(1, fine, 3, padding=1),
         )
         self.halve = nn.Conv2d(fine, coarse, 3, 2, padding=1)
-        self.double = nn.Sequential(
+        self.enlarge = nn.Sequential(
             nn.Upsample(scale_factor=2), nn.Conv2d(coarse, fine, 3, padding=1)
         )
         self.down = nn.ModuleList([block(fine, fine), block(coarse, coarse)])
@@ -123,5 +123,5 @@ class Unet(nn.Module):
         upper = self.down[0](self.first(image), condition)
         lower = self.down[1](self.halve(upper), condition)
         x = self.middle(lower, condition)
-        x = self.double(self.up[0](torch.cat([x, lower], dim=1), condition))
+        x = self.enlarge(self.up[0](torch.cat([x, lower], dim=1), condition))
         return self.last(self.up[1](torch.cat([x, upper], dim=1), condition))

@@ -12,8 +12,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from bigmodel.experiment import Model, Rules
 from bigmodel.models.attention.masks import masked_mean, padding_mask
+from bigmodel.models.layers.cells import CellName
 from bigmodel.models.layers.dense import Dense
-from bigmodel.models.layers.recurrent import RECURRENT_PARTITION, CellName, Recurrent
+from bigmodel.models.layers.recurrent import RECURRENT_PARTITION, Recurrent
 from bigmodel.models.linen import model
 from bigmodel.models.options import check_dropout, check_sizes
 

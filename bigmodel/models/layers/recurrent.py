@@ -1,13 +1,15 @@
-"""Recurrent cells, and a layer that runs one over sequences of different lengths.
+"""A layer that runs a recurrent cell over sequences of different lengths.
 
-A cell has an input kernel, a recurrent kernel, and one bias for each gate: two would have the same
-gradient.
+Autodiff would add up the recurrent kernel's gradient step by step, in as many small products. So
+the loop back over the steps is written out, with one product for the kernel after it. That has no
+forward mode: ``jax.jvp`` raises TypeError.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple, TypeAlias
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, TypeAlias
 
 import flax.linen as nn
 import jax
@@ -19,15 +21,11 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from bigmodel.experiment import Rules
+from bigmodel.models.layers.cells import CELLS, Cell, CellName, Gates, State
 from bigmodel.models.layers.dense import Dense
 
-CellName: TypeAlias = Literal["plain", "lstm", "gru"]
-
-State: TypeAlias = tuple[Float[Array, "batch width"], ...]
-"""What a cell carries from step to step; the first array is its output."""
-
-RecurrentGates: TypeAlias = Callable[[Float[Array, "batch width"]], Float[Array, "batch gates"]]
-"""The product of an output with the recurrent kernel."""
+Stacks: TypeAlias = tuple[Float[Array, "batch _ width"], ...]
+"""Arrays of all steps."""
 
 RECURRENT_PARTITION: Rules = (
     (r"input/kernel$", P("fsdp", None)),
@@ -37,64 +35,150 @@ RECURRENT_PARTITION: Rules = (
 """Rules for the parameters of :class:`Recurrent`."""
 
 
-class Cell(NamedTuple):
-    """One step of recurrence: ``step(state, input_gates, recurrent_gates)`` is the next state.
+def _at(stack: Array, step: Array) -> Array:
+    return lax.dynamic_index_in_dim(
+        stack, step, axis=1, keepdims=False, allow_negative_indices=False
+    )
 
-    ``input_gates`` is the input's product with its kernel, plus the biases:
-    ``[batch, gates * width]``. ``biases`` are the initial biases of the gates, in their order.
-    ``arrays`` is the number of arrays in a state.
+
+def _put(stack: Array, step: Array | int, *parts: Array) -> Array:
+    """The stack with these arrays side by side at a step: in place, and none is copied first."""
+    column = 0
+    for part in parts:
+        value = part[:, None].astype(stack.dtype)
+        start = (0, step, column)
+        stack = lax.dynamic_update_slice(stack, value, start, allow_negative_indices=False)
+        column += part.shape[-1]
+    return stack
+
+
+def _advance(
+    cell: Cell,
+    kernel: Float[Array, "width gates"],
+    state: State,
+    inputs: Float[Array, "batch gates"],
+    real: Bool[Array, "batch"],
+) -> tuple[State, Gates]:
+    """The next state, which is the same at padding, and the gates."""
+    recurrent = (state[0].astype(kernel.dtype) @ kernel).astype(jnp.float32)
+    new, gates = cell.step(state, inputs.astype(jnp.float32), recurrent)
+    pairs = zip(new, state, strict=True)
+    return tuple(jnp.where(real[:, None], *pair) for pair in pairs), gates
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def recur(
+    cell: CellName,
+    reverse: bool,
+    inputs: Float[Array, "batch time gates"],
+    mask: Bool[Array, "batch time"],
+    kernel: Float[Array, "width gates"],
+    initial: State,
+) -> tuple[Float[Array, "batch time width"], State]:
+    """All steps of a cell: the outputs after each, and the last state.
+
+    Args:
+        cell: Which.
+        reverse: Whether the recurrence goes from the last step to the first.
+        inputs: The input's products, in the type of the recurrent ones.
+        mask: False where a step leaves the state unchanged.
+        kernel: The recurrent kernel.
+        initial: The state before the first step.
     """
+    weights = kernel.astype(inputs.dtype)
 
-    step: Callable[[State, Float[Array, "batch gates"], RecurrentGates], State]
-    biases: tuple[float, ...]
-    arrays: int
+    def step(state: State, now: tuple[Array, Array]) -> tuple[State, Array]:
+        state, _ = _advance(CELLS[cell], weights, state, *now)
+        return state, state[0]
+
+    # A scan and not the loop below, for other runtimes copy what a loop writes into. Reversed by
+    # hand, for ONNX has no loop that runs backwards.
+    direction = -1 if reverse else 1
+    by_time = (inputs.swapaxes(0, 1)[::direction], mask.swapaxes(0, 1)[::direction])
+    last, outputs = lax.scan(step, initial, by_time)
+    return outputs[::direction].swapaxes(0, 1), last
 
 
-def plain(
-    state: State, input_gates: Float[Array, "batch gates"], recurrent_gates: RecurrentGates
-) -> State:
-    """``h = tanh(input_gates + recurrent_gates(h))`` (Elman, 1990)."""
-    (h,) = state
-    return (jnp.tanh(input_gates + recurrent_gates(h)),)
+def _recur(
+    name: CellName,
+    reverse: bool,
+    inputs: Float[Array, "batch time gates"],
+    mask: Bool[Array, "batch time"],
+    kernel: Float[Array, "width gates"],
+    initial: State,
+) -> tuple[Any, Any]:
+    """What :func:`recur` returns, and what its gradient needs.
 
-
-def lstm(
-    state: State, input_gates: Float[Array, "batch gates"], recurrent_gates: RecurrentGates
-) -> State:
-    """The long short-term memory (Hochreiter and Schmidhuber, 1997; Gers et al., 2000).
-
-    With gates i, f, g, o: ``c = sigmoid(f) * c + sigmoid(i) * tanh(g)`` and
-    ``h = sigmoid(o) * tanh(c)``.
+    Among that are stacks of the states, the initial one at the end where the recurrence begins.
     """
-    h, c = state
-    i, f, g, o = jnp.split(input_gates + recurrent_gates(h), 4, axis=-1)
-    c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-    return jax.nn.sigmoid(o) * jnp.tanh(c), c
+    cell = CELLS[name]
+    batch, length, _ = inputs.shape
+    weights = kernel.astype(inputs.dtype)
+
+    def step(count: Array, carry: tuple[State, Stacks, Stacks]) -> tuple[State, Stacks, Stacks]:
+        state, states, gates = carry
+        now, after = (length - 1 - count,) * 2 if reverse else (count, count + 1)
+        state, new = _advance(cell, weights, state, _at(inputs, now), _at(mask, now))
+        states = tuple(_put(stack, after, a) for stack, a in zip(states, state, strict=True))
+        gates = tuple(_put(stack, now, gate) for stack, gate in zip(gates, new, strict=True))
+        return state, states, gates
+
+    # Batch-major, as the layer's inputs and outputs are: nothing is transposed. Compiled for TPUs
+    # the stacks are laid out by time all the same.
+    stack = jnp.zeros((batch, length + 1, kernel.shape[0]), jnp.float32)
+    states = tuple(_put(stack, length if reverse else 0, array) for array in initial)
+    carry = (initial, states, (stack[:, 1:],) * cell.kept)
+    last, states, gates = lax.fori_loop(0, length, step, carry)
+    outputs = states[0][:, :-1] if reverse else states[0][:, 1:]
+    return (outputs, last), (jnp.zeros((0,), inputs.dtype), mask, kernel, states, gates)
 
 
-def gru(
-    state: State, input_gates: Float[Array, "batch gates"], recurrent_gates: RecurrentGates
-) -> State:
-    """The gated recurrent unit (Cho et al., 2014), its reset after the product.
+def _recur_gradient(
+    name: CellName, reverse: bool, kept: tuple[Any, ...], cotangents: tuple[Array, State]
+) -> tuple[Array, None, Array, State]:
+    """The gradients with respect to the inputs, the kernel and the initial state."""
+    cell = CELLS[name]
+    like, mask, kernel, states, gates = kept
+    to_outputs, to_last = cotangents
+    batch, length = mask.shape
+    width, columns = kernel.shape
+    transposed = kernel.astype(like.dtype).T
 
-    With gates r, z, n: ``h = (1 - sigmoid(z)) * tanh(input_n + sigmoid(r) * recurrent_n) +
-    sigmoid(z) * h``. Resetting the product and not the output leaves one product a step.
-    """
-    (h,) = state
-    input_r, input_z, input_n = jnp.split(input_gates, 3, axis=-1)
-    recurrent_r, recurrent_z, recurrent_n = jnp.split(recurrent_gates(h), 3, axis=-1)
-    r = jax.nn.sigmoid(input_r + recurrent_r)
-    z = jax.nn.sigmoid(input_z + recurrent_z)
-    n = jnp.tanh(input_n + r * recurrent_n)
-    return ((1 - z) * n + z * h,)
+    def step(count: Array, carry: tuple[State, Array, Any]) -> tuple[State, Array, Any]:
+        to_state, to_inputs, to_recurrent = carry
+        now = count if reverse else length - 1 - count
+        before, after = (now + 1, now) if reverse else (now, now + 1)
+        real = _at(mask, now)[:, None]
+        to_state = (to_state[0] + _at(to_outputs, now), *to_state[1:])
+        (to_h, *others), input_gates, recurrent_gates = cell.gradient(
+            tuple(_at(gate, now) for gate in gates),
+            tuple(_at(array, before) for array in states),
+            tuple(_at(array, after) for array in states),
+            tuple(jnp.where(real, array, 0.0) for array in to_state),
+        )
+        to_inputs = _put(to_inputs, now, *input_gates)
+        if not cell.summed:
+            to_recurrent = _put(to_recurrent, now, *recurrent_gates)
+        product = _at(to_inputs if cell.summed else to_recurrent, now) @ transposed
+        to_before = (to_h + product.astype(jnp.float32), *others)
+        to_state = tuple(jnp.where(real, *pair) for pair in zip(to_before, to_state, strict=True))
+        return to_state, to_inputs, to_recurrent
+
+    stack = jnp.zeros((batch, length, columns), like.dtype)
+    carry = (to_last, stack, None if cell.summed else stack)
+    to_initial, to_inputs, to_recurrent = lax.fori_loop(0, length, step, carry)
+    # Rows, for the CPU's product over two axes begins with a copy of each operand, transposed. Not
+    # time before batch: flattened so, a batch over several devices would be gathered.
+    outputs = states[0][:, 1:] if reverse else states[0][:, :-1]
+    to_kernel = jnp.matmul(
+        outputs.reshape(-1, width).astype(like.dtype).T,
+        (to_inputs if cell.summed else to_recurrent).reshape(-1, columns),
+        preferred_element_type=jnp.float32,
+    )
+    return to_inputs, None, to_kernel, to_initial
 
 
-# A forget gate that begins open lets gradients through (Jozefowicz et al., 2015).
-CELLS = {
-    "plain": Cell(plain, (0.0,), 1),
-    "lstm": Cell(lstm, (0.0, 1.0, 0.0, 0.0), 2),
-    "gru": Cell(gru, (0.0, 0.0, 0.0), 1),
-}
+recur.defvjp(_recur, _recur_gradient)
 
 
 class Recurrent(nn.Module):
@@ -132,27 +216,9 @@ class Recurrent(nn.Module):
         # The inputs of all steps at once: one large product instead of many small ones.
         inputs = dense(x)
         kernel = self.param("recurrent", orthogonal_gates, (self.width, gates), jnp.float32)
-        kernel = kernel.astype(self.dtype)
-
-        def recurrent_gates(h: Float[Array, "batch width"]) -> Float[Array, "batch gates"]:
-            return (h.astype(self.dtype) @ kernel).astype(jnp.float32)
-
-        def step(state: State, inputs: tuple[Array, Array]) -> tuple[State, Array]:
-            input_gates, real = inputs
-            new = cell.step(state, input_gates.astype(jnp.float32), recurrent_gates)
-            state = tuple(
-                jnp.where(real[:, None], after, before)
-                for after, before in zip(new, state, strict=True)
-            )
-            return state, state[0]
-
         if initial is None:
             initial = (jnp.zeros((x.shape[0], self.width), jnp.float32),) * cell.arrays
-        # Reversed by hand, for ONNX has no loop that runs backwards.
-        direction = -1 if self.reverse else 1
-        by_time = (inputs.swapaxes(0, 1)[::direction], mask.swapaxes(0, 1)[::direction])
-        last, outputs = lax.scan(step, initial, by_time)
-        return outputs[::direction].swapaxes(0, 1), last
+        return recur(self.cell, self.reverse, inputs, mask, jnp.asarray(kernel), initial)
 
 
 def orthogonal_gates(key: Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> Array:

@@ -13,8 +13,9 @@ from bigmodel.experiment import Rules
 from bigmodel.models.attention.attention import Attention
 from bigmodel.models.attention.encoder import BLOCK_PARTITION
 from bigmodel.models.attention.masks import padding_mask
+from bigmodel.models.layers.cells import CELLS, CellName, State
 from bigmodel.models.layers.dense import Dense
-from bigmodel.models.layers.recurrent import CELLS, RECURRENT_PARTITION, CellName, Recurrent, State
+from bigmodel.models.layers.recurrent import RECURRENT_PARTITION, Recurrent
 from bigmodel.models.options import check_dropout, check_even_heads, check_sizes
 from bigmodel.models.texts.beam import Beam
 from bigmodel.models.texts.translation import EncodedSource, Translator, translator

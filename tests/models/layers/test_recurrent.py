@@ -3,10 +3,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from formulas import check_gradients, exact
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
 from scipy.special import expit as sigmoid
 
 from bigmodel.models.attention.masks import padding_mask
-from bigmodel.models.layers.recurrent import CELLS, Recurrent
+from bigmodel.models.layers.cells import CELLS
+from bigmodel.models.layers.recurrent import Recurrent, recur
 
 RNG = np.random.default_rng(0)
 FLOAT = jnp.dtype(jnp.float32)
@@ -101,3 +104,49 @@ def test_bfloat16_computes_roughly_the_same_and_carries_float32(cell):
     assert {rough.dtype, *(state.dtype for state in last)} == {FLOAT}
     assert not np.array_equal(rough, exact)
     np.testing.assert_allclose(rough, exact, atol=0.05)
+
+
+def gradients(function, cell, reverse, dtype):
+    """With respect to the inputs, the kernel and each array of the initial state."""
+    rng = np.random.default_rng(2)
+    batch, time, width, gates = 8, 9, 16, 16 * len(CELLS[cell].biases)
+    shapes = [(batch, time, gates), (width, gates), *[(batch, width)] * CELLS[cell].arrays]
+    arrays = [jnp.asarray(rng.normal(size=shape) / 4, jnp.float32) for shape in shapes]
+    weight = jnp.asarray(rng.normal(size=(batch, time, width)), jnp.float32)
+    mask = padding_mask(jnp.asarray(rng.integers(0, time + 1, batch), jnp.int32), time)
+
+    def total(inputs, kernel, *initial):
+        outputs, last = function(cell, reverse, inputs.astype(dtype), mask, kernel, initial)
+        return jnp.sum(weight * outputs) + sum(jnp.sum(jnp.sin(array)) for array in last)
+
+    return jax.grad(total, argnums=range(len(arrays)))(*arrays)
+
+
+@cells
+@directions
+def test_gradients_are_those_of_autodiff_and_no_farther_from_them_in_bfloat16(cell, reverse):
+    # What carries the gradient is itself a plain scan.
+    exact, autodiff = (gradients(recur.fun, cell, reverse, d) for d in (FLOAT, jnp.bfloat16))
+    own = (gradients(recur, cell, reverse, d) for d in (FLOAT, jnp.bfloat16))
+    for wanted, rounded, got, half in zip(exact, autodiff, *own, strict=True):
+        scale = jnp.max(jnp.abs(wanted))
+        np.testing.assert_allclose(got, wanted, rtol=0, atol=2e-6 * scale)
+        error = jnp.max(jnp.abs(half - wanted))
+        assert 0 < error < 0.02 * scale
+        assert error < 1.1 * jnp.max(jnp.abs(rounded - wanted))
+
+
+def test_a_batch_over_several_devices_is_not_gathered():
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
+    split, whole = NamedSharding(mesh, P("data")), NamedSharding(mesh, P())
+
+    def total(params, x, mask):
+        outputs, last = layer.apply({"params": params}, x, mask)
+        return jnp.sum(outputs) + jnp.sum(last[0])
+
+    layer, variables = make("lstm")
+    arguments = (variables["params"], jnp.zeros((16, TIME, FEATURES)), jnp.ones((16, TIME), bool))
+    step = jax.jit(jax.grad(total), in_shardings=(whole, split, split), out_shardings=whole)
+    text = step.lower(*arguments).compile().as_text()
+    assert "all-reduce" in text
+    assert "all-gather" not in text

@@ -18,6 +18,7 @@ from bigmodel.config import to_json, with_values
 from bigmodel.experiment import Experiment, InputError
 from bigmodel.output import protect_output
 from bigmodel.processes.agreement import Agreement
+from bigmodel.processes.cpu import start_cpu
 from bigmodel.processes.distributed import (
     check_all_work,
     find_process_info,
@@ -82,6 +83,7 @@ def main(
             if info is not None:
                 check_readable_again(config, "each process reads it")
                 join(info, {"config": to_json(config), **identity(script)})
+            start_cpu()
             use_compilation_cache()
 
             def run_one(one: Config) -> int:

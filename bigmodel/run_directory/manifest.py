@@ -18,6 +18,7 @@ from typing import Any
 import jax
 
 import bigmodel
+from bigmodel.sharding.cores import cores
 
 PACKAGES = (
     "jax",
@@ -35,13 +36,19 @@ DIFF = ("--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--ds
 
 
 def manifest(
-    *, script: Path, seed: int, fingerprint: str, maximize: Collection[str] = ()
+    *,
+    script: Path,
+    seed: int,
+    fingerprint: str,
+    maximize: Collection[str] = (),
+    devices: int | None = None,
 ) -> dict[str, Any]:
     """The facts on which the bits of a run depend, as plain JSON values.
 
     ``code`` is a digest of the script and of bigmodel. ``git`` is null where the script is in no
     repository. ``directory`` is where relative paths begin. ``cores`` are those that this
     process may use. ``maximize`` are the metrics, without their splits, of which more is better.
+    The run has ``devices``, by default all that there are.
     """
     return {
         "command": [sys.executable, *sys.argv],
@@ -58,9 +65,9 @@ def manifest(
         "platform": platform.platform(),
         "processor": _processor(),
         "device_kind": jax.devices()[0].device_kind,
-        "device_count": jax.device_count(),
+        "device_count": devices or jax.device_count(),
         "process_count": jax.process_count(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+        "cores": cores(),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "jax_flags": {
             name: str(value)

@@ -18,6 +18,7 @@ from bigmodel.config import to_json, with_values
 from bigmodel.experiment import Experiment, InputError
 from bigmodel.output import protect_output
 from bigmodel.processes.agreement import Agreement
+from bigmodel.processes.cpu import start_cpu
 from bigmodel.processes.distributed import (
     check_all_work,
     find_process_info,
@@ -29,6 +30,7 @@ from bigmodel.processes.distributed import (
 )
 from bigmodel.processes.heartbeat import Heartbeat
 from bigmodel.processes.signals import Interrupted, StopRequest
+from bigmodel.run_directory.directory import MANIFEST, RunDirectory
 from bigmodel.run_directory.manifest import identity
 from bigmodel.run_directory.same_run import default_directory
 from bigmodel.runtime.command_line import parse
@@ -39,7 +41,7 @@ from bigmodel.runtime.memory import TooLargeError, plan_command
 from bigmodel.runtime.recorder import open_run
 from bigmodel.runtime.settings import Settings
 from bigmodel.runtime.xla import make_deterministic, use_compilation_cache
-from bigmodel.sharding.mesh import make_mesh
+from bigmodel.sharding.cores import devices_before, mesh_of
 from bigmodel.tracking.profile import Profile
 from bigmodel.tracking.progress import clock, print_results, redirect_output, say
 
@@ -82,6 +84,7 @@ def main(
             if info is not None:
                 check_readable_again(config, "each process reads it")
                 join(info, {"config": to_json(config), **identity(script)})
+            start_cpu(alone=info is None)
             use_compilation_cache()
 
             def run_one(one: Config) -> int:
@@ -154,10 +157,11 @@ def run_experiment(
         NotFiniteError: where the run diverged.
         StorageError: where a file cannot be read or written.
     """
-    mesh = make_mesh(config.mesh)
+    path = directory_of(config, script, experiment.data.fingerprint)
+    before = devices_before(RunDirectory(path).read_json(MANIFEST))
+    mesh = mesh_of(experiment, config.mesh, before)
     compiled = compiled or compile_experiment(experiment, mesh)
     check_all_work(mesh)
-    path = directory_of(config, script, experiment.data.fingerprint)
     opened = open_run(experiment, config, compiled, path, script=script, **options)
     if opened is None:
         return errors.DONE

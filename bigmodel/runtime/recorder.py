@@ -33,6 +33,7 @@ from bigmodel.runtime.evaluation import Splits, metric_names, summarize
 from bigmodel.runtime.loop import Plan, init_key, step_key
 from bigmodel.runtime.memory import check_fits, count_parameters
 from bigmodel.runtime.settings import Run, Settings
+from bigmodel.sharding.cores import count_devices
 from bigmodel.tracking.progress import Reporter, print_results, say
 from bigmodel.tracking.sinks import Sinks, check_sinks
 from bigmodel.tracking.throughput import StepSize, Timer, peak_flops, step_size
@@ -250,7 +251,13 @@ def open_run(
     total = config.run.total_steps(experiment.data.steps_per_epoch)
     fingerprint, maximize = experiment.data.fingerprint, experiment.maximize
     directory.check_same_run(as_json, fingerprint, total=total)
-    facts = manifest(script=script, seed=config.seed, fingerprint=fingerprint, maximize=maximize)
+    facts = manifest(
+        script=script,
+        seed=config.seed,
+        fingerprint=fingerprint,
+        maximize=maximize,
+        devices=count_devices(compiled.state),
+    )
     facts |= notes
     check_sinks(config.run.sinks)
     evaluated = describe(compiled.state, experiment.partition)

@@ -27,7 +27,8 @@ class MeshShape:
     """The layout of the devices. The axes ``data``, ``fsdp`` and ``expert`` split the batch."""
 
     data: int | None = None
-    """number of devices with copies of the parameters; by default all that the others leave"""
+    """number of devices with copies of the parameters; by default all that the others leave,
+    of a CPU as many cores as pay"""
     fsdp: int = 1
     """number of devices over which each parameter and its optimizer state are sharded"""
     tensor: int = 1

@@ -23,6 +23,8 @@ from typing import Any, NamedTuple
 
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
+from bigmodel.sharding.cores import flops_of
+
 
 class Work(NamedTuple):
     """What the products of a program come to, over all devices.
@@ -131,7 +133,7 @@ class _Counter:
             how = repr(params)
         product = self.number(name, how, *inputs)
         self.outputs = [self.number(product, i) for i in range(len(equation.outvars))]
-        flops = _flops(equation) * times
+        flops = flops_of(equation) * times
         if not flops:
             return NOTHING
         arrays = [variable.aval for variable in (*equation.invars, *equation.outvars)]
@@ -182,18 +184,3 @@ def _stacks(outside: Sequence[Any], inside: Sequence[Any]) -> int:
     """How many values of a loop are slices of arrays outside of it."""
     pairs = zip(outside, inside, strict=True)
     return sum(len(whole.aval.shape) > len(part.aval.shape) for whole, part in pairs)
-
-
-def _flops(equation: Any) -> int:
-    name, params = equation.primitive.name, equation.params
-    if name == "dot_general":
-        (contracted, _), _ = params["dimension_numbers"]
-        left, out = equation.invars[0].aval.shape, equation.outvars[0].aval.shape
-        return 2 * math.prod(out) * math.prod(left[axis] for axis in contracted)
-    if name == "conv_general_dilated":
-        # Zeros that a dilation puts between the inputs are no work; those of the padding count.
-        kernel, out = equation.invars[1].aval.shape, equation.outvars[0].aval.shape
-        inputs, *window = (kernel[axis] for axis in params["dimension_numbers"].rhs_spec[1:])
-        each = inputs * math.prod(window)
-        return 2 * math.prod(out) * each // math.prod(params["lhs_dilation"])
-    return 0

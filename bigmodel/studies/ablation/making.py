@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+from jax.sharding import Mesh
 
 from bigmodel import errors
 from bigmodel.config import with_values
@@ -17,7 +18,7 @@ from bigmodel.experiment import Experiment, InputError
 from bigmodel.files import write_json
 from bigmodel.output import warn
 from bigmodel.processes.signals import StopRequest
-from bigmodel.run_directory.directory import RunDirectory
+from bigmodel.run_directory.directory import MANIFEST, RunDirectory
 from bigmodel.runtime.command_line import parse
 from bigmodel.runtime.compilation import Compiled, compile_experiment
 from bigmodel.runtime.entry import run_experiment
@@ -25,7 +26,7 @@ from bigmodel.runtime.evaluation import metric_names
 from bigmodel.runtime.recorder import open_run
 from bigmodel.runtime.side_by_side import common_checkpoint, train_side_by_side
 from bigmodel.script import load_script
-from bigmodel.sharding.mesh import make_mesh
+from bigmodel.sharding.cores import devices_before, mesh_of
 from bigmodel.studies.ablation.trial import Trial, measure
 from bigmodel.studies.runs import ENDED, FAILED, read_state
 
@@ -49,6 +50,7 @@ class Cell(NamedTuple):
     options: tuple[str, ...]
     config: Any
     experiment: Experiment
+    mesh: Mesh
     compiled: Compiled
 
 
@@ -93,7 +95,7 @@ class Maker:
         left = [Path(t.directory) for t in tasks if read_state(Path(t.directory))[0] not in ENDED]
         runs = {}
         try:
-            cell = self._cell(tasks[0])
+            cell = self._cell(tasks[0], devices=1)
             newest = common_checkpoint([RunDirectory(folder).checkpoints for folder in left], warn)
         except Exception as error:
             for task in tasks:
@@ -133,7 +135,7 @@ class Maker:
                 cell.experiment,
                 runs,
                 [task.seed for task in tasks],
-                mesh=make_mesh(cell.config.mesh),
+                mesh=cell.mesh,
                 stop=self.stop,
                 ended=tell,
             )
@@ -161,13 +163,20 @@ class Maker:
         except Exception:  # which is for its runs to tell
             return None
 
-    def _cell(self, task: Task) -> Cell:
-        if self._last is None or self._last.options != task.options:
+    def _cell(self, task: Task, devices: int = 0) -> Cell:
+        """What the run shares with the last one; ``devices`` of a CPU, by default its own."""
+        last = self._last
+        if last is None or last.options != task.options:
             config = parse(self.module.Config(), task.options, description="")
             experiment = self.module.build(config)
-            compiled = compile_experiment(experiment, make_mesh(config.mesh))
-            self._last = Cell(task.options, config, experiment, compiled)
-        return self._last
+        else:
+            config, experiment = last.config, last.experiment
+        before = devices_before(RunDirectory(Path(task.directory)).read_json(MANIFEST))
+        mesh = mesh_of(experiment, config.mesh, devices or before)
+        if last is None or last.experiment is not experiment or last.mesh != mesh:
+            compiled = compile_experiment(experiment, mesh)
+            self._last = last = Cell(task.options, config, experiment, mesh, compiled)
+        return last
 
     def _config(self, cell: Cell, task: Task) -> Any:
         return with_values(cell.config, {"seed": task.seed, "run.dir": task.directory})

@@ -16,7 +16,6 @@ from bigmodel.runtime.loop import init_key, step_key
 from bigmodel.runtime.memory import memory_of
 from bigmodel.runtime.settings import Settings
 from bigmodel.runtime.side_by_side import side_by_side, stack
-from bigmodel.sharding.mesh import make_mesh
 
 STEPS = 5
 ROUNDS = 3
@@ -66,7 +65,7 @@ def measure(
     if needed > SHARE * (memory_of(jax.devices()[0]) or float("inf")):
         return Trial("sequential", f"sequential: {width} states do not fit side by side")
     try:
-        mesh = make_mesh(config.mesh)
+        mesh = jax.tree.leaves(compiled.state)[0].sharding.mesh
         step = compile_experiment(side_by_side(experiment), mesh, runs=(width,)).step
         batches, keys = stack([batch] * width), jnp.stack([key] * width)
         states = stack([compiled.init(init_key(config.seed)) for _ in range(width)])

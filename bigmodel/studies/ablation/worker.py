@@ -157,6 +157,7 @@ def work(connection: Connection, script: Path, drawing: bool) -> None:
     os.setsid()  # Ctrl-C is for the study, which then asks this process to stop
     threading.Thread(target=_die_with_study, daemon=True).start()
     protect_output()
+    from bigmodel.processes.cpu import start_cpu
     from bigmodel.runtime.xla import make_deterministic, use_compilation_cache
     from bigmodel.studies.ablation.making import Maker
 
@@ -164,6 +165,7 @@ def work(connection: Connection, script: Path, drawing: bool) -> None:
         try:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
             make_deterministic()
+            start_cpu()
             use_compilation_cache()
             maker = Maker(script, stop, drawing)
             with contextlib.suppress(EOFError):

@@ -6,7 +6,7 @@ checkpoints and error messages all use it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -50,3 +50,27 @@ def is_finite(leaf: jax.Array, *, leading: int = 0) -> jax.Array:
     """
     wide = leaf.dtype if leaf.dtype.itemsize >= 4 else jnp.float32
     return jnp.isfinite(jnp.sum(leaf, axis=tuple(range(leading, leaf.ndim)), dtype=wide))
+
+
+def which_finite(leaves: Sequence[jax.Array], *, leading: int = 0) -> jax.Array:
+    """:func:`is_finite` of each leaf, on the last axis, for the price of their norm.
+
+    Leaves whose norm is finite are finite, and where the norm is wanted anyway, as that of
+    gradients, the compiler has it once. Each leaf is looked at only where it is not, for which
+    large squares suffice. On a GPU the host would wait at such a branch, so there the sums are
+    taken in the pass of the squares.
+    """
+
+    def look(leaves: Sequence[jax.Array]) -> jax.Array:
+        return jnp.stack([is_finite(leaf, leading=leading) for leaf in leaves], axis=-1)
+
+    def branch(leaves: Sequence[jax.Array]) -> jax.Array:
+        squares = [
+            jnp.sum(leaf * leaf, axis=tuple(range(leading, leaf.ndim))).astype(jnp.float32)
+            for leaf in leaves
+        ]
+        whole = jnp.ones((*squares[0].shape, len(leaves)), bool)
+        finite = jnp.all(jnp.isfinite(sum(squares)))
+        return jax.lax.cond(finite, lambda _: whole, look, leaves)
+
+    return jax.lax.platform_dependent(list(leaves), cuda=look, rocm=look, default=branch)

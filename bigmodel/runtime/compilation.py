@@ -15,7 +15,7 @@ from bigmodel.experiment import Array, Batch, Experiment, Key, Measured, Metrics
 from bigmodel.partition import gathered
 from bigmodel.processes.distributed import must_wait_for_steps, place_scalar, placing
 from bigmodel.sharding.mesh import batch_shardings, check_batch, replicated, state_shardings
-from bigmodel.tree import is_finite, named_leaves
+from bigmodel.tree import named_leaves, which_finite
 
 
 class RetraceError(TypeError):
@@ -38,6 +38,7 @@ class Compiled(NamedTuple):
 
     ``step(state, batch, key, index)`` returns the next state, the next index and a
     :class:`Report`. It consumes the state and the index, which stays on the devices.
+    ``inspect`` says which parameters of a state are finite, in the order of their paths.
     ``evaluate`` takes a batch of the host. ``trace`` takes the arguments of ``step``, or their
     shapes, and returns what is to be compiled; the first step then does not trace again. ``state``
     has the shapes and shardings of a state. ``names`` says what each entry of ``Report.finite``
@@ -47,6 +48,7 @@ class Compiled(NamedTuple):
     init: Callable[[Key], Any]
     step: Callable[[Any, Batch, Key, Array], tuple[Any, Array, Report]]
     trace: Callable[[Any, Batch, Key, Array], jax.stages.Traced]
+    inspect: Callable[[Any], Array]
     evaluate: Callable[[Any, Batch], Measured]
     place: Callable[[Batch], Batch]
     place_scalar: Callable[[Any], Array]
@@ -104,13 +106,13 @@ def compile_experiment(
         watched = {
             "loss": metrics["loss"].total,
             **{f"gradient {path}": leaf for path, leaf in named_leaves(gradients).items()},
-            **{f"parameter {path}": leaf for path, leaf in named_leaves(state.params).items()},
         }
         names[:] = watched
-        finite = jnp.stack(
-            [is_finite(leaf, leading=len(runs)) for leaf in watched.values()], axis=-1
-        )
+        finite = which_finite([*watched.values()], leading=len(runs))
         return state, index + 1, Report(metrics, jnp.all(finite, axis=-1), finite)
+
+    def inspect(state: Any) -> Array:
+        return which_finite(jax.tree.leaves(state.params), leading=len(runs))
 
     targets = jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
@@ -135,6 +137,7 @@ def compile_experiment(
     return Compiled(
         init=ordered(init),
         step=ordered(jitted),
+        inspect=ordered(jax.jit(inspect, in_shardings=(shardings,), out_shardings=whole)),
         trace=jitted.trace,
         evaluate=ordered(lambda state, batch: evaluate(state, place(batch))),
         place=place,

@@ -91,6 +91,9 @@ def train(
                 recorder.evaluated(step, splits, state)
                 heartbeat.beat()
 
+    def inspect(step: int) -> None:
+        recorder.inspected(step, np.asarray(compiled.inspect(state)))
+
     def read(step: int, report: Report, asked: Any) -> None:
         recorder.trained(step, report)
         heartbeat.beat(step)
@@ -113,6 +116,7 @@ def train(
         if plan.evaluates(step) or plan.saves(step):
             read(*unread)
             unread = None
+            inspect(step)
             if plan.evaluates(step):
                 evaluate(step)
             if recorder.wants_checkpoint(step):
@@ -122,6 +126,7 @@ def train(
     profile.close()
     if unread is not None:
         read(*unread)
+        inspect(step)
     recorder.stop(step, state)
     return state, step
 

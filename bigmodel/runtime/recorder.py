@@ -100,7 +100,10 @@ class RunRecorder:
             NotFiniteError: naming the step and the first value that is not finite.
         """
         if not bool(report.healthy):
-            raise self._diverged(step, np.asarray(report.finite))
+            finite = np.asarray(report.finite)
+            names = [n for n, ok in zip(self.compiled.names, finite, strict=True) if not ok]
+            first = f"; first {names[1]}" if names[0] == "loss" and len(names) > 1 else ""
+            raise self._diverged(step, f"{names[0]}{first}")
         self.reporter.moved(step)
         if not self.plan.logs(step):
             return
@@ -113,6 +116,16 @@ class RunRecorder:
         speeds = self.timer.speeds(step)
         self.reporter.trained(step, loss=values["train/loss"], speeds=speeds)
         self.directory.log(step, values | speeds, seconds=self.timer.total)
+
+    def inspected(self, step: int, finite: Any) -> None:
+        """Takes which parameters are finite, before a state is evaluated or saved.
+
+        Raises:
+            NotFiniteError: naming the step and the first parameter that is not.
+        """
+        for path, ok in zip(named_leaves(self.compiled.state.params), finite, strict=True):
+            if not ok:
+                raise self._diverged(step, f"parameter {path}")
 
     def evaluated(self, step: int, splits: Splits, state: Any) -> None:
         """Records an evaluation and what is to be shown of the state."""
@@ -198,13 +211,9 @@ class RunRecorder:
         traced = compiled.trace(compiled.state, batch, key, index)
         return step_size(self.experiment, traced, batch), peak_flops(key.devices())
 
-    def _diverged(self, step: int, finite: np.ndarray) -> NotFiniteError:
+    def _diverged(self, step: int, what: str) -> NotFiniteError:
         """Records that a run has diverged, and returns the error that says so."""
-        names = self.compiled.names
-        diverged = [name for name, ok in zip(names, finite, strict=True) if not ok]
-        reason = f"not finite at step {step}: {diverged[0]}"
-        if diverged[0] == "loss" and len(diverged) > 1:
-            reason += f"; first {diverged[1]}"
+        reason = f"not finite at step {step}: {what}"
         self.checkpoints.wait()
         saved = self.checkpoints.steps()
         kept = f"the checkpoint of step {saved[-1]} is kept" if saved else "no checkpoint yet"

@@ -98,6 +98,11 @@ class Recorders:
         report = jax.device_get(report)
         self._each(lambda number, one: one.trained(step, _slice(report, number)))
 
+    def inspected(self, step: int, finite: Any) -> None:
+        """Takes which parameters of each run are finite."""
+        finite = np.asarray(finite)
+        self._each(lambda number, one: one.inspected(step, finite[number]))
+
     def evaluated(self, step: int, splits: Splits, state: PyTree) -> None:
         """Records an evaluation of each run."""
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 from bigmodel.experiment import Mean, Metrics, PyTree
-from bigmodel.tree import is_finite
+from bigmodel.tree import which_finite
 
 AnyState = TypeVar("AnyState", bound=Any)
 
@@ -48,7 +48,7 @@ def skip_nonfinite(
     if not limit:
         return after, metrics, gradients
     watched = jax.tree.leaves([metrics["loss"].total, gradients, after.params])
-    finite = jnp.all(jnp.stack([is_finite(leaf) for leaf in watched]))
+    finite = jnp.all(which_finite(watched))
     in_a_row = jnp.where(finite, 0, before.skipped.in_a_row + 1)
     passes = finite | (in_a_row > limit)
     skipped = Skipped(before.skipped.total + (~passes).astype(jnp.int32), in_a_row)

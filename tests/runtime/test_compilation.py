@@ -1,13 +1,19 @@
 """What a compiled step makes of values and batches."""
 
+import re
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from jax.sharding import PartitionSpec as P
 
 from bigmodel.processes.distributed import SMALL, place_batch, placing
 from bigmodel.sharding.mesh import MeshShape, make_mesh
-from bigmodel.tree import is_finite
+from bigmodel.tree import which_finite
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
@@ -15,8 +21,32 @@ from bigmodel.tree import is_finite
 def test_one_entry_that_is_not_finite_is_seen(wrong: tuple[float, ...], dtype: jnp.dtype) -> None:
     # The sum of these is beyond what a float16 can hold.
     leaf = jnp.full((300, 7), 1000.0, dtype)
-    assert is_finite(leaf)
-    assert not is_finite(leaf.at[7, : len(wrong)].set(jnp.array(wrong, dtype)))
+    bad = leaf.at[7, : len(wrong)].set(jnp.array(wrong, dtype))
+    of_runs = which_finite([jnp.stack([leaf, bad]), jnp.stack([leaf, leaf])], leading=1)
+    assert which_finite([leaf, bad, leaf]).tolist() == [True, False, True]
+    assert of_runs.tolist() == [[True, True], [False, True]]
+
+
+def test_large_entries_whose_squares_overflow_are_finite() -> None:
+    assert which_finite([jnp.full(3, 1e25, jnp.float32), jnp.ones(())]).tolist() == [True, True]
+
+
+def test_whether_gradients_are_finite_is_known_from_the_sums_of_their_norm() -> None:
+    """No pass over them, and no exchange between devices, is added to those of the norm."""
+    split = jax.sharding.NamedSharding(make_mesh(MeshShape(fsdp=8)), P("fsdp"))
+
+    def passes(function: Callable[..., Any], sharding: Any, what: str) -> int:
+        shapes = [jax.ShapeDtypeStruct((800 * n,), jnp.float32, sharding=sharding) for n in (1, 2)]
+        program = jax.jit(lambda gradients: function(gradients)).lower(shapes).compile().as_text()
+        entry = (program or "").partition("\nENTRY")[2]
+        return len(re.findall(what, entry))
+
+    def both(gradients: Any) -> Any:
+        return optax.tree.norm(gradients), which_finite(gradients)
+
+    for sharding, what in ((None, r" fusion\(%gradients_"), (split, r" all-reduce\(")):
+        counted = [passes(one, sharding, what) for one in (both, optax.tree.norm)]
+        assert counted[0] == counted[1] > 0
 
 
 @pytest.mark.parametrize("rows", [8, SMALL // 16])

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import linear
 import numpy as np
 import pytest
+from jax.sharding import PartitionSpec as P
 from recorded import digest, lines, read, summary
 
 from bigmodel.errors import NotFiniteError
@@ -206,6 +207,33 @@ def test_a_checkpoint_never_holds_parameters_that_are_not_finite(tmp_path: Path)
     with pytest.raises(NotFiniteError, match="not finite at step 14: parameter kernel"):
         linear.run(tmp_path, one=one._replace(train_step=train_step), eval_every=1, keep=20)
     assert saved(tmp_path) == list(range(1, 14))
+
+
+def test_no_checkpoint_is_made_of_a_stop_after_parameters_became_infinite(tmp_path: Path) -> None:
+    """One of them that no loss depends on, which only a look at all of them finds."""
+
+    def init(key: jax.Array, batch: Any) -> Any:
+        params = linear.init(key, batch)["params"]
+        return {"params": {**params, "unused": jnp.zeros(2, jnp.float32)}}
+
+    model = linear.MODEL._replace(init=init, partition=((".*", P()),))
+    built = linear.experiment(model=model)
+
+    def train_step(state, batch, key):
+        state, metrics, gradients = built.train_step(state, batch, key)
+        bad = jnp.where(state.step == 14, jnp.inf, 0.0).astype(jnp.float32)
+        params = {**state.params, "unused": state.params["unused"] + bad}
+        return dataclasses.replace(state, params=params), metrics, gradients
+
+    def train(seed: int, step: int) -> Any:
+        if step == 30:
+            signal.raise_signal(signal.SIGTERM)
+        return built.data.train(seed, step)
+
+    one = linear.with_data(built._replace(train_step=train_step), train=train)
+    with pytest.raises(NotFiniteError, match="parameter unused; no checkpoint yet"):
+        linear.run(tmp_path, one=one, eval_every=100)
+    assert saved(tmp_path) == []
 
 
 def test_batches_are_made_ahead_by_another_thread(tmp_path: Path) -> None:

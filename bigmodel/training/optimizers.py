@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jaxtyping import Array, Float
 
 from bigmodel.experiment import InputError, PyTree
-from bigmodel.tree import map_named
+from bigmodel.tree import map_named, named_leaves
 
 REPEATING = ("stacked", "experts", "members")
 """Components of a path by which a model declares that its parameters have a leading axis over
@@ -198,15 +199,48 @@ def _muon(momentum: float) -> optax.GradientTransformation:
         last = parameter.ndim - 1
         return optax.contrib.MuonDimensionNumbers(tuple(range(repetitions(path), last)), (last,))
 
-    def rescale(path: str, update: jax.Array) -> jax.Array:
-        *inputs, outputs = update.shape[repetitions(path) :]
-        return update * (0.2 * math.sqrt(max(outputs, math.prod(inputs))))
-
-    orthogonal = optax.contrib.scale_by_muon(
-        beta=momentum, weight_dimension_numbers=lambda params: map_named(axes, params)
+    # Without iterations it is the momentum over its Frobenius norm.
+    normalized = optax.contrib.scale_by_muon(
+        ns_steps=0,
+        beta=momentum,
+        weight_dimension_numbers=lambda params: map_named(axes, params),
     )
-    scaled = optax.stateless(lambda updates, _: map_named(rescale, updates))
-    return optax.chain(orthogonal, scaled)
+    return optax.chain(normalized, optax.stateless(lambda updates, _: _orthogonalized(updates)))
+
+
+def _orthogonalized(updates: PyTree) -> PyTree:
+    """The updates with singular values near 1, those of one shape in one batch of products."""
+    groups: dict[tuple[int, ...], dict[str, jax.Array]] = {}
+    for path, update in named_leaves(updates).items():
+        matrices = update.reshape(-1, *_matrix(path, update))
+        wide = matrices.mT if matrices.shape[1] > matrices.shape[2] else matrices
+        groups.setdefault(wide.shape[1:], {})[path] = wide
+    found: dict[str, jax.Array] = {}
+    for group in groups.values():
+        ends = np.cumsum([len(matrices) for matrices in group.values()])
+        together = _newton_schulz(jnp.concatenate(list(group.values())))
+        found |= zip(group, jnp.split(together, ends[:-1]), strict=True)
+
+    def scaled(path: str, update: jax.Array) -> jax.Array:
+        rows, columns = _matrix(path, update)
+        matrices = found[path].mT if rows > columns else found[path]
+        return matrices.reshape(update.shape) * (0.2 * math.sqrt(max(rows, columns)))
+
+    return map_named(scaled, updates)
+
+
+def _matrix(path: str, parameter: Any) -> tuple[int, int]:
+    """Inputs and outputs of a parameter, each repetition of it being a matrix."""
+    *inputs, outputs = parameter.shape[repetitions(path) :]
+    return math.prod(inputs), outputs
+
+
+def _newton_schulz(x: Float[Array, "matrix row column"]) -> Float[Array, "matrix row column"]:
+    """Brings the singular values of matrices, at most 1, near 1 (Jordan et al., 2024)."""
+    for _ in range(5):
+        gram = x @ x.mT
+        x = 3.4445 * x + (-4.775 * gram + 2.0315 * gram @ gram) @ x
+    return x
 
 
 def _with_standard_promotion(

@@ -1,3 +1,4 @@
+import re
 import typing
 
 import chex
@@ -89,6 +90,36 @@ def test_muon_moves_each_layer_expert_and_member_as_if_it_were_alone(axis: str) 
         chex.assert_trees_all_close(
             jax.tree.map(lambda leaf, at=layer: leaf[at], found), alone, rtol=1e-4
         )
+
+
+def test_muon_iterates_matrices_of_one_shape_together_to_what_optax_makes_of_each() -> None:
+    shapes = {"a": (4, 6), "b": (6, 4), "stacked/c": (3, 4, 6), "conv": (2, 2, 4, 3), "d": (4, 4)}
+    params, rng = zeros(shapes), np.random.default_rng(1)
+    gradients = {path: jnp.asarray(rng.normal(size=shape), jnp.float32)
+                 for path, shape in shapes.items()}  # fmt: skip
+    transform = Optimizer("muon", learning_rate=1.0, schedule="constant").transform(10)
+
+    def update(gradients: dict, state: optax.OptState) -> tuple[dict, optax.OptState]:
+        return transform.update(gradients, state, params)
+
+    found, after = update(gradients, transform.init(params))
+    found, _ = update(jax.tree.map(jnp.cos, gradients), after)
+    each = optax.contrib.scale_by_muon(beta=0.9)
+    for path, shape in shapes.items():
+        matrices = [
+            gradient.reshape(-1, shape[-1])
+            for gradient in (gradients[path] if path == "stacked/c" else [gradients[path]])
+        ]
+        for at, matrix in enumerate(matrices):
+            with jax.numpy_dtype_promotion("standard"):
+                _, state = each.update(matrix, each.init(matrix))
+                expected, _ = each.update(jnp.cos(matrix), state)
+            got = -(found[path][at] if path == "stacked/c" else found[path]).reshape(matrix.shape)
+            scale = 0.2 * max(matrix.shape) ** 0.5
+            np.testing.assert_allclose(got, scale * expected, rtol=1e-4, atol=1e-5)
+    # Five iterations of three products for each of the shapes 4x6, 3x16 and 4x4.
+    compiled = jax.jit(update).lower(gradients, after).compile().as_text()
+    assert len(re.findall(r" dot\(", compiled)) == 5 * 3 * 3
 
 
 def test_muon_is_for_matrices_but_for_embeddings_positions_and_heads_by_exact_components() -> None:

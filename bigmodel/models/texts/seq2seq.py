@@ -17,6 +17,7 @@ from bigmodel.models.layers.dense import Dense
 from bigmodel.models.layers.recurrent import CELLS, RECURRENT_PARTITION, CellName, Recurrent, State
 from bigmodel.models.options import check_dropout, check_even_heads, check_sizes
 from bigmodel.models.texts.beam import Beam
+from bigmodel.models.texts.logits import Logits, projected
 from bigmodel.models.texts.translation import EncodedSource, Translator, translator
 
 PARTITION: Rules = (
@@ -95,11 +96,11 @@ class Seq2SeqNetwork(nn.Module):
         target_in: Int[Array, "batch time"],
         *,
         train: bool,
-    ) -> Float[Array, "batch time vocabulary"]:
+    ) -> Logits:
         """The logits of the token after each token of the target."""
         encoded, mask, states = self._encode(source, source_length, train=train)
         h, _ = self._decode(target_in, states, train=train)
-        return self._logits(h, self.attend(h, encoded, mask), train=train)
+        return projected(self.head, self._mixed(h, self.attend(h, encoded, mask), train=train))
 
     def start(
         self,
@@ -129,7 +130,7 @@ class Seq2SeqNetwork(nn.Module):
         (keys_and_values,), mask = source
         queries = h.reshape(mask.shape[0], -1, self.options.width)
         context = self.attend(queries, keys_and_values, mask).reshape(h.shape)
-        return self._logits(h, context, train=False)[:, 0], states
+        return self.head(self._mixed(h, context, train=False))[:, 0], states
 
     def attention(
         self,
@@ -173,12 +174,12 @@ class Seq2SeqNetwork(nn.Module):
             after.append(state)
         return x, tuple(after)
 
-    def _logits(
+    def _mixed(
         self,
         h: Float[Array, "rows time width"],
         context: Float[Array, "rows time width"],
         *,
         train: bool,
-    ) -> Float[Array, "rows time vocabulary"]:
+    ) -> Float[Array, "rows time width"]:
         mixed = jnp.tanh(context + self.mix(h))
-        return self.head(self.dropout(mixed, deterministic=not train))
+        return self.dropout(mixed, deterministic=not train)

@@ -25,6 +25,7 @@ from bigmodel.models.layers.feed_forward import Activation, FeedForward, residua
 from bigmodel.models.layers.norm import LayerNorm
 from bigmodel.models.options import check_dropout, check_even_heads, check_sizes
 from bigmodel.models.texts.beam import Beam
+from bigmodel.models.texts.logits import Logits, projected
 from bigmodel.models.texts.translation import EncodedSource, Translator, translator
 
 PARTITION: Rules = (
@@ -157,14 +158,14 @@ class TransformerNetwork(nn.Module):
         target_in: Int[Array, "batch time"],
         *,
         train: bool,
-    ) -> Float[Array, "batch time vocabulary"]:
+    ) -> Logits:
         """The logits of the token after each token of the target."""
         encoded, mask = self._encode(source, source_length, train=train)
         positions = jnp.arange(target_in.shape[1], dtype=jnp.int32)
         x = self._embed(self.target_embedding, target_in, positions, train=train)
         for block in self.decoder:
             x, _ = block(x, positions, block.keys_and_values(encoded), mask, None, train)
-        return self.head(self.norm_decoder(x))
+        return projected(self.head, self.norm_decoder(x))
 
     def start(
         self,

@@ -14,6 +14,8 @@ from bigmodel.experiment import Batch, Key, Model, PyTree, Rules, Variables
 from bigmodel.models import linen
 from bigmodel.models.attention.attention import KeyValues
 from bigmodel.models.texts.beam import Beam, search
+from bigmodel.models.texts.logits import scored
+from bigmodel.models.texts.scores import Scores
 
 INPUTS = ("source", "source_length", "target_in")
 
@@ -28,11 +30,12 @@ class EncodedSource(NamedTuple):
 class Translation(NamedTuple):
     """The outputs of the model.
 
-    ``logits`` are those of the token after each token of the reference. ``predicted`` is the
+    ``logits`` are those of the token after each token of the reference, or of a large vocabulary
+    what is known of them. ``predicted`` is the
     model's own translation, found by beam search; None in training.
     """
 
-    logits: Float[Array, "batch time vocabulary"]
+    logits: Float[Array, "batch time vocabulary"] | Scores
     predicted: Int[Array, "batch time"] | None
 
 
@@ -71,6 +74,7 @@ def translator(module: nn.Module, *, partition: Rules, length: int, beam: Beam) 
         beam: options of the beam search.
     """
     model = linen.model(module, inputs=INPUTS, partition=partition)
+    model = scored(model, targets="target_out")
 
     def apply(
         variables: Variables, batch: Batch, *, train: bool, key: Key | None = None

@@ -38,7 +38,7 @@ from bigmodel.runtime.loop import step_key, train
 from bigmodel.runtime.memory import TooLargeError, plan_command
 from bigmodel.runtime.recorder import open_run
 from bigmodel.runtime.settings import Settings
-from bigmodel.runtime.xla import make_deterministic, use_compilation_cache
+from bigmodel.runtime.xla import make_deterministic, use_compilation_cache, use_precision
 from bigmodel.sharding.mesh import make_mesh
 from bigmodel.tracking.profile import Profile
 from bigmodel.tracking.progress import clock, print_results, redirect_output, say
@@ -154,6 +154,7 @@ def run_experiment(
         NotFiniteError: where the run diverged.
         StorageError: where a file cannot be read or written.
     """
+    use_precision(config.run.matmul_precision)
     mesh = make_mesh(config.mesh)
     compiled = compiled or compile_experiment(experiment, mesh)
     check_all_work(mesh)

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from bigmodel.experiment import InputError
-from bigmodel.training.optimizers import Name, Optimizer, moving_average
+from bigmodel.training.optimizers import Name, Optimizer, kept, moving_average
 
 NAMES = typing.get_args(Name)
 PARAMS = {
@@ -45,6 +45,37 @@ def test_every_optimizer_minimises_a_quadratic(name: str) -> None:
         return jax.lax.scan(step, (params, transform.init(params)), length=200)[0][0]
 
     assert loss(minimised(PARAMS)) < 0.05 * loss(PARAMS)
+
+
+@pytest.mark.parametrize("name", ["momentum", "nesterov", "adam", "adamw", "lion", "muon"])
+def test_first_moments_in_bfloat16_move_parameters_as_those_in_float32(name: str) -> None:
+    options = {"name": name, "learning_rate": 0.1, "schedule": "constant"}
+    found = []
+    for dtype in ("float32", "bfloat16"):
+        transform = Optimizer(**options, moment_dtype=dtype).transform(10)
+        _, state = transform.update(GRADIENTS, transform.init(PARAMS), PARAMS)
+        updates, state = transform.update(PARAMS, state, PARAMS)
+        found.append((updates, [leaf.dtype.name for leaf in jax.tree.leaves(state)]))
+    (exact, wide), (rough, narrow) = found
+    # Of Adam, the second moments of both parameters are left; of Muon, that of the vector.
+    second = {"adam": 2, "adamw": 2, "muon": 2}.get(name, 0)
+    assert ("bfloat16" in wide, narrow.count("float32")) == (False, second)
+    assert narrow.count("bfloat16") == 2
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(rough)} == {"float32"}
+    if name != "lion":  # of which signs may turn
+        chex.assert_trees_all_close(rough, exact, rtol=0.05, atol=2e-3)
+
+
+def test_what_is_kept_in_bfloat16_is_rounded_at_random_and_right_on_average() -> None:
+    values = jnp.full((100_000,), 1.0 + 2**-10, jnp.float32)
+    found = kept({"w": values}, like={"w": values.astype(jnp.bfloat16)}, key=jax.random.key(0))["w"]
+    assert {*np.unique(found.astype(jnp.float32))} == {1.0, 1.0 + 2**-7}
+    assert np.mean(found.astype(jnp.float32)) == pytest.approx(1.0 + 2**-10, abs=1e-4)
+    special = jnp.array([jnp.inf, -jnp.inf, jnp.nan, 0.0, -1.5], jnp.float32)
+    narrow = special.astype(jnp.bfloat16)
+    found = kept(special, like=narrow, key=jax.random.key(0)).astype(jnp.float32)
+    np.testing.assert_array_equal(found, special)
+    assert kept(special, like=special, key=jax.random.key(0)) is special
 
 
 @pytest.mark.parametrize(

@@ -19,14 +19,14 @@ from bigmodel.models.attention.encoder import BLOCK_PARTITION
 from bigmodel.models.attention.moe import EXPERT_PARTITION, MixtureOfExperts, Routed, Routing
 from bigmodel.models.attention.positions import Rotation, rotation
 from bigmodel.models.attention.stack import Stack, stacked_partition
-from bigmodel.models.layers.dense import Dense, rows_dot_general
 from bigmodel.models.layers.feed_forward import Activation, FeedForward, residual_init
 from bigmodel.models.layers.norm import NORMS
 from bigmodel.models.linen import model
 from bigmodel.models.options import check_divides, check_dropout, check_sizes
 from bigmodel.models.texts.generation import Decoder
-from bigmodel.models.texts.logits import Logits, against, computed, projected, scored
+from bigmodel.models.texts.logits import Head, Logits, against, computed, scored
 from bigmodel.partition import EXAMPLES, constrained
+from bigmodel.tree import widened
 
 PARTITION: Rules = (
     (r"^batch/(tokens|targets|weight)$", P(None, "sequence")),
@@ -156,7 +156,8 @@ class Gpt:
             return KVCache(jnp.zeros((), jnp.int32), layers)
 
         def decode_step(params: PyTree, tokens: Int[Array, "batch time"], cache: KVCache) -> Any:
-            return network.apply({"params": params}, tokens, cache, method="decode_step")
+            variables = {"params": widened(params)}
+            return network.apply(variables, tokens, cache, method="decode_step")
 
         return Decoder(empty, decode_step, limit=context if self.positions == "learned" else None)
 
@@ -263,13 +264,7 @@ class GptNetwork(nn.Module):
             self.blocks = [block(options, self.window) for _ in range(options.layers)]
         self.norm = NORMS[options.norm](dtype)
         if not options.tied:
-            self.head = Dense(
-                self.vocab_size,
-                use_bias=False,
-                dtype=dtype,
-                kernel_init=EMBEDDING_INIT,
-                dot_general=partial(rows_dot_general, preferred_element_type=jnp.float32),
-            )
+            self.head = Head(self.vocab_size, dtype, kernel_init=EMBEDDING_INIT)
         self.dropout = nn.Dropout(options.dropout)
 
     def __call__(self, tokens: Int[Array, "batch time"], *, train: bool) -> Logits | Routed:
@@ -330,4 +325,4 @@ class GptNetwork(nn.Module):
     def _logits(self, x: Float[Array, "batch time width"]) -> Logits:
         if self.options.tied:
             return against(x, self.embedding.embedding)
-        return projected(self.head, x)
+        return self.head(x)

@@ -40,13 +40,7 @@ class Unscored(NamedTuple):
 
     def logits(self) -> Float[Array, "batch position vocabulary"]:
         """All of them, in float32."""
-        contracted = (((2,), (1,)), ((), ()))
-        table = self.table.astype(self.features.dtype)
-        found = rows_dot_general(
-            self.features, table, contracted, preferred_element_type=jnp.float32
-        )
-        found = found if self.bias is None else found + self.bias[None, None]
-        return constrained(found, *SPREAD)
+        return _products(self.features, self.table, self.bias, axis=1)
 
     def scores(self, targets: Int[Array, "batch position"]) -> Scores:
         """What is known of them; see :class:`Scores`."""
@@ -82,6 +76,20 @@ class Unscored(NamedTuple):
         return Scores(log_sum - target.sum(axis=0), best, log_sum - mean)
 
 
+def _products(
+    features: Float[Array, "batch position width"],
+    matrix: Float[Array, "a b"],
+    bias: Float[Array, " vocabulary"] | None,
+    *,
+    axis: int,
+) -> Float[Array, "batch position vocabulary"]:
+    """With a matrix whose axis is that of the features."""
+    contracted = (((2,), (axis,)), ((), ()))
+    matrix = matrix.astype(features.dtype)
+    found = rows_dot_general(features, matrix, contracted, preferred_element_type=jnp.float32)
+    return constrained(found if bias is None else found + bias[None, None], *SPREAD)
+
+
 Logits: TypeAlias = Float[Array, "batch position vocabulary"] | Unscored
 """Outputs of a network, which are not computed where the vocabulary is large."""
 
@@ -96,12 +104,25 @@ def against(
     return found if len(table) > LARGE else found.logits()
 
 
-def projected(head: nn.Dense, features: Float[Array, "batch position width"]) -> Logits:
-    """The outputs of a layer that has one for each token of the vocabulary."""
-    if head.features <= LARGE or head.is_initializing():
-        return constrained(head(features), *SPREAD)
-    params = head.variables["params"]
-    return Unscored(features, params["kernel"].T, params["bias"] if head.use_bias else None)
+class Head(nn.Module):
+    """A dense layer with an output for each token of a vocabulary."""
+
+    vocabulary: int
+    dtype: jnp.dtype
+    use_bias: bool = False
+    kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+
+    @nn.compact
+    def __call__(self, features: Float[Array, "batch position width"]) -> Logits:
+        """The logits, computed from ``dtype`` and given in float32."""
+        shape = (features.shape[-1], self.vocabulary)
+        kernel, bias = self.param("kernel", self.kernel_init, shape, jnp.float32), None
+        if self.use_bias:
+            bias = self.param("bias", nn.initializers.zeros, (self.vocabulary,), jnp.float32)
+        features = features.astype(self.dtype)
+        if self.vocabulary > LARGE:
+            return Unscored(features, kernel.T, bias)
+        return _products(features, kernel, bias, axis=0)
 
 
 def computed(logits: Logits) -> Float[Array, "batch position vocabulary"]:

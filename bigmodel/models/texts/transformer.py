@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -20,12 +22,11 @@ from bigmodel.models.attention.attention import (
 from bigmodel.models.attention.encoder import BLOCK_PARTITION, EncoderBlock
 from bigmodel.models.attention.masks import padding_mask
 from bigmodel.models.attention.positions import sinusoidal
-from bigmodel.models.layers.dense import Dense
 from bigmodel.models.layers.feed_forward import Activation, FeedForward, residual_init
 from bigmodel.models.layers.norm import LayerNorm
 from bigmodel.models.options import check_dropout, check_even_heads, check_sizes
 from bigmodel.models.texts.beam import Beam
-from bigmodel.models.texts.logits import Logits, projected
+from bigmodel.models.texts.logits import Head, Logits, computed
 from bigmodel.models.texts.translation import EncodedSource, Translator, translator
 
 PARTITION: Rules = (
@@ -51,6 +52,8 @@ class Transformer:
     """activation of the feed-forward network; squared_relu is faster on CPU than gelu"""
     dropout: float = 0.1
     """probability of dropping a feature of the embeddings and of each sublayer's output"""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """type of the computation; parameters, softmax and logits are float32"""
 
     def __post_init__(self) -> None:
         """Raises InputError for sizes that do not fit each other."""
@@ -75,7 +78,7 @@ class DecoderBlock(nn.Module):
 
     def setup(self) -> None:
         """Make the parts that the methods share."""
-        options, dtype = self.options, jnp.dtype("float32")
+        options, dtype = self.options, jnp.dtype(self.options.dtype)
         init = residual_init(options.layers)
         hidden = options.expansion * options.width
         self.norm_self = LayerNorm(dtype)
@@ -138,13 +141,13 @@ class TransformerNetwork(nn.Module):
 
     def setup(self) -> None:
         """Make the parts that the methods share."""
-        options, dtype = self.options, jnp.dtype("float32")
+        options, dtype = self.options, jnp.dtype(self.options.dtype)
         normal = nn.initializers.normal(1.0)
-        self.source_embedding = nn.Embed(self.source_vocab, options.width, embedding_init=normal)
-        self.target_embedding = nn.Embed(self.target_vocab, options.width, embedding_init=normal)
-        self.head = Dense(
-            self.target_vocab, use_bias=False, kernel_init=nn.initializers.normal(0.02)
-        )
+        embed = partial(nn.Embed, features=options.width, embedding_init=normal, dtype=dtype)
+        self.source_embedding = embed(self.source_vocab)
+        self.target_embedding = embed(self.target_vocab)
+        small = nn.initializers.normal(0.02)
+        self.head = Head(self.target_vocab, dtype, kernel_init=small)
         self.encoder = [EncoderBlock(options, dtype) for _ in range(options.layers)]
         self.norm_encoder = LayerNorm(dtype)
         self.decoder = [DecoderBlock(options, self.length) for _ in range(options.layers)]
@@ -165,7 +168,7 @@ class TransformerNetwork(nn.Module):
         x = self._embed(self.target_embedding, target_in, positions, train=train)
         for block in self.decoder:
             x, _ = block(x, positions, block.keys_and_values(encoded), mask, None, train)
-        return projected(self.head, self.norm_decoder(x))
+        return self.head(self.norm_decoder(x))
 
     def start(
         self,
@@ -181,7 +184,7 @@ class TransformerNetwork(nn.Module):
             window=self.length,
             heads=self.options.heads,
             size=self.options.width // self.options.heads,
-            dtype=jnp.dtype("float32"),
+            dtype=jnp.dtype(self.options.dtype),
         )
         keys_and_values = tuple(block.keys_and_values(encoded) for block in self.decoder)
         return EncodedSource(keys_and_values, mask), (empty,) * self.options.layers
@@ -200,7 +203,7 @@ class TransformerNetwork(nn.Module):
         for block, cross, before in zip(self.decoder, source.keys_and_values, caches, strict=True):
             x, cache = block(x, positions, cross, source.mask, before, False)
             after.append(cache)
-        return self.head(self.norm_decoder(x))[:, 0], tuple(after)
+        return computed(self.head(self.norm_decoder(x)))[:, 0], tuple(after)
 
     def attention(
         self,
@@ -236,5 +239,6 @@ class TransformerNetwork(nn.Module):
         train: bool,
     ) -> Float[Array, "batch time width"]:
         width = self.options.width
-        x = embedding(tokens) + sinusoidal(positions, width=width)[None]
+        x = embedding(tokens)
+        x = x + sinusoidal(positions, width=width).astype(x.dtype)[None]
         return self.dropout(x, deterministic=not train)

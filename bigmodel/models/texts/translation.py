@@ -16,6 +16,7 @@ from bigmodel.models.attention.attention import KeyValues
 from bigmodel.models.texts.beam import Beam, search
 from bigmodel.models.texts.logits import scored
 from bigmodel.models.texts.scores import Scores
+from bigmodel.tree import widened
 
 INPUTS = ("source", "source_length", "target_in")
 
@@ -85,7 +86,7 @@ def translator(module: nn.Module, *, partition: Rules, length: int, beam: Beam) 
 
     def translate(variables: Variables, batch: Batch) -> Int[Array, "batch time"]:
         source, source_length = (jnp.asarray(batch[name]) for name in INPUTS[:2])
-        call = partial(module.apply, variables)
+        call = partial(module.apply, widened(variables))
         encoded, state = call(source, source_length, hypotheses=beam.size, method="start")
         return search(
             partial(call, encoded, method="decode_step"),
@@ -97,7 +98,7 @@ def translator(module: nn.Module, *, partition: Rules, length: int, beam: Beam) 
 
     def attention(params: PyTree, batch: Batch) -> Float[Array, "batch time source"]:
         arrays = [jnp.asarray(batch[name]) for name in INPUTS]
-        found = module.apply({"params": params}, *arrays, method="attention")
+        found = module.apply({"params": widened(params)}, *arrays, method="attention")
         return cast("Array", found)
 
     return Translator(model._replace(apply=apply), translate, attention)

@@ -24,6 +24,7 @@ from bigmodel.runtime.entry import run_experiment
 from bigmodel.runtime.evaluation import metric_names
 from bigmodel.runtime.recorder import open_run
 from bigmodel.runtime.side_by_side import common_checkpoint, train_side_by_side
+from bigmodel.runtime.xla import use_precision
 from bigmodel.script import load_script
 from bigmodel.sharding.mesh import make_mesh
 from bigmodel.studies.ablation.trial import Trial, measure
@@ -164,6 +165,7 @@ class Maker:
     def _cell(self, task: Task) -> Cell:
         if self._last is None or self._last.options != task.options:
             config = parse(self.module.Config(), task.options, description="")
+            use_precision(config.run.matmul_precision)
             experiment = self.module.build(config)
             compiled = compile_experiment(experiment, make_mesh(config.mesh))
             self._last = Cell(task.options, config, experiment, compiled)

@@ -42,6 +42,13 @@ def map_named(function: Callable[[str, Any], Any], tree: PyTree) -> PyTree:
     return jax.tree_util.tree_map_with_path(lambda path, leaf: function(path_of(path), leaf), tree)
 
 
+def widened(tree: PyTree) -> PyTree:
+    """The tree with its bfloat16 leaves in float32, the type that everything is computed from."""
+    return jax.tree.map(
+        lambda leaf: leaf.astype(jnp.float32) if leaf.dtype == jnp.bfloat16 else leaf, tree
+    )
+
+
 def is_finite(leaf: jax.Array, *, leading: int = 0) -> jax.Array:
     """Whether the entries beyond so many leading axes are neither NaN nor infinite.
 

@@ -125,10 +125,11 @@ def guesses(seen: Counted) -> dict[str, Metric]:
 def filler(model: Model, data: Data, text: Text) -> Callable[[Variables], Shown]:
     """What to show: how the model fills in a window that it was not trained on."""
     batch = (data.splits.get("validation") or data.splits.get("test") or [data.train(0, 0)])[0]
+    asked = {name: array for name, array in batch.items() if name != "targets"}
 
     @jax.jit
     def fill(variables: Variables) -> jax.Array:
-        return model.apply(variables, batch, train=False, key=None)[0].argmax(axis=-1)
+        return model.apply(variables, asked, train=False, key=None)[0].argmax(axis=-1)
 
     def show(variables: Variables) -> Shown:
         tokens, read = batch["tokens"][0].copy(), text.tokenizer.decode

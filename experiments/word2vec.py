@@ -91,7 +91,7 @@ def shower(options: Show, words: Words) -> Callable[[Variables], Shown]:
     drawn = long[: options.points]
 
     def show(variables: Variables) -> Shown:
-        vectors = np.asarray(variables["params"]["centre"]["embedding"])
+        vectors = np.asarray(variables["params"]["centre"]["embedding"], np.float32)
         near = neighbours(vectors, long[: options.words], count=options.neighbours)
         lines = [
             f"{vocabulary[word]}: {', '.join(vocabulary[other] for other in others)}"

@@ -20,6 +20,8 @@ from recorded import logged, summary
 
 from bigmodel.config import to_json
 from bigmodel.experiment import Experiment
+from bigmodel.inference.measuring import evaluate
+from bigmodel.inference.trained import Trained
 from bigmodel.processes.signals import StopRequest
 from bigmodel.runtime.command_line import option_names, parse
 from bigmodel.runtime.compilation import Compiled, RetraceError, compile_experiment
@@ -27,6 +29,7 @@ from bigmodel.runtime.entry import main, run_experiment
 from bigmodel.runtime.loop import init_key, step_key
 from bigmodel.runtime.recorder import RunRecorder
 from bigmodel.runtime.settings import Settings
+from bigmodel.runtime.xla import use_precision
 from bigmodel.script import load_script
 from bigmodel.sharding.mesh import MeshShape, make_mesh
 
@@ -158,6 +161,34 @@ def test_resume_gives_the_bits_and_the_metrics_of_an_undisturbed_run(
     assert whole["params_digest"] == cut["params_digest"]
     assert logged(tmp_path / "whole") == logged(tmp_path / "cut")
     assert [line["step"] for line in logged(tmp_path / "cut")] == [1, 2, 4, 4, 6, 8, 8, 9, 9]
+
+
+NARROW = ("--optimizer.parameter-dtype=bfloat16", "--optimizer.moment-dtype=bfloat16")
+NARROW += ("--optimizer.skip-nonfinite=2", "--run.matmul-precision=highest")
+
+
+@scripts(["gpt"])
+def test_parameters_in_bfloat16_learn_resume_and_are_evaluated_from_their_checkpoint(
+    script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = build(script, *NARROW)
+    found, state = losses(built, MeshShape(1), 60)
+    assert np.mean(found[-5:]) < 0.98 * np.mean(found[:5])
+    # A discriminator's optimizer has options of its own.
+    params = state.params.get("generator", state.params)
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(params)} == {"bfloat16"}
+    options = {"steps": 6, "eval_every": 3}
+    assert run(built, tmp_path / "whole", **options) == 0
+    with monkeypatch.context() as patch:
+        stop_after(patch, 4)
+        assert run(built, tmp_path / "cut", **options) == 0
+    assert run(built, tmp_path / "cut", **options) == 0
+    whole, cut = summary(tmp_path / "whole"), summary(tmp_path / "cut")
+    assert whole["params_digest"] == cut["params_digest"]
+    assert jax.config.jax_default_matmul_precision == "highest"
+    use_precision("default")
+    found = evaluate(Trained(tmp_path / "cut", "last")).values
+    assert {name: whole[name] for name in found} == pytest.approx(found, rel=1e-4)
 
 
 @scripts(["gan"])

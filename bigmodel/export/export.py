@@ -81,9 +81,12 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
         # Imported here, for other commands start without JAX.
         from bigmodel.export.program import make_program, reason, write_beside
         from bigmodel.inference.trained import load
+        from bigmodel.tree import widened
 
         run = load(parsed.run, parsed.at, script=parsed.script, options=options)
         program = make_program(run, examples(run, parsed.input))
+        if chosen.RESULT == "outputs":  # Few runtimes have bfloat16.
+            program = program._replace(variables=widened(program.variables))
         try:
             program = chosen.write(program, folder)
         # Converters raise errors of many kinds for an operation that they do not know.

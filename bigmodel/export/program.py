@@ -20,7 +20,7 @@ from bigmodel.inference.answering import filled
 from bigmodel.inference.trained import Trained
 from bigmodel.predictor import Predictor
 from bigmodel.run_directory.variables import VARIABLES
-from bigmodel.tree import named_leaves, nested
+from bigmodel.tree import named_leaves, nested, widened
 
 Arrays = Mapping[str, Any]
 BATCH = "batch"
@@ -37,6 +37,8 @@ for sample in samples:
     names = {{}}
     exec(lines.replace("{INPUT}", sample), names)
     answers = {{name: numpy.asarray(array) for name, array in names[result].items()}}
+    # Files of NumPy have no bfloat16.
+    answers = {{n: a.astype("float32") if a.dtype.kind == "V" else a for n, a in answers.items()}}
     numpy.savez(sample + ".answer.npz", **answers)
 """
 
@@ -186,7 +188,7 @@ def largest_difference(program: Program, folder: Path, *, lines: str, result: st
             raise InputError(f"its runtime cannot run it: {reason(done.stderr)}")
         differences = []
         for sample, rows in samples.items():
-            expected = program.outputs if result == "outputs" else program.variables
+            expected = program.outputs if result == "outputs" else widened(program.variables)
             expected = rows_of(expected, rows) if result == "outputs" else expected
             with np.load(f"{sample}.answer.npz") as answers:
                 differences += [

@@ -12,6 +12,7 @@ NEEDS = ("safetensors",)
 RUNTIME = "safetensors"
 RESULT = "variables"
 LINES = """
+import ml_dtypes  # which teaches NumPy bfloat16; float32 does without
 from safetensors import safe_open
 file = safe_open("model.safetensors", framework="numpy")
 config = file.metadata()["config"]

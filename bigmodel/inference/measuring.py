@@ -10,6 +10,7 @@ import jax
 from bigmodel.experiment import InputError, PyTree, Variables
 from bigmodel.inference.trained import Trained
 from bigmodel.runtime.evaluation import Evaluation, measure, summarize
+from bigmodel.runtime.xla import with_precision
 
 
 @jax.tree_util.register_dataclass
@@ -42,9 +43,8 @@ def evaluate(run: Trained, *, other: bool = False) -> Evaluation:
             "encoded as the run's was; see experiments/"
         )
     experiment = build(run.config, run.assets) if other else build(run.config)
-    splits = measure(
-        jax.jit(experiment.eval_step), Evaluated(run.variables), experiment.data.splits
-    )
+    eval_step = with_precision(experiment.eval_step, run.config.run.matmul_precision)
+    splits = measure(jax.jit(eval_step), Evaluated(run.variables), experiment.data.splits)
     assert splits is not None
     found = summarize(experiment, splits)
     shown = experiment.show(run.variables) if experiment.show else {}

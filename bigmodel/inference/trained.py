@@ -23,6 +23,7 @@ from bigmodel.run_directory.history import History
 from bigmodel.run_directory.recorded import Recorded, find_runs
 from bigmodel.run_directory.trained import At, choose_step, read_evaluated, read_usable
 from bigmodel.runtime.command_line import parse
+from bigmodel.runtime.xla import with_precision
 from bigmodel.script import load_script
 
 
@@ -110,7 +111,8 @@ class Trained:
         if make is None:
             raise InputError(f"{self.script.__file__} has no predictor; see experiments/")
         found: Predictor = make(self.config, self.assets)
-        return found
+        precision = self.config.run.matmul_precision
+        return found._replace(apply=with_precision(found.apply, precision))
 
     @functools.cached_property
     def jitted(self) -> Any:

@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from bigmodel.experiment import Array, Batch, Key, Model, PyTree, Rules, Variables
+from bigmodel.tree import widened
 
 
 def model(
@@ -28,7 +29,8 @@ def model(
             method alone share their parameters.
 
     Returns:
-        The model. Collections other than ``params`` change, in training only.
+        The model. Collections other than ``params`` change, in training only. Variables in
+        bfloat16 are read as float32; the module's own options say in what it computes.
     """
     names = (inputs,) if isinstance(inputs, str) else inputs
 
@@ -42,7 +44,7 @@ def model(
         variables: Variables, batch: Batch, *, train: bool, key: Key | None = None
     ) -> tuple[PyTree, Variables]:
         options: dict[str, Any] = {"train": train, "method": method}
-        arrays = arrays_of(batch)
+        variables, arrays = widened(variables), arrays_of(batch)
         if key is not None:
             options["rngs"] = {"dropout": key}
         mutable = [name for name in variables if name != "params"] if train else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import flax.linen as nn
@@ -39,6 +40,8 @@ class Mlp:
     """whether a linear map of the features is added to the output (Cheng et al., 2016)"""
     dropout: float = 0.1
     """probability with which a hidden unit is dropped in training"""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """type of the computation; parameters and outputs are float32"""
 
     def __post_init__(self) -> None:
         """Raises InputError for sizes and probabilities that no network has."""
@@ -64,18 +67,21 @@ class Perceptron(nn.Module):
         self, x: Float[Array, "batch feature"], *, train: bool
     ) -> Float[Array, "batch *class"]:
         """Features to outputs."""
-        options, features = self.options, x
+        options, dtype = self.options, jnp.dtype(self.options.dtype)
+        dense = partial(nn.Dense, dtype=dtype)
+        x = features = x.astype(dtype)
         outputs = 1 if self.classes is None else self.classes
         normed = options.norm == "layer"
         for n, width in enumerate(options.widths):
             # A bias before layer normalization would move all units; one after it is its own.
-            y = nn.Dense(width, use_bias=not normed, name=f"dense_{n}")(x)
+            y = dense(width, use_bias=not normed, name=f"dense_{n}")(x)
             if normed:
-                y = LayerNorm(jnp.dtype(jnp.float32), name=f"norm_{n}")(y)
+                y = LayerNorm(dtype, name=f"norm_{n}")(y)
             y = ACTIVATIONS[options.activation](y)
             y = nn.Dropout(options.dropout, deterministic=not train)(y)
             x = x + y if options.residual and x.shape == y.shape else y
-        out = nn.Dense(outputs, name="head")(x)
+        out = dense(outputs, name="head")(x)
         if options.shortcut:
-            out = out + nn.Dense(outputs, use_bias=False, name="shortcut")(features)
+            out = out + dense(outputs, use_bias=False, name="shortcut")(features)
+        out = out.astype(jnp.float32)
         return out[:, 0] if self.classes is None else out

@@ -42,6 +42,8 @@ class Recommender:
     """probability of dropping a feature of an embedding, in training"""
     scale: float = 0.1
     """standard deviation of the initial embeddings"""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """type of the vectors; parameters, biases and ratings are float32"""
 
     def __post_init__(self) -> None:
         """Raises InputError for sizes that make no network."""
@@ -80,13 +82,15 @@ class Tower(nn.Module):
 
     hidden: tuple[int, ...]
     width: int
+    dtype: jnp.dtype
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch inputs"]) -> Float[Array, "batch width"]:
         """Features of users or items to their vectors."""
         for n, width in enumerate(self.hidden):
-            x = nn.silu(nn.Dense(width, use_bias=False, name=f"hidden_{n}")(x))
-        return nn.Dense(self.width, use_bias=False, name="output")(x)
+            dense = nn.Dense(width, use_bias=False, dtype=self.dtype, name=f"hidden_{n}")
+            x = nn.silu(dense(x))
+        return nn.Dense(self.width, use_bias=False, dtype=self.dtype, name="output")(x)
 
 
 class RatingNetwork(nn.Module):
@@ -107,18 +111,21 @@ class RatingNetwork(nn.Module):
         train: bool,
     ) -> Float[Array, "batch"]:
         """The predicted rating of each pair."""
-        options = self.options
+        options, dtype = self.options, jnp.dtype(self.options.dtype)
         mean = self.param("bias", nn.initializers.constant(self.mean), (), jnp.float32)
         user_bias = Table(self.users, 1, nn.initializers.zeros, name="user_bias")(user)
         item_bias = Table(self.items, 1, nn.initializers.zeros, name="item_bias")(item)
         normal = nn.initializers.normal(options.scale)
         dropout = nn.Dropout(options.dropout, deterministic=not train)
-        of_user = dropout(Table(self.users, options.width, normal, name="user")(user))
-        of_item = dropout(Table(self.items, options.width, normal, name="item")(item))
+        of_user = Table(self.users, options.width, normal, name="user")(user)
+        of_item = Table(self.items, options.width, normal, name="item")(item)
+        of_user, of_item = dropout(of_user.astype(dtype)), dropout(of_item.astype(dtype))
         if options.name == "two_tower":
             if tags.shape[-1]:
-                of_item = of_item + nn.Dense(options.width, use_bias=False, name="tags")(tags)
-            of_user = Tower(options.hidden, options.width, name="user_tower")(of_user)
-            of_item = Tower(options.hidden, options.width, name="item_tower")(of_item)
+                dense = nn.Dense(options.width, use_bias=False, dtype=dtype, name="tags")
+                of_item = of_item + dense(tags)
+            of_user = Tower(options.hidden, options.width, dtype, name="user_tower")(of_user)
+            of_item = Tower(options.hidden, options.width, dtype, name="item_tower")(of_item)
         biases = jnp.squeeze(user_bias + item_bias, axis=-1)
-        return mean + biases + jnp.sum(of_user * of_item, axis=-1)
+        products = of_user.astype(jnp.float32) * of_item.astype(jnp.float32)
+        return mean + biases + jnp.sum(products, axis=-1)

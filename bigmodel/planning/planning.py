@@ -18,6 +18,7 @@ from bigmodel.planning.table import table
 from bigmodel.planning.target import Target, devices_of
 from bigmodel.runtime.command_line import parse
 from bigmodel.runtime.cross_validation import has_folds
+from bigmodel.runtime.xla import use_precision
 from bigmodel.script import load_script
 from bigmodel.sharding.mesh import make_mesh
 from bigmodel.tracking.progress import say
@@ -79,6 +80,7 @@ def _compile(
 ) -> Program:
     build, config = read(script, options)
     config = with_values(config, choice)
+    use_precision(config.run.matmul_precision)
     mesh = make_mesh(config.mesh, devices_of(target))
     platform, effort = ("tpu", QUICK if quick else {}) if target.tpu else ("cpu", {})
     return compile_step(build(config), mesh, platform=platform, options=effort)

@@ -40,7 +40,7 @@ from bigmodel.runtime.loop import step_key, train
 from bigmodel.runtime.memory import TooLargeError, plan_command
 from bigmodel.runtime.recorder import open_run
 from bigmodel.runtime.settings import Settings
-from bigmodel.runtime.xla import make_deterministic, use_compilation_cache
+from bigmodel.runtime.xla import make_deterministic, use_compilation_cache, use_precision
 from bigmodel.sharding.cores import devices_before, mesh_of
 from bigmodel.tracking.profile import Profile
 from bigmodel.tracking.progress import clock, print_results, redirect_output, say
@@ -157,6 +157,7 @@ def run_experiment(
         NotFiniteError: where the run diverged.
         StorageError: where a file cannot be read or written.
     """
+    use_precision(config.run.matmul_precision)
     path = directory_of(config, script, experiment.data.fingerprint)
     before = devices_before(RunDirectory(path).read_json(MANIFEST))
     mesh = mesh_of(experiment, config.mesh, before)

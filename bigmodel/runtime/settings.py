@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bigmodel.experiment import InputError
+from bigmodel.runtime.xla import MatmulPrecision
 from bigmodel.sharding.mesh import MeshShape
 
 
@@ -41,6 +42,9 @@ class Run:
     """evaluations without a better value after which the run stops early"""
     deterministic: bool = True
     """the same bits in each run on NVIDIA GPUs, by algorithms that can be slower"""
+    matmul_precision: MatmulPrecision = "default"
+    """of products of float32 matrices: default is TF32 on NVIDIA GPUs and one pass of bfloat16 on
+    TPUs, tensorfloat32 three passes there, and highest float32, which CPUs always compute in"""
     profile: str = ""
     """steps START:STOP to record in profile/, for TensorBoard's profiler and Perfetto"""
     sinks: tuple[Literal["wandb", "mlflow"], ...] = ()

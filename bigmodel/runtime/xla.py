@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import inspect
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 
@@ -19,6 +21,30 @@ DETERMINISTIC = "xla_gpu_deterministic_ops"
 CUDA_PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
 CACHE_BYTES = 4 << 30
 """What is kept of compiled programs."""
+
+
+MatmulPrecision = Literal["default", "tensorfloat32", "highest"]
+"""Names that ``jax.default_matmul_precision`` has for the precision of float32 products."""
+
+
+def use_precision(precision: MatmulPrecision) -> None:
+    """Lets this process compute products in the precision of the run that it makes."""
+    jax.config.update("jax_default_matmul_precision", _name(precision))
+
+
+def with_precision(function: Callable[..., Any], precision: MatmulPrecision) -> Callable[..., Any]:
+    """The function with its products in a precision, whatever that of the process is."""
+
+    @functools.wraps(function)
+    def precise(*arguments: Any) -> Any:
+        with jax.default_matmul_precision(_name(precision)):
+            return function(*arguments)
+
+    return precise
+
+
+def _name(precision: MatmulPrecision) -> str | None:
+    return None if precision == "default" else precision
 
 
 def make_deterministic() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from bigmodel.experiment import Batch, Mean
+from bigmodel.models.texts.scores import Scores
 
 Metric: TypeAlias = Callable[[Any, Batch], Mean]
 """A loss or metric: from a model's outputs and the batch to a mean."""
@@ -23,9 +24,12 @@ def weighted(values: Float[Array, "*position"], batch: Batch) -> Mean:
 
 
 def negative_log_likelihood(
-    logits: Float[Array, "*position classes"], targets: Int[Array | np.ndarray, "*position"]
+    logits: Float[Array, "*position classes"] | Scores,
+    targets: Int[Array | np.ndarray, "*position"],
 ) -> Float[Array, "*position"]:
     """``-log softmax(logits)[target]`` in nats, computed in float32."""
+    if isinstance(logits, Scores):
+        return logits.nats
     log_probabilities = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
     chosen = jnp.take_along_axis(log_probabilities, targets[..., None], axis=-1)
     return -jnp.squeeze(chosen, axis=-1)
@@ -36,7 +40,7 @@ def cross_entropy(logits: Float[Array, "batch classes"], batch: Batch) -> Mean:
     return weighted(negative_log_likelihood(logits, batch["label"]), batch)
 
 
-def next_token(logits: Float[Array, "batch time vocab"], batch: Batch) -> Mean:
+def next_token(logits: Float[Array, "batch time vocab"] | Scores, batch: Batch) -> Mean:
     """Nats per token between the logits and the integer ``targets``."""
     return weighted(negative_log_likelihood(logits, batch["targets"]), batch)
 
@@ -47,7 +51,8 @@ def accuracy(logits: Float[Array, "batch classes"], batch: Batch) -> Mean:
     return weighted(correct.astype(jnp.float32), batch)
 
 
-def token_accuracy(logits: Float[Array, "batch time vocab"], batch: Batch) -> Mean:
+def token_accuracy(logits: Float[Array, "batch time vocab"] | Scores, batch: Batch) -> Mean:
     """The share of tokens whose largest logit is that of the target."""
-    correct = jnp.argmax(logits, axis=-1) == batch["targets"]
+    best = logits.best if isinstance(logits, Scores) else jnp.argmax(logits, axis=-1)
+    correct = best == batch["targets"]
     return weighted(correct.astype(jnp.float32), batch)

@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jaxtyping import Array, Float
 
 from bigmodel.experiment import InputError, PyTree
-from bigmodel.tree import map_named
+from bigmodel.tree import map_named, named_leaves
 
 REPEATING = ("stacked", "experts", "members")
 """Components of a path by which a model declares that its parameters have a leading axis over
@@ -70,6 +71,12 @@ class Optimizer:
     ema: float | None = None
     """decay of an exponential moving average of the parameters and of the statistics of batch
     normalization, used to evaluate"""
+    parameter_dtype: Literal["float32", "bfloat16"] = "float32"
+    """type in which parameters are kept; they are updated in float32 and rounded at random to one
+    of both neighbours, since the nearest would swallow small updates"""
+    moment_dtype: Literal["float32", "bfloat16"] = "float32"
+    """type in which first moments and momenta are kept; second moments, which change by less than
+    bfloat16 can tell, stay float32"""
     skip_nonfinite: int = 0
     """updates in a row that are skipped, and counted, where the loss or a gradient is not finite;
     one more ends the run"""
@@ -143,31 +150,32 @@ class Optimizer:
         return _with_standard_promotion(optax.chain(*links))
 
     def _direction(self) -> optax.GradientTransformation:
+        dtype = jnp.dtype(self.moment_dtype)
         b2 = self.b2 if self.b2 is not None else 0.99 if self.name in ("lion", "rmsprop") else 0.999
         match self.name:
             case "sgd":
                 return optax.identity()
             case "momentum":
-                return optax.trace(self.momentum)
+                return optax.trace(self.momentum, accumulator_dtype=dtype)
             case "nesterov":
-                return optax.trace(self.momentum, nesterov=True)
+                return optax.trace(self.momentum, nesterov=True, accumulator_dtype=dtype)
             case "rmsprop":
                 return optax.scale_by_rms(decay=b2, eps=self.eps, bias_correction=True)
             case "adagrad":
                 return optax.scale_by_rss(initial_accumulator_value=0.1, eps=self.eps)
             case "adam" | "adamw":
-                return optax.scale_by_adam(b1=self.b1, b2=b2, eps=self.eps)
+                return optax.scale_by_adam(b1=self.b1, b2=b2, eps=self.eps, mu_dtype=dtype)
             case "lion":
-                return optax.scale_by_lion(b1=self.b1, b2=b2)
+                return optax.scale_by_lion(b1=self.b1, b2=b2, mu_dtype=dtype)
             case "muon":
-                adam = optax.scale_by_adam(b1=self.b1, b2=b2, eps=self.eps)
+                adam = optax.scale_by_adam(b1=self.b1, b2=b2, eps=self.eps, mu_dtype=dtype)
 
                 def label(path: str, parameter: Any) -> str:
                     vector = dimensions(path, parameter) < 2
                     return "adam" if vector or _matches(self.adam_parameters, path) else "muon"
 
                 return optax.partition(
-                    {"muon": _muon(self.momentum), "adam": adam},
+                    {"muon": _muon(self.momentum, dtype), "adam": adam},
                     lambda params: map_named(label, params),
                 )
 
@@ -186,7 +194,7 @@ def dimensions(path: str, parameter: Any) -> int:
     return parameter.ndim - repetitions(path)
 
 
-def _muon(momentum: float) -> optax.GradientTransformation:
+def _muon(momentum: float, dtype: jnp.dtype) -> optax.GradientTransformation:
     """Muon (Jordan et al., 2024) of matrices and convolutions.
 
     The last axis of a parameter is its output, the other dimensions together are its input.
@@ -198,15 +206,49 @@ def _muon(momentum: float) -> optax.GradientTransformation:
         last = parameter.ndim - 1
         return optax.contrib.MuonDimensionNumbers(tuple(range(repetitions(path), last)), (last,))
 
-    def rescale(path: str, update: jax.Array) -> jax.Array:
-        *inputs, outputs = update.shape[repetitions(path) :]
-        return update * (0.2 * math.sqrt(max(outputs, math.prod(inputs))))
-
-    orthogonal = optax.contrib.scale_by_muon(
-        beta=momentum, weight_dimension_numbers=lambda params: map_named(axes, params)
+    # Without iterations it is the momentum over its Frobenius norm.
+    normalized = optax.contrib.scale_by_muon(
+        ns_steps=0,
+        beta=momentum,
+        mu_dtype=dtype,
+        weight_dimension_numbers=lambda params: map_named(axes, params),
     )
-    scaled = optax.stateless(lambda updates, _: map_named(rescale, updates))
-    return optax.chain(orthogonal, scaled)
+    return optax.chain(normalized, optax.stateless(lambda updates, _: _orthogonalized(updates)))
+
+
+def _orthogonalized(updates: PyTree) -> PyTree:
+    """The updates with singular values near 1, those of one shape in one batch of products."""
+    groups: dict[tuple[int, ...], dict[str, jax.Array]] = {}
+    for path, update in named_leaves(updates).items():
+        matrices = update.reshape(-1, *_matrix(path, update))
+        wide = matrices.mT if matrices.shape[1] > matrices.shape[2] else matrices
+        groups.setdefault(wide.shape[1:], {})[path] = wide
+    found: dict[str, jax.Array] = {}
+    for group in groups.values():
+        ends = np.cumsum([len(matrices) for matrices in group.values()])
+        together = _newton_schulz(jnp.concatenate(list(group.values())))
+        found |= zip(group, jnp.split(together, ends[:-1]), strict=True)
+
+    def scaled(path: str, update: jax.Array) -> jax.Array:
+        rows, columns = _matrix(path, update)
+        matrices = found[path].mT if rows > columns else found[path]
+        return matrices.reshape(update.shape) * (0.2 * math.sqrt(max(rows, columns)))
+
+    return map_named(scaled, updates)
+
+
+def _matrix(path: str, parameter: Any) -> tuple[int, int]:
+    """Inputs and outputs of a parameter, each repetition of it being a matrix."""
+    *inputs, outputs = parameter.shape[repetitions(path) :]
+    return math.prod(inputs), outputs
+
+
+def _newton_schulz(x: Float[Array, "matrix row column"]) -> Float[Array, "matrix row column"]:
+    """Brings the singular values of matrices, at most 1, near 1 (Jordan et al., 2024)."""
+    for _ in range(5):
+        gram = x @ x.mT
+        x = 3.4445 * x + (-4.775 * gram + 2.0315 * gram @ gram) @ x
+    return x
 
 
 def _with_standard_promotion(
@@ -221,6 +263,31 @@ def _with_standard_promotion(
     return optax.GradientTransformation(transform.init, update)
 
 
+def kept(params: PyTree, *, like: PyTree, key: jax.Array) -> PyTree:
+    """Float32 parameters in the types of ``like``.
+
+    Those in bfloat16 are rounded up or down at random, with chances that keep their mean (Gupta
+    et al., 2015).
+    """
+    leaves, structure = jax.tree.flatten(params)
+    # The step draws other numbers from the same key, by smaller ones.
+    keys = jax.random.split(jax.random.fold_in(key, 2**31 - 1), len(leaves))
+    rounded = [
+        leaf if leaf.dtype == old.dtype else _rounded(leaf, key)
+        for leaf, old, key in zip(leaves, jax.tree.leaves(like), keys, strict=True)
+    ]
+    return jax.tree.unflatten(structure, rounded)
+
+
+def _rounded(values: jax.Array, key: jax.Array) -> jax.Array:
+    """Float32 to bfloat16, whose bits are the upper half."""
+    noise = jax.random.bits(key, values.shape, jnp.uint16).astype(jnp.uint32)
+    bits = jax.lax.bitcast_convert_type(values, jnp.uint32) + noise
+    upper = (bits >> 16).astype(jnp.uint16)
+    found = jax.lax.bitcast_convert_type(upper, jnp.bfloat16)
+    return jnp.where(jnp.isfinite(values), found, values.astype(jnp.bfloat16))
+
+
 def moving_average(average: PyTree, values: PyTree, *, decay: float, step: jax.Array) -> PyTree:
     """One step of an exponential moving average that trusts its start less than its end.
 
@@ -232,6 +299,7 @@ def moving_average(average: PyTree, values: PyTree, *, decay: float, step: jax.A
     share = 1.0 - jnp.minimum(decay, (1.0 + step) / (10.0 + step))
 
     def averaged(old: jax.Array, new: jax.Array) -> jax.Array:
+        new = new.astype(old.dtype)
         if not jnp.issubdtype(new.dtype, jnp.floating):
             return new
         return old + share.astype(new.dtype) * (new - old)

@@ -32,8 +32,9 @@ from bigmodel.experiment import (
 from bigmodel.training.ensemble import per_member
 from bigmodel.training.gradients import mean_gradients, penalty
 from bigmodel.training.metrics import Metric
-from bigmodel.training.optimizers import Optimizer, moving_average
+from bigmodel.training.optimizers import Optimizer, kept, moving_average
 from bigmodel.training.skipping import none_skipped, skip_nonfinite
+from bigmodel.tree import widened
 
 
 @jax.tree_util.register_dataclass
@@ -117,7 +118,7 @@ def supervised(
             average = jax.tree.map(jnp.copy, {"params": params, **variables})
         return TrainState(
             step=jnp.zeros((), jnp.int32),
-            params=params,
+            params=optax.tree.cast(params, optimizer.parameter_dtype),
             variables=variables,
             opt_state=transform.init(params),
             average=average,
@@ -136,18 +137,19 @@ def supervised(
         return measured["loss"], measured, updates
 
     def train_step(state: TrainState, batch: Batch, key: Key) -> tuple[TrainState, Metrics, PyTree]:
+        before = widened(state.params)
         gradients, measured, variables = mean_gradients(
-            objective, state.params, state.variables, batch, key, parts=optimizer.accumulate
+            objective, before, state.variables, batch, key, parts=optimizer.accumulate
         )
         one = jnp.ones((), jnp.float32)
         extra = {"learning_rate": Mean(learning_rate(state.step), one)}
         if penalised:
-            value, added = jax.value_and_grad(penalty)(state.params, optimizer)
+            value, added = jax.value_and_grad(penalty)(before, optimizer)
             gradients = jax.tree.map(jnp.add, gradients, added)
             extra["penalty"] = Mean(value, one)
         extra["gradient_norm"] = Mean(optax.tree.norm(gradients), one)
-        updates, opt_state = transform.update(gradients, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        updates, opt_state = transform.update(gradients, state.opt_state, before)
+        params = kept(optax.apply_updates(before, updates), like=state.params, key=key)
         average = state.average
         if optimizer.ema is not None:
             new = {"params": params, **variables}

@@ -54,12 +54,12 @@ def runs():
         yield Path(folder)
 
 
-def trained(runs: Path, script: str) -> Path:
+def trained(runs: Path, script: str, *more: str) -> Path:
     """A run of two steps."""
     path = runs / script
     if not path.exists():
         module = load_script(ROOT / "experiments" / f"{script}.py")
-        options = ("--run.steps=2", "--run.eval-every=2", f"--run.dir={path}")
+        options = ("--run.steps=2", "--run.eval-every=2", f"--run.dir={path}", *more)
         with pytest.raises(SystemExit) as end:
             main(module.build, module.Config(), (*module.TINY, *options))
         assert end.value.code == 0
@@ -122,20 +122,26 @@ def test_other_runtimes_answer_as_the_run_or_say_why_not(
 
 
 @needs_export
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_safetensors_are_the_variables_by_their_paths_with_the_config(
-    runs: Path, tmp_path: Path
+    dtype: str, runs: Path, tmp_path: Path, capfd: pytest.CaptureFixture
 ) -> None:
     out = tmp_path / "export"
-    assert export(trained(runs, "cnn"), "safetensors", out) == 0
+    path = trained(runs / dtype, "cnn", f"--optimizer.parameter-dtype={dtype}")
+    assert export(path, "stablehlo", tmp_path / "program") == 0
+    assert export(path, "safetensors", out) == 0
+    assert capfd.readouterr().out.count("agrees on 16 examples") == 2
     # Read by the format's definition: a length, a header in JSON, and the numbers.
     content = (out / "model.safetensors").read_bytes()
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:end])
-    run = load(trained(runs, "cnn"))
+    run = load(path)
     assert json.loads(header.pop("__metadata__")["config"])["model"]["dense"] == [16]
     for path, leaf in named_leaves(run.variables).items():
         entry = header.pop(path)
-        assert (entry["dtype"], tuple(entry["shape"])) == ("F32", leaf.shape)
+        assert leaf.dtype.name == dtype
+        assert entry["dtype"] == {"float32": "F32", "bfloat16": "BF16"}[dtype]
+        assert tuple(entry["shape"]) == leaf.shape
         begin, stop = entry["data_offsets"]
         assert content[end:][begin:stop] == np.asarray(leaf).tobytes()
     assert not header

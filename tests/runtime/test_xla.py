@@ -1,12 +1,20 @@
 import importlib.util
 import os
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
 import jax
 import pytest
 
-from bigmodel.runtime.xla import bound, make_deterministic, use_compilation_cache
+from bigmodel.runtime.xla import (
+    MatmulPrecision,
+    bound,
+    make_deterministic,
+    use_compilation_cache,
+    use_precision,
+    with_precision,
+)
 
 FLAG = "--xla_gpu_deterministic_ops=true"
 
@@ -65,3 +73,19 @@ def test_a_user_without_a_home_keeps_no_programs(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Path, "home", home)
     use_compilation_cache()
     assert jax.config.jax_compilation_cache_dir == before
+
+
+@pytest.mark.parametrize(
+    ("precision", "found"),
+    [("default", set()), ("highest", {"HIGHEST"}), ("tensorfloat32", {"HIGH"})],
+)
+def test_products_and_their_gradients_have_the_precision_asked_for_whatever_the_process_has(
+    precision: MatmulPrecision, found: set[str]
+) -> None:
+    use_precision("tensorfloat32" if precision == "default" else "default")
+    try:
+        square = with_precision(jax.grad(lambda x: (x @ x).sum()), precision)
+        jaxpr = jax.make_jaxpr(square)(jax.ShapeDtypeStruct((2, 2), jax.numpy.float32))
+    finally:
+        use_precision("default")
+    assert set(re.findall(r"HIGH\w*", str(jaxpr))) == found

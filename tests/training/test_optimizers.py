@@ -1,3 +1,4 @@
+import re
 import typing
 
 import chex
@@ -8,7 +9,7 @@ import optax
 import pytest
 
 from bigmodel.experiment import InputError
-from bigmodel.training.optimizers import Name, Optimizer, moving_average
+from bigmodel.training.optimizers import Name, Optimizer, kept, moving_average
 
 NAMES = typing.get_args(Name)
 PARAMS = {
@@ -44,6 +45,37 @@ def test_every_optimizer_minimises_a_quadratic(name: str) -> None:
         return jax.lax.scan(step, (params, transform.init(params)), length=200)[0][0]
 
     assert loss(minimised(PARAMS)) < 0.05 * loss(PARAMS)
+
+
+@pytest.mark.parametrize("name", ["momentum", "nesterov", "adam", "adamw", "lion", "muon"])
+def test_first_moments_in_bfloat16_move_parameters_as_those_in_float32(name: str) -> None:
+    options = {"name": name, "learning_rate": 0.1, "schedule": "constant"}
+    found = []
+    for dtype in ("float32", "bfloat16"):
+        transform = Optimizer(**options, moment_dtype=dtype).transform(10)
+        _, state = transform.update(GRADIENTS, transform.init(PARAMS), PARAMS)
+        updates, state = transform.update(PARAMS, state, PARAMS)
+        found.append((updates, [leaf.dtype.name for leaf in jax.tree.leaves(state)]))
+    (exact, wide), (rough, narrow) = found
+    # Of Adam, the second moments of both parameters are left; of Muon, that of the vector.
+    second = {"adam": 2, "adamw": 2, "muon": 2}.get(name, 0)
+    assert ("bfloat16" in wide, narrow.count("float32")) == (False, second)
+    assert narrow.count("bfloat16") == 2
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(rough)} == {"float32"}
+    if name != "lion":  # of which signs may turn
+        chex.assert_trees_all_close(rough, exact, rtol=0.05, atol=2e-3)
+
+
+def test_what_is_kept_in_bfloat16_is_rounded_at_random_and_right_on_average() -> None:
+    values = jnp.full((100_000,), 1.0 + 2**-10, jnp.float32)
+    found = kept({"w": values}, like={"w": values.astype(jnp.bfloat16)}, key=jax.random.key(0))["w"]
+    assert {*np.unique(found.astype(jnp.float32))} == {1.0, 1.0 + 2**-7}
+    assert np.mean(found.astype(jnp.float32)) == pytest.approx(1.0 + 2**-10, abs=1e-4)
+    special = jnp.array([jnp.inf, -jnp.inf, jnp.nan, 0.0, -1.5], jnp.float32)
+    narrow = special.astype(jnp.bfloat16)
+    found = kept(special, like=narrow, key=jax.random.key(0)).astype(jnp.float32)
+    np.testing.assert_array_equal(found, special)
+    assert kept(special, like=special, key=jax.random.key(0)) is special
 
 
 @pytest.mark.parametrize(
@@ -89,6 +121,36 @@ def test_muon_moves_each_layer_expert_and_member_as_if_it_were_alone(axis: str) 
         chex.assert_trees_all_close(
             jax.tree.map(lambda leaf, at=layer: leaf[at], found), alone, rtol=1e-4
         )
+
+
+def test_muon_iterates_matrices_of_one_shape_together_to_what_optax_makes_of_each() -> None:
+    shapes = {"a": (4, 6), "b": (6, 4), "stacked/c": (3, 4, 6), "conv": (2, 2, 4, 3), "d": (4, 4)}
+    params, rng = zeros(shapes), np.random.default_rng(1)
+    gradients = {path: jnp.asarray(rng.normal(size=shape), jnp.float32)
+                 for path, shape in shapes.items()}  # fmt: skip
+    transform = Optimizer("muon", learning_rate=1.0, schedule="constant").transform(10)
+
+    def update(gradients: dict, state: optax.OptState) -> tuple[dict, optax.OptState]:
+        return transform.update(gradients, state, params)
+
+    found, after = update(gradients, transform.init(params))
+    found, _ = update(jax.tree.map(jnp.cos, gradients), after)
+    each = optax.contrib.scale_by_muon(beta=0.9)
+    for path, shape in shapes.items():
+        matrices = [
+            gradient.reshape(-1, shape[-1])
+            for gradient in (gradients[path] if path == "stacked/c" else [gradients[path]])
+        ]
+        for at, matrix in enumerate(matrices):
+            with jax.numpy_dtype_promotion("standard"):
+                _, state = each.update(matrix, each.init(matrix))
+                expected, _ = each.update(jnp.cos(matrix), state)
+            got = -(found[path][at] if path == "stacked/c" else found[path]).reshape(matrix.shape)
+            scale = 0.2 * max(matrix.shape) ** 0.5
+            np.testing.assert_allclose(got, scale * expected, rtol=1e-4, atol=1e-5)
+    # Five iterations of three products for each of the shapes 4x6, 3x16 and 4x4.
+    compiled = jax.jit(update).lower(gradients, after).compile().as_text()
+    assert len(re.findall(r" dot\(", compiled)) == 5 * 3 * 3
 
 
 def test_muon_is_for_matrices_but_for_embeddings_positions_and_heads_by_exact_components() -> None:

@@ -44,9 +44,9 @@ class Routing(NamedTuple):
 
 
 class Routed(NamedTuple):
-    """Logits, and the decisions of the routers in all blocks."""
+    """Logits, or what is known of them, and the decisions of the routers in all blocks."""
 
-    logits: Float[Array, "batch time vocabulary"]
+    logits: Any
     probabilities: Float[Array, "batch time layers experts"]
     chosen: Float[Array, "batch time layers experts"]
 

@@ -20,6 +20,7 @@ from bigmodel.models.layers.dense import Dense
 from bigmodel.models.layers.feed_forward import Activation, residual_init
 from bigmodel.models.layers.norm import LayerNorm
 from bigmodel.models.options import check_divides, check_dropout, check_sizes
+from bigmodel.tree import widened
 
 PARTITION: Rules = (
     *BLOCK_PARTITION,
@@ -83,6 +84,7 @@ class Vit:
         )
 
         def maps(variables: Variables, image: Images) -> Maps:
+            variables = widened(variables)
             _, kept = network.apply(
                 variables,
                 image,

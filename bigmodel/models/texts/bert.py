@@ -17,11 +17,12 @@ from bigmodel.models.attention.encoder import BLOCK_PARTITION, EncoderBlock
 from bigmodel.models.attention.fused import AttentionName
 from bigmodel.models.attention.masks import padding_mask
 from bigmodel.models.attention.positions import sinusoidal
-from bigmodel.models.layers.dense import Dense, rows_dot_general
+from bigmodel.models.layers.dense import Dense
 from bigmodel.models.layers.feed_forward import Activation
 from bigmodel.models.layers.norm import LayerNorm
 from bigmodel.models.linen import model
 from bigmodel.models.options import check_divides, check_dropout, check_sizes
+from bigmodel.models.texts.logits import Logits, against, scored
 
 PARTITION: Rules = (
     (r"(embedding|positions)/embedding$", P(None, "fsdp")),
@@ -82,10 +83,12 @@ class Bert:
         """The masked language model, which reads ``tokens``, ``length`` and ``chosen``.
 
         ``chosen``, int32 ``[batch, masks]``, are the masked positions; the outputs are the logits
-        of their tokens, float32 ``[batch, masks, vocabulary]``.
+        of their tokens, float32 ``[batch, masks, vocabulary]``, or where the vocabulary is large
+        and the batch has ``targets``, :class:`~bigmodel.models.texts.scores.Scores`.
         """
         network = MaskedBert(options=self, vocab_size=vocab_size, context=context)
-        return model(network, inputs=("tokens", "length", "chosen"), partition=PARTITION)
+        inputs = ("tokens", "length", "chosen")
+        return scored(model(network, inputs=inputs, partition=PARTITION), targets="targets")
 
     def classifier(
         self,
@@ -143,11 +146,10 @@ class BertEncoder(nn.Module):
             x = block(x, mask, train)
         return self.norm(x)
 
-    def logits(self, x: Hidden) -> Float[Array, "batch time vocabulary"]:
-        """The products with the vectors of the vocabulary, in float32."""
-        table = self.embedding.embedding[: self.vocab_size].astype(x.dtype)
-        contracted = (((2,), (1,)), ((), ()))
-        return rows_dot_general(x, table, contracted, preferred_element_type=jnp.float32)
+    @property
+    def table(self) -> Float[Array, "vocabulary width"]:
+        """The vectors of the vocabulary."""
+        return self.embedding.embedding[: self.vocab_size]
 
 
 class MaskedBert(nn.Module):
@@ -160,16 +162,16 @@ class MaskedBert(nn.Module):
     @nn.compact
     def __call__(
         self, tokens: Tokens, length: Lengths, chosen: Int[Array, "batch masks"], *, train: bool
-    ) -> Float[Array, "batch masks vocabulary"]:
+    ) -> Logits:
         """The logits of the tokens at the chosen positions."""
         dtype = jnp.dtype(self.options.dtype)
         encoder = BertEncoder(self.options, self.vocab_size, self.context, name="encoder")
         x = encoder(tokens, length, train=train)
         x = jnp.take_along_axis(x, chosen[..., None] + 1, axis=1)
         x = nn.gelu(Dense(self.options.width, dtype=dtype, name="transform")(x))
-        logits = encoder.logits(LayerNorm(dtype, name="norm")(x))
+        x = LayerNorm(dtype, name="norm")(x)
         bias = self.param("bias", nn.initializers.zeros, (self.vocab_size,), jnp.float32)
-        return logits + bias[None, None]
+        return against(x, encoder.table, bias)
 
 
 class BertClassifier(nn.Module):

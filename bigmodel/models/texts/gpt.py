@@ -20,13 +20,14 @@ from bigmodel.models.attention.fused import AttentionName
 from bigmodel.models.attention.moe import EXPERT_PARTITION, MixtureOfExperts, Routed, Routing
 from bigmodel.models.attention.positions import Rotation, rotation
 from bigmodel.models.attention.stack import Stack, stacked_partition
-from bigmodel.models.layers.dense import Dense, rows_dot_general
 from bigmodel.models.layers.feed_forward import Activation, FeedForward, residual_init
 from bigmodel.models.layers.norm import NORMS
 from bigmodel.models.linen import model
 from bigmodel.models.options import check_divides, check_dropout, check_sizes
 from bigmodel.models.texts.generation import Decoder
+from bigmodel.models.texts.logits import Head, Logits, against, computed, scored
 from bigmodel.partition import EXAMPLES, constrained
+from bigmodel.tree import widened
 
 PARTITION: Rules = (
     (r"^batch/(tokens|targets|weight)$", P(None, "sequence")),
@@ -132,13 +133,14 @@ class Gpt:
     def build(self, *, vocab_size: int, context: int) -> Model:
         """The model, which reads the batch's ``tokens`` and gives logits over the vocabulary.
 
-        With experts it gives :class:`~bigmodel.models.attention.moe.Routed`.
+        With experts it gives :class:`~bigmodel.models.attention.moe.Routed`. Instead of the logits
+        of a large vocabulary it gives :class:`~bigmodel.models.texts.scores.Scores`.
         """
         network = self._network(vocab_size=vocab_size, context=context)
         rules = (*self.block_rules, *PARTITION)
         if self.scan:
             rules = (*stacked_partition(self.block_rules), *rules)
-        return model(network, inputs="tokens", partition=rules)
+        return scored(model(network, inputs="tokens", partition=rules), targets="targets")
 
     def decoder(self, *, vocab_size: int, context: int) -> Decoder:
         """The same network with a key-value cache, for generation."""
@@ -158,7 +160,8 @@ class Gpt:
             return KVCache(jnp.zeros((), jnp.int32), layers)
 
         def decode_step(params: PyTree, tokens: Int[Array, "batch time"], cache: KVCache) -> Any:
-            return network.apply({"params": params}, tokens, cache, method="decode_step")
+            variables = {"params": widened(params)}
+            return network.apply(variables, tokens, cache, method="decode_step")
 
         return Decoder(empty, decode_step, limit=context if self.positions == "learned" else None)
 
@@ -266,18 +269,10 @@ class GptNetwork(nn.Module):
             self.blocks = [block(options, self.window) for _ in range(options.layers)]
         self.norm = NORMS[options.norm](dtype)
         if not options.tied:
-            self.head = Dense(
-                self.vocab_size,
-                use_bias=False,
-                dtype=dtype,
-                kernel_init=EMBEDDING_INIT,
-                dot_general=partial(rows_dot_general, preferred_element_type=jnp.float32),
-            )
+            self.head = Head(self.vocab_size, dtype, kernel_init=EMBEDDING_INIT)
         self.dropout = nn.Dropout(options.dropout)
 
-    def __call__(
-        self, tokens: Int[Array, "batch time"], *, train: bool
-    ) -> Float[Array, "batch time vocabulary"] | Routed:
+    def __call__(self, tokens: Int[Array, "batch time"], *, train: bool) -> Logits | Routed:
         """The logits of what follows each token, in float32; with experts, the routing too."""
         start = jnp.zeros((), jnp.int32)
         x, _, routing = self._run(tokens, start, None, train=train)
@@ -289,7 +284,7 @@ class GptNetwork(nn.Module):
     ) -> tuple[Float[Array, "batch vocabulary"], KVCache]:
         """The logits after tokens that follow those in the cache, and the updated cache."""
         x, layers, _ = self._run(tokens, cache.length, cache.layers, train=False)
-        logits = self._logits(self.norm(x[:, -1:]))[:, 0]
+        logits = computed(self._logits(self.norm(x[:, -1:])))[:, 0]
         return logits, KVCache(cache.length + tokens.shape[1], layers)
 
     def _run(
@@ -332,11 +327,7 @@ class GptNetwork(nn.Module):
         routed = jax.tree.map(lambda *leaves: jnp.stack(leaves, axis=2), *routings)
         return x, None if caches is None else tuple(found), routed
 
-    def _logits(self, x: Float[Array, "batch time width"]) -> Float[Array, "batch time vocabulary"]:
-        if not self.options.tied:
-            logits = self.head(x)
-        else:
-            table = self.embedding.embedding.astype(x.dtype)
-            contracted = (((2,), (1,)), ((), ()))
-            logits = rows_dot_general(x, table, contracted, preferred_element_type=jnp.float32)
-        return constrained(logits, EXAMPLES, "sequence", "tensor")
+    def _logits(self, x: Float[Array, "batch time width"]) -> Logits:
+        if self.options.tied:
+            return against(x, self.embedding.embedding)
+        return self.head(x)

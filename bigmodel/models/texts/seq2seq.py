@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -18,6 +20,7 @@ from bigmodel.models.layers.dense import Dense
 from bigmodel.models.layers.recurrent import RECURRENT_PARTITION, Recurrent
 from bigmodel.models.options import check_dropout, check_even_heads, check_sizes
 from bigmodel.models.texts.beam import Beam
+from bigmodel.models.texts.logits import Head, Logits, computed
 from bigmodel.models.texts.translation import EncodedSource, Translator, translator
 
 PARTITION: Rules = (
@@ -43,6 +46,8 @@ class Seq2Seq:
     """number of attention heads; one in the paper"""
     dropout: float = 0.1
     """probability of dropping an input feature of a layer"""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """type of the computation; parameters, states, softmax and logits are float32"""
 
     def __post_init__(self) -> None:
         """Raises InputError for sizes that do not fit each other."""
@@ -69,7 +74,7 @@ class Seq2SeqNetwork(nn.Module):
 
     def setup(self) -> None:
         """Make the parts that the methods share."""
-        options, dtype = self.options, jnp.dtype("float32")
+        options, dtype = self.options, jnp.dtype(self.options.dtype)
         normal = nn.initializers.normal(1.0)
 
         def layers(width: int, *, reverse: bool = False) -> list[Recurrent]:
@@ -78,15 +83,17 @@ class Seq2SeqNetwork(nn.Module):
                 for _ in range(options.layers)
             ]
 
-        self.source_embedding = nn.Embed(self.source_vocab, options.width, embedding_init=normal)
-        self.target_embedding = nn.Embed(self.target_vocab, options.width, embedding_init=normal)
+        embed = partial(nn.Embed, features=options.width, embedding_init=normal, dtype=dtype)
+        self.source_embedding = embed(self.source_vocab)
+        self.target_embedding = embed(self.target_vocab)
         self.forwards = layers(options.width // 2)
         self.backwards = layers(options.width // 2, reverse=True)
         self.decoder = layers(options.width)
-        self.bridge = nn.Dense(options.layers * CELLS[options.cell].arrays * options.width)
+        states = options.layers * CELLS[options.cell].arrays
+        self.bridge = nn.Dense(states * options.width, dtype=dtype)
         self.attend = Attention(options.heads, options.width, dtype, nn.initializers.lecun_normal())
-        self.mix = Dense(options.width)
-        self.head = Dense(self.target_vocab)
+        self.mix = Dense(options.width, dtype=dtype)
+        self.head = Head(self.target_vocab, dtype, use_bias=True)
         self.dropout = nn.Dropout(options.dropout)
 
     def __call__(
@@ -96,11 +103,11 @@ class Seq2SeqNetwork(nn.Module):
         target_in: Int[Array, "batch time"],
         *,
         train: bool,
-    ) -> Float[Array, "batch time vocabulary"]:
+    ) -> Logits:
         """The logits of the token after each token of the target."""
         encoded, mask, states = self._encode(source, source_length, train=train)
         h, _ = self._decode(target_in, states, train=train)
-        return self._logits(h, self.attend(h, encoded, mask), train=train)
+        return self.head(self._mixed(h, self.attend(h, encoded, mask), train=train))
 
     def start(
         self,
@@ -130,7 +137,7 @@ class Seq2SeqNetwork(nn.Module):
         (keys_and_values,), mask = source
         queries = h.reshape(mask.shape[0], -1, self.options.width)
         context = self.attend(queries, keys_and_values, mask).reshape(h.shape)
-        return self._logits(h, context, train=False)[:, 0], states
+        return computed(self.head(self._mixed(h, context, train=False)))[:, 0], states
 
     def attention(
         self,
@@ -156,7 +163,8 @@ class Seq2SeqNetwork(nn.Module):
             ahead, (last, *_) = forwards(x, mask)
             behind, (first, *_) = backwards(x, mask)
             x = jnp.concatenate([ahead, behind], axis=-1)
-        bridged = jnp.tanh(self.bridge(jnp.concatenate([last, first], axis=-1)))
+        bridged = self.bridge(jnp.concatenate([last, first], axis=-1))
+        bridged = jnp.tanh(bridged.astype(jnp.float32))
         arrays = jnp.split(bridged, bridged.shape[-1] // self.options.width, axis=-1)
         each = CELLS[self.options.cell].arrays
         states = tuple(tuple(arrays[at : at + each]) for at in range(0, len(arrays), each))
@@ -174,12 +182,12 @@ class Seq2SeqNetwork(nn.Module):
             after.append(state)
         return x, tuple(after)
 
-    def _logits(
+    def _mixed(
         self,
         h: Float[Array, "rows time width"],
         context: Float[Array, "rows time width"],
         *,
         train: bool,
-    ) -> Float[Array, "rows time vocabulary"]:
+    ) -> Float[Array, "rows time width"]:
         mixed = jnp.tanh(context + self.mix(h))
-        return self.head(self.dropout(mixed, deterministic=not train))
+        return self.dropout(mixed, deterministic=not train)

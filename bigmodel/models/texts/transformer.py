@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -21,11 +23,11 @@ from bigmodel.models.attention.encoder import BLOCK_PARTITION, EncoderBlock
 from bigmodel.models.attention.fused import AttentionName
 from bigmodel.models.attention.masks import padding_mask
 from bigmodel.models.attention.positions import sinusoidal
-from bigmodel.models.layers.dense import Dense
 from bigmodel.models.layers.feed_forward import Activation, FeedForward, residual_init
 from bigmodel.models.layers.norm import LayerNorm
 from bigmodel.models.options import check_dropout, check_even_heads, check_sizes
 from bigmodel.models.texts.beam import Beam
+from bigmodel.models.texts.logits import Head, Logits, computed
 from bigmodel.models.texts.translation import EncodedSource, Translator, translator
 
 PARTITION: Rules = (
@@ -54,6 +56,8 @@ class Transformer:
     attention: AttentionName = "auto"
     """kernel of the attention: cudnn on NVIDIA GPUs, splash on TPUs, xla anywhere; auto takes the
     fastest that fits"""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """type of the computation; parameters, softmax and logits are float32"""
 
     def __post_init__(self) -> None:
         """Raises InputError for sizes that do not fit each other."""
@@ -78,7 +82,7 @@ class DecoderBlock(nn.Module):
 
     def setup(self) -> None:
         """Make the parts that the methods share."""
-        options, dtype = self.options, jnp.dtype("float32")
+        options, dtype = self.options, jnp.dtype(self.options.dtype)
         init = residual_init(options.layers)
         hidden = options.expansion * options.width
         self.norm_self = LayerNorm(dtype)
@@ -146,13 +150,13 @@ class TransformerNetwork(nn.Module):
 
     def setup(self) -> None:
         """Make the parts that the methods share."""
-        options, dtype = self.options, jnp.dtype("float32")
+        options, dtype = self.options, jnp.dtype(self.options.dtype)
         normal = nn.initializers.normal(1.0)
-        self.source_embedding = nn.Embed(self.source_vocab, options.width, embedding_init=normal)
-        self.target_embedding = nn.Embed(self.target_vocab, options.width, embedding_init=normal)
-        self.head = Dense(
-            self.target_vocab, use_bias=False, kernel_init=nn.initializers.normal(0.02)
-        )
+        embed = partial(nn.Embed, features=options.width, embedding_init=normal, dtype=dtype)
+        self.source_embedding = embed(self.source_vocab)
+        self.target_embedding = embed(self.target_vocab)
+        small = nn.initializers.normal(0.02)
+        self.head = Head(self.target_vocab, dtype, kernel_init=small)
         self.encoder = [EncoderBlock(options, dtype) for _ in range(options.layers)]
         self.norm_encoder = LayerNorm(dtype)
         self.decoder = [DecoderBlock(options, self.length) for _ in range(options.layers)]
@@ -166,7 +170,7 @@ class TransformerNetwork(nn.Module):
         target_in: Int[Array, "batch time"],
         *,
         train: bool,
-    ) -> Float[Array, "batch time vocabulary"]:
+    ) -> Logits:
         """The logits of the token after each token of the target."""
         encoded, mask = self._encode(source, source_length, train=train)
         positions = jnp.arange(target_in.shape[1], dtype=jnp.int32)
@@ -189,7 +193,7 @@ class TransformerNetwork(nn.Module):
             window=self.length,
             heads=self.options.heads,
             size=self.options.width // self.options.heads,
-            dtype=jnp.dtype("float32"),
+            dtype=jnp.dtype(self.options.dtype),
         )
         keys_and_values = tuple(block.keys_and_values(encoded) for block in self.decoder)
         return EncodedSource(keys_and_values, mask), (empty,) * self.options.layers
@@ -208,7 +212,7 @@ class TransformerNetwork(nn.Module):
         for block, cross, before in zip(self.decoder, source.keys_and_values, caches, strict=True):
             x, cache = block(x, positions, cross, source.mask, before, False)
             after.append(cache)
-        return self.head(self.norm_decoder(x))[:, 0], tuple(after)
+        return computed(self.head(self.norm_decoder(x)))[:, 0], tuple(after)
 
     def attention(
         self,
@@ -244,5 +248,6 @@ class TransformerNetwork(nn.Module):
         train: bool,
     ) -> Float[Array, "batch time width"]:
         width = self.options.width
-        x = embedding(tokens) + sinusoidal(positions, width=width)[None]
+        x = embedding(tokens)
+        x = x + sinusoidal(positions, width=width).astype(x.dtype)[None]
         return self.dropout(x, deterministic=not train)

@@ -14,6 +14,9 @@ from bigmodel.experiment import Batch, Key, Model, PyTree, Rules, Variables
 from bigmodel.models import linen
 from bigmodel.models.attention.attention import KeyValues
 from bigmodel.models.texts.beam import Beam, search
+from bigmodel.models.texts.logits import scored
+from bigmodel.models.texts.scores import Scores
+from bigmodel.tree import widened
 
 INPUTS = ("source", "source_length", "target_in")
 
@@ -28,11 +31,12 @@ class EncodedSource(NamedTuple):
 class Translation(NamedTuple):
     """The outputs of the model.
 
-    ``logits`` are those of the token after each token of the reference. ``predicted`` is the
+    ``logits`` are those of the token after each token of the reference, or of a large vocabulary
+    what is known of them. ``predicted`` is the
     model's own translation, found by beam search; None in training.
     """
 
-    logits: Float[Array, "batch time vocabulary"]
+    logits: Float[Array, "batch time vocabulary"] | Scores
     predicted: Int[Array, "batch time"] | None
 
 
@@ -71,6 +75,7 @@ def translator(module: nn.Module, *, partition: Rules, length: int, beam: Beam) 
         beam: options of the beam search.
     """
     model = linen.model(module, inputs=INPUTS, partition=partition)
+    model = scored(model, targets="target_out")
 
     def apply(
         variables: Variables, batch: Batch, *, train: bool, key: Key | None = None
@@ -81,7 +86,7 @@ def translator(module: nn.Module, *, partition: Rules, length: int, beam: Beam) 
 
     def translate(variables: Variables, batch: Batch) -> Int[Array, "batch time"]:
         source, source_length = (jnp.asarray(batch[name]) for name in INPUTS[:2])
-        call = partial(module.apply, variables)
+        call = partial(module.apply, widened(variables))
         encoded, state = call(source, source_length, hypotheses=beam.size, method="start")
         return search(
             partial(call, encoded, method="decode_step"),
@@ -93,7 +98,7 @@ def translator(module: nn.Module, *, partition: Rules, length: int, beam: Beam) 
 
     def attention(params: PyTree, batch: Batch) -> Float[Array, "batch time source"]:
         arrays = [jnp.asarray(batch[name]) for name in INPUTS]
-        found = module.apply({"params": params}, *arrays, method="attention")
+        found = module.apply({"params": widened(params)}, *arrays, method="attention")
         return cast("Array", found)
 
     return Translator(model._replace(apply=apply), translate, attention)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -24,6 +26,8 @@ class SkipGram:
     """number of features of a vector"""
     scale: float = 0.1
     """standard deviation of the initial vectors"""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """type of the vectors in products; parameters and logits are float32"""
 
     def __post_init__(self) -> None:
         """Raises InputError for a size or scale that is not positive."""
@@ -58,12 +62,12 @@ class SkipGramNetwork(nn.Module):
     ) -> dict[str, Float[Array, "batch ..."]]:
         """The logits that the words are near the centre."""
         del train
-        init = nn.initializers.normal(self.options.scale)
-        table = nn.Embed(self.vocab_size, self.options.width, embedding_init=init, name="context")
-        vector = nn.Embed(self.vocab_size, self.options.width, embedding_init=init, name="centre")(
-            centre
-        )
+        init, dtype = nn.initializers.normal(self.options.scale), jnp.dtype(self.options.dtype)
+        embed = partial(nn.Embed, self.vocab_size, self.options.width, embedding_init=init)
+        table = embed(dtype=dtype, name="context")
+        vector = embed(dtype=dtype, name="centre")(centre)
+        product = partial(jnp.einsum, preferred_element_type=jnp.float32)
         return {
-            "context": jnp.sum(vector * table(context), axis=-1),
-            "negatives": jnp.einsum("bw,bnw->bn", vector, table(negatives)),
+            "context": jnp.sum((vector * table(context)).astype(jnp.float32), axis=-1),
+            "negatives": product("bw,bnw->bn", vector, table(negatives)),
         }

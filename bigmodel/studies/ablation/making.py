@@ -25,6 +25,7 @@ from bigmodel.runtime.entry import run_experiment
 from bigmodel.runtime.evaluation import metric_names
 from bigmodel.runtime.recorder import open_run
 from bigmodel.runtime.side_by_side import common_checkpoint, train_side_by_side
+from bigmodel.runtime.xla import use_precision
 from bigmodel.script import load_script
 from bigmodel.sharding.cores import devices_before, mesh_of
 from bigmodel.studies.ablation.trial import Trial, measure
@@ -168,6 +169,7 @@ class Maker:
         last = self._last
         if last is None or last.options != task.options:
             config = parse(self.module.Config(), task.options, description="")
+            use_precision(config.run.matmul_precision)
             experiment = self.module.build(config)
         else:
             config, experiment = last.config, last.experiment

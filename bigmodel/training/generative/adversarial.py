@@ -37,9 +37,10 @@ from bigmodel.training.generative.gan_losses import (
 from bigmodel.training.generative.latents import with_latents
 from bigmodel.training.gradients import penalty, split_batch
 from bigmodel.training.metrics import weighted
-from bigmodel.training.optimizers import Optimizer, moving_average
+from bigmodel.training.optimizers import Optimizer, kept, moving_average
 from bigmodel.training.skipping import none_skipped, skip_nonfinite
 from bigmodel.training.supervision import TrainState
+from bigmodel.tree import widened
 
 
 @jax.tree_util.register_dataclass
@@ -133,6 +134,10 @@ def adversarial(
             average = {"generator": jax.tree.map(jnp.copy, variables["generator"])}
         params = {name: tree.pop("params") for name, tree in variables.items()}
         opt_state = {name: transforms[name].init(tree) for name, tree in params.items()}
+        params = {
+            name: optax.tree.cast(tree, optimizers[name].parameter_dtype)
+            for name, tree in params.items()
+        }
         skipped = none_skipped(generator_optimizer.skip_nonfinite)
         step = jnp.zeros((), jnp.int32)
         return AdversarialState(step, params, variables, opt_state, average, skipped)
@@ -226,6 +231,7 @@ def adversarial(
         state: AdversarialState, batch: Batch, key: Key
     ) -> tuple[AdversarialState, Metrics, PyTree]:
         before, keys = state, jax.random.split(key, 4)
+        state = replace(state, params=widened(state.params))
         if critic_steps > 1:
             parts = jax.tree.map(lambda x: split_batch(x, critic_steps), batch)
             others = jax.tree.map(lambda x: x[1:], parts)
@@ -263,7 +269,8 @@ def adversarial(
         for name in models:
             metrics[f"{name}_learning_rate"] = Mean(learning_rates[name](state.step), one)
             metrics[f"{name}_gradient_norm"] = Mean(optax.tree.norm(all_gradients[name]), one)
-        after = replace(state, step=state.step + 1, average=average)
+        params = kept(state.params, like=before.params, key=key)
+        after = replace(state, step=state.step + 1, params=params, average=average)
         return skip_nonfinite(
             before, after, metrics, all_gradients, limit=generator_optimizer.skip_nonfinite
         )

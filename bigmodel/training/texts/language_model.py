@@ -20,6 +20,7 @@ from bigmodel.experiment import (
     Variables,
     scalars,
 )
+from bigmodel.models.texts.scores import Scores
 from bigmodel.training.metrics import Metric, negative_log_likelihood, next_token, weighted
 from bigmodel.training.optimizers import Optimizer
 from bigmodel.training.supervision import supervised
@@ -39,7 +40,7 @@ def language_model(
     """An experiment that learns what token follows each.
 
     Args:
-        model: reads ``tokens``, gives logits ``[batch, time, vocab]``, or what
+        model: reads ``tokens``, gives logits ``[batch, time, vocab]`` or their scores, or what
             ``bigmodel.training.texts.mixture`` takes.
         data: batches with ``tokens``, ``targets`` and a ``weight`` for each token.
         characters: the number of characters that each token of the vocabulary stands for.
@@ -69,7 +70,7 @@ def bits_per_char(characters: Float[np.ndarray, " vocab"]) -> Metric:
         The metric ``sum of -log2 p(target) / sum of characters(target)``.
     """
 
-    def metric(logits: Float[Array, "batch time vocab"], batch: Batch) -> Mean:
+    def metric(logits: Float[Array, "batch time vocab"] | Scores, batch: Batch) -> Mean:
         nats = weighted(negative_log_likelihood(logits, batch["targets"]), batch)
         lengths = jnp.asarray(characters, jnp.float32)[batch["targets"]]
         return Mean(nats.total / np.float32(np.log(2)), weighted(lengths, batch).total)

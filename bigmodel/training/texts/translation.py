@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from bigmodel.data.texts.pair_file import Pair
 from bigmodel.experiment import Batch, InputError, Mean, Measured, Results, Rows, scalars
+from bigmodel.models.texts.scores import Scores
 from bigmodel.training.metrics import Metric, negative_log_likelihood, weighted
 from bigmodel.training.texts.edit_distance import edit_distances
 
@@ -49,7 +50,10 @@ def smoothed(smoothing: float) -> Metric:
         logits = translation.logits
         nats = negative_log_likelihood(logits, batch["target_out"])
         if smoothing:
-            even = -jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1).mean(axis=-1)
+            if isinstance(logits, Scores):
+                even = logits.even
+            else:
+                even = -jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1).mean(axis=-1)
             nats = (1.0 - smoothing) * nats + smoothing * even
         return weighted(nats, {"weight": token_weights(batch)})
 

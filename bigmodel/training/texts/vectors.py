@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from bigmodel.data.texts.reading import WordReader
 from bigmodel.experiment import Batch, PyTree, Variables
 from bigmodel.predictor import Predictor, Ranked
+from bigmodel.tree import widened
 
 BEST = 20
 ASKED = -2.0
@@ -26,7 +27,7 @@ def word_predictor(reader: WordReader) -> Predictor:
     """
 
     def apply(variables: Variables, batch: Batch) -> PyTree:
-        table = variables["params"]["centre"]["embedding"]
+        table = widened(variables["params"]["centre"]["embedding"])
         length = jnp.linalg.norm(table, axis=1, keepdims=True)
         unit = table / jnp.where(length > 0, length, 1)
         first, others, signs = batch["centre"], batch["others"], batch["signs"]

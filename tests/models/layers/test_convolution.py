@@ -7,7 +7,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jax.test_util import check_grads
 
-from bigmodel.models.layers.convolution import Conv, DepthwiseConv, UpConv
+from bigmodel.models.layers.convolution import Conv, DepthwiseConv, UpConv, depthwise
 
 RNG = np.random.default_rng(0)
 
@@ -97,6 +97,29 @@ def test_gradients_of_the_depthwise_layer_are_those_of_finite_differences():
         return DepthwiseConv().apply({"params": {"kernel": kernel}}, x)
 
     check_gradients(depthwise, normal(3, 3, 2), normal(1, 4, 5, 2))
+
+
+def test_what_the_depthwise_layer_is_elsewhere_has_its_values_and_gradients(monkeypatch):
+    x, kernel = normal(2, 5, 6, 4), normal(3, 3, 4)
+
+    def outputs_and_gradients():
+        found, pull_back = jax.vjp(depthwise, x, kernel)
+        return found, *pull_back(jnp.sin(found))
+
+    def elsewhere(*arrays, default, **_):
+        return default(*arrays)
+
+    expected = outputs_and_gradients()
+    monkeypatch.setattr(jax.lax, "platform_dependent", elsewhere)
+    for got, here in zip(outputs_and_gradients(), expected, strict=True):
+        np.testing.assert_allclose(got, here, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize(("platform", "convolutions"), [("cpu", 0), ("cuda", 3), ("tpu", 3)])
+def test_the_depthwise_layer_is_xla_s_own_convolution_but_on_cpus(platform, convolutions):
+    step = jax.jit(jax.value_and_grad(lambda x, kernel: jnp.sum(depthwise(x, kernel)), (0, 1)))
+    lowered = jax.export.export(step, platforms=[platform])(normal(1, 5, 5, 4), normal(3, 3, 4))
+    assert lowered.mlir_module().count("stablehlo.convolution(") == convolutions
 
 
 def test_up_conv_is_the_transposed_convolution() -> None:

@@ -30,6 +30,8 @@ SHARD = "ocdbt.process_"
 """How the name of the folder begins that Orbax has for the arrays of each process."""
 FILES = 65536
 """What Orbax's own files beside the arrays take, in bytes, rounded up."""
+IN_CHUNKS = ocp.SaveArgs(chunk_byte_size=4 << 20)
+"""Arrays in pieces, each of which can be read without the rest, and without twice the memory."""
 HASH_SECONDS = 3600
 """How long one process waits for the sums of the others."""
 
@@ -109,7 +111,7 @@ class Checkpoints:
         if self._writing:
             self._make_room(final, sum(leaf.nbytes for leaf in leaves.values()) + FILES)
         try:
-            self._orbax.save(partial, leaves)
+            self._orbax.save(partial, leaves, save_args=dict.fromkeys(leaves, IN_CHUNKS))
         except Exception as error:
             raise StorageError(reason_of(final, error)) from error
         self._thread = threading.Thread(

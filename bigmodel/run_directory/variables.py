@@ -6,16 +6,16 @@ moments beside them, and without the code that made the state.
 
 from __future__ import annotations
 
+import itertools
 import json
-import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
+import tensorstore as ts
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from bigmodel.errors import StorageError
@@ -25,8 +25,8 @@ from bigmodel.run_directory.checkpoints import reason_of
 from bigmodel.tree import named_leaves, nested
 
 VARIABLES = "variables.json"
-GROUP = 16 << 20
-"""Bytes that are read at once."""
+ALIGNMENT = 64
+"""Bytes, of the memory of JAX's arrays on CPUs."""
 
 
 class Leaf(NamedTuple):
@@ -51,7 +51,7 @@ def describe(state: State, rules: Rules) -> bytes:
 def read_variables(path: Path, description: bytes, *, mesh: Mesh | None = None) -> Variables:
     """The variables of a checkpoint, nested, on the first device or split over a mesh.
 
-    Beside them there is little more in memory at any time than the largest of them.
+    They are read chunk by chunk into their own memory: Orbax would have each array twice or more.
 
     Args:
         path: the folder of the checkpoint's step.
@@ -61,52 +61,48 @@ def read_variables(path: Path, description: bytes, *, mesh: Mesh | None = None) 
     Raises:
         StorageError: the checkpoint cannot be read, or lacks one.
     """
-    # Orbax warns of what is meant here: that a part of a checkpoint is read.
-    logging.getLogger("absl").setLevel(logging.CRITICAL)
-    leaves = [Leaf(**leaf) for leaf in json.loads(description)]
-
-    def sharding(leaf: Leaf, shape: tuple[int, ...]) -> jax.sharding.Sharding:
-        if mesh is None:
-            return jax.sharding.SingleDeviceSharding(jax.devices()[0])
-        spec = tuple(tuple(names) if isinstance(names, list) else names for names in leaf.spec)
-        return NamedSharding(mesh, fitting(spec, shape, mesh.shape))
-
-    arrays: dict[str, Any] = {}
-    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
+    # What is read is not read again.
+    context = ts.Context({"cache_pool": {"total_bytes_limit": 0}})
+    folder = {"driver": "file", "path": f"{path.absolute()}/"}
+    arrays = {}
+    for leaf in (Leaf(**each) for each in json.loads(description)):
+        place = {"driver": "ocdbt", "base": folder, "path": f"{leaf.saved}/"}
+        specification = {"driver": "zarr", "kvstore": place}
         try:
-            saved = dict(reader.metadata(path).item_metadata.tree)
-            if lacking := [leaf.saved for leaf in leaves if leaf.saved not in saved]:
-                raise StorageError(f"cannot read checkpoint {path}: it has no {lacking[0]}")
-            for some in _groups(leaves, {name: _bytes(leaf) for name, leaf in saved.items()}):
-                wanted = {
-                    leaf.saved: jax.ShapeDtypeStruct(
-                        saved[leaf.saved].shape,
-                        saved[leaf.saved].dtype,
-                        sharding=sharding(leaf, tuple(saved[leaf.saved].shape)),
-                    )
-                    for leaf in some
-                }
-                how = ocp.checkpoint_utils.construct_restore_args(wanted)
-                part = ocp.args.PyTreeRestore(item=wanted, restore_args=how, partial_restore=True)
-                arrays |= reader.restore(path, args=part)
-        except StorageError:
-            raise
+            stored = ts.open(specification, open=True, read=True, context=context).result()
+            arrays[leaf.path] = _placed(stored, leaf, mesh)
         except Exception as error:
-            raise StorageError(reason_of(path, error, doing="read")) from error
-    return nested({leaf.path: arrays[leaf.saved] for leaf in leaves})
+            raise StorageError(reason_of(path, error, doing=f"read {leaf.saved} of")) from error
+    return nested(arrays)
 
 
-def _bytes(saved: Any) -> int:
-    return math.prod(saved.shape) * np.dtype(saved.dtype).itemsize
+def _placed(stored: ts.TensorStore, leaf: Leaf, mesh: Mesh | None) -> jax.Array:
+    if mesh is None:
+        device = jax.devices()[0]
+        return jax.device_put(_read(stored, (slice(None),) * stored.rank), device, may_alias=True)
+    spec = tuple(tuple(names) if isinstance(names, list) else names for names in leaf.spec)
+    sharding = NamedSharding(mesh, fitting(spec, stored.shape, mesh.shape))
+    return jax.make_array_from_callback(
+        stored.shape, sharding, lambda part: _read(stored, part or ())
+    )
 
 
-def _groups(leaves: Sequence[Leaf], sizes: Mapping[str, int]) -> Iterator[list[Leaf]]:
-    """The leaves in groups of a limited size, or of one that is larger."""
-    group: list[Leaf] = []
-    for leaf in leaves:
-        if group and sum(sizes[each.saved] for each in [*group, leaf]) > GROUP:
-            yield group
-            group = []
-        group.append(leaf)
-    if group:
-        yield group
+def _read(stored: ts.TensorStore, part: Sequence[slice]) -> np.ndarray:
+    """A part of an array, in memory that JAX's CPU devices take as it is."""
+    pieces, shape = [], []
+    chunk_shape = stored.chunk_layout.read_chunk.shape or ()
+    for each, size, step in zip(part, stored.shape, chunk_shape, strict=True):
+        start, stop, _ = each.indices(size)
+        step = step or 1
+        edges = [start, *range(start - start % step + step, stop, step), stop]
+        pieces.append([(slice(*edge), start) for edge in itertools.pairwise(edges)])
+        shape.append(stop - start)
+    dtype = stored.dtype.numpy_dtype
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    begin = -memory.ctypes.data % ALIGNMENT
+    array = memory[begin : begin + size].view(dtype).reshape(shape)
+    for chunk in itertools.product(*pieces):
+        here = tuple(slice(piece.start - start, piece.stop - start) for piece, start in chunk)
+        array[here] = stored[tuple(piece for piece, _ in chunk)].read().result()
+    return array

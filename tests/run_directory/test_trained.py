@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ from bigmodel.errors import StorageError
 from bigmodel.experiment import InputError
 from bigmodel.run_directory.checkpoints import Checkpoints
 from bigmodel.run_directory.trained import choose_step, read_evaluated, read_trained, read_usable
-from bigmodel.run_directory.variables import describe
+from bigmodel.run_directory.variables import describe, read_variables
 from bigmodel.training import TrainState
 
 KERNEL = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -42,6 +43,22 @@ def write_run(path, *, average=False, steps=(3,), accuracies=(), tokenizer=b"{}"
     (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
+def peak_memory(name="VmHWM"):
+    """Bytes of this process, at most since the peak was reset."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (line,) = (each for each in lines if each.startswith(name))
+    return 1024 * int(line.split()[1])
+
+
+def reset_peak_memory():
+    """Sets the peak to what is in use, and returns that; None where the system has no such way."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return None
+    return peak_memory("VmRSS")
+
+
 P = jax.sharding.PartitionSpec(None, "fsdp")
 
 
@@ -60,6 +77,31 @@ def test_variables_are_split_over_a_mesh_as_in_training(tmp_path):
     kernel = read_evaluated(read_usable(tmp_path), 3, mesh=mesh)["params"]["encoder"]["kernel"]
     assert kernel.sharding.shard_shape(kernel.shape) == (2, 1)
     np.testing.assert_array_equal(kernel, 3 * KERNEL)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_large_array_is_read_in_pieces_and_without_twice_its_memory(tmp_path, axis):
+    kernel = np.arange(3 * 11 * 1_000_000, dtype=np.float32).reshape(3000, 11000)
+    checkpoints = Checkpoints(tmp_path, warn=print)
+    checkpoints.save(1, {"kernel": jnp.asarray(kernel), "scale": jnp.float32(3)})
+    checkpoints.close()
+    spec = [None, None]
+    spec[axis] = "fsdp"
+    leaves = [
+        {"path": name, "saved": name, "spec": spec if name == "kernel" else []}
+        for name in ("kernel", "scale")
+    ]
+    description = json.dumps(leaves).encode()
+    before = reset_peak_memory()
+    found = read_variables(tmp_path / "1", description)
+    if before is not None:
+        assert peak_memory() - before < 1.2 * kernel.nbytes
+    np.testing.assert_array_equal(found["kernel"], kernel)
+    assert found["scale"] == 3
+    mesh = Mesh(np.array(jax.devices()[:5]), ("fsdp",))
+    split = read_variables(tmp_path / "1", description, mesh=mesh)["kernel"]
+    assert len(split.sharding.device_set) == 5
+    np.testing.assert_array_equal(split, kernel)
 
 
 def test_the_checkpoint_is_the_best_the_last_or_that_of_a_step(tmp_path):

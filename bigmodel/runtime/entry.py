@@ -159,8 +159,8 @@ def run_experiment(
     """
     use_precision(config.run.matmul_precision)
     path = directory_of(config, script, experiment.data.fingerprint)
-    before = devices_before(RunDirectory(path).read_json(MANIFEST))
-    mesh = mesh_of(experiment, config.mesh, before)
+    recorded = RunDirectory(path).read_json(MANIFEST) if path.exists() else None
+    mesh = mesh_of(experiment, config.mesh, devices_before(recorded))
     compiled = compiled or compile_experiment(experiment, mesh)
     check_all_work(mesh)
     opened = open_run(experiment, config, compiled, path, script=script, **options)

@@ -10,7 +10,7 @@ import jax
 
 from bigmodel.sharding.cores import are_chosen, cores
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
 """Parameters of glibc's ``mallopt``."""
 LARGEST, MOST = 1 << 30, 2**31 - 1
 """Bytes of a buffer and of the end of the heap up to which they are kept."""
@@ -23,15 +23,15 @@ def start_cpu(*, alone: bool = True) -> None:
     each has one. How many a run uses, :func:`~bigmodel.sharding.cores.mesh_of` says.
 
     XLA allocates its buffers at each execution, and glibc would hand large ones back to the system
-    in between, which then clears and maps every page anew: up to a third of a step. What is kept
-    stays resident until the process ends, so its memory stays at its peak. No bit of a result
-    depends on it.
+    in between, which then clears and maps every page anew. What is kept stays resident until the
+    process ends, so its memory stays at its peak. No bit of a result depends on it.
 
     The main thread executes the programs of one device itself, for the heap of another thread ends
-    at 64 MiB, and a larger buffer is mapped again each time. It also spares a small step the way
-    to that thread, a quarter of it. Nothing changes on accelerators, and in a process that has
-    started JAX already only the allocator does; without glibc, and where the environment has
-    settings for its allocator (``MALLOC_TOP_PAD_`` and the like, ``GLIBC_TUNABLES``), it stays.
+    at 64 MiB, and a larger buffer is mapped again each time. Small steps start sooner, too.
+
+    Nothing changes on accelerators, and in a process that has started JAX already only the
+    allocator does; without glibc, and where the environment has settings for its allocator
+    (``MALLOC_TOP_PAD_`` and the like, ``GLIBC_TUNABLES``), it stays.
     """
     if alone and not are_chosen():
         with contextlib.suppress(RuntimeError):
@@ -40,7 +40,8 @@ def start_cpu(*, alone: bool = True) -> None:
     if jax.default_backend() == "cpu" and not _is_set_up():
         library = ctypes.CDLL(None)
         if hasattr(library, "gnu_get_libc_version"):
-            library.mallopt(M_MMAP_THRESHOLD, LARGEST)
+            # Older versions refuse such a threshold, above half of the heap of a thread.
+            _ = library.mallopt(M_MMAP_THRESHOLD, LARGEST) or library.mallopt(M_MMAP_MAX, 0)
             library.mallopt(M_TRIM_THRESHOLD, MOST)
 
 

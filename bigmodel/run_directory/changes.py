@@ -111,6 +111,9 @@ def _machine(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Chan
         was, now_is = flags(before["xla_flags"]), flags(now["xla_flags"])
         if was != now_is:
             yield Change("XLA's flags", was or "none", now_is or "none", "rounding")
+    there, here = before.get("accelerator", {}), now.get("accelerator", {})
+    for name in [name for name in there if name in here and there[name] != here[name]]:
+        yield Change(name, there[name] or "unset", here[name] or "unset", "rounding")
     there, here = before.get("jax_flags"), now.get("jax_flags")
     if there is None or here is None:
         return

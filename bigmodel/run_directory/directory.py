@@ -41,6 +41,7 @@ OF_EACH_START = (
     "process_count",
     "cores",
     "xla_flags",
+    "accelerator",
 )
 """Entries of the manifest that are recorded for each start of a run."""
 

@@ -18,6 +18,7 @@ from typing import Any
 import jax
 
 import bigmodel
+from bigmodel.processes.flags import RECORDED, XLA_FLAGS
 from bigmodel.sharding.cores import cores
 
 PACKAGES = (
@@ -68,7 +69,8 @@ def manifest(
         "device_count": devices or jax.device_count(),
         "process_count": jax.process_count(),
         "cores": cores(),
-        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "xla_flags": os.environ.get(XLA_FLAGS, ""),
+        "accelerator": {name: os.environ.get(name, "") for name in RECORDED},
         "jax_flags": {
             name: str(value)
             for name in (

@@ -28,6 +28,7 @@ from bigmodel.processes.distributed import (
     join,
     wait_for_all,
 )
+from bigmodel.processes.flags import set_flags
 from bigmodel.processes.heartbeat import Heartbeat
 from bigmodel.processes.signals import Interrupted, StopRequest
 from bigmodel.run_directory.directory import MANIFEST, RunDirectory
@@ -40,7 +41,7 @@ from bigmodel.runtime.loop import step_key, train
 from bigmodel.runtime.memory import TooLargeError, plan_command
 from bigmodel.runtime.recorder import open_run
 from bigmodel.runtime.settings import Settings
-from bigmodel.runtime.xla import make_deterministic, use_compilation_cache, use_precision
+from bigmodel.runtime.xla import use_compilation_cache, use_precision
 from bigmodel.sharding.cores import devices_before, mesh_of
 from bigmodel.tracking.profile import Profile
 from bigmodel.tracking.progress import clock, print_results, redirect_output, say
@@ -75,8 +76,7 @@ def main(
                 options,
                 description=inspect.getdoc(inspect.getmodule(build)) or script.stem,
             )
-            if config.run.deterministic:
-                make_deterministic()
+            set_flags(deterministic=config.run.deterministic, fast=config.run.flags)
             if has_folds(config):
                 check_readable_again(config, "each fold reads it")
             info = find_process_info()
@@ -159,8 +159,8 @@ def run_experiment(
     """
     use_precision(config.run.matmul_precision)
     path = directory_of(config, script, experiment.data.fingerprint)
-    before = devices_before(RunDirectory(path).read_json(MANIFEST))
-    mesh = mesh_of(experiment, config.mesh, before)
+    recorded = RunDirectory(path).read_json(MANIFEST) if path.exists() else None
+    mesh = mesh_of(experiment, config.mesh, devices_before(recorded))
     compiled = compiled or compile_experiment(experiment, mesh)
     check_all_work(mesh)
     opened = open_run(experiment, config, compiled, path, script=script, **options)

@@ -12,6 +12,7 @@ import jax
 
 from bigmodel.experiment import InputError, PyTree, State
 from bigmodel.sharding.chips import name_of_kind
+from bigmodel.sharding.cores import are_ours
 from bigmodel.tree import named_leaves
 
 
@@ -20,11 +21,11 @@ class TooLargeError(InputError):
 
 
 def plan_command(script: Path, options: Sequence[str]) -> str:
-    """The command that plans a run on as many devices as there are."""
+    """The command that plans a run on as many devices as there are, or on a CPU as one."""
     kind = name_of_kind(jax.devices()[0].device_kind)
     chip = "" if kind is None else f" --chip {kind}"
     words = f" -- {shlex.join(options)}" if options else ""
-    devices, here = jax.device_count(), Path.cwd()
+    devices, here = 1 if are_ours() else jax.device_count(), Path.cwd()
     script = script.relative_to(here) if script.is_relative_to(here) else script
     return f"python launch.py plan {script} --devices {devices}{chip}{words}"
 

@@ -45,6 +45,8 @@ class Run:
     matmul_precision: MatmulPrecision = "default"
     """of products of float32 matrices: default is TF32 on NVIDIA GPUs and one pass of bfloat16 on
     TPUs, tensorfloat32 three passes there, and highest float32, which CPUs always compute in"""
+    flags: bool = True
+    """the flags for GPUs and TPUs of docs/scale.md: collectives beside products, more memory"""
     profile: str = ""
     """steps START:STOP to record in profile/, for TensorBoard's profiler and Perfetto"""
     sinks: tuple[Literal["wandb", "mlflow"], ...] = ()

@@ -1,10 +1,9 @@
-"""How XLA compiles: reproducibly on GPUs, and what it keeps of it for the next run."""
+"""How precisely XLA computes, and what it keeps of what it compiles for the next run."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import importlib.util
 import inspect
 import os
 from collections.abc import Callable
@@ -16,9 +15,6 @@ import jax
 from bigmodel.files import user_cache
 from bigmodel.processes.distributed import must_wait_for_steps
 
-DETERMINISTIC = "xla_gpu_deterministic_ops"
-"""Leaves out algorithms whose sums depend on timing, and the choice of kernels by timing."""
-CUDA_PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
 CACHE_BYTES = 4 << 30
 """What is kept of compiled programs."""
 
@@ -45,25 +41,6 @@ def with_precision(function: Callable[..., Any], precision: MatmulPrecision) -> 
 
 def _name(precision: MatmulPrecision) -> str | None:
     return None if precision == "default" else precision
-
-
-def make_deterministic() -> None:
-    """Asks XLA for the same bits in each run on NVIDIA GPUs; to be called before JAX has devices.
-
-    Where JAX would use no GPU, and where the user's ``XLA_FLAGS`` name the flag, nothing changes.
-    The flag is in the manifest then, among ``xla_flags``.
-    """
-    flags = os.environ.get("XLA_FLAGS", "")
-    if uses_cuda() and DETERMINISTIC not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} --{DETERMINISTIC}=true".strip()
-
-
-def uses_cuda() -> bool:
-    """Whether JAX will look for NVIDIA GPUs, found out without starting it."""
-    platforms = getattr(jax.config, "jax_platforms", None)
-    if platforms and not {"cuda", "gpu"} & {name.strip() for name in platforms.split(",")}:
-        return False
-    return any(importlib.util.find_spec(name) for name in CUDA_PLUGINS)
 
 
 def use_compilation_cache() -> None:

@@ -21,6 +21,7 @@ BEFORE: dict[str, Any] = {
     "device_kind": "cpu",
     "cores": 2,
     "xla_flags": "--xla_b --xla_a",
+    "accelerator": {"XLA_CLIENT_MEM_FRACTION": "0.9"},
     "jax_flags": {"jax_enable_x64": "False", "jax_threefry_partitionable": "True"},
 }
 
@@ -40,6 +41,7 @@ BEFORE: dict[str, Any] = {
         ({"device_kind": "TPU v5"}, "the device", "rounding"),
         ({"cores": 4}, "the number of cores", "rounding"),
         ({"xla_flags": "--xla_a"}, "XLA's flags", "rounding"),
+        ({"accelerator": {"XLA_CLIENT_MEM_FRACTION": ""}}, "XLA_CLIENT_MEM_FRACTION", "rounding"),
         ({"jax_flags": {"jax_enable_x64": "False", "jax_threefry_partitionable": "False"}},
          "JAX's flag jax_threefry_partitionable", "another run"),
         ({"jax_flags": {"jax_threefry_partitionable": "True"}},

@@ -1,8 +1,6 @@
-import importlib.util
 import os
 import re
 from pathlib import Path
-from types import SimpleNamespace
 
 import jax
 import pytest
@@ -10,47 +8,10 @@ import pytest
 from bigmodel.runtime.xla import (
     MatmulPrecision,
     bound,
-    make_deterministic,
     use_compilation_cache,
     use_precision,
     with_precision,
 )
-
-FLAG = "--xla_gpu_deterministic_ops=true"
-
-
-@pytest.fixture
-def plugin(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """JAX's plugin for CUDA is installed, or not."""
-    found = importlib.util.find_spec
-
-    def find(name: str, *rest: str | None) -> object:
-        if name.startswith("jax_cuda"):
-            return object() if request.param and name == "jax_cuda12_plugin" else None
-        return found(name, *rest)
-
-    monkeypatch.setattr(importlib.util, "find_spec", find)
-
-
-@pytest.mark.parametrize(
-    ("plugin", "platforms", "before", "after"),
-    [
-        (True, None, "", FLAG),
-        (True, "cuda,cpu", "--xla_cpu_a=1", f"--xla_cpu_a=1 {FLAG}"),
-        (True, None, "--xla_gpu_deterministic_ops=false", "--xla_gpu_deterministic_ops=false"),
-        (True, "cpu", "", ""),
-        (False, None, "", ""),
-    ],
-    indirect=["plugin"],
-)
-@pytest.mark.usefixtures("plugin")
-def test_the_flag_is_set_where_jax_will_use_cuda(
-    platforms: str | None, before: str, after: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(jax, "config", SimpleNamespace(jax_platforms=platforms))
-    monkeypatch.setenv("XLA_FLAGS", before)
-    make_deterministic()
-    assert os.environ["XLA_FLAGS"] == after
 
 
 def test_the_programs_that_were_used_least_recently_go(tmp_path: Path) -> None:

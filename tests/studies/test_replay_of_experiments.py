@@ -51,5 +51,10 @@ def test_a_run_of_two_processes_is_replayed_by_two(replayed) -> None:
 
 def test_flags_of_a_run_are_those_of_its_replay(replayed) -> None:
     flags = "--xla_cpu_enable_fast_min_max=true --xla_force_host_platform_device_count=2"
-    lines = replayed(MLP, XLA_FLAGS=flags, JAX_DEFAULT_MATMUL_PRECISION="highest")
+    lines = replayed(
+        MLP,
+        XLA_FLAGS=flags,
+        JAX_DEFAULT_MATMUL_PRECISION="highest",
+        XLA_CLIENT_MEM_FRACTION="0.5",
+    )
     assert any("2 cpu devices" in line for line in lines)

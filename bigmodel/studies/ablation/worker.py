@@ -158,13 +158,14 @@ def work(connection: Connection, script: Path, drawing: bool) -> None:
     threading.Thread(target=_die_with_study, daemon=True).start()
     protect_output()
     from bigmodel.processes.cpu import start_cpu
-    from bigmodel.runtime.xla import make_deterministic, use_compilation_cache
+    from bigmodel.processes.flags import set_flags
+    from bigmodel.runtime.xla import use_compilation_cache
     from bigmodel.studies.ablation.making import Maker
 
     with StopRequest() as stop:
         try:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
-            make_deterministic()
+            set_flags()
             start_cpu()
             use_compilation_cache()
             maker = Maker(script, stop, drawing)

@@ -79,8 +79,10 @@ def _program(folder: Path, job: Job) -> list[str]:
 def _job(recorded: Recorded, code: Code, into: Path, *, alone: bool) -> Job:
     """The job of all processes, or of a single one that has all devices."""
     run = {**recorded.config["run"], "dir": str(into.resolve())}
-    # What a run leaves elsewhere is not made again; older ones have no such options.
-    run |= {name: off for name, off in (("profile", ""), ("sinks", [])) if name in run}
+    # What a run leaves elsewhere is not made again, and all its flags are in the environment; older
+    # runs have no such options.
+    options: dict[str, Any] = {"profile": "", "sinks": [], "flags": False}
+    run |= {name: off for name, off in options.items() if name in run}
     directory = recorded.manifest.get("directory", "")
     return Job(
         script=str(code.script),
@@ -97,6 +99,7 @@ def _environment(manifest: Mapping[str, Any], *, alone: bool) -> dict[str, str |
     recorded = manifest.get("jax_flags", {})
     found: dict[str, str | None] = {name.upper(): recorded.get(name) for name in JAX_FLAGS}
     found["XLA_FLAGS"] = flags(manifest.get("xla_flags", "")) or None
+    found |= {name: value or None for name, value in manifest.get("accelerator", {}).items()}
     if _on_cpu(manifest):
         devices = manifest["device_count"] // (1 if alone else manifest["process_count"])
         found |= {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices)}

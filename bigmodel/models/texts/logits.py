@@ -1,7 +1,9 @@
 """Logits of a large vocabulary, which are never in memory all at once.
 
 What losses and metrics need of them are a few numbers for each token: the logits are computed in
-tiles of the vocabulary, and again in the backward pass, which makes four products of three.
+tiles of the vocabulary, and again in the backward pass, which makes four products of three. The
+loss of GPT-2's 50,257 tokens at 8x1024 positions and a width of 768, and its gradients, take 0.71
+GB of temporary memory, and 6.59 with all logits (``memory_analysis`` on CPU, float32).
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ compiled step of a run without options, with its metrics and checks. The twins u
 another Python, which is named. Without it there are no such columns.
 
 Every column is a process of its own, which stays. They take turns of ``--seconds``: A B C D, then
-A B C D again. A figure is the median over the rounds and, in brackets, the quartiles; a ratio is
+B C D A. A figure is the median over the rounds and, in brackets, the quartiles; a ratio is
 the median of those of the rounds. FLOPs are those of the products of plain Flax's step, by formula.
 The peak is that of a product of two matrices of 2048x2048, the best of its samples between rounds.
 """
@@ -141,10 +141,13 @@ def measure(
             raise SystemExit(f"error: the networks of {row} differ in their parameters: {counts}")
         peaks = []
         found: dict[str, list[float]] = {name: [] for name in twins}
-        for _ in range(rounds):
+        for turn in range(rounds):
             peaks.append(peak())
-            for name, twin in twins.items():
-                found[name].append(twin.milliseconds(seconds))
+            first = turn % len(twins)
+            for name in [*twins][first:] + [*twins][:first]:
+                # Threads of whoever was before look for work a while before they sleep.
+                time.sleep(0.1)
+                found[name].append(twins[name].milliseconds(seconds))
     return built["flax"], {name: np.array(each) for name, each in found.items()}, max(peaks)
 
 

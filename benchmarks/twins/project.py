@@ -25,11 +25,12 @@ from bigmodel.models import (
     Vit,
 )
 from bigmodel.models.texts.beam import Beam
+from bigmodel.processes.cpu import start_cpu
 from bigmodel.runtime.compilation import compile_experiment
 from bigmodel.runtime.loop import init_key, step_key
 from bigmodel.runtime.settings import Settings
 from bigmodel.runtime.xla import use_compilation_cache
-from bigmodel.sharding.mesh import make_mesh
+from bigmodel.sharding.cores import mesh_of
 from bigmodel.training import Optimizer, adversarial, autoencoding, classifier, coding
 from bigmodel.training.generative.diffusion import denoising_error, noising
 from bigmodel.training.metrics import next_token, token_accuracy
@@ -88,9 +89,10 @@ def experiment(row: dict[str, Any]) -> Experiment:
 
 def build(row: dict[str, Any]) -> Step:
     """The compiled step on the mesh of a run without options."""
+    start_cpu()
     use_compilation_cache()
     built = experiment(row)
-    compiled = compile_experiment(built, make_mesh(Settings().mesh))
+    compiled = compile_experiment(built, mesh_of(built, Settings().mesh))
     state = compiled.init(init_key(0))
     key, index = compiled.place_scalar(step_key(0)), compiled.place_scalar(np.int32(0))
     placed = compiled.place(built.data.train(0, 0))

@@ -15,6 +15,7 @@ from bigmodel.models.attention.masks import padding_mask
 from bigmodel.models.attention.parts import attend_in_parts
 from bigmodel.planning import target
 from bigmodel.sharding.mesh import MeshShape, make_mesh
+from bigmodel.tracking.flops import count_work
 
 DEVICES = {"cuda": "NVIDIA H100 80GB HBM3", "tpu": "TPU v5 lite"}
 CALLS = {"cuda": "__cudnn$fmhaSoftmaxBackward", "tpu": "tpu_custom_call"}
@@ -85,6 +86,17 @@ def test_the_kernel_of_the_platform_is_in_what_it_runs(platform, options):
     if platform == "cuda" and "window" in options:
         (length,) = set(re.findall(r"sliding_window_length\W+22\W+(\d+)", text))
         assert int(length) == (64 if options["window"] == 64 else 0)
+
+
+@pytest.mark.usefixtures("with_cudnn")
+@pytest.mark.parametrize(("platform", "products"), [("cuda", 7), ("tpu", 9)])
+def test_products_of_kernels_count(platform, products):
+    attended = partial(attend_sequence, attention="auto", window=256)
+    with on(platform):
+        program = jax.make_jaxpr(partial(gradients, attended))(*[spec()] * 3)
+    # Each of 2 FLOPs for a feature, an example, a head and a pair of positions.
+    expected = products * 2 * 64 * 2 * 4 * 256**2
+    assert count_work(program).flops == pytest.approx(expected, rel=0.01)
 
 
 @pytest.mark.usefixtures("with_cudnn")

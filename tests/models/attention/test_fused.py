@@ -27,13 +27,13 @@ each_kind = pytest.mark.parametrize(
 )
 
 
-def on(platform):
-    """A mesh of one device that is not here."""
-    kind = {"cuda": "gpu"}.get(platform, platform)
-    device = AbstractDevice(DEVICES[platform], 1, kind)
-    return use_abstract_mesh(
-        AbstractMesh((1,), ("data",), (AxisType.Auto,), abstract_device=device)
-    )
+def on(platform, **axes):
+    """A mesh of devices that are not here, by default of one."""
+    device = AbstractDevice(DEVICES[platform], 1, {"cuda": "gpu"}.get(platform, platform))
+    axes = axes or {"data": 1}
+    types = (AxisType.Auto,) * len(axes)
+    mesh = AbstractMesh(tuple(axes.values()), tuple(axes), types, abstract_device=device)
+    return use_abstract_mesh(mesh)
 
 
 @pytest.fixture
@@ -131,6 +131,11 @@ def test_what_a_kernel_cannot_do_is_said_in_one_line(platform, attention, change
     place = on(platform) if platform else use_abstract_mesh(AbstractMesh((), ()))
     with place, pytest.raises(InputError, match=re.escape(message)):
         jax.eval_shape(attended, *[spec(**changes)] * 3)
+
+
+def test_a_kernel_does_not_go_around_a_ring():
+    with on("tpu", sequence=2), pytest.raises(InputError, match=r"leave --mesh\.sequence out"):
+        jax.eval_shape(partial(attend_sequence, attention="splash", window=256), *[spec()] * 3)
 
 
 SIZES = {"layers": 1, "width": 16, "heads": 2, "dtype": "bfloat16"}

@@ -47,16 +47,18 @@ class Work(NamedTuple):
 
 
 NOTHING = Work(0, 0, 0, 0)
+CUDNN = {"dot_product_attention_fwd_wrapper": 2, "dot_product_attention_bwd_wrapper": 5}
+"""The products of cuDNN's attention, each of the size of all pairs of positions."""
 
 
 @functools.lru_cache(maxsize=4)
 def count_work(jaxpr: ClosedJaxpr) -> Work:
     """The work of a program.
 
-    The body of a scan counts as often as it runs, that of a while loop, whose end the data
-    decide, once, and of the branches of a condition the one with the most FLOPs counts. A
-    product is a repetition where one of the same values has been counted, also where the
-    values are elements of what another scan has stacked.
+    The body of a scan counts as often as it runs, that of a kernel for each point of its grid,
+    that of a while loop, whose end the data decide, once, and of the branches of a condition the
+    one with the most FLOPs counts. A product is a repetition where one of the same values has been
+    counted, also where the values are elements of what another scan has stacked.
     """
     counter = _Counter()
     inner = jaxpr.jaxpr
@@ -113,6 +115,11 @@ class _Counter:
                 work = self._closed(params["body_jaxpr"], values, times)
                 self._unknown(equation)
                 return work
+            case "pallas_call":
+                body, grid = params["jaxpr"], math.prod(params["grid_mapping"].grid)
+                work = self.run(body, (), [self._new() for _ in body.invars], times * grid)
+                self._unknown(equation)
+                return work._replace(bytes=_size(equation) * times)
             case "shard_map":
                 devices = math.prod(
                     params["mesh"].shape[axis] for axis in params["newly_manual_axes"]
@@ -133,15 +140,13 @@ class _Counter:
             how = repr(params)
         product = self.number(name, how, *inputs)
         self.outputs = [self.number(product, i) for i in range(len(equation.outvars))]
-        flops = flops_of(equation) * times
+        flops = (flops_of(equation) or _fused(equation)) * times
         if not flops:
             return NOTHING
-        arrays = [variable.aval for variable in (*equation.invars, *equation.outvars)]
-        size = sum(aval.size * aval.dtype.itemsize for aval in arrays) * times
         again = product in self._done
         self._done.add(product)
-        wide = arrays[0].dtype.itemsize >= 4
-        return Work(flops, flops * again, flops * wide, size)
+        wide = equation.invars[0].aval.dtype.itemsize >= 4
+        return Work(flops, flops * again, flops * wide, _size(equation) * times)
 
     def _closed(self, jaxpr: ClosedJaxpr, inputs: Sequence[int], times: int) -> Work:
         consts = [self.number("const", id(const)) for const in jaxpr.consts]
@@ -184,3 +189,18 @@ def _stacks(outside: Sequence[Any], inside: Sequence[Any]) -> int:
     """How many values of a loop are slices of arrays outside of it."""
     pairs = zip(outside, inside, strict=True)
     return sum(len(whole.aval.shape) > len(part.aval.shape) for whole, part in pairs)
+
+
+def _size(equation: Any) -> int:
+    """The bytes of all operands and results."""
+    arrays = [variable.aval for variable in (*equation.invars, *equation.outvars)]
+    return sum(aval.size * aval.dtype.itemsize for aval in arrays)
+
+
+def _fused(equation: Any) -> int:
+    """The FLOPs of cuDNN's attention; 0 for anything else."""
+    products = CUDNN.get(equation.primitive.name, 0)
+    if not products:
+        return 0
+    query, key = (operand.aval.shape for operand in equation.invars[:2])
+    return 2 * products * math.prod(query) * key[1]

@@ -15,7 +15,6 @@ from bigmodel.models.attention.attend import Heads, attend
 from bigmodel.models.attention.fused import AttentionName, attend_sequence
 from bigmodel.models.attention.masks import window_mask
 from bigmodel.models.attention.positions import Rotation, rotate
-from bigmodel.models.attention.ring import ring_attend
 from bigmodel.models.layers.dense import Dense
 from bigmodel.partition import EXAMPLES, axis_size, constrained
 
@@ -190,9 +189,7 @@ class CausalAttention(nn.Module):
         if cache is None and kv_heads % axis_size("tensor"):
             # Each device then has the keys and values of its own query heads.
             key, value = (jnp.repeat(x, self.heads // kv_heads, axis=2) for x in (key, value))
-        if cache is None and axis_size("sequence") > 1:
-            mixed = ring_attend(query, key, value, window=self.window)
-        elif cache is None:
+        if cache is None:
             mixed = attend_sequence(query, key, value, window=self.window, attention=self.attention)
         elif time == 1:
             # What it overwrites has left the window, so the cache alone has all that is seen.

@@ -13,7 +13,8 @@ from jaxtyping import Array, Bool, Float
 from bigmodel.experiment import InputError
 from bigmodel.models.attention.attend import Heads, by_head
 from bigmodel.models.attention.parts import attend_in_parts
-from bigmodel.partition import EXAMPLES, axes_in_context, fitting, platform
+from bigmodel.models.attention.ring import ring_attend
+from bigmodel.partition import EXAMPLES, axes_in_context, axis_size, fitting, platform
 
 AttentionName: TypeAlias = Literal["auto", "xla", "cudnn", "splash"]
 
@@ -36,7 +37,8 @@ def attend_sequence(
 ) -> Heads:
     """The attention of :func:`~bigmodel.models.attention.parts.attend_in_parts`, by name.
 
-    ``mask`` is that of a padding: what is seen comes before what is not.
+    ``mask`` is that of a padding: what is seen comes before what is not. Where the mesh splits
+    positions, causal attention goes around its ring.
 
     Raises:
         InputError: The one that is asked for does not take such inputs, or not here.
@@ -45,6 +47,8 @@ def attend_sequence(
     why = obstacle(name, query, key)
     if why and attention != "auto":
         raise InputError(f"--model.attention {name} {why}; auto takes the fastest that fits")
+    if window is not None and axis_size("sequence") > 1:
+        return ring_attend(query, key, value, window=window)
     function = KERNELS[name] if why is None else attend_in_parts
     return function(query, key, value, mask=mask, window=window)
 
@@ -54,6 +58,8 @@ def obstacle(name: str, query: Heads, key: Float[Array, "batch source shared siz
     time, source, size = query.shape[1], key.shape[1], query.shape[-1]
     if name in DEVICES and FUSED.get(platform()) != name:
         return f"is for {DEVICES[name]}, and this runs on {platform()}"
+    if name in DEVICES and axis_size("sequence") > 1:
+        return "needs all positions on one device; leave --mesh.sequence out"
     if name == "cudnn" and query.dtype == jnp.float32:
         return "computes in bfloat16; add --model.dtype bfloat16"
     if name == "cudnn" and (size % 8 or size > 128):

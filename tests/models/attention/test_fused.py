@@ -15,6 +15,7 @@ from bigmodel.models.attention.masks import padding_mask
 from bigmodel.models.attention.parts import attend_in_parts
 from bigmodel.planning import target
 from bigmodel.sharding.mesh import MeshShape, make_mesh
+from bigmodel.tracking.flops import count_work
 
 DEVICES = {"cuda": "NVIDIA H100 80GB HBM3", "tpu": "TPU v5 lite"}
 CALLS = {"cuda": "__cudnn$fmhaSoftmaxBackward", "tpu": "tpu_custom_call"}
@@ -26,13 +27,13 @@ each_kind = pytest.mark.parametrize(
 )
 
 
-def on(platform):
-    """A mesh of one device that is not here."""
-    kind = {"cuda": "gpu"}.get(platform, platform)
-    device = AbstractDevice(DEVICES[platform], 1, kind)
-    return use_abstract_mesh(
-        AbstractMesh((1,), ("data",), (AxisType.Auto,), abstract_device=device)
-    )
+def on(platform, **axes):
+    """A mesh of devices that are not here, by default of one."""
+    device = AbstractDevice(DEVICES[platform], 1, {"cuda": "gpu"}.get(platform, platform))
+    axes = axes or {"data": 1}
+    types = (AxisType.Auto,) * len(axes)
+    mesh = AbstractMesh(tuple(axes.values()), tuple(axes), types, abstract_device=device)
+    return use_abstract_mesh(mesh)
 
 
 @pytest.fixture
@@ -88,6 +89,17 @@ def test_the_kernel_of_the_platform_is_in_what_it_runs(platform, options):
 
 
 @pytest.mark.usefixtures("with_cudnn")
+@pytest.mark.parametrize(("platform", "products"), [("cuda", 7), ("tpu", 9)])
+def test_products_of_kernels_count(platform, products):
+    attended = partial(attend_sequence, attention="auto", window=256)
+    with on(platform):
+        program = jax.make_jaxpr(partial(gradients, attended))(*[spec()] * 3)
+    # Each of 2 FLOPs for a feature, an example, a head and a pair of positions.
+    expected = products * 2 * 64 * 2 * 4 * 256**2
+    assert count_work(program).flops == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.usefixtures("with_cudnn")
 @pytest.mark.parametrize(
     ("platform", "changes"),
     [
@@ -119,6 +131,11 @@ def test_what_a_kernel_cannot_do_is_said_in_one_line(platform, attention, change
     place = on(platform) if platform else use_abstract_mesh(AbstractMesh((), ()))
     with place, pytest.raises(InputError, match=re.escape(message)):
         jax.eval_shape(attended, *[spec(**changes)] * 3)
+
+
+def test_a_kernel_does_not_go_around_a_ring():
+    with on("tpu", sequence=2), pytest.raises(InputError, match=r"leave --mesh\.sequence out"):
+        jax.eval_shape(partial(attend_sequence, attention="splash", window=256), *[spec()] * 3)
 
 
 SIZES = {"layers": 1, "width": 16, "heads": 2, "dtype": "bfloat16"}

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from bigmodel.errors import StorageError
@@ -62,6 +61,8 @@ def read_variables(path: Path, description: bytes, *, mesh: Mesh | None = None) 
         StorageError: the checkpoint cannot be read, or lacks one.
     """
     # Orbax warns of what is meant here: that a part of a checkpoint is read.
+    import orbax.checkpoint as ocp  # which takes long, and no training needs it
+
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     leaves = [Leaf(**leaf) for leaf in json.loads(description)]
 

@@ -22,6 +22,7 @@ FREE_FIELDS = (
     "run.eval_every_epochs",
     "run.checkpoint_every",
     "run.patience",
+    "run.steps_per_call",
 )
 """Options that no parameter of a step depends on."""
 PATH_FIELDS = ("data.path", "data.test_path")

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from bigmodel.runtime.compilation import run_once
+from bigmodel.runtime.xla import run_once
 
 
 def initial(init: Callable[..., Any], *arguments: Any) -> Any:

@@ -23,8 +23,9 @@ from bigmodel.experiment import Experiment
 from bigmodel.inference.measuring import evaluate
 from bigmodel.inference.trained import Trained
 from bigmodel.processes.signals import StopRequest
+from bigmodel.runtime.calls import RetraceError
 from bigmodel.runtime.command_line import option_names, parse
-from bigmodel.runtime.compilation import Compiled, RetraceError, compile_experiment
+from bigmodel.runtime.compilation import Compiled, compile_experiment
 from bigmodel.runtime.entry import main, run_experiment
 from bigmodel.runtime.loop import init_key, step_key
 from bigmodel.runtime.recorder import RunRecorder
@@ -149,9 +150,11 @@ def test_second_trace_is_an_error_that_names_the_argument(script: Path) -> None:
 def test_resume_gives_the_bits_and_the_metrics_of_an_undisturbed_run(
     script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """What is disturbed makes several steps in a call, which changes no bit either."""
     built = build(script)
-    options = {"steps": 9, "eval_every": 4, "log_every": 2}
-    assert run(built, tmp_path / "whole", **options) == 0
+    options: dict[str, Any] = {"steps": 9, "eval_every": 4, "log_every": 2}
+    assert run(built, tmp_path / "whole", **options, steps_per_call=1) == 0
+    options["steps_per_call"] = 2
     with monkeypatch.context() as patch:
         stop_after(patch, 6)
         assert run(built, tmp_path / "cut", **options) == 0

@@ -14,10 +14,9 @@ import shutil
 import threading
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
-import orbax.checkpoint as ocp
 
 from bigmodel.errors import StorageError, naming
 from bigmodel.experiment import InputError, PyTree
@@ -26,12 +25,15 @@ from bigmodel.run_directory.directory import finished_steps
 from bigmodel.run_directory.sums import SUMS, find_damage, sum_files, write_sums
 from bigmodel.tree import named_leaves
 
+if TYPE_CHECKING:
+    from orbax.checkpoint import StandardCheckpointer
+
 SHARD = "ocdbt.process_"
 """How the name of the folder begins that Orbax has for the arrays of each process."""
 FILES = 65536
 """What Orbax's own files beside the arrays take, in bytes, rounded up."""
-IN_CHUNKS = ocp.SaveArgs(chunk_byte_size=4 << 20)
-"""Arrays in pieces, each of which can be read without the rest, and without twice the memory."""
+CHUNK = 4 << 20
+"""Bytes of the pieces of an array, each of which can be read without the rest."""
 HASH_SECONDS = 3600
 """How long one process waits for the sums of the others."""
 
@@ -52,12 +54,15 @@ class Checkpoints:
         self._warn = warn
         self._thread: threading.Thread | None = None
         self._failure: Exception | None = None
-        # Orbax logs the traces of all its threads where a save fails; one line says it here.
-        logging.getLogger("absl").setLevel(logging.CRITICAL)
 
     @functools.cached_property
-    def _orbax(self) -> ocp.StandardCheckpointer:
-        return ocp.StandardCheckpointer()
+    def _orbax(self) -> StandardCheckpointer:
+        # Imported here because a run takes its first steps without it.
+        from orbax.checkpoint import StandardCheckpointer
+
+        # It logs the traces of all its threads where a save fails; one line says it here.
+        logging.getLogger("absl").setLevel(logging.CRITICAL)
+        return StandardCheckpointer()
 
     def steps(self) -> list[int]:
         """The finished steps, in order."""
@@ -111,7 +116,10 @@ class Checkpoints:
         if self._writing:
             self._make_room(final, sum(leaf.nbytes for leaf in leaves.values()) + FILES)
         try:
-            self._orbax.save(partial, leaves, save_args=dict.fromkeys(leaves, IN_CHUNKS))
+            from orbax.checkpoint import SaveArgs
+
+            chunks = dict.fromkeys(leaves, SaveArgs(chunk_byte_size=CHUNK))
+            self._orbax.save(partial, leaves, save_args=chunks)
         except Exception as error:
             raise StorageError(reason_of(final, error)) from error
         self._thread = threading.Thread(
@@ -150,7 +158,9 @@ class Checkpoints:
             if jax.process_count() > 1:
                 shard = f"{SHARD}{jax.process_index()}"
                 sum_files(partial, partial / shard, partial / f"{SUMS}-{shard}")
-                barrier = ocp.multihost.get_barrier_sync_fn()
+                from orbax.checkpoint import multihost
+
+                barrier = multihost.get_barrier_sync_fn()
                 barrier(key=f"sums of {partial}", timeout_ms=1000 * HASH_SECONDS)
             if not self._writing:
                 return

@@ -23,6 +23,7 @@ FREE_FIELDS = (
     "run.checkpoint_every",
     "run.patience",
     "run.flags",
+    "run.steps_per_call",
 )
 """Options that no parameter of a step depends on."""
 PATH_FIELDS = ("data.path", "data.test_path")

@@ -11,11 +11,10 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
-import tensorstore as ts
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from bigmodel.errors import StorageError
@@ -23,6 +22,9 @@ from bigmodel.experiment import Rules, State, Variables
 from bigmodel.partition import fitting, spec_of
 from bigmodel.run_directory.checkpoints import reason_of
 from bigmodel.tree import named_leaves, nested
+
+if TYPE_CHECKING:
+    import tensorstore as ts
 
 VARIABLES = "variables.json"
 ALIGNMENT = 64
@@ -61,6 +63,8 @@ def read_variables(path: Path, description: bytes, *, mesh: Mesh | None = None) 
     Raises:
         StorageError: the checkpoint cannot be read, or lacks one.
     """
+    import tensorstore as ts  # which no training needs
+
     # What is read is not read again.
     context = ts.Context({"cache_pool": {"total_bytes_limit": 0}})
     folder = {"driver": "file", "path": f"{path.absolute()}/"}

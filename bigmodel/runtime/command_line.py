@@ -9,8 +9,6 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
-import tyro
-
 from bigmodel.experiment import InputError
 from bigmodel.nearest import nearest_option
 
@@ -29,6 +27,10 @@ def parse(default: Config, arguments: Sequence[str], *, description: str) -> Con
         option = argument.split("=")[0].replace("_", "-")
         if option.startswith("--") and option not in known and option != "--help":
             raise InputError(_unknown(argument.split("=")[0], known))
+    if not arguments:
+        return default
+    import tyro  # which takes long, and not all runs need it
+
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed):

@@ -9,48 +9,51 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from bigmodel.experiment import Array, Batch, Experiment, Key, Measured, Metrics, PyTree
 from bigmodel.partition import gathered
 from bigmodel.processes.distributed import must_wait_for_steps, place_scalar, placing
+from bigmodel.runtime.calls import Block, is_traced, repeated, traced_once
+from bigmodel.runtime.xla import run_once
 from bigmodel.sharding.mesh import batch_shardings, check_batch, replicated, state_shardings
 from bigmodel.tree import named_leaves, which_finite
-
-
-class RetraceError(TypeError):
-    """A compiled step was given arguments of other shapes than at first."""
 
 
 class Report(NamedTuple):
     """What a step reports: its metrics, and which of the values in ``names`` are finite.
 
-    Of several runs at once, all have the axis of the runs first.
+    ``step`` is the number of updates, this one included. Of several runs at once, all have the
+    axis of the runs first.
     """
 
     metrics: Metrics
     healthy: Array
     finite: Array
+    step: Array
 
 
 class Compiled(NamedTuple):
     """The functions of an experiment on a mesh, and where their arguments belong.
 
     ``step(state, batch, key, index)`` returns the next state, the next index and a
-    :class:`Report`. It consumes the state and the index, which stays on the devices.
+    :class:`Report`. It consumes the state and the index, which stays on the devices. ``several``
+    is the same with a :class:`~bigmodel.runtime.calls.Block` in the place of the batch.
     ``inspect`` says which parameters of a state are finite, in the order of their paths.
-    ``evaluate`` takes a batch of the host. ``trace`` takes the arguments of ``step``, or their
-    shapes, and returns what is to be compiled; the first step then does not trace again. ``state``
+    ``evaluate`` takes a batch of the host. ``trace`` takes the arguments of ``step`` or
+    ``several``, or their shapes, and returns what is to be compiled; the first call then does not
+    trace again. ``state``
     has the shapes and shardings of a state. ``names`` says what each entry of ``Report.finite``
     is, once the step has been traced.
     """
 
     init: Callable[[Key], Any]
     step: Callable[[Any, Batch, Key, Array], tuple[Any, Array, Report]]
-    trace: Callable[[Any, Batch, Key, Array], jax.stages.Traced]
+    several: Callable[[Any, Block, Key, Array], tuple[Any, Array, Report]]
+    trace: Callable[[Any, Any, Key, Array], jax.stages.Traced]
     inspect: Callable[[Any], Array]
     evaluate: Callable[[Any, Batch], Measured]
-    place: Callable[[Batch], Batch]
+    place: Callable[..., Batch]
     place_scalar: Callable[[Any], Array]
     state: PyTree
     names: list[str]
@@ -67,23 +70,6 @@ def compile_experiment(
         InputError: where the mesh does not divide the batch.
         ValueError: where a parameter is covered by no partition rule.
     """
-    shapes = jax.eval_shape(experiment.init, jax.random.split(jax.random.key(0), runs))
-    shardings = state_shardings(mesh, experiment.partition, shapes)
-    check_batch(mesh, experiment.data.batch_size)
-    if "sequence" in mesh.shape:
-        # What it does not divide is to be said before anything starts.
-        batch_shardings(mesh, experiment.partition, experiment.data.train(0, 0))
-    whole = replicated(mesh)
-    names: list[str] = []
-
-    placed: dict[Any, Callable[[Batch], Batch]] = {}
-
-    def place(batch: Batch) -> Batch:
-        leaves, structure = jax.tree.flatten(batch)
-        shape = (structure, *(leaf.shape for leaf in leaves))
-        if shape not in placed:
-            placed[shape] = placing(batch, batch_shardings(mesh, experiment.partition, batch))
-        return placed[shape](batch)
 
     def on_mesh(function: Callable[..., Any]) -> Callable[..., Any]:
         # What is inside may ask which axes there are. Entered before, the mesh would place
@@ -97,6 +83,29 @@ def compile_experiment(
 
         return inside
 
+    # Traced here for its shapes, and not again where it is compiled.
+    initial = jax.jit(on_mesh(experiment.init))
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), runs))
+    shapes = jax.eval_shape(initial, keys)
+    shardings = state_shardings(mesh, experiment.partition, shapes)
+    check_batch(mesh, experiment.data.batch_size)
+    if "sequence" in mesh.shape:
+        # What it does not divide is to be said before anything starts.
+        batch_shardings(mesh, experiment.partition, experiment.data.train(0, 0))
+    whole = replicated(mesh)
+    names: list[str] = []
+
+    placed: dict[Any, Callable[[Batch], Batch]] = {}
+
+    def place(batch: Batch, *, stacked: bool = False) -> Batch:
+        leaves, structure = jax.tree.flatten(batch)
+        shape = (stacked, structure, *(leaf.shape for leaf in leaves))
+        if shape not in placed:
+            one = jax.tree.map(lambda leaf: leaf[0], batch) if stacked else batch
+            places = batch_shardings(mesh, experiment.partition, one)
+            placed[shape] = placing(batch, jax.tree.map(on_stack, places) if stacked else places)
+        return placed[shape](batch)
+
     def step(state: Any, batch: Batch, key: Key, index: Array) -> tuple[Any, Array, Report]:
         fold = jax.vmap(jax.random.fold_in, (0, None)) if runs else jax.random.fold_in
         key_of_step = fold(key, index)
@@ -109,7 +118,9 @@ def compile_experiment(
         }
         names[:] = watched
         finite = which_finite([*watched.values()], leading=len(runs))
-        return state, index + 1, Report(metrics, jnp.all(finite, axis=-1), finite)
+        healthy = jnp.all(finite, axis=-1)
+        at = jnp.broadcast_to(index + 1, healthy.shape)
+        return state, index + 1, Report(metrics, healthy, finite, at)
 
     def inspect(state: Any) -> Array:
         return which_finite(jax.tree.leaves(state.params), leading=len(runs))
@@ -119,26 +130,31 @@ def compile_experiment(
         shapes,
         shardings,
     )
-    jitted = jax.jit(
-        traced_once(on_mesh(step), ("state", "batch", "key", "index")),
+    stepping = functools.partial(
+        jax.jit,
         in_shardings=(shardings, None, whole, whole),
         out_shardings=(shardings, whole, whole),
         donate_argnums=(0, 3),
     )
+    jitted = stepping(traced_once(on_mesh(step), ("state", "batch", "key", "index")))
+    many = stepping(repeated(jitted))
     evaluate = jax.jit(
         traced_once(on_mesh(experiment.eval_step), ("state", "batch")),
         in_shardings=(shardings, None),
         out_shardings=whole,
     )
     init = jax.jit(
-        on_mesh(experiment.init), out_shardings=shardings, compiler_options=run_once(mesh)
+        lambda key: initial(key), out_shardings=shardings, compiler_options=run_once(mesh)
     )
     ordered = _one_after_another if must_wait_for_steps() else lambda function: function
     return Compiled(
         init=ordered(init),
         step=ordered(jitted),
+        several=ordered(many),
         inspect=ordered(jax.jit(inspect, in_shardings=(shardings,), out_shardings=whole)),
-        trace=jitted.trace,
+        trace=lambda state, batch, key, index: (many if isinstance(batch, Block) else jitted).trace(
+            state, batch, key, index
+        ),
         evaluate=ordered(lambda state, batch: evaluate(state, place(batch))),
         place=place,
         place_scalar=lambda value: place_scalar(value, whole),
@@ -147,48 +163,9 @@ def compile_experiment(
     )
 
 
-def is_traced(values: PyTree) -> bool:
-    """Whether JAX traces a function, and does not call it with arrays as its debuggers do."""
-    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
-
-
-def traced_once(function: Callable[..., Any], arguments: tuple[str, ...]) -> Callable[..., Any]:
-    """The function, which raises RetraceError where JAX traces it a second time.
-
-    The error names the first argument whose structure, shape or dtype has changed. JAX's
-    debuggers call the function with arrays, which is not tracing.
-    """
-    first: list[dict[str, str]] = []
-
-    def traced(*values: Any) -> Any:
-        if not is_traced(values):
-            return function(*values)
-        named = dict(zip(arguments, values, strict=True))
-        seen = {path: str(jax.typeof(leaf)) for path, leaf in named_leaves(named).items()}
-        if first:
-            changed = [
-                f"{path} was {first[0].get(path, 'absent')} and is {seen.get(path, 'absent')}"
-                for path in [*first[0], *seen]
-                if first[0].get(path) != seen.get(path)
-            ]
-            what = changed[0] if changed else "its static structure differs"
-            name = getattr(function, "__name__", "function")
-            raise RetraceError(f"{name} would be compiled a second time: {what}")
-        result = function(*values)
-        first.append(seen)
-        return result
-
-    return traced
-
-
-def run_once(mesh: Mesh) -> dict[str, int]:
-    """What to tell the compiler of a program that runs once.
-
-    On CPU its last level of optimisation takes 7 of the 9 seconds that it needs for the initial
-    values of a small CNN (2 cores, no accelerator), and gives the same bits.
-    """
-    cpu = mesh.devices.flat[0].platform == "cpu"
-    return {"xla_backend_optimization_level": 2} if cpu else {}
+def on_stack(one: NamedSharding) -> NamedSharding:
+    """Where a stack of arrays is that lie so each by itself."""
+    return NamedSharding(one.mesh, PartitionSpec(None, *one.spec))
 
 
 def _one_after_another(function: Callable[..., Any]) -> Callable[..., Any]:

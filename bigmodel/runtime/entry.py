@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 import signal
@@ -34,10 +35,11 @@ from bigmodel.processes.signals import Interrupted, StopRequest
 from bigmodel.run_directory.directory import MANIFEST, RunDirectory
 from bigmodel.run_directory.manifest import identity
 from bigmodel.run_directory.same_run import default_directory
+from bigmodel.runtime.calls import compile_first, is_debugged
 from bigmodel.runtime.command_line import parse
 from bigmodel.runtime.compilation import Compiled, compile_experiment
 from bigmodel.runtime.cross_validation import check_readable_again, cross_validate, has_folds
-from bigmodel.runtime.loop import step_key, train
+from bigmodel.runtime.loop import Plan, step_key, train
 from bigmodel.runtime.memory import TooLargeError, plan_command
 from bigmodel.runtime.recorder import open_run
 from bigmodel.runtime.settings import Settings
@@ -163,6 +165,11 @@ def run_experiment(
     mesh = mesh_of(experiment, config.mesh, devices_before(recorded))
     compiled = compiled or compile_experiment(experiment, mesh)
     check_all_work(mesh)
+    data, seed = experiment.data, config.seed
+    plan, key = Plan.of(config.run, data.steps_per_epoch), step_key(seed)
+    meanwhile = functools.partial(compile_first, compiled, data, seed, plan, key)
+    if not is_debugged():
+        options["meanwhile"] = meanwhile
     opened = open_run(experiment, config, compiled, path, script=script, **options)
     if opened is None:
         return errors.DONE
@@ -179,10 +186,10 @@ def run_experiment(
             compiled,
             state,
             recorder.start,
-            data=experiment.data,
-            seed=config.seed,
-            key=step_key(config.seed),
-            plan=recorder.plan,
+            data=data,
+            seed=seed,
+            key=key,
+            plan=plan,
             recorder=recorder,
             agreement=Agreement(mesh, stop),
             profile=profile,

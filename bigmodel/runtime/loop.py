@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import grain
 import jax
 import numpy as np
 
-from bigmodel.experiment import Batch, Data, Key
+from bigmodel.experiment import Data, Key
 from bigmodel.processes.agreement import Agreement
 from bigmodel.processes.heartbeat import Heartbeat
+from bigmodel.runtime.calls import batches_of_calls, steps_of_a_call
 from bigmodel.runtime.compilation import Compiled, Report
 from bigmodel.runtime.evaluation import measure
 from bigmodel.runtime.settings import Run
@@ -29,13 +29,16 @@ class Plan(NamedTuple):
     evaluate: int
     checkpoint: int
     log: int
+    together: int | None
+    """Updates in a call; None where their size decides."""
 
     @classmethod
     def of(cls, run: Run, steps_per_epoch: int) -> Plan:
         """The plan that the options of a run ask for."""
         every = run.evaluation_steps(steps_per_epoch)
         total = run.total_steps(steps_per_epoch)
-        return cls(total, every, run.checkpoint_every or every, run.log_every)
+        together = 1 if run.profile else run.steps_per_call
+        return cls(total, every, run.checkpoint_every or every, run.log_every, together)
 
     def evaluates(self, step: int) -> bool:
         """Whether there is an evaluation after so many updates."""
@@ -48,6 +51,17 @@ class Plan(NamedTuple):
     def logs(self, step: int) -> bool:
         """Whether the metrics of this update are written."""
         return step in (1, self.total) or step % self.log == 0
+
+    def calls(self, start: int, most: int) -> Iterator[range]:
+        """The steps of each call: at most so many, the last one that of something due."""
+        while start < self.total:
+            stop = start + 1
+            while stop < start + most and not (
+                self.logs(stop) or self.evaluates(stop) or self.saves(stop)
+            ):
+                stop += 1
+            yield range(start, stop)
+            start = stop
 
 
 def train(
@@ -66,9 +80,9 @@ def train(
 ) -> tuple[Any, int]:
     """Trains from a step on, until the recorder has reasons to end or a signal says to stop.
 
-    A step is dispatched before what the step before reported is read, so the device never waits
-    for the host. ``state`` is that after ``start`` updates; the key of each step is folded from
-    ``key``.
+    A call of one step or more is dispatched before what the one before reported is read, so the
+    device never waits for the host. ``state`` is that after ``start`` updates; the key of each
+    step is folded from ``key``.
 
     Returns:
         The last state, which has been saved, and its step.
@@ -102,14 +116,16 @@ def train(
     if plan.evaluates(start) and recorder.lacks_evaluation(start):
         evaluate(start)
     step, unread = start, None
-    batches = prefetch(compiled, data, seed, start, plan.total)
+    most = steps_of_a_call(compiled, plan, compiled.place(data.train(seed, start)), key, index)
+    advance = compiled.step if most == 1 else compiled.several
+    batches = batches_of_calls(compiled, data, seed, plan, start, most)
     while not recorder.ended and not agreement.reached and step < plan.total:
         asked = agreement.ask()
-        batch = next(batches)
+        count, batch = next(batches)
         with profile.around(step, state):
-            state, index, report = compiled.step(state, batch, key, index)
-        profile.after(step, state)
-        step += 1
+            state, index, report = advance(state, batch, key, index)
+        step += count
+        profile.after(step - 1, state)
         if unread is not None:
             read(*unread)
         unread = (step, report, asked)
@@ -131,24 +147,16 @@ def train(
     return state, step
 
 
-def prefetch(compiled: Compiled, data: Data, seed: Any, start: int, stop: int) -> Iterator[Batch]:
-    """The batches of the steps from ``start`` to ``stop``, on the devices.
-
-    Another thread makes them ahead of time.
-    """
-
-    def batch(step: Any) -> Mapping[str, Any]:
-        return compiled.place(data.train(seed, int(step)))
-
-    steps = grain.MapDataset.range(start, stop).map(batch)
-    return iter(steps.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=3)))
-
-
 def step_key(seed: int) -> jax.Array:
     """The key from which that of each step is folded."""
-    return jax.random.fold_in(jax.random.key(seed), 1)
+    return _key(seed, 1)
 
 
 def init_key(seed: int) -> jax.Array:
     """The key of the initial parameters."""
-    return jax.random.fold_in(jax.random.key(seed), 0)
+    return _key(seed, 0)
+
+
+@jax.jit
+def _key(seed: int, number: int) -> jax.Array:
+    return jax.random.fold_in(jax.random.key(seed), number)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -103,7 +104,7 @@ class RunRecorder:
             finite = np.asarray(report.finite)
             names = [n for n, ok in zip(self.compiled.names, finite, strict=True) if not ok]
             first = f"; first {names[1]}" if names[0] == "loss" and len(names) > 1 else ""
-            raise self._diverged(step, f"{names[0]}{first}")
+            raise self._diverged(int(report.step), f"{names[0]}{first}")
         self.reporter.moved(step)
         if not self.plan.logs(step):
             return
@@ -237,13 +238,15 @@ def open_run(
     script: Path,
     newest: int | None = None,
     drawing: bool = True,
+    meanwhile: Callable[[int], object] = int,
     notes: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[RunRecorder, Any] | None:
     """Opens the directory of a run, at its start or at its last checkpoint.
 
     Nothing is written before all that the user gave has been checked. Checkpoints after the step
     ``newest`` are not used. Without ``drawing`` no figures are made that take long to draw, and no
-    curves at the end. ``notes`` go into the manifest.
+    curves at the end. ``meanwhile`` is called in another thread with the step to go on from, while
+    the state is made; an error in it is none here. ``notes`` go into the manifest.
 
     Returns:
         The recorder and the state to go on from; None where the run has ended already.
@@ -287,12 +290,14 @@ def open_run(
         directory.lock()
         checkpoints = Checkpoints(directory.checkpoints, warn=warn, writing=first)
         step = agree_on((checkpoints.newest_intact(newest) or 0) if first else 0)
+        other = ThreadPoolExecutor(1).submit(meanwhile, step)
         if step == 0:
             state = compiled.init(init_key(config.seed))
         else:
             state = checkpoints.restore(step, compiled.state)
             if first:
                 warn_of_changes(directory.path, directory.read_json(MANIFEST) or facts, facts)
+        other.exception()  # which waits for it
         directory.create(as_json, facts, step=step)
         directory.keep(assets)
         sinks = functools.partial(Sinks, config.run.sinks, path=path, config=as_json, warn=warn)

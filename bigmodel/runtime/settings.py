@@ -40,6 +40,10 @@ class Run:
     is better, its experiment says"""
     patience: int | None = None
     """evaluations without a better value after which the run stops early"""
+    steps_per_call: int | None = None
+    """updates that the devices make in one call at most, up to the next that is logged; by default
+    one, or more where an update takes less time than its call. No bit depends on it, so on CPUs it
+    is one where there are convolutions"""
     deterministic: bool = True
     """the same bits in each run on NVIDIA GPUs, by algorithms that can be slower"""
     matmul_precision: MatmulPrecision = "default"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jax
+from jax.sharding import Mesh
 
 from bigmodel.files import user_cache
 from bigmodel.processes.distributed import must_wait_for_steps
@@ -82,6 +83,16 @@ def bound(folder: Path, limit: int) -> None:
         if kept > limit:
             with contextlib.suppress(OSError):
                 os.unlink(path)
+
+
+def run_once(mesh: Mesh) -> dict[str, int]:
+    """What to tell the compiler of a program that runs once.
+
+    On CPU its last level of optimisation takes 7 of the 9 seconds that it needs for the initial
+    values of a small CNN (2 cores, no accelerator), and gives the same bits.
+    """
+    cpu = mesh.devices.flat[0].platform == "cpu"
+    return {"xla_backend_optimization_level": 2} if cpu else {}
 
 
 def _let_every_process_write() -> None:

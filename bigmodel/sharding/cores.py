@@ -100,7 +100,7 @@ def worthwhile(experiment: Experiment, most: int) -> int:
     even = [n for n in range(2, min(most, MOST) + 1) if not any(size % n for size in sizes)]
     if not even:
         return 1
-    key = jax.random.split(jax.random.key(0), ())
+    key = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), ()))
     traced = jax.jit(experiment.init).trace(key)
     work = work_of(traced.jaxpr.jaxpr)
     if work.alone < work.flops / 2:

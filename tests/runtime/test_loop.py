@@ -232,7 +232,7 @@ def test_no_checkpoint_is_made_of_a_stop_after_parameters_became_infinite(tmp_pa
 
     one = linear.with_data(built._replace(train_step=train_step), train=train)
     with pytest.raises(NotFiniteError, match="parameter unused; no checkpoint yet"):
-        linear.run(tmp_path, one=one, eval_every=100)
+        linear.run(tmp_path, one=one, eval_every=100, steps_per_call=1)
     assert saved(tmp_path) == []
 
 

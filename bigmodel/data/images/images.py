@@ -16,6 +16,7 @@ from bigmodel.data.images.fashion_mnist import read_fashion_mnist
 from bigmodel.data.images.folder import read_folders
 from bigmodel.data.images.reading import ImageReader, image_reader
 from bigmodel.data.labelled import LabelledData
+from bigmodel.data.packaged import read_digits
 from bigmodel.data.parts import data_of
 from bigmodel.data.split import check_positive, split_rows
 from bigmodel.experiment import Assets, Data, InputError
@@ -183,13 +184,10 @@ def _read(
         train, test = read_fashion_mnist(options.path)
         return {"train": _arrays(*train), "test": _arrays(*test)}, FASHION_NAMES
     if options.name == "digits":
-        # Imported here because it takes a second, and other data does not need it.
-        from sklearn.datasets import load_digits
-
-        digits = load_digits()
-        image = (digits.images / 16).astype(np.float32)[..., None]
-        names = tuple(str(digit) for digit in digits.target_names)
-        return {"train": _arrays(image, digits.target.astype(np.int32))}, names
+        table = read_digits()
+        image = (table[:, :-1].reshape(-1, 8, 8, 1) / 16).astype(np.float32)
+        names = tuple(str(digit) for digit in range(10))
+        return {"train": _arrays(image, table[:, -1].astype(np.int32))}, names
     parts, names = read_folders(
         Path(options.path),
         Path(options.test_path) if options.test_path else None,

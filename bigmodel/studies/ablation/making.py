@@ -192,15 +192,18 @@ class Maker:
 
 def _telling(compiled: Compiled, began: Callable[[], None]) -> Compiled:
     """The functions of a run, whose first step is told."""
-    steps = itertools.count()
+    calls = itertools.count()
 
-    def step(*arguments: Any) -> Any:
-        result = compiled.step(*arguments)
-        if next(steps) == 0:
-            began()
-        return result
+    def telling(step: Callable[..., Any]) -> Callable[..., Any]:
+        def told(*arguments: Any) -> Any:
+            result = step(*arguments)
+            if next(calls) == 0:
+                began()
+            return result
 
-    return compiled._replace(step=step)
+        return told
+
+    return compiled._replace(step=telling(compiled.step), several=telling(compiled.several))
 
 
 def _failed(task: Task, error: Exception) -> Answer:

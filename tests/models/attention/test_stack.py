@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 
+from bigmodel.experiment import InputError
 from bigmodel.models.attention.pipeline import join, split
 from bigmodel.models.attention.stack import Stack, stacked_partition
-from bigmodel.partition import spec_of
+from bigmodel.models.texts.bert import Bert
+from bigmodel.partition import STACKED, spec_of
+from bigmodel.tree import named_leaves
 
 LAYERS, BATCH, WIDTH = 3, 4, 32
 
@@ -54,6 +57,24 @@ def test_dropout_draws_for_each_layer_and_example(microbatches: int) -> None:
     draws = np.asarray(drawn).reshape(LAYERS * BATCH, WIDTH)
     assert len(np.unique(draws, axis=0)) == LAYERS * BATCH
     assert 0.4 < (draws == 0).mean() < 0.6
+
+
+def test_parameters_of_blocks_one_by_one_are_refused_in_one_line() -> None:
+    stack = Stack(partial(Block, parent=None), LAYERS, False, ())
+    with pytest.raises(InputError, match=r"of blocks one by one, not of a stack: add --model.no-"):
+        stack.apply({"params": {}}, jnp.ones((1, 1, WIDTH)), carried=None, train=False)
+
+
+@pytest.mark.parametrize(
+    ("layers", "scan", "expected"),
+    [(23, None, False), (24, None, True), (24, False, False), (1, True, True)],
+)
+def test_deep_networks_have_a_stack_unless_told_otherwise(layers, scan, expected) -> None:
+    options = Bert(layers=layers, width=8, heads=2, scan=scan)
+    batch = {"tokens": jnp.ones((1, 4), jnp.int32), "length": jnp.ones((1,), jnp.int32)}
+    model = options.classifier(2, vocab_size=5, context=4)
+    params = named_leaves(jax.eval_shape(model.init, jax.random.key(0), batch)["params"])
+    assert any(STACKED in path.split("/") for path in params) == expected
 
 
 def test_microbatches_take_turns_so_that_devices_keep_their_examples() -> None:

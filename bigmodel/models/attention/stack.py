@@ -82,10 +82,6 @@ class Stack(nn.Module):
                 f"--model.microbatches {self.microbatches} does not divide the batch of "
                 f"{x.shape[0]}; use a divisor of it"
             )
-        if not (self.is_initializing() or self.has_variable("params", STACKED)):
-            raise InputError(
-                "the parameters are those of blocks one by one, not of a stack: add --model.no-scan"
-            )
         block = self.block()
 
         def init(key: Key) -> PyTree:
@@ -112,7 +108,14 @@ class Stack(nn.Module):
 
         random = train and self.has_rng("dropout")
         keys = jax.random.split(self.make_rng("dropout"), self.layers) if random else None
-        own = Layers(self.param(STACKED, init), keys, carried)
+        # Not self.param, which would initialise a block on the arguments of any method.
+        first = self.is_initializing()
+        params = self.param(STACKED, init) if first else self.get_variable("params", STACKED)
+        if params is None:
+            raise InputError(
+                "the parameters are those of blocks one by one, not of a stack: add --model.no-scan"
+            )
+        own = Layers(params, keys, carried)
         if carried is None and axis_size("pipeline") > 1:
             x, others = pipelined(run, x, own, microbatches=self.microbatches)
         elif not random or self.microbatches == 1:

@@ -14,7 +14,7 @@ from bigmodel.tree import named_leaves
 
 ROOT = Path(__file__).parent.parent.parent
 OPTIONS = ["--mesh.fsdp=8", "--model.scan", "--model.layers=3", "--optimizer.name=adamw"]
-OPTIONS += ["--data.batch-size=16"]
+OPTIONS += ["--data.batch-size=16", "--model.width=128"]
 SLACK = 0.03
 """Of all bytes, what else is sent: tokens, and sums of metrics, norms and biases."""
 

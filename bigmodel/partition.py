@@ -20,11 +20,14 @@ from typing import Any, TypeAlias
 import jax
 from jax.sharding import PartitionSpec
 
-from bigmodel.experiment import Array, PyTree, Rules
+from bigmodel.experiment import Array, Rules, Variables
 from bigmodel.tree import map_named
 
 EXAMPLES = ("data", "fsdp", "expert")
 """The mesh axes over which the examples of a batch are spread."""
+
+STACKED = "stacked"
+"""The component of a path below which parameters have a leading axis of layers."""
 
 Names: TypeAlias = str | tuple[str, ...] | None
 """The mesh axes over which an axis of an array is split; None for none."""
@@ -108,21 +111,41 @@ def constrained(x: Array, *names: Names) -> Array:
     return jax.lax.with_sharding_constraint(x, fitting(names, x.shape, axes))
 
 
-def gathered(params: PyTree, rules: Rules) -> PyTree:
-    """Parameters laid out for use on the mesh in context: by their rules, but whole over ``fsdp``.
+def unsharded(variables: Variables, rules: Rules) -> Variables:
+    """Variables for use on the mesh in context: parameters by their rules, but whole over ``fsdp``.
 
-    Otherwise XLA would spread the layout of the parameters over the activations, whose batch is
-    already split over the same devices, and move them back and forth. Stacked layers, which are
-    split over ``pipeline``, stay as they are: their model gathers one at a time.
+    Their gradients leave laid out by the rules, so that each device adds up those of its own part
+    alone: stage 3 of ZeRO (Rajbhandari et al., 2020). Left to itself, XLA would spread the layout
+    of the parameters over the activations, whose batch is already split over the same devices,
+    and move them back and forth. A stack, which gathers its layers one at a time, stays as it is.
     """
     axes = axes_in_context()
-    if not axes:
-        return params
+    if axes.get("fsdp", 1) == 1:
+        return variables
     without_fsdp = {name: size for name, size in axes.items() if name != "fsdp"}
 
     def layout(path: str, leaf: Array) -> Array:
         spec = spec_of(rules, path, leaf.ndim) or PartitionSpec()
-        found = fitting(spec, leaf.shape, axes if "pipeline" in spec else without_fsdp)
-        return jax.lax.with_sharding_constraint(leaf, found)
+        stored, whole = (fitting(spec, leaf.shape, each) for each in (axes, without_fsdp))
+        stays = stored == whole or STACKED in path.split("/")
+        return leaf if stays else _gather(leaf, whole, stored)
 
-    return map_named(layout, params)
+    return {**variables, "params": map_named(layout, variables["params"])}
+
+
+def _gather(leaf: Array, whole: PartitionSpec, stored: PartitionSpec) -> Array:
+    place = jax.lax.with_sharding_constraint
+
+    @jax.custom_vjp
+    def gather(leaf: Array) -> Array:
+        return place(leaf, whole)
+
+    def forward(leaf: Array) -> tuple[Array, None]:
+        return place(leaf, whole), None
+
+    def backward(_: None, gradient: Array) -> tuple[Array]:
+        return (place(gradient, stored),)
+
+    gather.defvjp(forward, backward)
+    gathered: Array = gather(leaf)
+    return gathered

@@ -182,6 +182,8 @@ def test_fsdp_gathers_the_layers_of_a_stack_one_by_one_and_again_in_the_backward
     tokens = 4 * BATCH * TIME
     assert found.bytes("all-gather", group=8) == 2 * stacked + embedding + tokens
     assert found.count("all-gather", least=1) == 2 * 6 * LAYERS + 2
+    # As above, others reduce-scatter.
+    assert 0 <= found.bytes("all-reduce", group=8) - found.size < METRICS
 
 
 def test_tensor_parallel_sums_up_features_twice_a_block_forward_and_backward() -> None:

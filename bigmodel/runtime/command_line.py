@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import io
 import re
+import typing
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -13,6 +14,8 @@ from bigmodel.experiment import InputError
 from bigmodel.nearest import nearest_option
 
 Config = TypeVar("Config")
+OPTIONAL = bool | None
+"""The type of a flag that is decided by other options where it is not given."""
 
 
 def parse(default: Config, arguments: Sequence[str], *, description: str) -> Config:
@@ -22,6 +25,7 @@ def parse(default: Config, arguments: Sequence[str], *, description: str) -> Con
         InputError: for an unknown option, naming the nearest one, or a wrong value, saying
             what is allowed.
     """
+    arguments = list(_spelled_out(default, arguments))
     known = sorted(option_names(default))
     for argument in arguments:
         option = argument.split("=")[0].replace("_", "-")
@@ -41,18 +45,39 @@ def parse(default: Config, arguments: Sequence[str], *, description: str) -> Con
         raise InputError(_one_line(printed.getvalue(), type(default).__name__)) from None
 
 
-def option_names(config: Any, prefix: str = "--") -> Iterator[str]:
+def option_names(config: Any) -> Iterator[str]:
     """All options of a config: ``--data.batch-size`` and the like."""
+    for name, kind in _options(config):
+        yield name
+        if kind in (bool, OPTIONAL):
+            yield _negative(name)
+
+
+def _options(config: Any, prefix: str = "--") -> Iterator[tuple[str, Any]]:
+    """All options of a config with their types."""
+    hints = typing.get_type_hints(type(config))
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         name = prefix + field.name.replace("_", "-")
         if dataclasses.is_dataclass(value):
-            yield from option_names(value, f"{name}.")
+            yield from _options(value, f"{name}.")
         else:
-            yield name
-            if isinstance(value, bool):
-                head, _, last = name.rpartition(".")
-                yield f"{head}.no-{last}" if head else f"--no-{last.removeprefix('--')}"
+            yield name, hints[field.name]
+
+
+def _negative(name: str) -> str:
+    head, _, last = name.rpartition(".")
+    return f"{head}.no-{last}" if head else f"--no-{last.removeprefix('--')}"
+
+
+def _spelled_out(config: Any, arguments: Sequence[str]) -> Iterator[str]:
+    """The arguments with ``--x=False`` for the ``--no-x`` of an optional flag, as tyro wants it."""
+    flags = [name for name, kind in _options(config) if kind == OPTIONAL]
+    values = {name: f"{name}=True" for name in flags}
+    values |= {_negative(name): f"{name}=False" for name in flags}
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
+        written = following in ("None", "True", "False")
+        yield argument if written else values.get(argument.replace("_", "-"), argument)
 
 
 def _unknown(option: str, known: Sequence[str]) -> str:

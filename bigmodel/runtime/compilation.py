@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,7 +11,6 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from bigmodel.experiment import Array, Batch, Experiment, Key, Measured, Metrics, PyTree
-from bigmodel.partition import gathered
 from bigmodel.processes.distributed import must_wait_for_steps, place_scalar, placing
 from bigmodel.runtime.calls import Block, is_traced, repeated, traced_once
 from bigmodel.runtime.xla import run_once
@@ -109,8 +107,6 @@ def compile_experiment(
     def step(state: Any, batch: Batch, key: Key, index: Array) -> tuple[Any, Array, Report]:
         fold = jax.vmap(jax.random.fold_in, (0, None)) if runs else jax.random.fold_in
         key_of_step = fold(key, index)
-        params = gathered(state.params, experiment.partition)
-        state = dataclasses.replace(state, params=params)
         state, metrics, gradients = experiment.train_step(state, batch, key_of_step)
         watched = {
             "loss": metrics["loss"].total,

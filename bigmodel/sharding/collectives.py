@@ -29,6 +29,7 @@ _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
 _CONDITION = re.compile(r"\bcondition=%?([\w.\-]+)")
 _BOUND = re.compile(r" constant\((\d+)\)")
 _PART = re.compile(r"\bchannel_id=(\d+).*async_collective_fusion_config")
+_SCATTERING = "all-reduce-scatter"
 _ARRAY = re.compile(r"\b([a-z]+\d*\w*)\[([\d,]*)\]")
 _LISTED = re.compile(r"replica_groups=\{\{([\d,]+)\}")
 _IOTA = re.compile(r"replica_groups=\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?")
@@ -76,7 +77,8 @@ def collectives(hlo: str) -> list[Collective]:
 
     The body of a loop counts as often as it runs if XLA knows that, else once; each branch
     counts. Groups of one device exchange nothing and are left out. An exchange that a TPU splits
-    into several fusions counts once.
+    into several fusions counts once; what it writes as the fusion of an all-reduce and slices, but
+    runs as a reduce-scatter, is one.
     """
     entry, bodies = _computations(hlo)
     devices = math.prod(int(n) for n in re.findall(r"(?:num_partitions|replica_count)=(\d+)", hlo))
@@ -88,6 +90,8 @@ def collectives(hlo: str) -> list[Collective]:
         for line in lines if times[name] else ():
             found = _collective(line, devices)
             if found and found.group_size > 1:
+                if name.startswith(_SCATTERING):
+                    found = found._replace(kind="reduce-scatter")
                 part = _PART.search(line)
                 result.setdefault(
                     part[1] if part else len(result), found._replace(times=times[name])

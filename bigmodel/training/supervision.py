@@ -29,6 +29,7 @@ from bigmodel.experiment import (
     Variables,
     scalars,
 )
+from bigmodel.partition import unsharded
 from bigmodel.training.ensemble import per_member
 from bigmodel.training.gradients import mean_gradients, penalty
 from bigmodel.training.metrics import Metric
@@ -132,7 +133,8 @@ def supervised(
     def objective(
         params: PyTree, variables: Variables, batch: Batch, key: Key
     ) -> tuple[Mean, Metrics, Variables]:
-        outputs, updates = model.apply({"params": params, **variables}, batch, train=True, key=key)
+        whole = unsharded({"params": params, **variables}, model.partition)
+        outputs, updates = model.apply(whole, batch, train=True, key=key)
         measured = measure(outputs, batch)
         return measured["loss"], measured, updates
 
@@ -160,7 +162,8 @@ def supervised(
         )
 
     def eval_step(state: State, batch: Batch) -> Measured:
-        outputs, _ = model.apply(state.evaluated, batch, train=False, key=None)
+        whole = unsharded(state.evaluated, model.partition)
+        outputs, _ = model.apply(whole, batch, train=False, key=None)
         measured: dict[str, Mean | Rows] = {**measure(outputs, batch)}
         for name, function in gathered.items():
             measured[name] = Rows(function(outputs, batch), batch["weight"])

@@ -14,6 +14,7 @@ import pytest
 from formulas import check_gradients
 from initial import initial
 from jax.extend.core import jaxprs_in_params
+from stacking import stacked as as_stack
 
 from bigmodel import models
 from bigmodel.experiment import Model
@@ -139,6 +140,9 @@ WITH_DTYPE = [name for name, case in CASES.items() if hasattr(case.options, "dty
 DEEP = {
     "resnet-18": Case(models.ResNet(18, width=4)),
     "resnet-50": Case(models.ResNet(50, width=4)),
+    "bert-stack": Case(models.Bert(**TEXT, scan=True), lambda options: options.masked(**SIZES)),
+    "vit-stack": Case(replace(VIT, pooling="token", scan=True)),
+    "transformer-stack": Case(models.Transformer(**TEXT, scan=True), translation),
 }
 
 
@@ -249,6 +253,26 @@ def test_remat_keeps_less_for_the_backward_pass_and_gives_the_same_gradients(nam
 
     assert kept(remat=True) < 0.5 * kept(remat=False)
     chex.assert_trees_all_close(gradients(remat=True), gradients(remat=False), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("remat", [False, True])
+@pytest.mark.parametrize("name", ["bert", "vit-token", "transformer", "gpt"])
+def test_a_stack_of_blocks_is_the_same_network(name: str, remat: bool) -> None:
+    options = {"layers": 2, "dropout": 0.0, "remat": remat}
+    one, stack = (model_of(name, scan=scan, **options) for scan in (False, True))
+    params = initial(one.init, KEY, BATCH)["params"]
+
+    def measured(model: Model, params: Any) -> Any:
+        def loss(params: Any) -> Any:
+            vector = flat(model.apply({"params": params}, BATCH, train=True)[0])
+            return jnp.sum(jnp.sin(vector)), vector
+
+        (_, vector), gradients = jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
+        return vector, gradients
+
+    vector, gradients = measured(one, params)
+    found = measured(stack, as_stack(params))
+    chex.assert_trees_all_close(found, (vector, as_stack(gradients)), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["cnn-norm", "xception-norm", "resnet"])

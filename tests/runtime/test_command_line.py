@@ -16,6 +16,7 @@ class Part:
     learning_rate: float = 1e-3
     widths: tuple[int, ...] = (1, 2)
     norm: bool = False
+    scan: bool | None = None
 
     def __post_init__(self) -> None:
         if self.learning_rate < 0:
@@ -37,6 +38,11 @@ def test_options_replace_defaults_and_nothing_else() -> None:
     assert config == Config(seed=2, optimizer=Part(learning_rate=0.5, widths=(3, 4)))
     assert parsed() == Config()
     assert parsed("--optimizer.norm").optimizer.norm
+    optional = ["--optimizer.scan", "--optimizer.no-scan", "--optimizer.scan=True", "--seed=1"]
+    assert [parsed(one).optimizer.scan for one in optional] == [True, False, True, None]
+    assert parsed("--optimizer.scan", "False", "--optimizer.norm").optimizer == Part(
+        norm=True, scan=False
+    )
     assert parsed("--optimizer.learning_rate", "0.5") == parsed("--optimizer.learning-rate=0.5")
 
 

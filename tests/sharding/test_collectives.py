@@ -121,6 +121,16 @@ def test_bytes_are_those_of_the_whole_array(operation, kind, bytes_) -> None:
     assert (found.kind, found.bytes) == (kind, bytes_)
 
 
+def test_a_sum_of_which_a_tpu_keeps_a_part_is_a_reduce_scatter() -> None:
+    (found,) = collectives(
+        "HloModule step, num_partitions=8\n\n%all-reduce-scatter.2 (y: f32[8]) -> f32[1] {\n"
+        "  %sum = f32[8]{0} all-reduce(%y), replica_groups=[1,8]<=[8], to_apply=%add\n}\n\n"
+        "ENTRY %main (x: f32[8]) -> f32[1] {\n"
+        "  ROOT %x = f32[1] fusion(%x), kind=kCustom, calls=%all-reduce-scatter.2\n}\n"
+    )
+    assert found == Collective("reduce-scatter", 32, tuple(range(8)), 1)
+
+
 def test_the_end_of_what_was_started_and_a_group_of_one_do_not_count() -> None:
     assert in_text("f32[4] all-reduce-done(%y)") == []
     assert in_text("f32[4] all-reduce(%y), replica_groups=[8,1]<=[8], to_apply=%sum") == []

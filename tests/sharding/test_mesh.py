@@ -4,9 +4,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import pytest
+from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from bigmodel.experiment import InputError
+from bigmodel.partition import unsharded
+from bigmodel.sharding.collectives import collectives
 from bigmodel.sharding.mesh import MeshShape, batch_shardings, make_mesh, state_shardings
 
 
@@ -101,3 +104,23 @@ def test_a_parameter_without_a_rule_is_an_error_that_names_it() -> None:
         state_shardings(
             make_mesh(MeshShape()), ((r"bias", P()),), State({"deep": {"kernel": shape(2)}})
         )
+
+
+def test_parameters_are_gathered_and_their_gradients_stay_where_they_are_stored() -> None:
+    mesh, rules = make_mesh(MeshShape(1, 8)), ((r"kernel$", P(None, "fsdp")),)
+
+    def loss(params, x):
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            kernel = unsharded({"params": params}, rules)["params"]["kernel"]
+            return jnp.sum(jnp.sin(x @ kernel))
+
+    def shapes(*shape, spec):
+        return jax.ShapeDtypeStruct(shape, jnp.float32, sharding=NamedSharding(mesh, spec))
+
+    params = {"kernel": shapes(16, 8, spec=rules[0][1])}
+    x = shapes(32, 16, spec=P("fsdp"))
+    compiled = jax.jit(jax.grad(loss)).lower(params, x).compile()
+    assert compiled.output_shardings["kernel"].spec == rules[0][1]
+    found = [(one.kind, one.bytes) for one in collectives(compiled.as_text())]
+    # The compiler for CPU sums up all and keeps a part, where others reduce-scatter.
+    assert sorted(found) == [("all-gather", 4 * 16 * 8), ("all-reduce", 4 * 16 * 8)]

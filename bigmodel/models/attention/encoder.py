@@ -15,6 +15,8 @@ from bigmodel.models.layers.feed_forward import FeedForward, residual_init
 from bigmodel.models.layers.norm import LayerNorm
 from bigmodel.partition import EXAMPLES, constrained
 
+Features = Float[Array, "batch time width"]
+
 BLOCK_PARTITION: Rules = (
     (r"(query|key|value|gate|up)/kernel$", P("fsdp", "tensor")),
     (r"(query|value|gate|up)/bias$", P("tensor")),
@@ -29,29 +31,44 @@ class EncoderBlock(nn.Module):
 
     ``options`` are those of the network, a :class:`~bigmodel.models.texts.bert.Bert` or another
     with ``layers``, ``width``, ``heads``, ``expansion``, ``activation``, ``attention`` and
-    ``dropout``.
+    ``dropout``. It is called as :func:`~bigmodel.models.attention.stack.run_blocks` says, and
+    carries nothing.
     """
 
     options: Any
     dtype: jnp.dtype
 
-    @nn.compact
-    def __call__(
-        self,
-        x: Float[Array, "batch time width"],
-        mask: Bool[Array, "#batch 1 time"] | None,
-        train: bool,
-    ) -> Float[Array, "batch time width"]:
-        """The block's output; a position attends to all, or to those where the mask is True."""
-        options = self.options
-        dropout = nn.Dropout(options.dropout, deterministic=not train)
-        init = residual_init(options.layers)
-        normed = LayerNorm(self.dtype, name="norm_attention")(x)
-        attention = Attention(
-            options.heads, options.width, self.dtype, init, options.attention, name="attention"
-        )
-        x = constrained(x + dropout(attention(normed, normed, mask)), EXAMPLES, None, None)
-        normed = LayerNorm(self.dtype, name="norm_feed_forward")(x)
+    def setup(self) -> None:
+        """Make the parts that the methods share."""
+        options, init = self.options, residual_init(self.options.layers)
         hidden = options.expansion * options.width
-        network = FeedForward(hidden, options.activation, self.dtype, init, name="feed_forward")
-        return constrained(x + dropout(network(normed)), EXAMPLES, None, None)
+        self.norm_attention = LayerNorm(self.dtype)
+        self.attention = Attention(
+            options.heads, options.width, self.dtype, init, options.attention
+        )
+        self.norm_feed_forward = LayerNorm(self.dtype)
+        self.feed_forward = FeedForward(hidden, options.activation, self.dtype, init)
+        self.dropout = nn.Dropout(options.dropout)
+
+    def __call__(
+        self, x: Features, mask: Bool[Array, "#batch 1 time"] | None, carried: None, train: bool
+    ) -> tuple[Features, None]:
+        """The block's output; a position attends to all, or to those where the mask is True."""
+
+        def dropped(branch: Features) -> Features:
+            return self.dropout(branch, deterministic=not train)
+
+        normed = self.norm_attention(x)
+        mixed = self.attention(normed, normed, mask)
+        x = constrained(x + dropped(mixed), EXAMPLES, None, None)
+        inner = self.feed_forward(self.norm_feed_forward(x))
+        return constrained(x + dropped(inner), EXAMPLES, None, None), carried
+
+    def weights(
+        self, x: Features, mask: Bool[Array, "#batch 1 time"] | None, carried: None, train: bool
+    ) -> tuple[Features, None, Float[Array, "batch time heads time"]]:
+        """The block's output, and the weights of its attention."""
+        normed = self.norm_attention(x)
+        if mask is None:
+            mask = jnp.ones((1, 1, x.shape[1]), jnp.bool_)
+        return *self(x, mask, carried, train), self.attention.weights(normed, normed, mask)

@@ -13,16 +13,17 @@ from jaxtyping import Array, Float
 
 from bigmodel.experiment import InputError, Model, Rules, Variables
 from bigmodel.models import linen
-from bigmodel.models.attention.attention import Attention
 from bigmodel.models.attention.encoder import BLOCK_PARTITION, EncoderBlock
 from bigmodel.models.attention.fused import AttentionName
+from bigmodel.models.attention.stack import make_blocks, run_blocks, stacked_partition
 from bigmodel.models.layers.dense import Dense
-from bigmodel.models.layers.feed_forward import Activation, residual_init
+from bigmodel.models.layers.feed_forward import Activation
 from bigmodel.models.layers.norm import LayerNorm
 from bigmodel.models.options import check_divides, check_dropout, check_sizes
 from bigmodel.tree import widened
 
 PARTITION: Rules = (
+    *stacked_partition(BLOCK_PARTITION),
     *BLOCK_PARTITION,
     (r"embed/kernel$", P(None, "fsdp")),
     (r"head/kernel$", P("fsdp", None)),
@@ -60,6 +61,9 @@ class Vit:
     """type of the computation; parameters, norms, softmax and logits are float32"""
     remat: bool = False
     """whether to recompute each block in the backward pass: less memory, a third more work"""
+    scan: bool | None = None
+    """whether the blocks' parameters are a stack that is looped over, by default from 24 layers on:
+    many compile as fast as few, and --mesh.fsdp gathers one at a time"""
 
     def __post_init__(self) -> None:
         """Raises InputError for sizes that do not fit each other."""
@@ -78,28 +82,9 @@ class Vit:
         of the token, without its weight for itself.
         """
         network = VitNetwork(self, classes)
-        last = f"block_{self.layers - 1}"
-        attention = Attention(
-            self.heads, self.width, jnp.dtype(self.dtype), residual_init(self.layers)
-        )
 
         def maps(variables: Variables, image: Images) -> Maps:
-            variables = widened(variables)
-            _, kept = network.apply(
-                variables,
-                image,
-                train=False,
-                capture_intermediates=lambda module, _: module.name == "norm_attention",
-                mutable=["intermediates"],
-            )
-            normed = kept["intermediates"][last]["norm_attention"]["__call__"][0]
-            weights: Any = attention.apply(
-                {"params": variables["params"][last]["attention"]},
-                normed,
-                normed,
-                jnp.ones((1, 1, normed.shape[1]), jnp.bool_),
-                method="weights",
-            )
+            weights: Any = network.apply(widened(variables), image, method="weights")
             weights = weights.mean(axis=2).astype(jnp.float32)
             seen = weights[:, 0, 1:] if self.pooling == "token" else weights.mean(axis=1)
             seen = seen / seen.sum(axis=-1, keepdims=True)
@@ -132,9 +117,18 @@ class VitNetwork(nn.Module):
     options: Vit
     classes: int
 
-    @nn.compact
     def __call__(self, x: Images, *, train: bool) -> Float[Array, "batch class"]:
         """Images to logits."""
+        return self._run(x, train=train)[0]
+
+    def weights(self, x: Images) -> Float[Array, "batch patch heads patch"]:
+        """The attention weights of the last block, where a token, if there is one, is a patch."""
+        _, (weights,) = self._run(x, train=False, method="weights")
+        return weights[-1]
+
+    @nn.compact
+    def _run(self, x: Images, *, train: bool, method: str = "__call__") -> tuple[Array, Any]:
+        """The logits, and what a method of the blocks gives beside its output."""
         options = self.options
         dtype = jnp.dtype(options.dtype)
         small = nn.initializers.normal(0.02)
@@ -146,9 +140,9 @@ class VitNetwork(nn.Module):
         position = self.param("position", small, x.shape[1:], jnp.float32)
         x = x + position.astype(dtype)[None]
         x = nn.Dropout(options.dropout, deterministic=not train)(x)
-        block = nn.remat(EncoderBlock, static_argnums=(3,)) if options.remat else EncoderBlock
-        for i in range(options.layers):
-            x = block(options, dtype, name=f"block_{i}")(x, None, train)
+        blocks = make_blocks(EncoderBlock, options, dtype, partition=BLOCK_PARTITION, name="block")
+        x, _, others = run_blocks(blocks, x, None, train=train, method=method)
         x = LayerNorm(dtype, name="norm")(x)
         x = x[:, 0] if options.pooling == "token" else x.mean(axis=1)
-        return nn.Dense(self.classes, dtype=dtype, name="head")(x).astype(jnp.float32)
+        head = nn.Dense(self.classes, dtype=dtype, name="head")
+        return head(x).astype(jnp.float32), others

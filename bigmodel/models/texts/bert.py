@@ -17,6 +17,7 @@ from bigmodel.models.attention.encoder import BLOCK_PARTITION, EncoderBlock
 from bigmodel.models.attention.fused import AttentionName
 from bigmodel.models.attention.masks import padding_mask
 from bigmodel.models.attention.positions import sinusoidal
+from bigmodel.models.attention.stack import make_blocks, run_blocks, stacked_partition
 from bigmodel.models.layers.dense import Dense
 from bigmodel.models.layers.feed_forward import Activation
 from bigmodel.models.layers.norm import LayerNorm
@@ -25,6 +26,7 @@ from bigmodel.models.options import check_divides, check_dropout, check_sizes
 from bigmodel.models.texts.logits import Logits, against, scored
 
 PARTITION: Rules = (
+    *stacked_partition(BLOCK_PARTITION),
     (r"(embedding|positions)/embedding$", P(None, "fsdp")),
     (r"(transform|head)/kernel$", P("fsdp", None)),
     (r"bias$", P()),
@@ -72,6 +74,11 @@ class Bert:
     fastest that fits"""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """type of the computation; parameters, softmax and logits are float32"""
+    remat: bool = False
+    """whether to recompute each block in the backward pass: less memory, a third more work"""
+    scan: bool | None = None
+    """whether the blocks' parameters are a stack that is looped over, by default from 24 layers on:
+    many compile as fast as few, and --mesh.fsdp gathers one at a time"""
 
     def __post_init__(self) -> None:
         """Raises InputError for sizes that do not fit each other."""
@@ -123,7 +130,7 @@ class BertEncoder(nn.Module):
         # After the vocabulary come the mask and the vector before each text.
         self.embedding = embed(self.vocab_size + 2, embedding_init=EMBEDDING_INIT)
         self.positions = embed(self.context + 1, embedding_init=_sinusoidal_init)
-        self.blocks = [EncoderBlock(options, dtype) for _ in range(options.layers)]
+        self.blocks = make_blocks(EncoderBlock, options, dtype, partition=BLOCK_PARTITION)
         # The outputs of the first blocks would outweigh the embedding, which begins at 0.02.
         self.norm_embedding = LayerNorm(dtype)
         self.norm = LayerNorm(dtype)
@@ -142,8 +149,7 @@ class BertEncoder(nn.Module):
         x = self.embedding(tokens) + self.positions(positions)[None]
         x = self.dropout(self.norm_embedding(x), deterministic=not train)
         mask = (positions[None] <= length[:, None])[:, None]
-        for block in self.blocks:
-            x = block(x, mask, train)
+        x, *_ = run_blocks(self.blocks, x, mask, train=train)
         return self.norm(x)
 
     @property

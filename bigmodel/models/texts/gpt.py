@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import flax.linen as nn
@@ -19,7 +18,12 @@ from bigmodel.models.attention.encoder import BLOCK_PARTITION
 from bigmodel.models.attention.fused import AttentionName
 from bigmodel.models.attention.moe import EXPERT_PARTITION, MixtureOfExperts, Routed, Routing
 from bigmodel.models.attention.positions import Rotation, rotation
-from bigmodel.models.attention.stack import Stack, stacked_partition
+from bigmodel.models.attention.stack import (
+    is_stacked,
+    make_blocks,
+    run_blocks,
+    stacked_partition,
+)
 from bigmodel.models.layers.feed_forward import Activation, FeedForward, residual_init
 from bigmodel.models.layers.norm import NORMS
 from bigmodel.models.linen import model
@@ -88,9 +92,9 @@ class Gpt:
     """type of the computation; parameters, softmax and logits are float32"""
     remat: bool = False
     """whether to recompute each block in the backward pass: less memory, a third more work"""
-    scan: bool = False
-    """whether the blocks' parameters are a stack that is looped over: many layers compile as fast
-    as few, and --mesh.pipeline can split them"""
+    scan: bool | None = None
+    """whether the blocks' parameters are a stack that is looped over, by default from 24 layers on:
+    many compile as fast as few, --mesh.fsdp gathers one at a time, --mesh.pipeline splits them"""
     microbatches: int = 1
     """with scan: number of parts of a batch that follow each other through the stages of
     --mesh.pipeline; 4 for each stage leave it idle for a fifth of the time"""
@@ -138,8 +142,8 @@ class Gpt:
         """
         network = self._network(vocab_size=vocab_size, context=context)
         rules = (*self.block_rules, *PARTITION)
-        if self.scan:
-            rules = (*stacked_partition(self.block_rules), *rules)
+        if is_stacked(self):
+            rules = (*stacked_partition(self.block_rules, layers="pipeline"), *rules)
         return scored(model(network, inputs="tokens", partition=rules), targets="targets")
 
     def decoder(self, *, vocab_size: int, context: int) -> Decoder:
@@ -155,7 +159,7 @@ class Gpt:
                 dtype=jnp.dtype(self.dtype),
             )
             layers: Any = (cache,) * self.layers
-            if self.scan:
+            if is_stacked(self):
                 layers = jax.tree.map(lambda *leaves: jnp.stack(leaves), *layers)
             return KVCache(jnp.zeros((), jnp.int32), layers)
 
@@ -256,17 +260,13 @@ class GptNetwork(nn.Module):
         self.embedding = nn.Embed(self.vocab_size, options.width, **embed)
         if options.positions == "learned":
             self.positions = nn.Embed(self.context, options.width, **embed)
-        if options.scan:
-            self.blocks: Any = Stack(
-                partial(GptBlock, options, self.window, parent=None),
-                options.layers,
-                options.microbatches,
-                options.remat,
-                options.block_rules,
-            )
-        else:
-            block = nn.remat(GptBlock, static_argnums=(5,)) if options.remat else GptBlock
-            self.blocks = [block(options, self.window) for _ in range(options.layers)]
+        self.blocks = make_blocks(
+            GptBlock,
+            options,
+            self.window,
+            partition=options.block_rules,
+            microbatches=options.microbatches,
+        )
         self.norm = NORMS[options.norm](dtype)
         if not options.tied:
             self.head = Head(self.vocab_size, dtype, kernel_init=EMBEDDING_INIT)
@@ -295,6 +295,7 @@ class GptNetwork(nn.Module):
         *,
         train: bool,
     ) -> tuple[Float[Array, "batch time width"], LayerCaches, Routing | None]:
+        """All but the output layer; the third axis of the routing is that of the layers."""
         options = self.options
         positions = length + jnp.arange(tokens.shape[1], dtype=jnp.int32)
         x = self.embedding(tokens)
@@ -304,28 +305,10 @@ class GptNetwork(nn.Module):
         else:
             rotary = rotation(positions, size=options.width // options.heads)
         x = constrained(self.dropout(x, deterministic=not train), *RESIDUAL)
-        return self._blocks(x, positions, rotary, caches, train)
-
-    def _blocks(
-        self,
-        x: Float[Array, "batch time width"],
-        positions: Int[Array, "time"],
-        rotary: Rotation | None,
-        caches: LayerCaches,
-        train: bool,
-    ) -> tuple[Float[Array, "batch time width"], LayerCaches, Routing | None]:
-        """All blocks; the third axis of the routing is that of the layers."""
-        if self.options.scan:
-            x, (after, routing) = self.blocks(x, positions, rotary, carried=caches, train=train)
-            return x, after, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 2), routing)
-        each = (None,) * self.options.layers if caches is None else caches
-        found, routings = [], []
-        for block, cache in zip(self.blocks, each, strict=True):
-            x, cache, routing = block(x, positions, rotary, cache, train)
-            found.append(cache)
-            routings.append(routing)
-        routed = jax.tree.map(lambda *leaves: jnp.stack(leaves, axis=2), *routings)
-        return x, None if caches is None else tuple(found), routed
+        x, after, (routing,) = run_blocks(
+            self.blocks, x, positions, rotary, train=train, carried=caches
+        )
+        return x, after, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 2), routing)
 
     def _logits(self, x: Float[Array, "batch time width"]) -> Logits:
         if self.options.tied:

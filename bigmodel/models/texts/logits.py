@@ -118,9 +118,11 @@ class Head(nn.Module):
     def __call__(self, features: Float[Array, "batch position width"]) -> Logits:
         """The logits, computed from ``dtype`` and given in float32."""
         shape = (features.shape[-1], self.vocabulary)
-        kernel, bias = self.param("kernel", self.kernel_init, shape, jnp.float32), None
+        kernel = jnp.asarray(self.param("kernel", self.kernel_init, shape, jnp.float32))
+        bias = None
         if self.use_bias:
-            bias = self.param("bias", nn.initializers.zeros, (self.vocabulary,), jnp.float32)
+            zeros = nn.initializers.zeros
+            bias = jnp.asarray(self.param("bias", zeros, (self.vocabulary,), jnp.float32))
         features = features.astype(self.dtype)
         if self.vocabulary > LARGE:
             return Unscored(features, kernel.T, bias)

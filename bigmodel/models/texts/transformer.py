@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal, TypeAlias
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Bool, Float, Int
 
-from bigmodel.experiment import Rules
+from bigmodel.experiment import PyTree, Rules
 from bigmodel.models.attention.attention import (
     Attention,
     CausalAttention,
@@ -23,6 +24,13 @@ from bigmodel.models.attention.encoder import BLOCK_PARTITION, EncoderBlock
 from bigmodel.models.attention.fused import AttentionName
 from bigmodel.models.attention.masks import padding_mask
 from bigmodel.models.attention.positions import sinusoidal
+from bigmodel.models.attention.stack import (
+    each_block,
+    is_stacked,
+    make_blocks,
+    run_blocks,
+    stacked_partition,
+)
 from bigmodel.models.layers.feed_forward import Activation, FeedForward, residual_init
 from bigmodel.models.layers.norm import LayerNorm
 from bigmodel.models.options import check_dropout, check_even_heads, check_sizes
@@ -31,6 +39,7 @@ from bigmodel.models.texts.logits import Head, Logits, computed
 from bigmodel.models.texts.translation import EncodedSource, Translator, translator
 
 PARTITION: Rules = (
+    *stacked_partition(BLOCK_PARTITION),
     (r"embedding$", P(None, "fsdp")),
     (r"head/kernel$", P("fsdp", "tensor")),
     *BLOCK_PARTITION,
@@ -58,6 +67,11 @@ class Transformer:
     fastest that fits"""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """type of the computation; parameters, softmax and logits are float32"""
+    remat: bool = False
+    """whether to recompute each block in the backward pass: less memory, a third more work"""
+    scan: bool | None = None
+    """whether the blocks' parameters are stacks that are looped over, by default from 24 layers on:
+    many compile as fast as few, and --mesh.fsdp gathers one at a time"""
 
     def __post_init__(self) -> None:
         """Raises InputError for sizes that do not fit each other."""
@@ -69,6 +83,15 @@ class Transformer:
         """The translator whose targets have at most ``length`` tokens."""
         network = TransformerNetwork(self, source_vocab, target_vocab, length)
         return translator(network, partition=PARTITION, length=length, beam=beam)
+
+
+LayerCaches: TypeAlias = tuple[WindowCache, ...] | PyTree
+"""A cache for each block; those of a stack are one, whose second axis is that of the layers."""
+
+
+def _swapped(cache: LayerCaches) -> PyTree:
+    """The caches of a stack with their first two axes, of rows and layers, exchanged."""
+    return jax.tree.map(lambda leaf: leaf.swapaxes(0, 1), cache)
 
 
 class DecoderBlock(nn.Module):
@@ -105,22 +128,25 @@ class DecoderBlock(nn.Module):
         self,
         x: Float[Array, "rows time width"],
         positions: Int[Array, "time"],
-        source: KeyValues,
+        source: Float[Array, "batch source width"] | None,
         mask: Bool[Array, "batch 1 source"],
-        cache: WindowCache | None,
+        carried: tuple[KeyValues, WindowCache] | None,
         train: bool,
     ) -> tuple[Float[Array, "rows time width"], WindowCache | None]:
         """The block's output, and its cache updated with these positions (None without a cache).
 
+        What it attends to is the encoder's output or, with a cache, keys and values made of it.
         Several hypotheses for one source are adjacent rows; the cross-attention treats them like
         positions of one row.
         """
+        attended, cache = (source, None) if carried is None else carried
+        assert attended is not None
         mixed, cache = self.self_attention(
             self.norm_self(x), positions=positions, rotary=None, cache=cache
         )
         x = x + self.dropout(mixed, deterministic=not train)
         normed = self.norm_cross(x).reshape(mask.shape[0], -1, x.shape[-1])
-        mixed = self.cross_attention(normed, source, mask, decoding=cache is not None)
+        mixed = self.cross_attention(normed, attended, mask, decoding=cache is not None)
         mixed = mixed.reshape(x.shape)
         x = x + self.dropout(mixed, deterministic=not train)
         inner = self.feed_forward(self.norm_feed_forward(x))
@@ -132,12 +158,16 @@ class DecoderBlock(nn.Module):
         positions: Int[Array, "time"],
         source: Float[Array, "batch source width"],
         mask: Bool[Array, "batch 1 source"],
-    ) -> Float[Array, "batch time heads source"]:
-        """The weights of the cross-attention."""
+        carried: None,
+        train: bool,
+    ) -> tuple[Float[Array, "rows time width"], None, Float[Array, "batch time heads source"]]:
+        """The block's output, and the weights of the cross-attention without dropout."""
         mixed, _ = self.self_attention(
             self.norm_self(x), positions=positions, rotary=None, cache=None
         )
-        return self.cross_attention.weights(self.norm_cross(x + mixed), source, mask)
+        weights = self.cross_attention.weights(self.norm_cross(x + mixed), source, mask)
+        x, _ = self(x, positions, source, mask, carried, train)
+        return x, None, weights
 
 
 class TransformerNetwork(nn.Module):
@@ -157,9 +187,9 @@ class TransformerNetwork(nn.Module):
         self.target_embedding = embed(self.target_vocab)
         small = nn.initializers.normal(0.02)
         self.head = Head(self.target_vocab, dtype, kernel_init=small)
-        self.encoder = [EncoderBlock(options, dtype) for _ in range(options.layers)]
+        self.encoder = make_blocks(EncoderBlock, options, dtype, partition=BLOCK_PARTITION)
         self.norm_encoder = LayerNorm(dtype)
-        self.decoder = [DecoderBlock(options, self.length) for _ in range(options.layers)]
+        self.decoder = make_blocks(DecoderBlock, options, self.length, partition=BLOCK_PARTITION)
         self.norm_decoder = LayerNorm(dtype)
         self.dropout = nn.Dropout(options.dropout)
 
@@ -175,8 +205,7 @@ class TransformerNetwork(nn.Module):
         encoded, mask = self._encode(source, source_length, train=train)
         positions = jnp.arange(target_in.shape[1], dtype=jnp.int32)
         x = self._embed(self.target_embedding, target_in, positions, train=train)
-        for block in self.decoder:
-            x, _ = block(x, positions, block.keys_and_values(encoded), mask, None, train)
+        x, *_ = run_blocks(self.decoder, x, positions, encoded, mask, train=train)
         return self.head(self.norm_decoder(x))
 
     def start(
@@ -185,7 +214,7 @@ class TransformerNetwork(nn.Module):
         source_length: Int[Array, "batch"],
         *,
         hypotheses: int,
-    ) -> tuple[EncodedSource, tuple[WindowCache, ...]]:
+    ) -> tuple[EncodedSource, LayerCaches]:
         """The encoded source, and the empty caches of its hypotheses."""
         encoded, mask = self._encode(source, source_length, train=False)
         empty = empty_cache(
@@ -195,24 +224,31 @@ class TransformerNetwork(nn.Module):
             size=self.options.width // self.options.heads,
             dtype=jnp.dtype(self.options.dtype),
         )
-        keys_and_values = tuple(block.keys_and_values(encoded) for block in self.decoder)
-        return EncodedSource(keys_and_values, mask), (empty,) * self.options.layers
+        keys_and_values = each_block(self.decoder, "keys_and_values", encoded)
+        caches: LayerCaches = (empty,) * self.options.layers
+        if is_stacked(self.options):
+            caches = jax.tree.map(lambda *leaves: jnp.stack(leaves, axis=1), *caches)
+        return EncodedSource(keys_and_values, mask), caches
 
     def decode_step(
         self,
         source: EncodedSource,
         tokens: Int[Array, "rows"],
         position: Int[Array, ""],
-        caches: tuple[WindowCache, ...],
-    ) -> tuple[Float[Array, "rows vocabulary"], tuple[WindowCache | None, ...]]:
+        caches: LayerCaches,
+    ) -> tuple[Float[Array, "rows vocabulary"], LayerCaches]:
         """The logits of the token after each row's token at this position, and the next caches."""
         positions = position[None]
         x = self._embed(self.target_embedding, tokens[:, None], positions, train=False)
-        after = []
-        for block, cross, before in zip(self.decoder, source.keys_and_values, caches, strict=True):
-            x, cache = block(x, positions, cross, source.mask, before, False)
-            after.append(cache)
-        return computed(self.head(self.norm_decoder(x)))[:, 0], tuple(after)
+        stacked, cross = is_stacked(self.options), source.keys_and_values
+        carried: Any = (
+            (cross, _swapped(caches)) if stacked else tuple(zip(cross, caches, strict=True))
+        )
+        x, after, _ = run_blocks(
+            self.decoder, x, positions, None, source.mask, train=False, carried=carried
+        )
+        logits = computed(self.head(self.norm_decoder(x)))[:, 0]
+        return logits, _swapped(after) if stacked else after
 
     def attention(
         self,
@@ -224,10 +260,10 @@ class TransformerNetwork(nn.Module):
         encoded, mask = self._encode(source, source_length, train=False)
         positions = jnp.arange(target_in.shape[1], dtype=jnp.int32)
         x = self._embed(self.target_embedding, target_in, positions, train=False)
-        *before, last = self.decoder
-        for block in before:
-            x, _ = block(x, positions, block.keys_and_values(encoded), mask, None, False)
-        return last.weights(x, positions, encoded, mask).mean(axis=2)
+        *_, (weights,) = run_blocks(
+            self.decoder, x, positions, encoded, mask, train=False, method="weights"
+        )
+        return weights[-1].mean(axis=2)
 
     def _encode(
         self, source: Int[Array, "batch source"], length: Int[Array, "batch"], *, train: bool
@@ -235,8 +271,7 @@ class TransformerNetwork(nn.Module):
         mask = padding_mask(length, source.shape[1])[:, None]
         positions = jnp.arange(source.shape[1], dtype=jnp.int32)
         x = self._embed(self.source_embedding, source, positions, train=train)
-        for block in self.encoder:
-            x = block(x, mask, train)
+        x, *_ = run_blocks(self.encoder, x, mask, train=train)
         return self.norm_encoder(x), mask
 
     def _embed(

@@ -22,9 +22,12 @@ INPUTS = ("source", "source_length", "target_in")
 
 
 class EncodedSource(NamedTuple):
-    """The encoder's output, as the keys and values of each attention to it, and its mask."""
+    """The encoder's output, as the keys and values of each attention to it, and its mask.
 
-    keys_and_values: tuple[KeyValues, ...]
+    Of a stack of blocks it is one tree with a leading axis of layers.
+    """
+
+    keys_and_values: tuple[KeyValues, ...] | PyTree
     mask: Bool[Array, "batch 1 source"]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from bigmodel.config import to_json
 from bigmodel.experiment import InputError
-from bigmodel.runtime.command_line import option_names, parse
+from bigmodel.runtime.command_line import OPTIONAL, option_names, parse
 from bigmodel.runtime.cross_validation import has_folds
 from bigmodel.studies.definition.definition import Choice, flag
 
@@ -73,7 +73,7 @@ def _words(default: Any, name: str, text: str) -> list[str]:
     )
     if hint is None:
         raise InputError(f"--{name} switches off what can be varied over true,false")
-    if hint is bool:
+    if hint is bool or (hint == OPTIONAL and text != "None"):
         if text.lower() not in ("true", "false"):
             raise InputError(f"--{name} is {text}; it is true or false")
         return [flag(name, on=text.lower() == "true")]

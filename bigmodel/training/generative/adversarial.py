@@ -25,7 +25,7 @@ from bigmodel.experiment import (
     Shown,
     Variables,
 )
-from bigmodel.partition import rules_below
+from bigmodel.partition import rules_below, unsharded
 from bigmodel.training.generative.frechet import with_distance
 from bigmodel.training.generative.gan_losses import (
     LOSSES,
@@ -148,8 +148,9 @@ def adversarial(
         """Images of random latents, and the generator's other variables after them."""
         keys = jax.random.split(key)
         latents = jax.random.normal(keys[0], (batch["weight"].shape[0], latent), jnp.float32)
+        whole = unsharded({"params": params, **variables}, generator.partition)
         images, updates = generator.apply(
-            {"params": params, **variables}, {**batch, "latent": latents}, train=True, key=keys[1]
+            whole, {**batch, "latent": latents}, train=True, key=keys[1]
         )
         return images, {**variables, **updates}
 
@@ -164,7 +165,7 @@ def adversarial(
     def discriminator_objective(
         params: PyTree, variables: Variables, batch: Batch, fake: Array, key: Key
     ) -> tuple[Array, tuple[Metrics, Variables]]:
-        whole: Variables = {"params": params, **variables}
+        whole = unsharded({"params": params, **variables}, discriminator.partition)
         keys = jax.random.split(key, 4)
         metrics, penalties = {}, jnp.zeros((), jnp.float32)
 
@@ -247,7 +248,8 @@ def adversarial(
         state, metrics, gradients = update_discriminator(state, batch, fake, keys[1])
 
         def generator_objective(images: Array) -> tuple[Array, Mean]:
-            whole = {"params": state.params["discriminator"], **state.variables["discriminator"]}
+            updated = {"params": state.params["discriminator"], **state.variables["discriminator"]}
+            whole = unsharded(updated, discriminator.partition)
             scores, _ = discriminate(whole, batch, images, keys[2])
             mean = weighted(losses.generated(scores), batch)
             return _value(mean), mean
@@ -276,7 +278,8 @@ def adversarial(
         )
 
     def generate_evaluated(variables: Variables, batch: Batch) -> Array:
-        return generator.apply(variables, batch, train=False, key=None)[0]
+        whole = unsharded(variables, generator.partition)
+        return generator.apply(whole, batch, train=False, key=None)[0]
 
     partition = [rule for name in models for rule in rules_below(name, models[name].partition)]
     data = with_latents(_grouped(data, critic_steps), (latent,))

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from formulas import dense, layer_norm, softmax
 from initial import initial
+from stacking import stacked as as_stack
 
 from bigmodel.experiment import InputError
 from bigmodel.models.images.vit import Vit, patches
@@ -58,3 +61,6 @@ def test_one_block_is_the_formula_and_its_map_the_softmax(pooling):
     seen = seen / seen.sum(axis=-1, keepdims=True)
     maps = options.attention_maps(5)({"params": params}, jnp.asarray(batch["image"]))
     np.testing.assert_allclose(maps, seen.reshape(3, 2, 3), rtol=1e-3, atol=1e-5)
+    stack = replace(options, scan=True).attention_maps(5)
+    found = stack({"params": as_stack(params)}, jnp.asarray(batch["image"]))
+    np.testing.assert_allclose(found, maps, rtol=1e-5)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from formulas import dense, exact, gelu, layer_norm, rms_norm, silu
 from initial import initial
+from stacking import stacked as as_stack
 
 from bigmodel.experiment import InputError
 from bigmodel.models.attention.moe import MixtureOfExperts
@@ -75,10 +76,7 @@ def test_a_stack_of_blocks_is_the_same_network(changes):
     options = Gpt(**TINY, **changes)
     stacked = dataclasses.replace(options, scan=True)
     _, variables = built(options)
-    params = dict(variables["params"])
-    blocks = [params.pop(f"blocks_{layer}") for layer in range(options.layers)]
-    stack = jax.tree.map(lambda *leaves: jnp.stack(leaves), *blocks)
-    params["blocks"] = {"stacked": stack}
+    params = as_stack(variables["params"])
     found = logits_of(stacked, {"params": params}, tokens())
     expected = logits_of(options, variables, tokens())
     chex.assert_trees_all_close(found, expected, rtol=1e-5, atol=1e-6)

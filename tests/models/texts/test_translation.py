@@ -1,5 +1,6 @@
 """What every encoder-decoder promises: the transformer, and each recurrent cell."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from stacking import stacked as as_stack
 
 from bigmodel.models.texts.beam import BOUNDARY, Beam
 from bigmodel.models.texts.seq2seq import Seq2Seq
@@ -151,6 +153,20 @@ def test_a_wide_beam_finds_sequences_that_are_as_likely_by_the_logits_of_the_who
     greedy, wide = likelihood(1), likelihood(12)
     assert (wide >= greedy - 1e-4).all()
     assert (wide > greedy + 1e-3).any()
+
+
+def test_a_stack_translates_as_its_blocks_do():
+    one, batch = build(TRANSFORMER, 3), random_batch(9)
+    options = dataclasses.replace(TRANSFORMER, scan=True)
+    sizes = {"source_vocab": SOURCE_VOCAB, "target_vocab": TARGET_VOCAB, "length": LENGTH}
+    stack = options.build(**sizes, beam=Beam(3, length_penalty=0.0))
+    params = as_stack(one.variables["params"])
+    found, _ = jax.jit(functools.partial(stack.model.apply, train=False))({"params": params}, batch)
+    expected = one.evaluate(batch)
+    np.testing.assert_array_equal(found.predicted, expected.predicted)
+    np.testing.assert_allclose(found.logits, expected.logits, atol=1e-4)
+    weights = jax.jit(one.translator.attention)(one.variables["params"], batch)
+    np.testing.assert_allclose(jax.jit(stack.attention)(params, batch), weights, atol=1e-5)
 
 
 @each

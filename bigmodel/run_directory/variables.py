@@ -24,7 +24,7 @@ from bigmodel.run_directory.checkpoints import reason_of
 from bigmodel.tree import named_leaves, nested
 
 if TYPE_CHECKING:
-    import tensorstore as ts
+    import tensorstore
 
 VARIABLES = "variables.json"
 ALIGNMENT = 64
@@ -63,24 +63,24 @@ def read_variables(path: Path, description: bytes, *, mesh: Mesh | None = None) 
     Raises:
         StorageError: the checkpoint cannot be read, or lacks one.
     """
-    import tensorstore as ts  # which no training needs
+    import tensorstore  # which no training needs
 
     # What is read is not read again.
-    context = ts.Context({"cache_pool": {"total_bytes_limit": 0}})
+    context = tensorstore.Context({"cache_pool": {"total_bytes_limit": 0}})
     folder = {"driver": "file", "path": f"{path.absolute()}/"}
     arrays = {}
     for leaf in (Leaf(**each) for each in json.loads(description)):
         place = {"driver": "ocdbt", "base": folder, "path": f"{leaf.saved}/"}
         specification = {"driver": "zarr", "kvstore": place}
         try:
-            stored = ts.open(specification, open=True, read=True, context=context).result()
+            stored = tensorstore.open(specification, open=True, read=True, context=context).result()
             arrays[leaf.path] = _placed(stored, leaf, mesh)
         except Exception as error:
             raise StorageError(reason_of(path, error, doing=f"read {leaf.saved} of")) from error
     return nested(arrays)
 
 
-def _placed(stored: ts.TensorStore, leaf: Leaf, mesh: Mesh | None) -> jax.Array:
+def _placed(stored: tensorstore.TensorStore, leaf: Leaf, mesh: Mesh | None) -> jax.Array:
     if mesh is None:
         device = jax.devices()[0]
         return jax.device_put(_read(stored, (slice(None),) * stored.rank), device, may_alias=True)
@@ -91,7 +91,7 @@ def _placed(stored: ts.TensorStore, leaf: Leaf, mesh: Mesh | None) -> jax.Array:
     )
 
 
-def _read(stored: ts.TensorStore, part: Sequence[slice]) -> np.ndarray:
+def _read(stored: tensorstore.TensorStore, part: Sequence[slice]) -> np.ndarray:
     """A part of an array, in memory that JAX's CPU devices take as it is."""
     pieces, shape = [], []
     chunk_shape = stored.chunk_layout.read_chunk.shape or ()

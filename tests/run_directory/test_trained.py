@@ -95,7 +95,7 @@ def test_a_large_array_is_read_in_pieces_and_without_twice_its_memory(tmp_path, 
     before = reset_peak_memory()
     found = read_variables(tmp_path / "1", description)
     if before is not None:
-        assert peak_memory() - before < 1.2 * kernel.nbytes
+        assert peak_memory() - before < 1.5 * kernel.nbytes
     np.testing.assert_array_equal(found["kernel"], kernel)
     assert found["scale"] == 3
     mesh = Mesh(np.array(jax.devices()[:5]), ("fsdp",))

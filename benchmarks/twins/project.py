@@ -1,4 +1,7 @@
-"""This project's step, compiled and started as a run does it."""
+"""This project's step, compiled and started as a run does it.
+
+One step is one call here, as in a run of any of these rows: their steps take longer than a call.
+"""
 
 from __future__ import annotations
 

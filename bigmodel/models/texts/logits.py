@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from bigmodel.experiment import Batch, Key, Model, Variables
@@ -33,12 +34,16 @@ SPLIT = 128
 """Tiles are a multiple of it, which the mesh axis ``tensor`` and matrix units divide."""
 
 
+Table: TypeAlias = Float[Array | np.ndarray, "vocabulary width"]
+Bias: TypeAlias = Float[Array | np.ndarray, " vocabulary"]
+
+
 class Unscored(NamedTuple):
     """Logits that are not computed: features, and the vectors and biases of the vocabulary."""
 
     features: Float[Array, "batch position width"]
-    table: Float[Array, "vocabulary width"]
-    bias: Float[Array, " vocabulary"] | None
+    table: Table
+    bias: Bias | None
 
     def logits(self) -> Float[Array, "batch position vocabulary"]:
         """All of them, in float32."""
@@ -73,21 +78,21 @@ class Unscored(NamedTuple):
         log_sum = jax.nn.logsumexp(sums, axis=0)
         # Of equal logits the first counts, as in argmax.
         best = jnp.min(jnp.where(top == top.max(axis=0)[None], best, vocabulary), axis=0)
-        middle = self.table.mean(axis=0).astype(jnp.float32)
+        middle = jnp.asarray(self.table, jnp.float32).mean(axis=0)
         mean = jnp.einsum("btd,d->bt", features, middle) + bias.mean()
         return Scores(log_sum - target.sum(axis=0), best, log_sum - mean)
 
 
 def _products(
     features: Float[Array, "batch position width"],
-    matrix: Float[Array, "a b"],
-    bias: Float[Array, " vocabulary"] | None,
+    matrix: Float[Array | np.ndarray, "a b"],
+    bias: Bias | None,
     *,
     axis: int,
 ) -> Float[Array, "batch position vocabulary"]:
     """With a matrix whose axis is that of the features."""
     contracted = (((2,), (axis,)), ((), ()))
-    matrix = matrix.astype(features.dtype)
+    matrix = jnp.asarray(matrix, features.dtype)
     found = rows_dot_general(features, matrix, contracted, preferred_element_type=jnp.float32)
     return constrained(found if bias is None else found + bias[None, None], *SPREAD)
 
@@ -98,8 +103,8 @@ Logits: TypeAlias = Float[Array, "batch position vocabulary"] | Unscored
 
 def against(
     features: Float[Array, "batch position width"],
-    table: Float[Array, "vocabulary width"],
-    bias: Float[Array, " vocabulary"] | None = None,
+    table: Table,
+    bias: Bias | None = None,
 ) -> Logits:
     """The products with the vectors of a vocabulary."""
     found = Unscored(features, table, bias)

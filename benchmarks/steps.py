@@ -155,8 +155,10 @@ def line(name: str, said: Mapping[str, Any], found: Mapping[str, np.ndarray], mo
     """A row of the table."""
     cells = [name, f"{said['parameters']:,}", f"{said['flops'] / 1e9:.3g}"]
     for times in found.values():
-        low, middle, high = np.percentile(times, (25, 50, 75))
-        cells.append(f"{middle:.3g} ({low:.3g} to {high:.3g})")
+        low, middle, high = (
+            f"{x:.0f}" if x >= 100 else f"{x:.3g}" for x in np.percentile(times, (25, 50, 75))
+        )
+        cells.append(f"{middle} ({low} to {high})")
     project = found["project"]
     others = [times for column, times in found.items() if column != "project"]
     cells += [f"{np.median(project / times):.2f}" for times in others]

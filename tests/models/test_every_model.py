@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -145,6 +145,17 @@ DEEP = {
     "transformer-stack": Case(models.Transformer(**TEXT, scan=True), translation),
 }
 
+# One of each kind; what takes long is left to the matrix for the others.
+KEPT = ("mlp-all", "cnn-norm", "generator", "rnn-tokens", "bert", "llama", "gpt-experts")
+KEPT += ("transformer", "two-tower")
+
+
+def each(names: Iterable[str], kept: Sequence[str] = KEPT) -> Any:
+    """A case for each network, those that are not kept for the matrix."""
+    marks = {True: (), False: pytest.mark.matrix}
+    cases = [pytest.param(name, marks=marks[name in kept]) for name in names]
+    return pytest.mark.parametrize("name", cases)
+
 
 def model_of(name: str, **changes: Any) -> Model:
     case = (CASES | DEEP)[name]
@@ -190,7 +201,7 @@ def test_every_rule_covers_a_parameter(name: str) -> None:
     assert used == {pattern for pattern, _ in model.partition}
 
 
-@pytest.mark.parametrize("name", CASES)
+@each(CASES)
 def test_every_parameter_has_a_gradient_that_is_no_rounding_noise(name: str) -> None:
     # Of what is dropped and of what experts do not process there is none.
     changes = {"dropout": 0.0} if hasattr(CASES[name].options, "dropout") else {}
@@ -235,7 +246,7 @@ def test_no_product_of_a_step_contracts_two_axes_which_is_slow_on_cpu(name: str)
             assert len(contracted) <= 1, equation
 
 
-@pytest.mark.parametrize("name", ["resnet", "vit", "gpt"])
+@each(["resnet", "vit", "gpt"], kept=["gpt"])
 def test_remat_keeps_less_for_the_backward_pass_and_gives_the_same_gradients(name: str) -> None:
     variables = variables_of(name)
 
@@ -256,7 +267,7 @@ def test_remat_keeps_less_for_the_backward_pass_and_gives_the_same_gradients(nam
 
 
 @pytest.mark.parametrize("remat", [False, True])
-@pytest.mark.parametrize("name", ["bert", "vit-token", "transformer", "gpt"])
+@each(["bert", "vit-token", "transformer", "gpt"], kept=["transformer", "gpt"])
 def test_a_stack_of_blocks_is_the_same_network(name: str, remat: bool) -> None:
     options = {"layers": 2, "dropout": 0.0, "remat": remat}
     one, stack = (model_of(name, scan=scan, **options) for scan in (False, True))
@@ -275,7 +286,7 @@ def test_a_stack_of_blocks_is_the_same_network(name: str, remat: bool) -> None:
     chex.assert_trees_all_close(found, (vector, as_stack(gradients)), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["cnn-norm", "xception-norm", "resnet"])
+@each(["cnn-norm", "xception-norm", "resnet"])
 @pytest.mark.parametrize("shape", [(8, 8, 1), (64, 64, 3), (5, 3, 2), (1, 1, 1)])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_any_image_size_gives_float32_logits(name: str, shape: Any, dtype: str) -> None:
@@ -286,7 +297,7 @@ def test_any_image_size_gives_float32_logits(name: str, shape: Any, dtype: str) 
     assert (logits.shape, logits.dtype) == ((5, 3), jnp.float32)
 
 
-@pytest.mark.parametrize("name", WITH_DTYPE)
+@each(WITH_DTYPE)
 def test_bfloat16_keeps_float32_parameters_and_outputs_and_computes_roughly_the_same(
     name: str,
 ) -> None:
@@ -303,7 +314,7 @@ def test_bfloat16_keeps_float32_parameters_and_outputs_and_computes_roughly_the_
         np.testing.assert_allclose(rough, exact, atol=0.05 * float(jnp.abs(exact).max()))
 
 
-@pytest.mark.parametrize("name", WITH_DROPOUT)
+@each(WITH_DROPOUT)
 def test_dropout_is_random_by_its_key_in_training_alone(name: str) -> None:
     options = {"train": True, "dropout": 0.5}
     same, again, other = (outputs(name, key=jax.random.key(k), **options) for k in (0, 0, 1))

@@ -41,15 +41,20 @@ def first_step(command: Sequence[str], cache: Path) -> float:
     return seconds
 
 
-def main() -> None:
-    """Prints the seconds of each round, and their medians."""
+def read_options(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of the benchmark."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("script", nargs="?", default=str(ROOT / "experiments" / "cnn.py"))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("options", nargs="*", help="of the script, after --")
-    given = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    """Prints the seconds of each round, and their medians."""
+    given = read_options(sys.argv[1:])
     command = [sys.executable, str(Path(given.script).resolve()), *given.options]
     rounds = []
     for _ in range(given.rounds):

@@ -1,6 +1,5 @@
 """A run that is killed or stopped at any moment, as a process, ends with the same bits."""
 
-import json
 import os
 import random
 import signal
@@ -101,14 +100,15 @@ def test_stopped_by_a_signal_saves_and_goes_on(
     assert logged(cut) == logged(whole)
 
 
-def test_second_start_compiles_in_less_than_half_the_time(tmp_path: Path) -> None:
+def test_second_start_compiles_nothing_anew(tmp_path: Path) -> None:
     script = next(path for path in SCRIPTS if path.stem == "gpt")
     environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "1"}
     environment["JAX_COMPILATION_CACHE_DIR"] = str(tmp_path / "cache")
-    seconds = []
+    compiled = []
     for name in ("cold", "warm"):
         options = [*load(script).TINY, "--run.steps=1", f"--run.dir={tmp_path / name}"]
         command = [sys.executable, str(script), *options]
         subprocess.run(command, env=environment, check=True, capture_output=True)
-        seconds.append(summary(tmp_path / name)["first_step_seconds"])
-    assert seconds[1] < 0.5 * seconds[0], json.dumps(seconds)
+        compiled.append({path.name for path in (tmp_path / "cache").glob("*-cache")})
+    assert compiled[0]
+    assert compiled[1] == compiled[0]

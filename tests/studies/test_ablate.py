@@ -81,7 +81,7 @@ def test_a_run_that_fails_is_recorded_with_its_reason_and_others_are_made(failin
         ("failed", "out of memory: RESOURCE_EXHAUSTED: Out of memory allocating 7 bytes"),
     ]
     assert found[3].state == "not finite"
-    assert found[3].reason.startswith("not finite at step 2")
+    assert found[3].reason.startswith("not finite at step 3: loss")
     assert found[4].state == "completed"
     rows = [(row["state"], row["reason"]) for row in results(failing.parent)]
     assert rows == [(run.state, run.reason) for run in found]

@@ -36,23 +36,19 @@ EXCEPTIONS = {
 }
 """Formats that a script has not, and a part of the message that says why."""
 FOREIGN = {"onnx": "jax2onnx", "savedmodel": "tensorflow", "litert": "ai_edge_litert"}
-MATRIX = [
-    pytest.param(form, script, marks=pytest.mark.xdist_group(f"export-{script}"))
-    for script in SCRIPTS
-    for form in FOREIGN
-]
 # One of each kind of input; those of the others are left to the matrix.
 KEPT = ("bert_classify", "cnn", "gan", "mlp", "rnn", "transformer")
-EACH = [
-    pytest.param(
-        stem,
-        marks=[
-            pytest.mark.xdist_group(f"export-{stem}"),
-            *([] if stem in KEPT else [pytest.mark.matrix]),
-        ],
-    )
-    for stem in SCRIPTS
-]
+
+
+def case(script: str, *values: Any) -> Any:
+    """A case of a script, all of which are in one process."""
+    marks = [pytest.mark.xdist_group(f"export-{script}")]
+    marks += [] if script in KEPT else [pytest.mark.matrix]
+    return pytest.param(*values, script, marks=marks)
+
+
+MATRIX = [case(script, form) for script in SCRIPTS for form in FOREIGN]
+EACH = [case(script) for script in SCRIPTS]
 needs_export = pytest.mark.skipif(
     not all(importlib.util.find_spec(name) for name in ("flatbuffers", "safetensors")),
     reason="needs the extra export",

@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -140,6 +140,17 @@ DEEP = {
     "resnet-50": Case(models.ResNet(50, width=4)),
 }
 
+# One of each kind; what takes long is left to the matrix for the others.
+KEPT = ("mlp-all", "cnn-norm", "generator", "rnn-tokens", "bert", "llama", "gpt-experts")
+KEPT += ("transformer", "two-tower")
+
+
+def each(names: Iterable[str], kept: Sequence[str] = KEPT) -> Any:
+    """A case for each network, those that are not kept for the matrix."""
+    marks = {True: (), False: pytest.mark.matrix}
+    cases = [pytest.param(name, marks=marks[name in kept]) for name in names]
+    return pytest.mark.parametrize("name", cases)
+
 
 def model_of(name: str, **changes: Any) -> Model:
     case = (CASES | DEEP)[name]
@@ -185,7 +196,7 @@ def test_every_rule_covers_a_parameter(name: str) -> None:
     assert used == {pattern for pattern, _ in model.partition}
 
 
-@pytest.mark.parametrize("name", CASES)
+@each(CASES)
 def test_every_parameter_has_a_gradient_that_is_no_rounding_noise(name: str) -> None:
     # Of what is dropped and of what experts do not process there is none.
     changes = {"dropout": 0.0} if hasattr(CASES[name].options, "dropout") else {}
@@ -203,7 +214,7 @@ def test_every_parameter_has_a_gradient_that_is_no_rounding_noise(name: str) -> 
         check_gradients(vector, variables["params"], rtol=2e-2)
 
 
-@pytest.mark.parametrize("name", ["resnet", "vit", "gpt"])
+@each(["resnet", "vit", "gpt"], kept=["gpt"])
 def test_remat_keeps_less_for_the_backward_pass_and_gives_the_same_gradients(name: str) -> None:
     variables = variables_of(name)
 
@@ -223,7 +234,7 @@ def test_remat_keeps_less_for_the_backward_pass_and_gives_the_same_gradients(nam
     chex.assert_trees_all_close(gradients(remat=True), gradients(remat=False), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["cnn-norm", "xception-norm", "resnet"])
+@each(["cnn-norm", "xception-norm", "resnet"])
 @pytest.mark.parametrize("shape", [(8, 8, 1), (64, 64, 3), (5, 3, 2), (1, 1, 1)])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_any_image_size_gives_float32_logits(name: str, shape: Any, dtype: str) -> None:
@@ -234,7 +245,7 @@ def test_any_image_size_gives_float32_logits(name: str, shape: Any, dtype: str) 
     assert (logits.shape, logits.dtype) == ((5, 3), jnp.float32)
 
 
-@pytest.mark.parametrize("name", WITH_DTYPE)
+@each(WITH_DTYPE)
 def test_bfloat16_keeps_float32_parameters_and_outputs_and_computes_roughly_the_same(
     name: str,
 ) -> None:
@@ -249,7 +260,7 @@ def test_bfloat16_keeps_float32_parameters_and_outputs_and_computes_roughly_the_
         np.testing.assert_allclose(rough, exact, atol=0.05 * float(jnp.abs(exact).max()))
 
 
-@pytest.mark.parametrize("name", WITH_DROPOUT)
+@each(WITH_DROPOUT)
 def test_dropout_is_random_by_its_key_in_training_alone(name: str) -> None:
     options = {"train": True, "dropout": 0.5}
     same, again, other = (outputs(name, key=jax.random.key(k), **options) for k in (0, 0, 1))

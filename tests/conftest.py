@@ -13,6 +13,8 @@ import jax
 import pytest
 from jaxtyping import install_import_hook
 
+from bigmodel.runtime.xla import write_programs_whole
+
 # The rooms whose functions take arrays of JAX: their calls check types and shapes.
 install_import_hook(["bigmodel.models", "bigmodel.training"], "signatures.check")
 
@@ -20,6 +22,15 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+write_programs_whole()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compiles in two thirds of the time without the matrix, which compiles as users do."""
+    if "not matrix" in config.option.markexpr:
+        os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
+        quick = os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] not in ("0", "false")
+        jax.config.update("jax_disable_most_optimizations", quick)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -37,7 +37,7 @@ SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "term": signal.SIGTER
 KINDS = (*SIGNALS, "flip", "truncate", "disk", "none")
 OPTIONS = (
     *("--data.name=digits", "--model.widths=16", "--data.batch-size=64"),
-    *("--run.log-every=10", "--run.eval-every=50"),
+    *("--run.log-every=10", "--run.eval-every=20"),
 )
 
 

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("fault_trial")]
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, float]:
-    training = fault_trial.Training(tmp_path_factory.mktemp("trial") / "whole", 2, 120, 300.0)
+    training = fault_trial.Training(tmp_path_factory.mktemp("trial") / "whole", 2, 40, 300.0)
     return fault_trial.undisturbed(training)
 
 
@@ -25,7 +25,7 @@ def test_what_happens_to_a_training_does_not_change_its_end(
 ) -> None:
     digest, seconds = whole
     chance = random.Random(f"{SEED} {kind}")
-    training = fault_trial.Training(tmp_path / "run", 2, 120, 300.0)
+    training = fault_trial.Training(tmp_path / "run", 2, 40, 300.0)
     moment = chance.uniform(0.3, 1.0) * seconds
     fault_trial.try_once(training, kind, moment=moment, chance=chance)
     assert training.digest() == digest, f"seed {SEED}, {kind} at {moment:.1f} s"

@@ -61,6 +61,7 @@ def use_compilation_cache() -> None:
         jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    write_programs_whole()
     if must_wait_for_steps():
         _let_every_process_write()
 
@@ -93,6 +94,31 @@ def run_once(mesh: Mesh) -> dict[str, int]:
     """
     cpu = mesh.devices.flat[0].platform == "cpu"
     return {"xla_backend_optimization_level": 2} if cpu else {}
+
+
+def write_programs_whole() -> None:
+    """Makes JAX name a compiled program once its file is whole.
+
+    It writes under the name. So another process that starts at the same time reads a part, and what
+    a killed one has left is there for good: each later start warns and compiles anew. A version of
+    JAX that has no such private class goes on so.
+    """
+    try:
+        from jax._src.lru_cache import _CACHE_SUFFIX, LRUCache
+
+        put = LRUCache.put
+    except (ImportError, AttributeError):
+        return
+
+    def put_whole(self: Any, key: str, value: bytes) -> None:
+        path = Path(str(self.path))
+        whole, part = (path / f"{name}{_CACHE_SUFFIX}" for name in (key, f"{key}.{os.getpid()}"))
+        if not whole.exists():
+            put(self, f"{key}.{os.getpid()}", value)
+            part.replace(whole)
+
+    if put.__name__ != put_whole.__name__:
+        LRUCache.put = put_whole  # type: ignore[method-assign]
 
 
 def _let_every_process_write() -> None:

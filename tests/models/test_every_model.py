@@ -14,6 +14,7 @@ import pytest
 from formulas import check_gradients
 from initial import initial
 from jax.extend.core import jaxprs_in_params
+from rare import rare
 from stacking import stacked as as_stack
 
 from bigmodel import models
@@ -146,15 +147,12 @@ DEEP = {
 }
 
 # One of each kind; what takes long is left to the matrix for the others.
-KEPT = ("mlp-all", "cnn-norm", "generator", "rnn-tokens", "bert", "llama", "gpt-experts")
-KEPT += ("transformer", "two-tower")
+KEPT = ("mlp-all", "cnn-norm", "generator", "rnn-tokens", "llama", "two-tower")
 
 
 def each(names: Iterable[str], kept: Sequence[str] = KEPT) -> Any:
     """A case for each network, those that are not kept for the matrix."""
-    marks = {True: (), False: pytest.mark.matrix}
-    cases = [pytest.param(name, marks=marks[name in kept]) for name in names]
-    return pytest.mark.parametrize("name", cases)
+    return pytest.mark.parametrize("name", [name if name in kept else rare(name) for name in names])
 
 
 def model_of(name: str, **changes: Any) -> Model:
@@ -266,7 +264,7 @@ def test_remat_keeps_less_for_the_backward_pass_and_gives_the_same_gradients(nam
     chex.assert_trees_all_close(gradients(remat=True), gradients(remat=False), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("remat", [False, True])
+@pytest.mark.parametrize("remat", [rare(False), True])
 @each(["bert", "vit-token", "transformer", "gpt"], kept=["transformer", "gpt"])
 def test_a_stack_of_blocks_is_the_same_network(name: str, remat: bool) -> None:
     options = {"layers": 2, "dropout": 0.0, "remat": remat}

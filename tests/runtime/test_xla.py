@@ -4,6 +4,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from jax._src.lru_cache import LRUCache
 
 from bigmodel.runtime.xla import (
     MatmulPrecision,
@@ -11,6 +12,7 @@ from bigmodel.runtime.xla import (
     use_compilation_cache,
     use_precision,
     with_precision,
+    write_programs_whole,
 )
 
 
@@ -34,6 +36,27 @@ def test_a_user_without_a_home_keeps_no_programs(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Path, "home", home)
     use_compilation_cache()
     assert jax.config.jax_compilation_cache_dir == before
+
+
+def test_a_program_has_its_name_once_it_is_written_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_programs_whole()
+    cache = LRUCache(str(tmp_path), max_size=-1)
+    write = Path.write_bytes
+
+    def cut(path: Path, value: bytes) -> int:
+        write(path, value[:2])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", cut)
+        with pytest.raises(OSError, match="No space"):
+            cache.put("key", b"program")
+    assert cache.get("key") is None
+    cache.put("key", b"program")
+    cache.put("key", b"another")
+    assert cache.get("key") == b"program"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from formulas import check_gradients, dense, exact, gelu, silu, softmax
+from rare import rare
 
 from bigmodel.models.attention.moe import MixtureOfExperts
 from bigmodel.models.layers.feed_forward import residual_init
@@ -93,7 +94,7 @@ def test_tokens_beyond_an_experts_capacity_are_dropped_in_training_alone(capacit
     assert (chosen.sum(axis=1).max() > most) == (capacity < 2)
 
 
-@pytest.mark.parametrize("capacity", [None, 0.5])
+@pytest.mark.parametrize("capacity", [rare(None), 0.5])
 @pytest.mark.parametrize("per_token", [1, 2])
 def test_gradient_of_the_mixture_is_that_of_finite_differences(per_token, capacity):
     module = mixture(per_token=per_token, capacity=capacity)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from initial import initial
+from rare import rare
 
 from bigmodel.models.texts.generation import (
     Prompts,
@@ -58,14 +59,14 @@ def tokens(length):
     ("options", "pieces"),
     [
         ({}, [3, 1, 1, 3]),
-        ({"positions": "learned"}, [3, 1, 1, 3]),
+        rare({"positions": "learned"}, [3, 1, 1, 3]),
         ({}, [1] * 20),  # past the context, one by one
-        ({}, [5, 7, 1, 1]),  # a piece that runs over the context's end
-        ({}, [19, 1, 2]),  # a prompt longer than the context
-        ({"kv_heads": 1}, [3, 1, 1, 3]),
+        rare({}, [5, 7, 1, 1]),  # a piece that runs over the context's end
+        rare({}, [19, 1, 2]),  # a prompt longer than the context
+        rare({"kv_heads": 1}, [3, 1, 1, 3]),
         ({"kv_heads": 2, "window": 3}, [3, 1, 1, 3]),
-        ({"window": 5, "norm": "layer", "biases": True}, [3, 1, 1, 3]),
-        ({"window": 1}, [3, 1, 1, 3]),
+        rare({"window": 5, "norm": "layer", "biases": True}, [3, 1, 1, 3]),
+        rare({"window": 1}, [3, 1, 1, 3]),
         ({"experts": 4, "capacity": 1.0}, [3, 1, 1, 3]),
         ({"positions": "learned", "window": 3}, [3, 1, 1, 3]),
         ({"scan": True, "window": 4}, [3, 1, 1, 3]),
@@ -112,8 +113,15 @@ def test_the_same_seed_draws_the_same_text_and_another_seed_another():
     assert np.any(first != other)
 
 
-@pytest.mark.parametrize("temperature", [0.0, 1.0])
-@pytest.mark.parametrize("options", [{}, {"window": 3}, {"experts": 4}], ids=str)
+@pytest.mark.parametrize(
+    ("options", "temperature"),
+    [
+        ({"window": 3}, 1.0),
+        rare({"experts": 4}, 0.0),
+        *(rare({}, temperature) for temperature in (0.0, 1.0)),
+    ],
+    ids=str,
+)
 def test_a_prompt_goes_on_as_it_does_alone_whatever_is_beside_it(options, temperature):
     _, decoder, params = network(**options)
     text = np.asarray(tokens(30))

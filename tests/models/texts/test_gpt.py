@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from formulas import dense, exact, gelu, layer_norm, rms_norm, silu
 from initial import initial
+from rare import rare
 from stacking import stacked as as_stack
 
 from bigmodel.experiment import InputError
@@ -129,12 +130,12 @@ def plain_network(activation, p, x):
     [
         {},
         {"activation": "squared_relu", "positions": "learned"},
-        {"kv_heads": 1},
+        rare({"kv_heads": 1}),
         {"kv_heads": 2, "biases": True},
-        {"window": 1},
+        rare({"window": 1}),
         {"window": 5, "positions": "learned"},
         {"experts": 4},
-        GPT2,
+        rare(GPT2),
         LLAMA,
     ],
     ids=str,

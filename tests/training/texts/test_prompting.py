@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 from initial import initial
+from rare import rare
 
 from bigmodel.data.texts.tokenizers import byte_tokenizer
 from bigmodel.experiment import InputError
@@ -34,7 +35,9 @@ def predictor(positions="rotary", **options):
 PROMPTS = ["a", "a longer one", {"prompt": "äöü", "seed": 7}, [0, 255, 32]]
 
 
-@pytest.mark.parametrize("options", [{"temperature": 0.0}, {}, {"top_k": 9, "top_p": 0.9}], ids=str)
+@pytest.mark.parametrize(
+    "options", [rare({"temperature": 0.0}), rare({}), {"top_k": 9, "top_p": 0.9}], ids=str
+)
 def test_a_prompt_is_continued_as_alone_and_piece_by_piece_as_at_once(options):
     asked = predictor(tokens=9, **options)
     _, variables = trained()

@@ -7,7 +7,8 @@ gradients' norm clipped to 1: forwards, backwards and the update. The project's 
 compiled step of a run without options, with its metrics and checks. The twins under
 ``benchmarks/twins/`` have as many parameters, which is checked. PyTorch is eager or compiled by
 ``torch.compile``; it comes with ``pip install -e '.[benchmarks]'``, or is in the environment of
-another Python, which is named. Without it there are no such columns.
+another Python, which is named. Without it there are no such columns. The last column is a floor:
+the products and convolutions of plain Flax's step alone, by XLA.
 
 Every column is a process of its own, which stays. They take turns of ``--seconds``: A B C D, then
 B C D A. A figure is the median over the rounds and, in brackets, the quartiles; a ratio is
@@ -53,6 +54,7 @@ ROWS: Mapping[str, Mapping[str, Any]] = {
     "unet": {"kind": "unet", "batch": 32, "widths": [32, 64]},
 }  # fmt: skip
 """Networks by name; images have 28x28 pixels, and sequences are their rows."""
+COMPARED = ("eager", "compiled", "flax")
 
 
 def read_options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -114,7 +116,9 @@ def commands(torch_python: str) -> dict[str, list[str]]:
         print(f"PyTorch {version.stdout.strip()}")
         found["eager"] = [torch_python, str(TWINS / "pytorch.py")]
         found["compiled"] = [torch_python, str(TWINS / "pytorch.py"), "compile"]
-    return {**found, "flax": [sys.executable, str(TWINS / "linen.py")]}
+    for name, file in (("flax", "linen"), ("products", "products")):
+        found[name] = [sys.executable, str(TWINS / f"{file}.py")]
+    return found
 
 
 def peak() -> float:
@@ -160,7 +164,7 @@ def line(name: str, said: Mapping[str, Any], found: Mapping[str, np.ndarray], mo
         )
         cells.append(f"{middle} ({low} to {high})")
     project = found["project"]
-    others = [times for column, times in found.items() if column != "project"]
+    others = [found[column] for column in found if column in COMPARED]
     cells += [f"{np.median(project / times):.2f}" for times in others]
     speed = said["flops"] / 1e6 / np.median(project)
     return f"| {' | '.join([*cells, f'{speed:.0f}', f'{speed / most:.0%}'])} |"
@@ -170,7 +174,7 @@ def main() -> None:
     """Prints a line for each row as soon as it is measured."""
     options = read_options(sys.argv[1:])
     columns = commands(options.torch_python)
-    others = [f"project / {name}" for name in columns if name != "project"]
+    others = [f"project / {name}" for name in columns if name in COMPARED]
     heads = ["row", "parameters", "GFLOP", *(f"{name}, ms" for name in columns), *others]
     heads += ["GFLOP/s", "of the peak"]
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}", flush=True)

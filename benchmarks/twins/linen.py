@@ -140,18 +140,23 @@ def adversarial(row: dict[str, Any], arrays: Any) -> tuple[Any, Any, Any]:
     return params, (params, states, made_by["batch_stats"]), step
 
 
-def build(row: dict[str, Any]) -> Step:
-    """The step of a row, and the FLOPs of its products."""
+def traced(row: dict[str, Any]) -> tuple[Any, Any, int]:
+    """The step of a row, what it is called with, and the number of parameters."""
     arrays = jax.device_put(batch(row))
     params, state, step = (adversarial if row["kind"] == "gan" else supervised)(row, arrays)
-    key = jax.random.key(0)
-    flops = count_work(jax.make_jaxpr(step)(state, arrays, key)).flops
-    jitted = jax.jit(step, donate_argnums=0)
     # Linen's GRU has one bias that the others do without.
     leaves = jax.tree_util.tree_leaves_with_path(params)
     parameters = sum(
         leaf.size for path, leaf in leaves if "['hn']['bias']" not in jax.tree_util.keystr(path)
     )
+    return step, (state, arrays, jax.random.key(0)), parameters
+
+
+def build(row: dict[str, Any]) -> Step:
+    """The step of a row, and the FLOPs of its products."""
+    step, (state, arrays, key), parameters = traced(row)
+    flops = count_work(jax.make_jaxpr(step)(state, arrays, key)).flops
+    jitted = jax.jit(step, donate_argnums=0)
     state = jax.tree.map(jnp.copy, state)
 
     def run(steps: int) -> None:

@@ -26,11 +26,12 @@ write_programs_whole()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Compiles in two thirds of the time without the matrix, which compiles as users do."""
-    if "not matrix" in config.option.markexpr:
-        os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
-        quick = os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] not in ("0", "false")
-        jax.config.update("jax_disable_most_optimizations", quick)
+    """Compiles in two thirds of the time without the matrix, which compiles as users do.
+
+    So do whole processes that tests start, which make more steps.
+    """
+    quick = "not matrix" in config.option.markexpr
+    jax.config.update("jax_disable_most_optimizations", quick)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,8 @@ from bigmodel.errors import naming
 from bigmodel.experiment import InputError
 from bigmodel.files import sha256_of
 from bigmodel.pretrained.config_file import read_json
-from bigmodel.pretrained.families import MODELS, family, family_of
+from bigmodel.pretrained.families import MODELS, Beside, family, family_of
+from bigmodel.pretrained.gguf import is_gguf, read_gguf
 from bigmodel.pretrained.layout import Weights
 from bigmodel.pretrained.safetensors import PICKLED, Tensors, pickled, read_folder
 
@@ -65,8 +66,38 @@ class Described(NamedTuple):
 def is_foreign(path: Path) -> bool:
     """Whether it is a folder or a file that :func:`read_foreign` is to read, and not a run's."""
     if path.is_dir():
-        return "model_type" in read_json(path / CONFIG) if (path / CONFIG).exists() else False
+        return (path / CONFIG).is_file() and "model_type" in read_json(path / CONFIG)
     return path.is_file()
+
+
+class Opened(NamedTuple):
+    """A folder, or a file that is as one; its tensors are read when they are asked for."""
+
+    config: Mapping[str, Any]
+    tensors: Callable[[], Tensors]
+    beside: Beside
+    tokenizer: Callable[[], bytes | None]
+
+
+def _open(path: Path) -> Opened:
+    if path.suffix in PICKLED:
+        raise pickled(path)
+    if not path.exists():
+        raise InputError(f"{path} does not exist")
+    if is_gguf(path):
+        file = read_gguf(path)
+        return Opened(file.config(), file.tensors, file.beside, file.tokenizer)
+    if not (path / CONFIG).is_file():
+        raise InputError(f"{path} is no folder with {CONFIG} and *.safetensors, and no GGUF file")
+
+    def beside(name: str) -> Mapping[str, Any]:
+        return read_json(path / name) if (path / name).is_file() else {}
+
+    def tokenizer() -> bytes | None:
+        with naming(path / TOKENIZER, "read"):
+            return (path / TOKENIZER).read_bytes() if (path / TOKENIZER).is_file() else None
+
+    return Opened(read_json(path / CONFIG), lambda: read_folder(path), beside, tokenizer)
 
 
 def describe(path: Path) -> Described:
@@ -77,15 +108,10 @@ def describe(path: Path) -> Described:
             family, or has what our networks cannot.
         StorageError: a file cannot be read.
     """
-    if path.suffix in PICKLED:
-        raise pickled(path)
-    if not path.exists():
-        raise InputError(f"{path} does not exist")
-    if not path.is_dir() or not (path / CONFIG).is_file():
-        raise InputError(
-            f"{path} is no folder with a {CONFIG} and *.safetensors, and no .gguf file"
-        )
-    config = read_json(path / CONFIG)
+    return _described(path, _open(path).config)
+
+
+def _described(path: Path, config: Mapping[str, Any]) -> Described:
     with _of(path):
         name = family_of(config)
         return Described(name, config, family(name).options(config))
@@ -99,22 +125,15 @@ def read_foreign(path: Path) -> Source:
             are not those that its config says; one line.
         StorageError: a file cannot be read.
     """
-    name, config, options = describe(path)
-    tensors = read_folder(path)
-
-    def beside(file: str) -> Mapping[str, Any]:
-        return read_json(path / file) if (path / file).is_file() else {}
-
+    opened = _open(path)
+    name, config, options = _described(path, opened.config)
+    tensors = opened.tensors()
     with _of(path):
         variables = _variables(name, tensors, config)
-        facts = {**_facts(config, path, beside("tokenizer_config.json"))}
-        facts |= family(name).facts(config, beside)
-    tokenizer = None
-    if (path / TOKENIZER).is_file():
-        with naming(path / TOKENIZER, "read"):
-            tokenizer = (path / TOKENIZER).read_bytes()
-    sha256 = _sha256([path / CONFIG, *tensors.files])
-    return Source(path, name, options, variables, tokenizer, facts, sha256)
+        facts = {**_facts(config, path, opened.beside("tokenizer_config.json"))}
+        facts |= family(name).facts(config, opened.beside)
+    files = [*tensors.files, *([path / CONFIG] if path.is_dir() else [])]
+    return Source(path, name, options, variables, opened.tokenizer(), facts, _sha256(files))
 
 
 def _variables(name: str, tensors: Tensors, config: Mapping[str, Any]) -> Mapping[str, np.ndarray]:

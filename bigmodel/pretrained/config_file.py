@@ -16,10 +16,11 @@ MOST = 2**31 - 1
 
 Config = Mapping[str, Any]
 Choice = TypeVar("Choice")
+Found = TypeVar("Found", dict[str, Any], list[Any])
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file.
+def read_json(path: Path, kind: type[Found] = dict) -> Found:
+    """The object in a JSON file, or the list where that is the kind.
 
     Raises:
         InputError: it is none.
@@ -27,17 +28,17 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     with naming(path, "read"):
         content = path.read_bytes()
-    return parsed_json(content, str(path))
+    return parsed_json(content, str(path), kind)
 
 
-def parsed_json(content: bytes, what: str) -> dict[str, Any]:
+def parsed_json(content: bytes, what: str, kind: type[Found] = dict) -> Found:
     """The object that is written as JSON; raises InputError where ``what`` is none."""
     try:
         found = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{what} is no JSON: {str(error)[:80]}") from None
-    if not isinstance(found, dict):
-        raise InputError(f"{what} is no JSON object")
+    if not isinstance(found, kind):
+        raise InputError(f"{what} is no JSON {'list' if kind is list else 'object'}")
     return found
 
 

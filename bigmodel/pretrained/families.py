@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol, cast
 
 import numpy as np
 
 from bigmodel.experiment import InputError
+from bigmodel.pretrained.config_file import Found
 from bigmodel.pretrained.layout import Arrays, Weights
 
 KINDS: Mapping[str, str] = {
@@ -33,14 +34,20 @@ MODELS: Mapping[str, str] = {
 """The dataclass of options, in ``bigmodel.models``, whose networks a family's are."""
 
 Config = Mapping[str, Any]
-Beside = Callable[[str], Mapping[str, Any]]
-"""The object in another JSON file of the folder, by its name; empty where there is none."""
+
+
+class Beside(Protocol):
+    """What else is in the folder."""
+
+    def __call__(self, file: str, kind: type[Found] = dict) -> Found:
+        """The object, or list, in a JSON file by its name; empty where there is no such file."""
 
 
 class Family(Protocol):
     """A module that turns the networks of a family to ours and back.
 
-    ``config`` is what ``config.json`` has; our paths begin with the collection:
+    ``config`` is what ``config.json`` has, and as ``image_processor`` what
+    ``preprocessor_config.json`` has, where there is one. Our paths begin with the collection:
     ``params/blocks_0/attention/query/kernel``. What cannot be turned raises InputError with a line
     that names neither file nor folder.
     """
@@ -50,8 +57,8 @@ class Family(Protocol):
     PREFIXES: tuple[str, ...]
     """What may stand before the names of tensors that ``to_ours`` asks for: ``("bert.",)``."""
     LINES: str
-    """Python that runs a written folder, from within, with transformers: it reads
-    ``sample_input.npz`` and leaves ``outputs``, arrays by name."""
+    """Python that runs a written folder, from within, with transformers: it reads the arrays of our
+    batch in ``sample_input.npz`` and leaves ``outputs``, an array ``logits``."""
 
     def options(self, config: Config) -> Mapping[str, Any]:
         """The options of our model that the config decides, nested as the dataclass is."""

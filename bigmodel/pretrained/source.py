@@ -17,13 +17,15 @@ import numpy as np
 from bigmodel.errors import naming
 from bigmodel.experiment import InputError
 from bigmodel.files import sha256_of
-from bigmodel.pretrained.config_file import read_json
+from bigmodel.pretrained.config_file import Found, read_json
 from bigmodel.pretrained.families import MODELS, Beside, family, family_of
-from bigmodel.pretrained.gguf import is_gguf, read_gguf
+from bigmodel.pretrained.formats.gguf import is_gguf, read_gguf
+from bigmodel.pretrained.formats.safetensors import PICKLED, Tensors, pickled, read_folder
 from bigmodel.pretrained.layout import Weights
-from bigmodel.pretrained.safetensors import PICKLED, Tensors, pickled, read_folder
 
-CONFIG, TOKENIZER = "config.json", "tokenizer.json"
+CONFIG, TOKENIZER, IMAGES = "config.json", "tokenizer.json", "preprocessor_config.json"
+PROCESSOR = "image_processor"
+"""What a config has as this is in a file of its own."""
 SPECIAL = ("bos", "eos", "unk", "pad", "cls", "sep", "mask")
 
 
@@ -90,14 +92,17 @@ def _open(path: Path) -> Opened:
     if not (path / CONFIG).is_file():
         raise InputError(f"{path} is no folder with {CONFIG} and *.safetensors, and no GGUF file")
 
-    def beside(name: str) -> Mapping[str, Any]:
-        return read_json(path / name) if (path / name).is_file() else {}
+    def beside(file: str, kind: type[Found] = dict) -> Found:
+        return read_json(path / file, kind) if (path / file).is_file() else kind()
 
     def tokenizer() -> bytes | None:
         with naming(path / TOKENIZER, "read"):
             return (path / TOKENIZER).read_bytes() if (path / TOKENIZER).is_file() else None
 
-    return Opened(read_json(path / CONFIG), lambda: read_folder(path), beside, tokenizer)
+    config = read_json(path / CONFIG)
+    if (path / IMAGES).is_file():
+        config[PROCESSOR] = read_json(path / IMAGES)
+    return Opened(config, lambda: read_folder(path), beside, tokenizer)
 
 
 def describe(path: Path) -> Described:
@@ -132,8 +137,9 @@ def read_foreign(path: Path) -> Source:
         variables = _variables(name, tensors, config)
         facts = {**_facts(config, path, opened.beside("tokenizer_config.json"))}
         facts |= family(name).facts(config, opened.beside)
-    files = [*tensors.files, *([path / CONFIG] if path.is_dir() else [])]
-    return Source(path, name, options, variables, opened.tokenizer(), facts, _sha256(files))
+    deciding = [file for file in (path / CONFIG, path / IMAGES) if file.is_file()]
+    sha256 = _sha256([*deciding, *tensors.files])
+    return Source(path, name, options, variables, opened.tokenizer(), facts, sha256)
 
 
 def _variables(name: str, tensors: Tensors, config: Mapping[str, Any]) -> Mapping[str, np.ndarray]:

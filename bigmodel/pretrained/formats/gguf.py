@@ -13,14 +13,15 @@ import re
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from bigmodel.errors import naming
 from bigmodel.experiment import InputError
-from bigmodel.pretrained.gguf_tokenizer import tokenizer_json
-from bigmodel.pretrained.safetensors import Tensors
+from bigmodel.pretrained.config_file import Found
+from bigmodel.pretrained.formats.gguf_tokenizer import tokenizer_json
+from bigmodel.pretrained.formats.safetensors import Tensors
 
 MAGIC = b"GGUF"
 NUMBERS = dict(enumerate("BbHhIif?")) | {10: "Q", 11: "q", 12: "d"}
@@ -158,17 +159,17 @@ class Gguf(NamedTuple):
             found[f"layers.{block}.{there}.{kind}" if block else f"{there}.{kind}"] = tensor
         return Tensors(found, (self.path,))
 
-    def beside(self, file: str) -> dict[str, Any]:
-        """What would stand in ``tokenizer_config.json``."""
+    def beside(self, file: str, kind: type[Found] = dict) -> Found:
+        """What would stand in ``tokenizer_config.json``; there are no other files."""
         if file != "tokenizer_config.json":
-            return {}
+            return kind()
         tokens = self.metadata.get("tokenizer.ggml.tokens") or ()
         found = {"chat_template": self.metadata.get("tokenizer.chat_template")}
         for theirs, ours in SPECIAL.items():
             at = self.metadata.get(f"tokenizer.ggml.{theirs}_token_id")
             if isinstance(at, int) and 0 <= at < len(tokens):
                 found[f"{ours}_token"] = tokens[at]
-        return found
+        return cast(Found, found)
 
     def tokenizer(self) -> bytes | None:
         """The ``tokenizer.json``; None for what is no byte-level BPE of a known kind."""

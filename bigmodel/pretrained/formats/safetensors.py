@@ -122,7 +122,10 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
             )
         if stop - start != math.prod(shape) * np.dtype(TYPES[dtype]).itemsize:
             raise _damaged(path, f"{name} has {stop - start} bytes for {dtype} {list(shape)}")
-        found[name] = body[start:stop].view(TYPES[dtype]).reshape(shape)
+        try:
+            found[name] = body[start:stop].view(TYPES[dtype]).reshape(shape)
+        except ValueError as error:  # Of an empty one with axes that NumPy does not have.
+            raise _damaged(path, f"{name}: {error}") from None
         end = stop
     return found
 

@@ -19,7 +19,7 @@ from bigmodel.pretrained.families import family, writer_of
 from bigmodel.pretrained.source import IMAGES, PROCESSOR, TOKENIZER
 from bigmodel.tree import nested
 
-INSTALL = "pip install -e '.[huggingface]'"
+INSTALL = "pip install -e '.[export,transformers]'"
 NEEDS = ("safetensors",)
 RUNTIME = "transformers"
 RESULT = "outputs"

@@ -1,4 +1,4 @@
-"""Hidden in no test of its own: another implementation computes the same, both ways."""
+"""Causal networks here and in transformers, from weights of either, give the same logits."""
 
 import numpy as np
 import pytest

@@ -89,7 +89,7 @@ def refused(options: Mapping[str, Any]) -> str:
     for name, known in KNOWN.items():
         if options[name] != known:
             return f"has --model.{name.replace('_', '-')} {known}, and this has {options[name]}"
-    names = ", ".join(set(ACTIVATIONS.values()))
+    names = ", ".join(sorted(set(ACTIVATIONS.values())))
     fits = options["activation"] in ACTIVATIONS.values()
     return "" if fits else f"has --model.activation {names}, and this has {options['activation']}"
 

@@ -16,10 +16,9 @@ MOST = 2**31 - 1
 
 Config = Mapping[str, Any]
 Choice = TypeVar("Choice")
-Found = TypeVar("Found", dict[str, Any], list[Any])
 
 
-def read_json(path: Path, kind: type[Found] = dict) -> Found:
+def read_json(path: Path, kind: type = dict) -> Any:
     """The object in a JSON file, or the list where that is the kind.
 
     Raises:
@@ -31,7 +30,7 @@ def read_json(path: Path, kind: type[Found] = dict) -> Found:
     return parsed_json(content, str(path), kind)
 
 
-def parsed_json(content: bytes, what: str, kind: type[Found] = dict) -> Found:
+def parsed_json(content: bytes, what: str, kind: type = dict) -> Any:
     """The object that is written as JSON; raises InputError where ``what`` is none."""
     try:
         found = json.loads(content)
@@ -55,8 +54,7 @@ def number(config: Config, name: str, default: float | None = None) -> float:
     """A finite number; raises InputError where it is none or missing."""
     value = config.get(name)
     value = default if value is None else value
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise _wrong(name, value, "a number")
     return float(value)
 

@@ -9,7 +9,6 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from bigmodel.experiment import InputError
-from bigmodel.pretrained.config_file import Found
 from bigmodel.pretrained.layout import Arrays, Weights
 
 KINDS: Mapping[str, str] = {
@@ -39,7 +38,7 @@ Config = Mapping[str, Any]
 class Beside(Protocol):
     """What else is in the folder."""
 
-    def __call__(self, file: str, kind: type[Found] = dict) -> Found:
+    def __call__(self, file: str, kind: type = dict) -> Any:
         """The object, or list, in a JSON file by its name; empty where there is no such file."""
 
 

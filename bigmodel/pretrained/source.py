@@ -17,7 +17,7 @@ import numpy as np
 from bigmodel.errors import naming
 from bigmodel.experiment import InputError
 from bigmodel.files import sha256_of
-from bigmodel.pretrained.config_file import Found, read_json
+from bigmodel.pretrained.config_file import read_json
 from bigmodel.pretrained.families import MODELS, Beside, family, family_of
 from bigmodel.pretrained.formats.gguf import is_gguf, read_gguf
 from bigmodel.pretrained.formats.safetensors import PICKLED, Tensors, pickled, read_folder
@@ -92,7 +92,7 @@ def _open(path: Path) -> Opened:
     if not (path / CONFIG).is_file():
         raise InputError(f"{path} is no folder with {CONFIG} and *.safetensors, and no GGUF file")
 
-    def beside(file: str, kind: type[Found] = dict) -> Found:
+    def beside(file: str, kind: type = dict) -> Any:
         return read_json(path / file, kind) if (path / file).is_file() else kind()
 
     def tokenizer() -> bytes | None:

@@ -108,7 +108,6 @@ def test_the_model_takes_its_options_from_a_folder_and_others_count_beside_it(
     ("config", "said"),
     [
         ({**LLAMA, "hidden_size": 0}, "hidden_size in config.json is 0"),
-        ({"model_type": "resnet"}, "depths|a resnet, which a ResNet would take"),
         ({"model": {"widths": [1]}}, "cannot be used for a Gpt: there is no option widths"),
         ({"model": {"layers": "x"}}, "layers cannot be"),
         (None, "no folder with config.json"),
@@ -130,6 +129,6 @@ def test_a_folder_is_asked_for_where_there_is_none() -> None:
     with pytest.raises(InputError, match="Missing value"):
         parse(Language(), ["--model.from"], description="")
     with pytest.raises(InputError, match=r"did you mean --model\.from"):
-        parse(Language(), ["--model.form", "x"], description="")
+        parse(Language(), ["--model.fromm", "x"], description="")
     with pytest.raises(InputError, match=r"there is no option --model\.from"):
         parsed("--model.from", "x")

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import importlib.util
 import math
-import re
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from bigmodel.errors import naming
 from bigmodel.experiment import InputError
-from bigmodel.pretrained.config_file import Found
 from bigmodel.pretrained.formats.gguf_tokenizer import tokenizer_json
 from bigmodel.pretrained.formats.safetensors import Tensors
 
@@ -57,7 +55,6 @@ SIZES = {
     "rope_theta": "rope.freq_base",
     "max_position_embeddings": "context_length",
 }
-BLOCK = re.compile(r"(?:blk\.(\d+)\.)?(.*)", re.DOTALL)
 FACTORS = "rope_freqs.weight"
 """Tensor with the factors by which llama3's scaling divides the rotary frequencies."""
 
@@ -142,13 +139,14 @@ class Gguf(NamedTuple):
     def tensors(self) -> Tensors:
         """All tensors by Hugging Face's names, whose rotary positions pair other rows."""
         name, found = self.metadata["general.architecture"], {}
-        heads = self.metadata.get(f"{name}.attention.head_count")
+        heads = self.metadata[f"{name}.attention.head_count"]
         shared = self.metadata.get(f"{name}.attention.head_count_kv", heads)
         for stored in self.stored:
             if stored == FACTORS:
                 continue
-            block, part = BLOCK.match(stored).groups()
-            part, _, kind = part.rpartition(".")
+            block, _, rest = stored.partition(".")[2].partition(".")
+            block, rest = (block, rest) if stored.startswith("blk.") else ("", stored)
+            part, _, kind = rest.rpartition(".")
             tensor = self.tensor(stored)
             if name == "llama" and part in ("attn_q", "attn_k"):
                 count = shared if part == "attn_k" else heads
@@ -159,7 +157,7 @@ class Gguf(NamedTuple):
             found[f"layers.{block}.{there}.{kind}" if block else f"{there}.{kind}"] = tensor
         return Tensors(found, (self.path,))
 
-    def beside(self, file: str, kind: type[Found] = dict) -> Found:
+    def beside(self, file: str, kind: type = dict) -> Any:
         """What would stand in ``tokenizer_config.json``; there are no other files."""
         if file != "tokenizer_config.json":
             return kind()
@@ -169,7 +167,7 @@ class Gguf(NamedTuple):
             at = self.metadata.get(f"tokenizer.ggml.{theirs}_token_id")
             if isinstance(at, int) and 0 <= at < len(tokens):
                 found[f"{ours}_token"] = tokens[at]
-        return cast(Found, found)
+        return found
 
     def tokenizer(self) -> bytes | None:
         """The ``tokenizer.json``; None for what is no byte-level BPE of a known kind."""

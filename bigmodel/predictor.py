@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
-from bigmodel.experiment import Batch, PyTree, Variables
+from bigmodel.experiment import Batch, Model, PyTree, Variables
 
 Kind: TypeAlias = Literal["image", "row", "text", "sequence", "series", "sample"]
 """What one input is: pixels or an image file; a row of a table; a text; a sequence of steps of
@@ -26,7 +26,8 @@ class Predictor(NamedTuple):
     :class:`Ranked`. ``inputs`` and ``outputs`` are a line each, for help texts.
 
     ``stream``, of those that write a text, gives it for one input in pieces as they come: together
-    they are the ``text`` of its answer.
+    they are the ``text`` of its answer. ``model``, of those that choose among classes or tokens,
+    gives their logits for a batch: what a teacher shows to a student.
     """
 
     encode: Callable[[Sequence[Any]], Batch]
@@ -36,6 +37,7 @@ class Predictor(NamedTuple):
     inputs: str
     outputs: str
     stream: Callable[[Variables, Any], Iterator[str]] | None = None
+    model: Model | None = None
 
 
 @runtime_checkable

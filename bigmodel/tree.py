@@ -14,6 +14,10 @@ import jax.numpy as jnp
 
 from bigmodel.experiment import PyTree
 
+GIVEN = "given"
+"""The part of a state that an experiment was given, such as a teacher: its ``init`` makes it at
+every start, and no checkpoint has it."""
+
 
 def path_of(key_path: Any) -> str:
     """The path of a leaf, from the key path that ``jax.tree_util`` gives."""
@@ -23,6 +27,12 @@ def path_of(key_path: Any) -> str:
 def named_leaves(tree: PyTree) -> dict[str, Any]:
     """All leaves by path, in the order of the tree."""
     return {path_of(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def saved_leaves(state: PyTree) -> dict[str, Any]:
+    """The leaves of a state by path that a checkpoint has: all but those that were given."""
+    leaves = named_leaves(state).items()
+    return {path: leaf for path, leaf in leaves if not path.startswith(f"{GIVEN}/")}
 
 
 def nested(leaves: Mapping[str, Any]) -> dict[str, Any]:

@@ -45,17 +45,22 @@ from bigmodel.experiment import (
     Shown,
     Variables,
 )
+from bigmodel.inference.teaching import load_teacher
 from bigmodel.models import Bert
 from bigmodel.predictor import Predictor
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training import (
     Metric,
     Optimizer,
+    Teacher,
+    distilled,
     mask_predictor,
     next_token,
     supervised,
+    taught,
     token_accuracy,
     weighted,
+    with_logits,
 )
 
 
@@ -69,6 +74,7 @@ class Config(Settings):
     optimizer: Optimizer = Optimizer(
         "muon", learning_rate=1e-2, warmup_steps=50, momentum=0.95, weight_decay=0.1, eps=1e-6
     )
+    teacher: Teacher = Teacher()
     run: Run = Run(steps=600, eval_every=200)
 
 
@@ -81,10 +87,11 @@ def build(config: Config, assets: Assets | None = None) -> Experiment:
     data = data._replace(assets={**data.assets, **seen.dump()})
     model = config.model.masked(vocab_size=vocab_size, context=config.data.context)
     metrics = {"accuracy": token_accuracy, **guesses(seen)}
-    return supervised(
-        model,
+    teaching = load_teacher(config.teacher, data, assets)
+    experiment = supervised(
+        with_logits(model, teaching),
         # Its targets are the tokens at the masks here.
-        next_token,
+        distilled(next_token, teaching),
         metrics,
         config.optimizer,
         data,
@@ -92,6 +99,7 @@ def build(config: Config, assets: Assets | None = None) -> Experiment:
         show=filler(model, data, text),
         maximize=metrics,
     )
+    return taught(experiment, teaching)
 
 
 def predictor(config: Config, assets: Assets) -> Predictor:

@@ -24,11 +24,19 @@ from bigmodel.data import LabelledTextData, TextReader, load_labelled_text, text
 from bigmodel.data.parts import fingerprint
 from bigmodel.data.texts.tokenizers import load
 from bigmodel.experiment import Assets, Experiment, InputError, Model
+from bigmodel.inference.teaching import load_teacher
 from bigmodel.models import Bert
 from bigmodel.predictor import Predictor
 from bigmodel.run_directory.trained import read_trained
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training import Ensemble, Optimizer, class_predictor, classifier, with_pretrained
+from bigmodel.training import (
+    Ensemble,
+    Optimizer,
+    Teacher,
+    class_predictor,
+    classifier,
+    with_pretrained,
+)
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,7 @@ class Config(Settings):
         "adamw", learning_rate=1e-3, warmup_steps=20, weight_decay=0.01, eps=1e-6
     )
     ensemble: Ensemble = Ensemble()
+    teacher: Teacher = Teacher()
     run: Run = Run(steps=200, eval_every=50)
 
 
@@ -75,6 +84,7 @@ def build(config: Config, assets: Assets | None = None) -> Experiment:
         reader.names,
         config.optimizer,
         ensemble=config.ensemble,
+        teaching=load_teacher(config.teacher, data, assets),
         steps=config.run.total_steps(data.steps_per_epoch),
     )
 

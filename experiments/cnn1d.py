@@ -15,10 +15,11 @@ from dataclasses import dataclass
 
 from bigmodel.data import SequenceData, load_sequences, sequence_reader
 from bigmodel.experiment import Assets, Experiment
+from bigmodel.inference.teaching import load_teacher
 from bigmodel.models import ConvNet1d
 from bigmodel.predictor import Predictor
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training import Ensemble, Optimizer, class_predictor, classifier
+from bigmodel.training import Ensemble, Optimizer, Teacher, class_predictor, classifier
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Config(Settings):
     model: ConvNet1d = ConvNet1d()
     optimizer: Optimizer = Optimizer("adamw", learning_rate=2e-3, weight_decay=0.05, eps=1e-6)
     ensemble: Ensemble = Ensemble()
+    teacher: Teacher = Teacher()
     run: Run = Run(steps=400, eval_every=100)
 
 
@@ -41,6 +43,7 @@ def build(config: Config, assets: Assets | None = None) -> Experiment:
         reader.names,
         config.optimizer,
         ensemble=config.ensemble,
+        teaching=load_teacher(config.teacher, data, assets),
         steps=config.run.total_steps(data.steps_per_epoch),
     )
 

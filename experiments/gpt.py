@@ -34,10 +34,17 @@ import jax
 
 from bigmodel.data import TextData, load_text, read_tokenizer, with_prompts
 from bigmodel.experiment import Assets, Experiment, InputError, Shown, Variables
+from bigmodel.inference.teaching import load_teacher
 from bigmodel.models import Gpt, Sampling, train_flops
 from bigmodel.predictor import Beginning, Predictor
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training import Optimizer, language_model, longest_prompt, prompt_predictor
+from bigmodel.training import (
+    Optimizer,
+    Teacher,
+    language_model,
+    longest_prompt,
+    prompt_predictor,
+)
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,7 @@ class Config(Settings):
         "adamw", learning_rate=3e-3, warmup_steps=50, weight_decay=0.1, b2=0.95, clip=1.0
     )
     sampling: Sampling = Sampling()
+    teacher: Teacher = Teacher()
     run: Run = Run(steps=400, eval_every=200)
 
 
@@ -67,6 +75,7 @@ def build(config: Config, assets: Assets | None = None) -> Experiment:
         config.optimizer,
         steps=config.run.total_steps(text.data.steps_per_epoch),
         balance=config.model.balance if config.model.experts else None,
+        teaching=load_teacher(config.teacher, text.data, assets),
         show=sampler(asked, config.sampling.prompt, text.opening),
     )
     flops = train_flops(config.model, batch_size=config.data.batch_size, **sizes)
@@ -77,8 +86,13 @@ def predictor(config: Config, assets: Assets) -> Predictor:
     """What a trained run answers: how a prompt goes on."""
     tokenizer = read_tokenizer(assets)
     sizes = {"vocab_size": tokenizer.vocab_size, "context": config.data.context}
-    decoder = config.model.decoder(**sizes)
-    return prompt_predictor(decoder, tokenizer, config.sampling, context=config.data.context)
+    return prompt_predictor(
+        config.model.decoder(**sizes),
+        tokenizer,
+        config.sampling,
+        context=config.data.context,
+        model=config.model.build(**sizes),
+    )
 
 
 def sampler(asked: Predictor, prompt: str, opening: str) -> Callable[[Variables], Shown]:

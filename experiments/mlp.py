@@ -23,12 +23,14 @@ from dataclasses import dataclass
 
 from bigmodel.data import TableData, load_table, table_reader
 from bigmodel.experiment import Assets, Experiment
+from bigmodel.inference.teaching import load_teacher
 from bigmodel.models import Mlp
 from bigmodel.predictor import Predictor
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training import (
     Ensemble,
     Optimizer,
+    Teacher,
     class_predictor,
     classifier,
     number_predictor,
@@ -45,6 +47,7 @@ class Config(Settings):
     model: Mlp = Mlp(widths=(256, 256), dropout=0.3)
     optimizer: Optimizer = Optimizer("adamw", learning_rate=1e-2, weight_decay=1.0, eps=1e-6)
     ensemble: Ensemble = Ensemble()
+    teacher: Teacher = Teacher()
     run: Run = Run(steps=1000, eval_every=200)
 
 
@@ -56,8 +59,15 @@ def build(config: Config, assets: Assets | None = None) -> Experiment:
     steps, ensemble = config.run.total_steps(table.data.steps_per_epoch), config.ensemble
     if target.names:
         return classifier(
-            model, table.data, target.names, config.optimizer, steps=steps, ensemble=ensemble
+            model,
+            table.data,
+            target.names,
+            config.optimizer,
+            steps=steps,
+            ensemble=ensemble,
+            teaching=load_teacher(config.teacher, table.data, assets),
         )
+    config.teacher.check_unused(f"{target.column} is a number")
     report = regression_report(target.column, mean=target.mean, scale=target.scale)
     return regressor(model, table.data, report, config.optimizer, steps=steps, ensemble=ensemble)
 

@@ -21,10 +21,11 @@ from dataclasses import dataclass
 
 from bigmodel.data import ImageData, image_reader, load_images
 from bigmodel.experiment import Assets, Experiment
+from bigmodel.inference.teaching import load_teacher
 from bigmodel.models import ResNet
 from bigmodel.predictor import Predictor
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training import Ensemble, Optimizer, class_predictor, classifier
+from bigmodel.training import Ensemble, Optimizer, Teacher, class_predictor, classifier
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Config(Settings):
     model: ResNet = ResNet(activation="silu")
     optimizer: Optimizer = Optimizer("muon", learning_rate=5e-3, momentum=0.95, eps=1e-6)
     ensemble: Ensemble = Ensemble()
+    teacher: Teacher = Teacher()
     run: Run = Run(steps=300, eval_every=100)
 
 
@@ -47,6 +49,7 @@ def build(config: Config, assets: Assets | None = None) -> Experiment:
         images.names,
         config.optimizer,
         ensemble=config.ensemble,
+        teaching=load_teacher(config.teacher, images.data, assets),
         steps=config.run.total_steps(images.data.steps_per_epoch),
     )
 

@@ -31,12 +31,14 @@ from bigmodel.data import (
     series_reader,
 )
 from bigmodel.experiment import Assets, Experiment, InputError
+from bigmodel.inference.teaching import load_teacher
 from bigmodel.models import Rnn
 from bigmodel.predictor import Predictor
 from bigmodel.runtime import Run, Settings, main
 from bigmodel.training import (
     Ensemble,
     Optimizer,
+    Teacher,
     class_predictor,
     classifier,
     forecast_report,
@@ -55,6 +57,7 @@ class Config(Settings):
         "muon", learning_rate=5e-3, momentum=0.95, weight_decay=0.01, eps=1e-6, clip=1.0
     )
     ensemble: Ensemble = Ensemble()
+    teacher: Teacher = Teacher()
     run: Run = Run(steps=1500, eval_every=300)
 
 
@@ -74,6 +77,7 @@ def build_classifier(config: Config, assets: Assets | None) -> Experiment:
         reader.names,
         config.optimizer,
         ensemble=config.ensemble,
+        teaching=load_teacher(config.teacher, data, assets),
         steps=config.run.total_steps(data.steps_per_epoch),
     )
 
@@ -82,6 +86,7 @@ def build_forecaster(config: Config, assets: Assets | None) -> Experiment:
     """A number for each window of a series: a value that comes after it."""
     if config.model.bidirectional and config.model.output == "every":
         raise InputError("--model.bidirectional would see what --model.output every forecasts")
+    config.teacher.check_unused("a forecast is a number")
     data, reader = load_forecasts(config.data, assets)
     return regressor(
         config.model.build(None),

@@ -27,10 +27,18 @@ from bigmodel.data import ImageData, Images, image_reader, load_images
 from bigmodel.experiment import Assets, Experiment, Shown, Variables
 from bigmodel.figures.grid import tile
 from bigmodel.figures.heatmap import draw_heatmap
+from bigmodel.inference.teaching import load_teacher
 from bigmodel.models import Vit
 from bigmodel.predictor import Predictor
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training import Ensemble, Optimizer, class_predictor, classifier, one_member
+from bigmodel.training import (
+    Ensemble,
+    Optimizer,
+    Teacher,
+    class_predictor,
+    classifier,
+    one_member,
+)
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,7 @@ class Config(Settings):
         "muon", learning_rate=5e-3, warmup_steps=50, momentum=0.95, eps=1e-6, weight_decay=0.01
     )
     ensemble: Ensemble = Ensemble()
+    teacher: Teacher = Teacher()
     run: Run = Run(steps=600, eval_every=200)
 
 
@@ -55,6 +64,7 @@ def build(config: Config, assets: Assets | None = None) -> Experiment:
         images.names,
         config.optimizer,
         ensemble=config.ensemble,
+        teaching=load_teacher(config.teacher, images.data, assets),
         steps=config.run.total_steps(images.data.steps_per_epoch),
         show=attention_maps(config, images),
     )

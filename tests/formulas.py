@@ -31,12 +31,13 @@ def dense(p, x):
     return x @ p["kernel"] + p.get("bias", 0)
 
 
-def layer_norm(p, x):
-    return rms_norm(p, x - x.mean(axis=-1, keepdims=True))
+def layer_norm(p, x, epsilon=1e-6):
+    return rms_norm(p, x - x.mean(axis=-1, keepdims=True), epsilon)
 
 
-def rms_norm(p, x):
-    return x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + 1e-6) * p["scale"] + p.get("bias", 0)
+def rms_norm(p, x, epsilon=1e-6):
+    inverse = 1 / np.sqrt((x**2).mean(axis=-1, keepdims=True) + epsilon)
+    return x * inverse * p["scale"] + p.get("bias", 0)
 
 
 def check_gradients(function, *arguments, rtol=1e-2, **options):

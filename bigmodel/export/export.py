@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bigmodel.export.program import Program
     from bigmodel.inference.trained import Trained
 
-FORMATS = ("stablehlo", "onnx", "savedmodel", "litert", "safetensors")
+FORMATS = ("stablehlo", "onnx", "savedmodel", "litert", "safetensors", "huggingface")
 EXAMPLES = 16
 TOLERANCE = 1e-4
 
@@ -46,7 +46,7 @@ class Format(Protocol):
     RUNTIME: str
     """The module that reads it."""
     LINES: str
-    """Python that runs it in its folder, and leaves ``RESULT``."""
+    """Python that runs it in its folder, and leaves ``RESULT``; the program's may stand for it."""
     RESULT: str
     """What the lines leave: the ``outputs`` or the ``variables`` of the program, by name."""
 
@@ -96,7 +96,7 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
             raise InputError(
                 f"{parsed.format} cannot be made of {parsed.run}: {reason(str(error))}"
             ) from error
-        write_beside(program, run, folder, parsed.format, lines=chosen.LINES)
+        write_beside(program, run, folder, parsed.format, lines=program.lines or chosen.LINES)
         report = check(chosen, program, folder, parsed.format)
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     print(f"wrote {parsed.out}: {size / 1e3:,.0f} kB; its README.md says how to run it")
@@ -158,7 +158,8 @@ def check(chosen: Format, program: Program, folder: Path, name: str) -> str:
         return "not checked"
     from bigmodel.export.program import largest_difference
 
-    difference = largest_difference(program, folder, lines=chosen.LINES, result=chosen.RESULT)
+    lines = program.lines or chosen.LINES
+    difference = largest_difference(program, folder, lines=lines, result=chosen.RESULT)
     if not difference <= TOLERANCE:
         raise InputError(
             f"the {name} answers otherwise than the run: the largest relative difference is "

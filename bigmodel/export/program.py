@@ -49,7 +49,8 @@ class Program(NamedTuple):
     ``apply(variables, inputs)`` takes and gives arrays by name: variables by their paths, inputs
     and outputs with the batch on the first axis. ``outputs`` are those of the examples in
     ``inputs``. ``batch`` is the only size of a batch where a program does not take any. ``config``
-    is the run's.
+    is that of ``run``, or what stands for it in the folder; ``lines`` are Python that runs the
+    folder, where those of the format do not.
     """
 
     apply: Callable[[Arrays, Arrays], dict[str, Any]]
@@ -57,7 +58,9 @@ class Program(NamedTuple):
     inputs: dict[str, np.ndarray]
     outputs: dict[str, np.ndarray]
     config: dict[str, Any]
+    run: Trained
     batch: int | None = None
+    lines: str = ""
 
     @property
     def rows(self) -> int:
@@ -98,7 +101,7 @@ def make_program(run: Trained, examples: Sequence[Any]) -> Program:
     with jax.default_device(jax.devices("cpu")[0]):
         outputs = jax.jit(apply)(variables, inputs)
     outputs = {name: np.asarray(array) for name, array in outputs.items()}
-    return Program(apply, variables, inputs, outputs, to_json(run.config))
+    return Program(apply, variables, inputs, outputs, to_json(run.config), run)
 
 
 def encoded(predictor: Predictor, examples: Sequence[Any]) -> Batch:

@@ -23,7 +23,7 @@ from bigmodel.experiment import InputError, PyTree
 from bigmodel.files import PARTIAL, sync
 from bigmodel.run_directory.directory import finished_steps
 from bigmodel.run_directory.sums import SUMS, find_damage, sum_files, write_sums
-from bigmodel.tree import named_leaves
+from bigmodel.tree import named_leaves, saved_leaves
 
 if TYPE_CHECKING:
     from orbax.checkpoint import StandardCheckpointer
@@ -112,7 +112,7 @@ class Checkpoints:
         self.wait()
         final = self.directory / str(step)
         partial = self.directory / f"{step}{PARTIAL}"
-        leaves = named_leaves(state)
+        leaves = saved_leaves(state)
         if self._writing:
             self._make_room(final, sum(leaf.nbytes for leaf in leaves.values()) + FILES)
         try:
@@ -181,17 +181,18 @@ class Checkpoints:
             for left in self.directory.glob(f"{partial.name}*"):
                 shutil.rmtree(left, ignore_errors=True)
 
-    def restore(self, step: int, target: PyTree) -> PyTree:
+    def restore(self, step: int, target: PyTree, init: Callable[[], PyTree] = dict) -> PyTree:
         """The state of a step.
 
         ``target`` has the shapes, dtypes and shardings wanted, as ``jax.ShapeDtypeStruct``. Another
-        number of devices than at the save is fine.
+        number of devices than at the save is fine. ``init`` makes what no checkpoint has.
 
         Raises:
             InputError: where the checkpoint has other parameters, naming the first.
         """
         path = self.directory / str(step)
-        wanted = named_leaves(target)
+        every, wanted = named_leaves(target), saved_leaves(target)
+        given = named_leaves(init()) if wanted.keys() < every.keys() else {}
         try:
             saved = self._orbax.metadata(path).item_metadata
             _check_same_leaves(path, dict(saved), wanted)
@@ -200,7 +201,8 @@ class Checkpoints:
             raise
         except Exception as error:
             raise StorageError(reason_of(path, error, doing="read")) from error
-        return jax.tree.unflatten(jax.tree.structure(target), [leaves[name] for name in wanted])
+        found = [leaves[name] if name in leaves else given[name] for name in every]
+        return jax.tree.unflatten(jax.tree.structure(target), found)
 
     def close(self) -> None:
         """Waits for the background and frees what Orbax holds."""

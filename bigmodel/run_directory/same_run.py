@@ -26,8 +26,8 @@ FREE_FIELDS = (
     "run.steps_per_call",
 )
 """Options that no parameter of a step depends on."""
-PATH_FIELDS = ("data.path", "data.test_path")
-"""Options that say where the data is; the fingerprint says what it is."""
+PATH_FIELDS = ("data.path", "data.test_path", "teacher.run")
+"""Options that say where the data and the teacher are; the fingerprint says what they are."""
 LENGTH_FIELDS = ("run.steps", "run.epochs")
 
 

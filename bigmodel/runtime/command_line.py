@@ -8,25 +8,44 @@ import io
 import re
 import typing
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
+from bigmodel.config import ConfigError, from_json
 from bigmodel.experiment import InputError
 from bigmodel.nearest import nearest_option
+from bigmodel.pretrained.config_file import inner, read_json
+from bigmodel.pretrained.source import CONFIG, describe, is_foreign
 
 Config = TypeVar("Config")
 OPTIONAL = bool | None
 """The type of a flag that is decided by other options where it is not given."""
+FROM = "--model.from"
+FROM_HELP = f"""
+
+{FROM} PATH takes the options of --model from the config.json of a folder in Hugging Face's layout
+or of a run, or from a GGUF file; those that are given beside it count."""
 
 
 def parse(default: Config, arguments: Sequence[str], *, description: str) -> Config:
     """A config with the options of a command line; prints the help and exits for ``--help``.
 
+    ``--model.from`` is no option of the config: it changes the defaults of the model's.
+
     Raises:
         InputError: for an unknown option, naming the nearest one, or a wrong value, saying
             what is allowed.
+        StorageError: where the file of ``--model.from`` cannot be read.
     """
-    arguments = list(_spelled_out(default, arguments))
+    arguments = list(arguments)
     known = sorted(option_names(default))
+    if hasattr(default, "model"):
+        known, description = [*known, FROM], description + FROM_HELP
+        path = _taken(FROM, arguments)
+        if path is not None:
+            model = model_from(Path(path), default.model)
+            default = dataclasses.replace(default, model=model)  # type: ignore[type-var]
+    arguments = list(_spelled_out(default, arguments))
     for argument in arguments:
         option = argument.split("=")[0].replace("_", "-")
         if option.startswith("--") and option not in known and option != "--help":
@@ -43,6 +62,44 @@ def parse(default: Config, arguments: Sequence[str], *, description: str) -> Con
         if stop.code in (0, None):
             raise
         raise InputError(_one_line(printed.getvalue(), type(default).__name__)) from None
+
+
+def model_from(path: Path, default: Any) -> Any:
+    """The options of a model that a folder or a file of weights, or a run, has.
+
+    Raises:
+        InputError: they are those of another model, or cannot be read.
+        StorageError: a file cannot be read.
+    """
+    name = type(default).__name__
+    if is_foreign(path) or not (path / CONFIG).is_file():
+        found = describe(path)
+        if found.model != name:
+            raise InputError(
+                f"{FROM} {path} is a {found.family}, which a {found.model} would take; the model "
+                f"here is a {name}"
+            )
+        options = found.options
+    else:
+        options = inner(read_json(path / CONFIG), "model")
+    try:
+        return from_json(default, options)
+    except ConfigError as error:
+        raise InputError(f"{FROM} {path} cannot be used for a {name}: {error}") from None
+
+
+def _taken(option: str, arguments: list[str]) -> str | None:
+    """The value of an option, which is taken out of the arguments; None where it is not there."""
+    for at, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name == option:
+            end = at + 1 if equals else at + 2
+            if len(arguments) < end:
+                raise InputError(f"Missing value for argument '{option}'")
+            value = value if equals else arguments[at + 1]
+            del arguments[at:end]
+            return value
+    return None
 
 
 def option_names(config: Any) -> Iterator[str]:

@@ -291,12 +291,10 @@ def open_run(
         checkpoints = Checkpoints(directory.checkpoints, warn=warn, writing=first)
         step = agree_on((checkpoints.newest_intact(newest) or 0) if first else 0)
         other = ThreadPoolExecutor(1).submit(meanwhile, step)
-        if step == 0:
-            state = compiled.init(init_key(config.seed))
-        else:
-            state = checkpoints.restore(step, compiled.state)
-            if first:
-                warn_of_changes(directory.path, directory.read_json(MANIFEST) or facts, facts)
+        init = functools.partial(compiled.init, init_key(config.seed))
+        state = checkpoints.restore(step, compiled.state, init) if step else init()
+        if step and first:
+            warn_of_changes(directory.path, directory.read_json(MANIFEST) or facts, facts)
         other.exception()  # which waits for it
         directory.create(as_json, facts, step=step)
         directory.keep(assets)

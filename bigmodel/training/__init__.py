@@ -55,6 +55,10 @@ if TYPE_CHECKING:
     from bigmodel.training.regression import squared_error as squared_error
     from bigmodel.training.supervision import TrainState as TrainState
     from bigmodel.training.supervision import supervised as supervised
+    from bigmodel.training.teaching.distillation import Teacher as Teacher
+    from bigmodel.training.teaching.distillation import distilled as distilled
+    from bigmodel.training.teaching.distillation import with_logits as with_logits
+    from bigmodel.training.teaching.taught import taught as taught
     from bigmodel.training.texts.filling import mask_predictor as mask_predictor
     from bigmodel.training.texts.language_model import language_model as language_model
     from bigmodel.training.texts.negative_sampling import negative_sampling as negative_sampling
@@ -91,6 +95,8 @@ _NAMES = {
     "predictors": "class_predictor number_predictor recommendation_predictor",
     "regression": "absolute_error forecast_report regression_report regressor squared_error",
     "supervision": "TrainState supervised",
+    "teaching.distillation": "Teacher distilled with_logits",
+    "teaching.taught": "taught",
     "texts.filling": "mask_predictor",
     "texts.language_model": "language_model",
     "texts.negative_sampling": "negative_sampling ranked",

@@ -10,6 +10,8 @@ from bigmodel.training.ensemble import SINGLE, Ensemble, classifiers
 from bigmodel.training.metrics import accuracy, cross_entropy
 from bigmodel.training.optimizers import Optimizer
 from bigmodel.training.supervision import supervised
+from bigmodel.training.teaching.distillation import Teaching, distilled
+from bigmodel.training.teaching.taught import taught
 
 
 def classifier(
@@ -20,6 +22,7 @@ def classifier(
     *,
     steps: int,
     ensemble: Ensemble = SINGLE,
+    teaching: Teaching | None = None,
     show: Callable[[Variables], Shown] | None = None,
 ) -> Experiment:
     """An experiment that learns the class of an example by cross entropy.
@@ -31,11 +34,12 @@ def classifier(
         optimizer: options of the Optax chain.
         steps: length of the run.
         ensemble: how many such networks there are.
+        teaching: a network that tells the same classes apart, to learn from.
         show: figures for a person, made of the variables that are evaluated.
     """
-    return supervised(
+    experiment = supervised(
         classifiers(model, ensemble),
-        cross_entropy,
+        distilled(cross_entropy, teaching),
         {"accuracy": accuracy},
         optimizer,
         data,
@@ -43,3 +47,4 @@ def classifier(
         show=show,
         **classification_report(names),
     )
+    return taught(experiment, teaching)

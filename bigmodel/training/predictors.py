@@ -40,7 +40,9 @@ def class_predictor(
         return class_answers(np.asarray(outputs), names)
 
     answer = "a class, and the probability of each"
-    return Predictor(reader.encode, apply, decode, reader.kind, reader.inputs, answer)
+    return Predictor(
+        reader.encode, apply, decode, reader.kind, reader.inputs, answer, model=network
+    )
 
 
 def class_answers(probabilities: np.ndarray, names: Sequence[str]) -> list[Any]:

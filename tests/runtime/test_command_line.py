@@ -1,11 +1,14 @@
 import io
+import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import pytest
 
 from bigmodel.experiment import InputError
+from bigmodel.models import Gpt
 from bigmodel.runtime.command_line import parse
 from bigmodel.runtime.settings import Run, Settings
 
@@ -71,3 +74,61 @@ def test_a_wrong_option_is_one_line_that_helps(
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
     assert not re.search("[│╭╰─]|---|Value error|For full help", str(refused.value))
+
+
+@dataclass(frozen=True)
+class Language(Settings):
+    model: Gpt = Gpt(dropout=0.1)
+
+
+LLAMA = {
+    "model_type": "llama", "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "intermediate_size": 40,
+}  # fmt: skip
+
+
+def test_the_model_takes_its_options_from_a_folder_and_others_count_beside_it(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA))
+    for arguments in (["--model.from", str(tmp_path)], [f"--model.from={tmp_path}"]):
+        beside = ["--model.layers=1", *arguments, "--seed", "3"]
+        config = parse(Language(), beside, description="")
+        assert (config.seed, config.model.layers, config.model.width) == (3, 1, 16)
+        assert (config.model.kv_heads, config.model.expansion) == (2, 2.5)
+        assert config.model.activation == "swiglu"
+        assert config.model.dropout == 0.1
+    options = {"layers": 3, "rotary": {"base": 5.0}}
+    (tmp_path / "config.json").write_text(json.dumps({"model": options}))
+    of_run = parse(Language(), ["--model.from", str(tmp_path)], description="").model
+    assert of_run == replace(Gpt(layers=3, dropout=0.1), rotary=replace(Gpt().rotary, base=5.0))
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({**LLAMA, "hidden_size": 0}, "hidden_size in config.json is 0"),
+        ({"model": {"widths": [1]}}, "cannot be used for a Gpt: there is no option widths"),
+        ({"model": {"layers": "x"}}, "layers cannot be"),
+        (None, "no folder with config.json"),
+    ],
+    ids=str,
+)
+def test_options_of_another_model_are_refused_in_a_line(
+    config: dict, said: str, tmp_path: Path
+) -> None:
+    if config is not None:
+        (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=said) as refused:
+        parse(Language(), ["--model.from", str(tmp_path)], description="")
+    assert "\n" not in str(refused.value)
+    assert str(tmp_path) in str(refused.value)
+
+
+def test_a_folder_is_asked_for_where_there_is_none() -> None:
+    with pytest.raises(InputError, match="Missing value"):
+        parse(Language(), ["--model.from"], description="")
+    with pytest.raises(InputError, match=r"did you mean --model\.from"):
+        parse(Language(), ["--model.fromm", "x"], description="")
+    with pytest.raises(InputError, match=r"there is no option --model\.from"):
+        parsed("--model.from", "x")

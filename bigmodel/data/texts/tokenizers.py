@@ -187,8 +187,15 @@ def padded(encoded: Sequence[Int[np.ndarray, "tokens"]], time: int) -> Int[np.nd
 
 
 def load(content: bytes) -> Tokenizer:
-    """The tokenizer whose ``dump()`` is ``content``."""
-    saved = json.loads(content)
+    """The tokenizer whose ``dump()`` is ``content``, or that of another's ``tokenizer.json``.
+
+    Raises:
+        InputError: it is none, or one of another kind.
+    """
+    try:
+        saved = dict(json.loads(content))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"the tokenizer.json cannot be read: {str(error)[:80]}") from None
     match saved.get("type"):
         case "char":
             return char_tokenizer(saved["characters"])
@@ -198,7 +205,13 @@ def load(content: bytes) -> Tokenizer:
             return _from_words(saved["words"])
         case _:
             _keep_to_one_thread()
-            return _from_bpe(tokenizers.Tokenizer.from_str(content.decode()))
+            try:
+                bpe = tokenizers.Tokenizer.from_str(content.decode())
+            except Exception as error:  # All that it raises are of this kind.
+                raise InputError(f"the tokenizer.json cannot be read: {str(error)[:80]}") from None
+            bpe.no_padding()
+            bpe.no_truncation()
+            return _from_bpe(bpe)
 
 
 def _from_bpe(bpe: tokenizers.Tokenizer) -> Tokenizer:
@@ -213,9 +226,16 @@ def _from_bpe(bpe: tokenizers.Tokenizer) -> Tokenizer:
         return bpe.to_str().encode()
 
     byte_of = _byte_of_symbol()
-    characters = np.zeros(bpe.get_vocab_size(), np.float32)
-    for token, index in bpe.get_vocab().items():
-        characters[index] = _characters(bytes(byte_of[symbol] for symbol in token))
+    vocabulary = bpe.get_vocab()
+    added = {token.content for token in bpe.get_added_tokens_decoder().values()}
+    characters = np.zeros(max(vocabulary.values(), default=-1) + 1, np.float32)
+    for token, index in vocabulary.items():
+        if token in added:
+            characters[index] = len(token)
+        elif byte_of.keys() >= set(token):
+            characters[index] = _characters(bytes(byte_of[symbol] for symbol in token))
+        else:
+            raise InputError(f"the tokenizer.json is no byte-level BPE: it has {token[:40]!r}")
     return Tokenizer(encode, decode, dump, characters)
 
 

@@ -16,6 +16,7 @@ from bigmodel.models.attention.fused import AttentionName, attend_sequence
 from bigmodel.models.attention.masks import window_mask
 from bigmodel.models.attention.positions import Rotation, rotate
 from bigmodel.models.layers.dense import Dense
+from bigmodel.models.layers.norm import RmsNorm
 from bigmodel.partition import EXAMPLES, axis_size, constrained
 
 
@@ -140,8 +141,10 @@ class CausalAttention(nn.Module):
     """Self-attention of each position to itself and the ``window - 1`` positions before it.
 
     There may be fewer heads of keys and values than of queries: ``kv_heads``, which divides
-    ``heads``. ``biases`` adds biases to queries, values and output, but not to keys: the softmax
-    cancels them.
+    ``heads``. A head has ``size`` features, by default its share of the width. ``biases`` adds
+    biases to queries, values and output, but not to keys, where the softmax cancels them unless
+    they are rotated; ``qkv_biases`` adds them to queries, keys and values. ``norm`` is the epsilon
+    of a norm of each head's queries and keys (Henry et al., 2020); None for no norm.
     """
 
     heads: int
@@ -149,7 +152,10 @@ class CausalAttention(nn.Module):
     dtype: jnp.dtype
     output_init: nn.initializers.Initializer
     kv_heads: int | None = None
+    size: int | None = None
     biases: bool = False
+    qkv_biases: bool = False
+    norm: float | None = None
     attention: AttentionName = "auto"
 
     @nn.compact
@@ -173,17 +179,21 @@ class CausalAttention(nn.Module):
             The output, and the cache updated with these positions (None without a cache).
         """
         batch, time, width = x.shape
-        size = width // self.heads
+        size = self.size or width // self.heads
         kv_heads = self.kv_heads or self.heads
+        biases = self.biases or self.qkv_biases
 
         def project(name: str, heads: int, *, bias: bool) -> Heads:
             projection = Dense(heads * size, use_bias=bias, dtype=self.dtype, name=name)
             split = projection(x).reshape(batch, time, heads, size)
             return constrained(split, EXAMPLES, "sequence", "tensor", None)
 
-        query = project("query", self.heads, bias=self.biases)
-        key = project("key", kv_heads, bias=False)
-        value = project("value", kv_heads, bias=self.biases)
+        query = project("query", self.heads, bias=biases)
+        key = project("key", kv_heads, bias=self.qkv_biases)
+        value = project("value", kv_heads, bias=biases)
+        if self.norm is not None:
+            query = RmsNorm(self.dtype, self.norm, name="norm_query")(query)
+            key = RmsNorm(self.dtype, self.norm, name="norm_key")(key)
         if rotary is not None:
             query, key = rotate(query, rotary), rotate(key, rotary)
         if cache is None and kv_heads % axis_size("tensor"):
@@ -214,4 +224,4 @@ class CausalAttention(nn.Module):
             kernel_init=self.output_init,
             name="output",
         )
-        return output(mixed.reshape(batch, time, width)), cache
+        return output(mixed.reshape(batch, time, self.heads * size)), cache

@@ -19,7 +19,7 @@ Features = Float[Array, "batch time width"]
 
 BLOCK_PARTITION: Rules = (
     (r"(query|key|value|gate|up)/kernel$", P("fsdp", "tensor")),
-    (r"(query|value|gate|up)/bias$", P("tensor")),
+    (r"(query|key|value|gate|up)/bias$", P("tensor")),
     (r"(output|down)/kernel$", P("tensor", "fsdp")),
     (r"norm\w*/(scale|bias)$", P()),
 )

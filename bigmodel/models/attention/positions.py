@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from bigmodel.experiment import InputError
 from bigmodel.models.attention.attend import Heads
 
 
@@ -30,10 +33,56 @@ class Rotation(NamedTuple):
     sin: Float[Array, "time half"]
 
 
-def rotation(positions: Int[Array, "time"], *, size: int, base: float = 10_000.0) -> Rotation:
-    """Angles ``position * base ** (-2 i / size)`` of the pairs ``i`` (Su et al., 2021)."""
-    frequencies = base ** (-jnp.arange(0, size, 2, dtype=jnp.float32) / size)
-    angles = positions.astype(jnp.float32)[:, None] * frequencies[None, :]
+@dataclass(frozen=True)
+class Rotary:
+    """The frequencies of rotary positions (Su et al., 2021)."""
+
+    base: float = 10_000.0
+    """pair i of the n features of a head turns by base^(-2 i / n) from a position to the next"""
+    scaling: Literal["none", "linear", "llama3"] = "none"
+    """for longer contexts, divide frequencies by the factor: linear all (Chen et al., 2023), llama3
+    those of which few turns fit into the first training's context (Dubey et al., 2024)"""
+    factor: float = 1.0
+    """by which frequencies are divided"""
+    low: float = 1.0
+    """with llama3: turns in the context up to which a frequency is divided by the whole factor"""
+    high: float = 4.0
+    """with llama3: turns in the context from which on a frequency stays as it is"""
+    context: int = 8192
+    """with llama3: tokens that the first training read at once"""
+
+    def __post_init__(self) -> None:
+        """Raises InputError for numbers that make no frequencies."""
+        for name in ("base", "factor", "low", "context"):
+            value = getattr(self, name)
+            if not 0 < value < math.inf:
+                raise InputError(f"--model.rotary.{name} {value} must be above 0")
+        if not self.low < self.high < math.inf:
+            raise InputError(
+                f"--model.rotary.high {self.high} must be above --model.rotary.low {self.low}"
+            )
+
+
+def frequencies(options: Rotary, *, size: int) -> Float[Array, "half"]:
+    """The angles by which the pairs of ``size`` features turn from a position to the next.
+
+    With ``n = frequency context / (2 pi)`` turns in the first training's context, llama3 takes
+    ``frequency (s + (1 - s) / factor)``, where ``s`` is ``(n - low) / (high - low)``, at least 0
+    and at most 1.
+    """
+    found = options.base ** (-jnp.arange(0, size, 2, dtype=jnp.float32) / size)
+    if options.scaling == "linear":
+        return found / options.factor
+    if options.scaling == "llama3":
+        turns = found * (options.context / (2 * math.pi))
+        kept = jnp.clip((turns - options.low) / (options.high - options.low), 0.0, 1.0)
+        return found * (kept + (1.0 - kept) / options.factor)
+    return found
+
+
+def rotation(positions: Int[Array, "time"], *, size: int, options: Rotary) -> Rotation:
+    """The angles ``position * frequency`` of the pairs of a head's features."""
+    angles = positions.astype(jnp.float32)[:, None] * frequencies(options, size=size)[None, :]
     return Rotation(jnp.cos(angles), jnp.sin(angles))
 
 

@@ -17,7 +17,7 @@ from bigmodel.models.attention.attention import CausalAttention, WindowCache, em
 from bigmodel.models.attention.encoder import BLOCK_PARTITION
 from bigmodel.models.attention.fused import AttentionName
 from bigmodel.models.attention.moe import EXPERT_PARTITION, MixtureOfExperts, Routed, Routing
-from bigmodel.models.attention.positions import Rotation, rotation
+from bigmodel.models.attention.positions import Rotary, Rotation, rotation
 from bigmodel.models.attention.stack import (
     is_stacked,
     make_blocks,
@@ -60,6 +60,8 @@ class Gpt:
     """number of attention heads, which share the width"""
     kv_heads: int | None = None
     """number of heads of keys and values, shared by groups of heads; by default as many as heads"""
+    head_size: int | None = None
+    """number of features of a head, by default the width over the heads"""
     window: int | None = None
     """number of positions that one attends to, itself included; by default the whole context"""
     expansion: float = 4.0
@@ -68,10 +70,17 @@ class Gpt:
     """activation of the feed-forward network; squared_relu (So et al., 2021) is faster on CPU"""
     norm: Literal["rms", "layer"] = "rms"
     """normalization before each attention and feed-forward network, and at the end"""
+    epsilon: float = 1e-6
+    """added to the mean square, or to the variance, in norms"""
+    query_key_norm: bool = False
+    """whether the queries and keys of each head are normalised (Henry et al., 2020)"""
     biases: bool = False
     """whether attention (except for keys, where they do nothing) and feed-forward have biases"""
+    qkv_biases: bool = False
+    """whether queries, keys and values have biases, as those of Qwen2; rotated keys can use them"""
     positions: Literal["rotary", "learned"] = "rotary"
     """rotary: rotations of queries and keys, which extend past the context; learned: a table"""
+    rotary: Rotary = Rotary()
     tied: bool = True
     """whether the output layer is the embedding"""
     experts: int = 0
@@ -102,20 +111,23 @@ class Gpt:
     def __post_init__(self) -> None:
         """Raises InputError for sizes that do not fit each other."""
         check_sizes(self, "layers", "width", "heads", "kv_heads", "window", "experts_per_token")
-        check_sizes(self, "microbatches")
+        check_sizes(self, "head_size", "microbatches")
         if not 1 <= self.expansion * self.width < float("inf"):
             raise InputError(
                 f"--model.expansion {self.expansion} leaves the feed-forward network no width; "
                 "use 1 or more"
             )
-        check_divides(self, "heads", "width")
+        if self.head_size is None:
+            check_divides(self, "heads", "width")
         if self.kv_heads is not None:
             check_divides(self, "kv_heads", "heads")
-        if self.positions == "rotary" and (self.width // self.heads) % 2:
+        if self.positions == "rotary" and self.size % 2:
             raise InputError(
                 f"rotary positions turn pairs, and {self.heads} heads of --model.width "
-                f"{self.width} have {self.width // self.heads} features each; make them even"
+                f"{self.width} have {self.size} features each; make them even"
             )
+        if not 0 <= self.epsilon < float("inf"):
+            raise InputError(f"--model.epsilon {self.epsilon} must be 0 or more; 1e-6 is usual")
         if self.experts < 0:
             raise InputError(f"--model.experts {self.experts} is too small; use 0 or more")
         if 0 < self.experts < self.experts_per_token:
@@ -128,6 +140,11 @@ class Gpt:
         if not 0 <= self.balance < float("inf"):
             raise InputError(f"--model.balance {self.balance} must be 0 or more; 0.01 is usual")
         check_dropout(self.dropout)
+
+    @property
+    def size(self) -> int:
+        """The number of features of a head."""
+        return self.head_size or self.width // self.heads
 
     @property
     def block_rules(self) -> Rules:
@@ -155,7 +172,7 @@ class Gpt:
                 batch=batch,
                 window=network.window,
                 heads=self.kv_heads or self.heads,
-                size=self.width // self.heads,
+                size=self.size,
                 dtype=jnp.dtype(self.dtype),
             )
             layers: Any = (cache,) * self.layers
@@ -220,14 +237,17 @@ class GptBlock(nn.Module):
             dtype,
             init,
             kv_heads=options.kv_heads,
+            size=options.size,
             biases=options.biases,
+            qkv_biases=options.qkv_biases,
+            norm=options.epsilon if options.query_key_norm else None,
             attention=options.attention,
             name="attention",
         )
-        normed = norm(dtype, name="norm_attention")(x)
+        normed = norm(dtype, options.epsilon, name="norm_attention")(x)
         mixed, cache = attention(normed, positions=positions, rotary=rotary, cache=cache)
         x = constrained(x + dropout(mixed), *RESIDUAL)
-        normed = norm(dtype, name="norm_feed_forward")(x)
+        normed = norm(dtype, options.epsilon, name="norm_feed_forward")(x)
         hidden = round(options.expansion * options.width)
         network: tuple[Any, ...] = (hidden, options.activation, dtype, init, options.biases)
         if not options.experts:
@@ -267,7 +287,7 @@ class GptNetwork(nn.Module):
             partition=options.block_rules,
             microbatches=options.microbatches,
         )
-        self.norm = NORMS[options.norm](dtype)
+        self.norm = NORMS[options.norm](dtype, options.epsilon)
         if not options.tied:
             self.head = Head(self.vocab_size, dtype, kernel_init=EMBEDDING_INIT)
         self.dropout = nn.Dropout(options.dropout)
@@ -303,7 +323,7 @@ class GptNetwork(nn.Module):
         if options.positions == "learned":
             x = x + self.positions(positions)[None]
         else:
-            rotary = rotation(positions, size=options.width // options.heads)
+            rotary = rotation(positions, size=options.size, options=options.rotary)
         x = constrained(self.dropout(x, deterministic=not train), *RESIDUAL)
         x, after, (routing,) = run_blocks(
             self.blocks, x, positions, rotary, train=train, carried=caches

@@ -10,14 +10,16 @@ def train_flops(options: Gpt, *, vocab_size: int, context: int, batch_size: int)
 
     ``N`` are the parameters that a token meets in matrix products, the output layer and the
     experts that it chooses among them, the embedding's table not; ``D`` are the tokens. The
-    forward pass of attention takes ``4 width`` FLOPs for each pair of positions that see each
-    other, and the backward pass twice as much (Kaplan et al., 2020; Chowdhery et al., 2022).
+    forward pass of attention takes 4 FLOPs for each feature of all heads and each pair of positions
+    that see each other, the backward pass twice as many (Kaplan et al., 2020; Chowdhery et al.,
+    2022).
     A window of ``W`` of ``T`` positions lets one see ``W - W^2 / 2T`` on average, the whole
     context half of it.
     """
     width = options.width
     shared = (options.kv_heads or options.heads) / options.heads
-    attention = 2 * width**2 + 2 * shared * width**2
+    heads = options.heads * options.size
+    attention = 2 * width * heads + 2 * shared * width * heads
     matrices = 3 if options.activation == "swiglu" else 2
     feed_forward = matrices * width * round(options.expansion * width)
     if options.experts:
@@ -25,5 +27,5 @@ def train_flops(options: Gpt, *, vocab_size: int, context: int, batch_size: int)
     parameters = options.layers * (attention + feed_forward) + width * vocab_size
     window = options.window or context
     visible = window - window**2 / (2 * context)
-    each = 6 * parameters + 12 * options.layers * width * visible
+    each = 6 * parameters + 12 * options.layers * heads * visible
     return each * batch_size * context

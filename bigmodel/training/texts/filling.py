@@ -47,7 +47,7 @@ def mask_predictor(model: Model, reader: MaskReader) -> Predictor:
         return {"text": tokenizer.decode(ids), "masks": masks}
 
     answer = f"for each mask the {BEST} likeliest tokens, and the text filled in"
-    return Predictor(reader.encode, apply, decode, reader.kind, reader.inputs, answer)
+    return Predictor(reader.encode, apply, decode, reader.kind, reader.inputs, answer, model=model)
 
 
 def token_name(token: int, tokenizer: Tokenizer) -> str:

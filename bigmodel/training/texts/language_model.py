@@ -24,6 +24,8 @@ from bigmodel.models.texts.scores import Scores
 from bigmodel.training.metrics import Metric, negative_log_likelihood, next_token, weighted
 from bigmodel.training.optimizers import Optimizer
 from bigmodel.training.supervision import supervised
+from bigmodel.training.teaching.distillation import Teaching, distilled, with_logits
+from bigmodel.training.teaching.taught import taught
 from bigmodel.training.texts.mixture import of_mixture
 
 
@@ -35,6 +37,7 @@ def language_model(
     *,
     steps: int,
     balance: float | None = None,
+    teaching: Teaching | None = None,
     show: Callable[[Variables], Shown] | None = None,
 ) -> Experiment:
     """An experiment that learns what token follows each.
@@ -48,16 +51,25 @@ def language_model(
         steps: length of the run.
         balance: weight of the load-balancing loss of a mixture of experts; None for a model
             without experts.
+        teaching: a language model of the same tokens, to learn from.
         show: figures for a person, made of the variables that are evaluated.
     """
-    loss: Metric = next_token
+    loss = distilled(next_token, teaching)
     metrics, nats = {"bits_per_char": bits_per_char(characters)}, "loss"
     if balance is not None:
         loss, metrics = of_mixture(loss, metrics, balance=balance)
         nats = "nats"
-    return supervised(
-        model, loss, metrics, optimizer, data, steps=steps, show=show, summarize=perplexity(nats)
+    experiment = supervised(
+        with_logits(model, teaching),
+        loss,
+        metrics,
+        optimizer,
+        data,
+        steps=steps,
+        show=show,
+        summarize=perplexity(nats),
     )
+    return taught(experiment, teaching)
 
 
 def bits_per_char(characters: Float[np.ndarray, " vocab"]) -> Metric:

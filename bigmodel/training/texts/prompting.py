@@ -11,7 +11,7 @@ import numpy as np
 
 from bigmodel.data.texts.reading import PromptReader
 from bigmodel.data.texts.tokenizers import Tokenizer
-from bigmodel.experiment import Batch, InputError, PyTree, Variables
+from bigmodel.experiment import Batch, InputError, Model, PyTree, Variables
 from bigmodel.models.texts.generation import Decoder, Prompts, Sampling, continuation, generate
 from bigmodel.predictor import Predictor
 
@@ -20,7 +20,12 @@ BROKEN = "\ufffd"
 
 
 def prompt_predictor(
-    decoder: Decoder, tokenizer: Tokenizer, sampling: Sampling, *, context: int
+    decoder: Decoder,
+    tokenizer: Tokenizer,
+    sampling: Sampling,
+    *,
+    context: int,
+    model: Model | None = None,
 ) -> Predictor:
     """A predictor of the continuation of a prompt.
 
@@ -29,6 +34,7 @@ def prompt_predictor(
         tokenizer: of prompts and continuations.
         sampling: how many tokens there are, how they are drawn, and at which texts one ends.
         context: tokens that the model was trained to read at once, the most that a prompt has.
+        model: the same network without its cache, for those who ask for logits.
 
     Raises:
         InputError: so many tokens are more than the model has positions for.
@@ -58,7 +64,7 @@ def prompt_predictor(
         return pieces(drawn_one_by_one(variables, each), tokenizer.decode, sampling.stop)
 
     what = f"how each goes on, for {sampling.tokens} tokens"
-    return Predictor(reader.encode, apply, decode, reader.kind, reader.inputs, what, stream)
+    return Predictor(reader.encode, apply, decode, reader.kind, reader.inputs, what, stream, model)
 
 
 def longest_prompt(limit: int | None, sampling: Sampling, *, context: int) -> int:

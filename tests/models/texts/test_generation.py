@@ -67,6 +67,7 @@ def tokens(length):
         ({"kv_heads": 2, "window": 3}, [3, 1, 1, 3]),
         rare({"window": 5, "norm": "layer", "biases": True}, [3, 1, 1, 3]),
         rare({"window": 1}, [3, 1, 1, 3]),
+        ({"head_size": 6, "query_key_norm": True, "qkv_biases": True}, [3, 1, 1, 3]),
         ({"experts": 4, "capacity": 1.0}, [3, 1, 1, 3]),
         ({"positions": "learned", "window": 3}, [3, 1, 1, 3]),
         ({"scan": True, "window": 4}, [3, 1, 1, 3]),

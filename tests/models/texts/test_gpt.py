@@ -13,6 +13,7 @@ from stacking import stacked as as_stack
 
 from bigmodel.experiment import InputError
 from bigmodel.models.attention.moe import MixtureOfExperts
+from bigmodel.models.attention.positions import Rotary
 from bigmodel.models.layers.feed_forward import residual_init
 from bigmodel.models.texts.gpt import Gpt
 from bigmodel.tree import named_leaves
@@ -20,6 +21,10 @@ from bigmodel.tree import named_leaves
 VOCAB, CONTEXT = 11, 8
 TINY = {"layers": 2, "width": 16, "heads": 2}
 LLAMA = {"activation": "swiglu", "kv_heads": 2, "tied": False, "expansion": 2.67, "window": 3}
+QWEN3 = {
+    "head_size": 6, "kv_heads": 2, "query_key_norm": True, "qkv_biases": True, "epsilon": 0.1,
+    "rotary": Rotary(base=100.0),
+}  # fmt: skip
 GPT2 = {"norm": "layer", "biases": True, "positions": "learned"}
 
 
@@ -94,25 +99,32 @@ def test_a_window_longer_than_the_context_is_refused():
         Gpt(**TINY, window=9).build(vocab_size=VOCAB, context=CONTEXT)
 
 
-def plain_attention(p, x, *, heads, kv_heads, window, rotary):
+def plain_attention(p, x, options):
     """One example, head and query at a time."""
-    mixed = np.zeros_like(x)
-    size = x.shape[-1] // heads
+    heads, kv_heads, size = options.heads, options.kv_heads or options.heads, options.size
+    mixed = np.zeros((*x.shape[:2], heads * size))
+    base = options.rotary.base
+
+    def prepared(part, own, x, position):
+        found = dense(p[part], x)[own]
+        if options.query_key_norm:
+            found = rms_norm(p[f"norm_{part}"], found, options.epsilon)
+        return turned(found, position if options.positions == "rotary" else 0, base)
+
     for b, head, t in np.ndindex(len(x), heads, x.shape[1]):
         shared = head // (heads // kv_heads)
         own, of = slice(head * size, (head + 1) * size), slice(shared * size, (shared + 1) * size)
-        query = turned(dense(p["query"], x[b, t])[own], t if rotary else 0)
-        seen = range(max(0, t - window + 1), t + 1)
-        keys = [turned(dense(p["key"], x[b, s])[of], s if rotary else 0) for s in seen]
+        seen = range(max(0, t - (options.window or CONTEXT) + 1), t + 1)
+        keys = np.array([prepared("key", of, x[b, s], s) for s in seen])
         values = [dense(p["value"], x[b, s])[of] for s in seen]
-        weights = np.exp(np.array(keys) @ query / np.sqrt(size))
+        weights = np.exp(keys @ prepared("query", own, x[b, t], t) / np.sqrt(size))
         mixed[b, t, own] = weights / weights.sum() @ np.array(values)
     return dense(p["output"], mixed)
 
 
-def turned(pairs, position):
+def turned(pairs, position, base):
     half = len(pairs) // 2
-    angles = position * 10_000.0 ** (-np.arange(half) / half)
+    angles = position * base ** (-np.arange(half) / half)
     both = (pairs[:half] + 1j * pairs[half:]) * np.exp(1j * angles)
     return np.concatenate([both.real, both.imag])
 
@@ -137,6 +149,7 @@ def plain_network(activation, p, x):
         {"experts": 4},
         rare(GPT2),
         LLAMA,
+        QWEN3,
     ],
     ids=str,
 )
@@ -145,20 +158,14 @@ def test_network_of_one_block_is_the_formula(changes):
     _, variables = built(options)
     large = jax.tree.map(lambda x: 3 * x + 0.05, variables)
     p = exact(large["params"])
-    norm = layer_norm if options.norm == "layer" else rms_norm
+    kind = layer_norm if options.norm == "layer" else rms_norm
+    norm = functools.partial(kind, epsilon=options.epsilon)
     block = p["blocks_0"]
     found = logits_of(options, large, tokens())
     x = p["embedding"]["embedding"][tokens()]
     if options.positions == "learned":
         x = x + p["positions"]["embedding"][None]
-    x = x + plain_attention(
-        block["attention"],
-        norm(block["norm_attention"], x),
-        heads=4,
-        kv_heads=options.kv_heads or 4,
-        window=options.window or CONTEXT,
-        rotary=options.positions == "rotary",
-    )
+    x = x + plain_attention(block["attention"], norm(block["norm_attention"], x), options)
     normed = norm(block["norm_feed_forward"], x)
     if options.experts:
         mixture = MixtureOfExperts(4, 2, None, 64, "gelu", jnp.dtype("float32"), residual_init(1))

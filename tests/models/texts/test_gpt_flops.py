@@ -30,6 +30,7 @@ def counted(options: Gpt) -> float:
         {},
         {"activation": "swiglu", "expansion": 3.0, "tied": False},
         {"kv_heads": 2},
+        {"kv_heads": 2, "head_size": 16},
         {"remat": True},
         {"window": 4},
         {"experts": 2, "experts_per_token": 2},
@@ -41,7 +42,7 @@ def test_the_formula_is_the_count_without_what_the_mask_hides(changes) -> None:
     formula = train_flops(options, vocab_size=VOCABULARY, context=TIME, batch_size=BATCH)
     window = options.window or TIME
     hidden = TIME - (window - window**2 / (2 * TIME))
-    each = 12 * 3 * 32 * hidden
+    each = 12 * 3 * options.heads * options.size * hidden
     if options.experts:
         # The outputs of the experts are added up by a product with their weights.
         each += 6 * 3 * 32 * options.experts

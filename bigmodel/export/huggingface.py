@@ -1,0 +1,103 @@
+"""A folder in Hugging Face's layout, which ``AutoModel.from_pretrained`` of transformers loads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from bigmodel.experiment import Batch, InputError, Model
+from bigmodel.export.huggingface_tokenizer import tokenizer_files
+from bigmodel.export.program import Program
+from bigmodel.files import write_atomically, write_json
+from bigmodel.partition import STACKED
+from bigmodel.pretrained.families import family, writer_of
+from bigmodel.pretrained.source import IMAGES, PROCESSOR, TOKENIZER
+from bigmodel.tree import nested
+
+INSTALL = "pip install -e '.[export,transformers]'"
+NEEDS = ("safetensors",)
+RUNTIME = "transformers"
+RESULT = "outputs"
+LINES = ""
+NAMES = ("texts.json", "images.json")
+"""Files of a run with the names of its classes."""
+
+
+def write(program: Program, folder: Path) -> Program:
+    """Writes weights, config, tokenizer and what says how images are read.
+
+    The program that is checked gives the logits.
+
+    Raises:
+        InputError: Hugging Face has no such network.
+    """
+    from safetensors.numpy import save_file
+
+    run, options = program.run, program.config.get("model")
+    model = run.predictor.model
+    if model is None or not isinstance(options, dict):
+        raise InputError(f"{run.path} answers by no logits, and all networks there do")
+    if program.config.get("ensemble", {}).get("members", 1) > 1:
+        raise InputError(f"{run.path} is an ensemble; export one that was trained alone")
+    name = writer_of(type(run.config.model).__name__, options)
+    facts = facts_of(program)
+    weights, config = family(name).to_theirs(unstacked(program.variables), options, facts)
+    arrays = {there: np.ascontiguousarray(tensor) for there, tensor in weights.items()}
+    save_file(arrays, folder / "model.safetensors", {"format": "pt"})
+    if PROCESSOR in config:
+        write_json(folder / IMAGES, config.pop(PROCESSOR))
+    if TOKENIZER in run.assets:
+        for file, content in tokenizer_files(run.assets[TOKENIZER], facts.get("context")).items():
+            write_atomically(folder / file, content)
+    batch = asked(program.inputs)
+    outputs = {"logits": logits(model, program.variables, batch)}
+    lines = family(name).LINES
+    return program._replace(inputs=batch, outputs=outputs, config=config, lines=lines)
+
+
+def facts_of(program: Program) -> dict[str, Any]:
+    """What the run's files and options say of its data: see ``bigmodel.pretrained.source``."""
+    assets, data = program.run.assets, program.config.get("data", {})
+    facts: dict[str, Any] = {"context": data["context"]} if "context" in data else {}
+    for kept in (json.loads(assets[name]) for name in NAMES if name in assets):
+        facts["labels"] = tuple(kept["names"])
+        if "shape" in kept:
+            facts["size"], _, facts["channels"] = kept["shape"]
+    if "pooling" in program.config:
+        facts["pooling"] = program.config["pooling"]
+    return facts
+
+
+def unstacked(variables: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Variables by path, those of blocks that were looped over each by the path of its block."""
+    found = {}
+    for path, leaf in variables.items():
+        above, stacked, below = path.partition(f"/{STACKED}/")
+        if not stacked:
+            found[path] = leaf
+        else:
+            found |= {f"{above}_{n}/{below}": each for n, each in enumerate(leaf)}
+    return found
+
+
+def asked(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays that the model reads. Of prompts, those that are longer than one token."""
+    if "rest" not in inputs:
+        return dict(inputs)
+    tokens = np.concatenate([inputs["tokens"], inputs["rest"]], axis=1)[1:]
+    return {"tokens": tokens[:, : inputs["length"][1:].min()]}
+
+
+def logits(model: Model, variables: Mapping[str, np.ndarray], batch: Batch) -> np.ndarray:
+    """The outputs of a model on the CPU."""
+
+    def apply(variables: Mapping[str, Any], batch: Batch) -> Any:
+        return model.apply(nested(variables), batch, train=False, key=None)[0]
+
+    with jax.default_device(jax.devices("cpu")[0]):
+        return np.asarray(jax.jit(apply)(variables, batch))

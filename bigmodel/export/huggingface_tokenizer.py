@@ -1,0 +1,77 @@
+"""The tokenizer of a run as the files that ``AutoTokenizer.from_pretrained`` reads."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from bigmodel.output import warn
+
+SPECIAL = {
+    "[CLS]": "cls_token",
+    "[SEP]": "sep_token",
+    "[MASK]": "mask_token",
+    "[PAD]": "pad_token",
+    "[UNK]": "unk_token",
+    "<|endoftext|>": "eos_token",
+}
+"""What tokens are for, by their usual texts."""
+
+
+def tokenizer_files(content: bytes, context: int | None) -> dict[str, bytes]:
+    """``tokenizer.json`` and its config, of a run's ``tokenizer.json``; none for one of words."""
+    saved = json.loads(content)
+    match saved.get("type"):
+        case "char":
+            saved = characters(saved["characters"])
+        case "byte":
+            saved = single_bytes()
+        case "word":
+            warn("the tokenizer is left out, for there is none of words in lower case there")
+            return {}
+    config: dict[str, Any] = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "clean_up_tokenization_spaces": False,
+    }
+    if context is not None:
+        config["model_max_length"] = context
+    for token in saved.get("added_tokens", ()):
+        if token["content"] in SPECIAL:
+            config[SPECIAL[token["content"]]] = token["content"]
+    files = {"tokenizer.json": saved, "tokenizer_config.json": config}
+    return {name: json.dumps(value).encode() for name, value in files.items()}
+
+
+def characters(known: str) -> dict[str, Any]:
+    """A token for each character; others are an error."""
+    return {
+        "version": "1.0",
+        "added_tokens": [],
+        "pre_tokenizer": {
+            "type": "Split",
+            "pattern": {"Regex": r"[\s\S]"},
+            "behavior": "Isolated",
+            "invert": False,
+        },
+        "decoder": {"type": "Fuse"},
+        "model": {
+            "type": "WordLevel",
+            "vocab": {character: index for index, character in enumerate(known)},
+            "unk_token": "",
+        },
+    }
+
+
+def single_bytes() -> dict[str, Any]:
+    """A token for each of the 256 bytes."""
+    return {
+        "version": "1.0",
+        "added_tokens": [],
+        "decoder": {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}]},
+        "model": {
+            "type": "BPE",
+            "byte_fallback": True,
+            "vocab": {f"<0x{byte:02X}>": byte for byte in range(256)},
+            "merges": [],
+        },
+    }

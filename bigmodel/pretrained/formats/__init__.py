@@ -1,0 +1,1 @@
+"""Files of weights, which are read without executing anything in them."""

@@ -22,7 +22,7 @@ from bigmodel.models import linen
 from bigmodel.models.layers.activation import ACTIVATIONS, Activation
 from bigmodel.models.layers.convolution import Conv, Images, Padding, window_padding
 from bigmodel.models.layers.norm import batch_norm, standardized
-from bigmodel.models.options import check_dropout, check_sizes
+from bigmodel.models.options import check_dropout, check_normalization, check_sizes
 
 PARTITION: Rules = (
     (r"(stem|conv_\d+|shortcut)/kernel$", P(None, None, None, "fsdp")),
@@ -83,6 +83,7 @@ class ResNet:
         """Raises InputError for a width or dropout out of range."""
         check_sizes(self, "width")
         check_dropout(self.dropout)
+        check_normalization(self)
 
     def build(self, classes: int) -> Model:
         """The network: images to logits, float32 ``[batch, class]``."""

@@ -19,7 +19,13 @@ from bigmodel.models.attention.stack import make_blocks, run_blocks, stacked_par
 from bigmodel.models.layers.dense import Dense
 from bigmodel.models.layers.feed_forward import Activation
 from bigmodel.models.layers.norm import LayerNorm, standardized
-from bigmodel.models.options import check_divides, check_dropout, check_sizes
+from bigmodel.models.options import (
+    check_divides,
+    check_dropout,
+    check_epsilon,
+    check_normalization,
+    check_sizes,
+)
 from bigmodel.tree import widened
 
 PARTITION: Rules = (
@@ -78,6 +84,8 @@ class Vit:
         check_sizes(self, "patch", "layers", "width", "heads", "expansion")
         check_divides(self, "heads", "width")
         check_dropout(self.dropout)
+        check_epsilon(self.epsilon)
+        check_normalization(self)
 
     def build(self, classes: int) -> Model:
         """The network: images to logits, float32 ``[batch, class]``."""

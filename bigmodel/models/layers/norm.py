@@ -61,15 +61,12 @@ def standardized(
     """``(x - mean) / deviation`` of each channel; what is empty is left out.
 
     Raises:
-        InputError: There are not as many as channels, or a deviation is not positive.
+        InputError: There are not as many as channels.
     """
     for name, values in (("mean", mean), ("deviation", deviation)):
-        if len(values) not in (0, x.shape[-1]) or (
-            name == "deviation" and min(values, default=1) <= 0
-        ):
+        if len(values) not in (0, x.shape[-1]):
             raise InputError(
                 f"--model.{name} {values} must be a number for each of the {x.shape[-1]} channels"
-                + ", above 0" * (name == "deviation")
             )
     if mean:
         x = x - jnp.array(mean, x.dtype)[None, None, None]

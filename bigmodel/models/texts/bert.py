@@ -14,7 +14,7 @@ from jax.sharding import PartitionSpec as P
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from bigmodel.experiment import Key, Model, Rules
+from bigmodel.experiment import InputError, Key, Model, Rules
 from bigmodel.models.attention.encoder import BLOCK_PARTITION, EncoderBlock
 from bigmodel.models.attention.fused import AttentionName
 from bigmodel.models.attention.masks import masked_mean, padding_mask
@@ -24,7 +24,7 @@ from bigmodel.models.layers.dense import Dense
 from bigmodel.models.layers.feed_forward import Activation
 from bigmodel.models.layers.norm import LayerNorm
 from bigmodel.models.linen import model
-from bigmodel.models.options import check_divides, check_dropout, check_sizes
+from bigmodel.models.options import check_divides, check_dropout, check_epsilon, check_sizes
 from bigmodel.models.texts.logits import Logits, against, scored
 
 PARTITION: Rules = (
@@ -103,6 +103,9 @@ class Bert:
         check_sizes(self, "layers", "width", "heads", "expansion")
         check_divides(self, "heads", "width")
         check_dropout(self.dropout)
+        check_epsilon(self.epsilon)
+        if self.token_types < 0:
+            raise InputError(f"--model.token-types {self.token_types} is too small; use 0 or more")
 
     def masked(self, *, vocab_size: int, context: int, special: Special = NONE) -> Model:
         """The masked language model, which reads ``tokens``, ``length`` and ``chosen``.

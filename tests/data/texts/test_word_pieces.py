@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from bigmodel.data.texts.labelled_text import LabelledTextData, load_labelled_text
-from bigmodel.data.texts.masking import Masking, masked
+from bigmodel.data.texts.masking import Masking, mask
 from bigmodel.data.texts.reading import MaskReader, TextReader, text_reader
 from bigmodel.data.texts.tokenizers import load
-from bigmodel.experiment import Data, InputError
+from bigmodel.experiment import InputError
 from bigmodel.predictor import Beginning
 
 VOCABULARY = (
@@ -107,9 +107,9 @@ def test_masks_are_the_vocabularys_own():
     assert found["tokens"].tolist() == [[LOW, MASK, UN, MASK, SEPARATOR, 0]]
     assert found["chosen"].tolist() == [[1, 3]]
     window = {"tokens": np.full((8, 6), LOW, np.int32), "weight": np.ones((8, 6), np.float32)}
-    data = Data(lambda seed, step: window, {}, 8, 1, "")
     every = Masking(fraction=0.5, masked=1.0, replaced=0.0)
-    batch = masked(data, every, vocab_size=TOKENIZER.vocab_size, token=TOKENIZER.mask).train(0, 0)
+    ids = {"vocab_size": TOKENIZER.vocab_size, "token": TOKENIZER.mask}
+    batch = mask(window, every, np.random.default_rng(0), **ids)
     assert (np.take_along_axis(batch["tokens"], batch["chosen"], 1) == MASK).all()
 
 

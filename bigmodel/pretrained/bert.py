@@ -27,8 +27,10 @@ kind = transformers.AutoConfig.from_pretrained(".").architectures[0]
 model = getattr(transformers, kind).from_pretrained(".", dtype=torch.float32)
 types = (ends.cumsum(1) - ends).clamp(max=model.config.type_vocab_size - 1)
 with torch.no_grad():
-    found = model(tokens, attention_mask=read.long(), token_type_ids=types)
-outputs = {"outputs": found[0].numpy()}
+    logits = model(tokens, attention_mask=read.long(), token_type_ids=types)[0].numpy()
+if kind == "BertForMaskedLM":
+    logits = numpy.take_along_axis(logits, given["chosen"][..., None] + 1, axis=1)
+outputs = {"logits": logits}
 """
 BLOCK = {
     "attention/query": "attention.self.query",

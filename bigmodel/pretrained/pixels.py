@@ -13,16 +13,17 @@ PROCESSOR = "image_processor"
 BILINEAR = 2
 """The number of that way to resize, there."""
 LINES = """
-import numpy, torch
-from transformers import AutoImageProcessor, AutoModelForImageClassification
-processor = AutoImageProcessor.from_pretrained(".")
-image = torch.tensor(numpy.load("sample_input.npz")["image"]).permute(0, 3, 1, 2)
-if processor.do_normalize:
-    mean, deviation = (torch.tensor(each) for each in (processor.image_mean, processor.image_std))
-    image = (image - mean[None, :, None, None]) / deviation[None, :, None, None]
+import json, numpy, torch
+from transformers import AutoModelForImageClassification
+image = torch.tensor(numpy.load("sample_input.npz")["image"])
+with open("preprocessor_config.json") as file:
+    processor = json.load(file)
+if processor["do_normalize"]:
+    mean, deviation = (torch.tensor(processor[name]) for name in ("image_mean", "image_std"))
+    image = (image - mean) / deviation
 model = AutoModelForImageClassification.from_pretrained(".", dtype=torch.float32)
 with torch.no_grad():
-    outputs = {"logits": model(image.float()).logits.numpy()}
+    outputs = {"logits": model(image.permute(0, 3, 1, 2)).logits.numpy()}
 """
 """What families of classifiers of images have: see ``bigmodel.pretrained.families.Family``."""
 

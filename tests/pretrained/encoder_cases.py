@@ -44,8 +44,12 @@ def tokens() -> Batch:
     }
 
 
-def images() -> Batch:
-    return {"image": RNG.random((2, 32, 32, 3), np.float32)}
+def images(height: int = 32, width: int = 32) -> Batch:
+    return {"image": RNG.random((2, height, width, 3), np.float32)}
+
+
+def odd_images() -> Batch:
+    return images(33, 36)
 
 
 class Case(NamedTuple):
@@ -65,9 +69,11 @@ CASES = {
     ),
     "BertModel": Case("bert", BERT, lambda o: o.vectors(pooling="first", **TEXT), tokens),
     "ViTForImageClassification": Case("vit", VIT, lambda o: o.build(CLASSES), images),
-    "ResNetForImageClassification": Case("resnet", resnet(18), lambda o: o.build(CLASSES), images),
+    "ResNetForImageClassification": Case(
+        "resnet", resnet(18), lambda o: o.build(CLASSES), odd_images
+    ),
     "ResNetForImageClassification-50": Case(
-        "resnet", resnet(50), lambda o: o.build(CLASSES), images
+        "resnet", resnet(50), lambda o: o.build(CLASSES), odd_images
     ),
 }
 
@@ -93,6 +99,6 @@ def write(folder: Path, weights: Mapping[str, np.ndarray], config: Mapping[str, 
     save_file(arrays, folder / "model.safetensors", {"format": "pt"})
 
 
-def model(case: Case, options: Mapping[str, Any]) -> Model:
-    """What a folder's options make of the default model."""
-    return case.build(from_json(type(case.options)(), options))
+def read(case: Case, options: Mapping[str, Any]) -> Any:
+    """What a folder's options make of the default ones."""
+    return from_json(type(case.options)(), options)

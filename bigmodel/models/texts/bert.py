@@ -31,8 +31,8 @@ PARTITION: Rules = (
     *stacked_partition(BLOCK_PARTITION),
     (r"(embedding|positions|token_types)/embedding$", P(None, "fsdp")),
     (r"(transform|pooler|head)/kernel$", P("fsdp", None)),
-    (r"bias$", P()),
     *BLOCK_PARTITION,
+    (r"bias$", P()),
 )
 
 EMBEDDING_INIT = nn.initializers.normal(0.02)

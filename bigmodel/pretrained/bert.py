@@ -63,8 +63,6 @@ ACTIVATIONS = {
 }
 KNOWN = {"norm": "post", "biases": True}
 """Options of a ``Bert`` that the whole family has."""
-UNLIKELY = -1e4
-"""Logit of tokens that are never predicted."""
 
 
 def options(config: Config) -> dict[str, Any]:
@@ -146,9 +144,14 @@ def to_theirs(
     """Their tensors and config; the biases of the keys are 0, as are types where there are none.
 
     Raises:
-        InputError: a classifier pools what theirs does not.
+        InputError: a classifier pools what theirs does not, or there are no special tokens.
     """
-    width, rows = options["width"], len(variables["params/encoder/embedding/embedding"])
+    width = options["width"]
+    if not facts.get("special", True):
+        raise InputError(
+            "a BERT reads [CLS], [SEP] and [MASK] of its vocabulary, and this tokenizer has none; "
+            "begin with a folder whose tokenizer.json has them, by --init.from"
+        )
     if not options["token_types"]:
         path = "params/encoder/token_types/embedding"
         variables = {**variables, path: np.zeros((1, width), np.float32)}
@@ -166,14 +169,12 @@ def to_theirs(
         for name, tensor in layout.to_theirs(pairs, variables).items():
             weights[f"bert.{name}" if name.startswith("pooler") else name] = tensor
     if (bias := weights.get("cls.predictions.bias")) is not None:
-        # The tokens beyond the vocabulary are read, and never predicted.
-        bias = np.pad(bias, (0, rows - len(bias)), constant_values=UNLIKELY)
-        weights["cls.predictions.bias"] = weights["cls.predictions.decoder.bias"] = bias
+        weights["cls.predictions.decoder.bias"] = bias
     spelled = {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}
     config = {
         "model_type": "bert",
         "architectures": [architecture],
-        "vocab_size": rows,
+        "vocab_size": len(variables["params/encoder/embedding/embedding"]),
         "hidden_size": width,
         "num_hidden_layers": options["layers"],
         "num_attention_heads": options["heads"],

@@ -70,15 +70,11 @@ def test_a_folder_says_how_a_text_becomes_a_vector(tmp_path):
         read_foreign(tmp_path)
 
 
-def test_a_vocabulary_without_special_tokens_gets_a_mask_that_is_never_predicted():
+def test_a_vocabulary_without_special_tokens_is_not_written():
     case = CASES["BertForMaskedLM"]
-    given = variables(case)
-    given["params/encoder/embedding/embedding"] = np.ones((42, 16), np.float32)
-    weights, config = bert.to_theirs(given, dataclasses.asdict(case.options), {})
-    assert config["vocab_size"] == 42
-    bias = weights["cls.predictions.bias"]
-    np.testing.assert_array_equal(bias[:40], given["params/bias"])
-    assert (bias[40:] < -1e3).all()
+    options = dataclasses.asdict(case.options)
+    with pytest.raises(InputError, match=r"reads \[CLS\], \[SEP\] and \[MASK\] of its vocabulary"):
+        bert.to_theirs(variables(case), options, {"special": {}})
 
 
 REFUSED = [

@@ -168,8 +168,6 @@ def to_theirs(
     for pairs in heads:
         for name, tensor in layout.to_theirs(pairs, variables).items():
             weights[f"bert.{name}" if name.startswith("pooler") else name] = tensor
-    if (bias := weights.get("cls.predictions.bias")) is not None:
-        weights["cls.predictions.decoder.bias"] = bias
     spelled = {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}
     config = {
         "model_type": "bert",

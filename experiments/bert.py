@@ -34,6 +34,7 @@ from bigmodel.data import (
     read_tokenizer,
 )
 from bigmodel.data.texts.ngrams import Counted, count, counted
+from bigmodel.data.texts.tokenizers import Tokenizer
 from bigmodel.experiment import (
     Array,
     Assets,
@@ -83,9 +84,9 @@ def build(config: Config, assets: Assets | None = None) -> Experiment:
     text = load_text(config.data, assets)
     vocab_size = text.tokenizer.vocab_size
     seen = counted(assets) if assets else count(text.train, vocab_size=vocab_size)
-    data = masked(text.data, config.masking, vocab_size=vocab_size)
+    data = masked(text.data, config.masking, vocab_size=vocab_size, token=text.tokenizer.mask)
     data = data._replace(assets={**data.assets, **seen.dump()})
-    model = config.model.masked(vocab_size=vocab_size, context=config.data.context)
+    model = network(config, text.tokenizer)
     metrics = {"accuracy": token_accuracy, **guesses(seen)}
     teaching = load_teacher(config.teacher, data, assets)
     experiment = supervised(
@@ -105,9 +106,15 @@ def build(config: Config, assets: Assets | None = None) -> Experiment:
 def predictor(config: Config, assets: Assets) -> Predictor:
     """What a trained run answers: the tokens at the masks of a text."""
     tokenizer, context = read_tokenizer(assets), config.data.context
-    model = config.model.masked(vocab_size=tokenizer.vocab_size, context=context)
     masks = masks_of(config.masking.fraction, context)
-    return mask_predictor(model, MaskReader(tokenizer, context, masks))
+    return mask_predictor(network(config, tokenizer), MaskReader(tokenizer, context, masks))
+
+
+def network(config: Config, tokenizer: Tokenizer) -> Model:
+    """The model of a config for the tokens of a tokenizer."""
+    return config.model.masked(
+        vocab_size=tokenizer.vocab_size, context=config.data.context, special=tokenizer.special
+    )
 
 
 def guesses(seen: Counted) -> dict[str, Metric]:

@@ -96,6 +96,7 @@ def network(config: Config, reader: TextReader) -> Model:
         vocab_size=reader.vocab_size,
         context=reader.time,
         pooling=config.pooling,
+        special=reader.tokenizer.special,
     )
 
 

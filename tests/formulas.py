@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 from jax.test_util import check_grads
+from scipy.special import erf
 
 
 def exact(tree):
@@ -20,6 +21,10 @@ def silu(x):
 
 def gelu(x):
     return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+def gelu_exact(x):
+    return 0.5 * x * (1 + erf(x / np.sqrt(2)))
 
 
 def softmax(x):

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from bigmodel.data.texts.reading import read_tokenizer
 from bigmodel.experiment import Batch, InputError, Model
 from bigmodel.export.huggingface_tokenizer import tokenizer_files
 from bigmodel.export.program import Program
@@ -68,6 +69,8 @@ def facts_of(program: Program) -> dict[str, Any]:
         facts["labels"] = tuple(kept["names"])
         if "shape" in kept:
             facts["size"], _, facts["channels"] = kept["shape"]
+    if TOKENIZER in assets:
+        facts["special"] = read_tokenizer(assets).special
     if "pooling" in program.config:
         facts["pooling"] = program.config["pooling"]
     return facts

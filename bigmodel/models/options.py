@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from bigmodel.experiment import InputError
@@ -54,6 +55,21 @@ def check_dropout(dropout: float) -> None:
     """Raises InputError for what is not a dropout rate."""
     if not 0 <= dropout < 1:
         raise InputError(f"--model.dropout {dropout} must be at least 0 and below 1")
+
+
+def check_epsilon(epsilon: float) -> None:
+    """Raises InputError for what cannot be added to a variance."""
+    if not 0 <= epsilon < math.inf:
+        raise InputError(f"--model.epsilon {epsilon} must be 0 or more; 1e-6 is usual")
+
+
+def check_normalization(options: Any) -> None:
+    """Raises InputError unless means are finite numbers, and deviations are above 0."""
+    for name, least in (("mean", -math.inf), ("deviation", 0)):
+        values = getattr(options, name)
+        if not all(least < value < math.inf for value in values):
+            above = " above 0" if name == "deviation" else ""
+            raise InputError(f"{option(name)} {values} must be finite numbers{above}")
 
 
 def option(name: str) -> str:

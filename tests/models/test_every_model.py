@@ -91,6 +91,10 @@ CNN = models.ConvNet(widths=(4, 6), convolutions=(2,), dense=(5,))
 XCEPTION = models.Xception(widths=(4, 6))
 GAN = models.Dcgan(latent=6, widths=(4, 6), conditional=True)
 CODER = models.Autoencoder(latents=3, hidden=(6, 5), widths=(4, 6))
+PUBLISHED = models.Bert(
+    **TEXT, norm="post", biases=True, token_types=2, pooler=True, activation="gelu_exact"
+)
+SPECIAL = {"first": 9, "separator": 10, "mask": 8}
 VIT = models.Vit(patch=4, layers=1, width=8, heads=2)
 CASES = {
     "mlp": Case(MLP),
@@ -102,7 +106,9 @@ CASES = {
     "resnet": Case(models.ResNet(8, width=4)),
     "cnn1d": Case(models.ConvNet1d(widths=(4, 6), size=3)),
     "vit": Case(VIT),
-    "vit-token": Case(replace(VIT, pooling="token", remat=True)),
+    "vit-token": Case(
+        replace(VIT, pooling="token", biases=True, mean=(0.5,), deviation=(0.2,), remat=True)
+    ),
     "unet": Case(models.Unet(widths=(4, 8), conditional=True, attention=True)),
     "generator": Case(GAN, lambda options: options.build((8, 8, 1), 3)[0]),
     "discriminator": Case(GAN, lambda options: options.build((8, 8, 1), 3)[1]),
@@ -114,7 +120,7 @@ CASES = {
         lambda options: options.build(5, vocab_size=11),
     ),
     "bert": Case(models.Bert(**TEXT), lambda options: options.masked(**SIZES)),
-    "bert-classifier": Case(models.Bert(**TEXT), lambda options: options.classifier(3, **SIZES)),
+    "bert-2019": Case(PUBLISHED, lambda options: options.classifier(3, **SIZES, special=SPECIAL)),
     "gpt": Case(GPT, text),
     "gpt-2": Case(replace(GPT, norm="layer", biases=True, positions="learned"), text),
     "llama": Case(
@@ -139,7 +145,7 @@ WITH_KINKS = ["cnn", "cnn-norm", "xception", "xception-norm", "resnet", "gpt-exp
 WITH_BATCH_NORM = ["cnn-norm", "xception-norm", "resnet", "generator"]
 WITH_DTYPE = [name for name, case in CASES.items() if hasattr(case.options, "dtype")]
 DEEP = {
-    "resnet-18": Case(models.ResNet(18, width=4)),
+    "resnet-18": Case(models.ResNet(18, width=4, padding="symmetric")),
     "resnet-50": Case(models.ResNet(50, width=4)),
     "bert-stack": Case(models.Bert(**TEXT, scan=True), lambda options: options.masked(**SIZES)),
     "vit-stack": Case(replace(VIT, pooling="token", scan=True)),

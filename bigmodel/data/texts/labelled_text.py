@@ -15,7 +15,7 @@ from bigmodel.data.parts import data_of
 from bigmodel.data.split import check_positive
 from bigmodel.data.texts.reading import TOKENIZER, TextReader, text_reader
 from bigmodel.data.texts.text_file import normalized, read_lines
-from bigmodel.data.texts.tokenizers import Tokenizer, learn_tokenizer, padded
+from bigmodel.data.texts.tokenizers import Tokenizer, cut, learn_tokenizer, padded, parted
 from bigmodel.experiment import Assets, Data, InputError
 from bigmodel.predictor import Beginning
 
@@ -40,7 +40,8 @@ class LabelledTextData(LabelledData):
     name: Literal["text", "topics"] = "text"
     """text: the file in path; topics: 724 paragraphs of Python's help on eight topics, bundled"""
     path: str = ""
-    """a UTF-8 file of lines LABEL<tab>TEXT, which may be gzipped; used whenever given"""
+    """a UTF-8 file of lines LABEL<tab>TEXT, which may be gzipped; used whenever given. Tabs in the
+    text are between its parts, such as two sentences"""
     tokenizer: Literal["char", "byte", "bpe", "word"] = "word"
     """what a token is; a BPE and words are learned from the training part"""
     vocab_size: int = 8192
@@ -101,11 +102,11 @@ def load_labelled_text(
             )
         encoded = _encode(parts, tokenizer, options)
         longest = max(len(ids) for found in encoded.values() for ids in found)
-        reader = TextReader(names, min(longest, options.length), tokenizer)
+        reader = TextReader(names, longest, tokenizer)
     arrays = {
         name: {
             "tokens": padded(encoded[name], reader.time),
-            "length": np.array([min(len(ids), reader.time) for ids in encoded[name]], np.int32),
+            "length": np.array([len(ids) for ids in encoded[name]], np.int32),
             "label": label_numbers(lines, reader.names),
         }
         for name, lines in parts.items()
@@ -180,7 +181,7 @@ def _encode(
 ) -> dict[str, list[np.ndarray]]:
     """The ids of the texts of each part."""
     encoded = {
-        name: [tokenizer.encode(line.content) for line in lines] for name, lines in parts.items()
+        name: [parted(line.content, tokenizer) for line in lines] for name, lines in parts.items()
     }
     for name, lines in parts.items():
         for line, ids in zip(lines, encoded[name], strict=True):
@@ -190,4 +191,7 @@ def _encode(
                     f"{path}, line {line.line} has {len(ids)} tokens, more than "
                     f"--data.length {options.length}; use a larger one, or --data.longer cut"
                 )
-    return encoded
+    return {
+        name: [cut(ids, options.length, tokenizer) for ids in found]
+        for name, found in encoded.items()
+    }

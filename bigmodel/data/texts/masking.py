@@ -44,14 +44,15 @@ class Masking:
             )
 
 
-def masked(data: Data, options: Masking, *, vocab_size: int) -> Data:
+def masked(data: Data, options: Masking, *, vocab_size: int, token: int | None = None) -> Data:
     """Windows of text with masked tokens.
 
     Args:
         data: Batches with ``tokens`` int32 ``[batch, context]``, and ``weight`` of the same
             shape, 0 where a window's end is padding.
         options: How many tokens are masked, and how.
-        vocab_size: Number of token ids; the next one is the mask.
+        vocab_size: Number of token ids.
+        token: The mask; the next id unless told.
 
     Returns:
         Batches with the input ``tokens`` int32 ``[batch, context]``; ``length`` int32
@@ -63,14 +64,15 @@ def masked(data: Data, options: Masking, *, vocab_size: int) -> Data:
         the step, those of a split of the index of the batch. The inputs are the tokens of a window
         and the positions to predict.
     """
+    ids: dict[str, Any] = {"vocab_size": vocab_size, "token": token}
 
     def train(seed: int, step: int) -> Batch:
         random = np.random.default_rng([seed, MASK_STREAM, step])
-        return mask(data.train(seed, step), options, random, vocab_size=vocab_size)
+        return mask(data.train(seed, step), options, random, **ids)
 
     def fixed(split: int, index: int, batch: Batch) -> Batch:
         random = np.random.default_rng([EVALUATION_SEED, MASK_STREAM, split, index])
-        return mask(batch, options, random, vocab_size=vocab_size)
+        return mask(batch, options, random, **ids)
 
     def split(number: int, name: str) -> Batches:
         batches = data.splits[name]
@@ -92,8 +94,16 @@ def _inputs(batches: Batches) -> Sequence[Any]:
     return windows_of(batches, make)
 
 
-def mask(batch: Batch, options: Masking, random: np.random.Generator, *, vocab_size: int) -> Batch:
+def mask(
+    batch: Batch,
+    options: Masking,
+    random: np.random.Generator,
+    *,
+    vocab_size: int,
+    token: int | None = None,
+) -> Batch:
     """One batch of :func:`masked`."""
+    token = vocab_size if token is None else token
     length = (batch["weight"] > 0).sum(axis=1).astype(np.int32)
     time = batch["tokens"].shape[1]
     tokens = np.where(np.arange(time)[None] < length[:, None], batch["tokens"], 0)
@@ -103,7 +113,7 @@ def mask(batch: Batch, options: Masking, random: np.random.Generator, *, vocab_s
     others = random.integers(vocab_size, size=chosen.shape, dtype=np.int32)
     instead = np.where(
         draw < options.masked,
-        np.int32(vocab_size),
+        np.int32(token),
         np.where(draw < options.masked + options.replaced, others, targets),
     )
     read = tokens.copy()

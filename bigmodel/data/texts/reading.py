@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from jaxtyping import Int
 
-from bigmodel.data.texts.tokenizers import Tokenizer, load, padded, split_words
+from bigmodel.data.texts.tokenizers import Tokenizer, cut, load, padded, parted, split_words
 from bigmodel.experiment import Assets, InputError
 from bigmodel.predictor import Beginning, Kind
 
@@ -47,13 +47,21 @@ class TextReader(NamedTuple):
     def encode(self, inputs: Sequence[Any]) -> dict[str, np.ndarray]:
         """``tokens`` int32 ``[batch, time]``, 0 after the end, and ``length`` int32 ``[batch]``.
 
+        Parts of a text, such as two sentences, have a tab between them.
+
         Raises:
             InputError: An input is no text, or has no token, or too many and is no
                 :class:`Beginning`.
         """
-        ids = [token_ids(each, self.tokenizer, most=self.time) for each in inputs]
+        ids = [self._ids(each) for each in inputs]
         lengths = np.array([len(tokens) for tokens in ids], np.int32)
         return {"tokens": padded(ids, self.time), "length": lengths}
+
+    def _ids(self, each: Any) -> Int[np.ndarray, " tokens"]:
+        ids = parted(text_of(each), self.tokenizer)
+        if isinstance(each, Beginning):
+            ids = cut(ids, self.time, self.tokenizer)
+        return fitting(ids, self.time)
 
     def dump(self) -> dict[str, bytes]:
         """The files of a run from which :func:`text_reader` makes this."""
@@ -153,11 +161,11 @@ class MaskReader(NamedTuple):
         }
 
     def _masked(self, each: Any) -> tuple[np.ndarray, np.ndarray]:
-        mask = self.tokenizer.vocab_size
+        mask, size = self.tokenizer.mask, self.tokenizer.vocab_size
         if isinstance(each, Mapping):
             if set(each) != {"tokens", "chosen"}:
                 raise InputError('it is no masked text: write {"tokens": [..], "chosen": [..]}')
-            ids = checked_ids(each["tokens"], mask + 1, "token ids")
+            ids = checked_ids(each["tokens"], max(size, mask + 1), "token ids")
             chosen = checked_ids(each["chosen"], len(ids), "positions in its tokens")
             if (np.diff(chosen) <= 0).any():
                 raise InputError("its positions do not rise; sort them, each once")
@@ -166,9 +174,12 @@ class MaskReader(NamedTuple):
         else:
             parts = [self.tokenizer.encode(part) for part in text_of(each).split(MASK)]
             ids = np.concatenate([np.append(part, np.int32(mask)) for part in parts])[:-1]
+            if "separator" in self.tokenizer.special:
+                ids = np.append(ids, np.int32(self.tokenizer.special["separator"]))
             chosen = np.flatnonzero(ids == mask).astype(np.int32)
             if len(ids) > self.time and isinstance(each, Beginning):
-                ids, chosen = ids[: self.time], chosen[chosen < self.time]
+                ids = cut(ids, self.time, self.tokenizer)
+                chosen = np.flatnonzero(ids == mask).astype(np.int32)
         if not len(chosen):
             raise InputError(f"it has no mask; write {MASK} for each token to fill in")
         if len(chosen) > self.masks:

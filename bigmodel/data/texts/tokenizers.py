@@ -1,4 +1,4 @@
-"""Text to integers and back: characters, bytes, words, a BPE of bytes (Sennrich et al., 2016)."""
+"""Text to integers and back: characters, bytes, words and their pieces, a BPE (Sennrich, 2016)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -21,28 +22,41 @@ BYTES = 256
 CHUNK = 1 << 16
 UNKNOWN = "<unknown>"
 WORD = re.compile(r"\w+|[^\w\s]")
+OF_BERT = {"first": "[CLS]", "separator": "[SEP]", "mask": "[MASK]"}
+"""The special tokens of a vocabulary of word pieces, by what they do."""
+CONTINUED = "##"
+"""How a piece begins that goes on with a word."""
 
 Kind: TypeAlias = Literal["char", "byte", "bpe", "word"]
 
 
 class Tokenizer(NamedTuple):
-    """A map between text and token ids: ``decode(encode(text)) == text`` for all but words.
+    """A map between text and token ids: ``decode(encode(text)) == text`` but for words and pieces.
 
     ``characters[id]`` is the number of characters that begin in a token, so that its sum
     over an encoded text is the text's length, whatever the tokenizer; bits per character
     are comparable through it. ``dump()`` is the content of a file that ``load`` reads.
     Ids that are no valid UTF-8 decode to the replacement character.
+
+    ``special`` are ids that no text is encoded to: the token ``first`` that stands before a text,
+    the ``separator`` that ends each of its parts, and the ``mask``.
     """
 
     encode: Callable[[str], Int[np.ndarray, "tokens"]]
     decode: Callable[[Int[np.ndarray, "tokens"]], str]
     dump: Callable[[], bytes]
     characters: Float[np.ndarray, "vocabulary"]
+    special: Mapping[str, int] = MappingProxyType({})
 
     @property
     def vocab_size(self) -> int:
         """The number of token ids."""
         return len(self.characters)
+
+    @property
+    def mask(self) -> int:
+        """The id that stands for a token to be predicted: one more where there is no own."""
+        return self.special.get("mask", self.vocab_size)
 
 
 def learn_tokenizer(
@@ -186,6 +200,27 @@ def padded(encoded: Sequence[Int[np.ndarray, "tokens"]], time: int) -> Int[np.nd
     return ids
 
 
+def parted(text: str, tokenizer: Tokenizer) -> Int[np.ndarray, "tokens"]:
+    """The ids of a text whose parts, such as two sentences, have a tab between them.
+
+    Where the vocabulary has a separator, it ends each part.
+    """
+    separator = tokenizer.special.get("separator")
+    if separator is None:
+        return tokenizer.encode(text)
+    parts = [tokenizer.encode(part) for part in text.split("\t")]
+    ended = [np.append(part, np.int32(separator)) for part in parts]
+    return np.concatenate(ended) if any(map(len, parts)) else parts[0]
+
+
+def cut(ids: Int[np.ndarray, "tokens"], most: int, tokenizer: Tokenizer) -> Int[np.ndarray, "cut"]:
+    """The first ``most`` ids; the last one is still a separator where they ended with it."""
+    separator = tokenizer.special.get("separator")
+    if len(ids) <= most or separator is None:
+        return ids[:most]
+    return np.append(ids[: most - 1], np.int32(separator))
+
+
 def load(content: bytes) -> Tokenizer:
     """The tokenizer whose ``dump()`` is ``content``, or that of another's ``tokenizer.json``.
 
@@ -206,25 +241,48 @@ def load(content: bytes) -> Tokenizer:
         case _:
             _keep_to_one_thread()
             try:
-                bpe = tokenizers.Tokenizer.from_str(content.decode())
+                made = tokenizers.Tokenizer.from_str(content.decode())
             except Exception as error:  # All that it raises are of this kind.
                 raise InputError(f"the tokenizer.json cannot be read: {str(error)[:80]}") from None
-            bpe.no_padding()
-            bpe.no_truncation()
-            return _from_bpe(bpe)
+            made.no_padding()
+            made.no_truncation()
+            pieces = isinstance(made.model, models.WordPiece)
+            return _from_pieces(made) if pieces else _from_bpe(made)
 
 
-def _from_bpe(bpe: tokenizers.Tokenizer) -> Tokenizer:
+def _from_pieces(pieces: tokenizers.Tokenizer) -> Tokenizer:
+    """Pieces of words (Wu et al., 2016), as BERT's files have them."""
+    # What stands for a special token in a text is text.
+    pieces.encode_special_tokens = True
+    special = {name: pieces.token_to_id(token) for name, token in OF_BERT.items()}
+    for name, token in special.items():
+        if token is None:
+            raise InputError(f"tokenizer.json has pieces of words, and no {OF_BERT[name]}")
+    vocabulary = pieces.get_vocab()
+    characters = np.zeros(max(vocabulary.values()) + 1, np.float32)
+    for token, index in vocabulary.items():
+        characters[index] = len(token.removeprefix(CONTINUED))
+    characters[list(special.values())] = 0
+    return _from_library(pieces, characters)._replace(special=special)
+
+
+def _from_library(
+    made: tokenizers.Tokenizer, characters: Float[np.ndarray, "vocabulary"]
+) -> Tokenizer:
     def encode(text: str) -> Int[np.ndarray, "tokens"]:
-        encodings = bpe.encode_batch_fast(list(_chunks(text)), add_special_tokens=False)
+        encodings = made.encode_batch_fast(list(_chunks(text)), add_special_tokens=False)
         return np.array([token for piece in encodings for token in piece.ids], np.int32)
 
     def decode(ids: Int[np.ndarray, "tokens"]) -> str:
-        return bpe.decode(np.asarray(ids).tolist(), skip_special_tokens=False)
+        return made.decode(np.asarray(ids).tolist(), skip_special_tokens=False)
 
     def dump() -> bytes:
-        return bpe.to_str().encode()
+        return made.to_str().encode()
 
+    return Tokenizer(encode, decode, dump, characters)
+
+
+def _from_bpe(bpe: tokenizers.Tokenizer) -> Tokenizer:
     byte_of = _byte_of_symbol()
     vocabulary = bpe.get_vocab()
     added = {token.content for token in bpe.get_added_tokens_decoder().values()}
@@ -236,7 +294,7 @@ def _from_bpe(bpe: tokenizers.Tokenizer) -> Tokenizer:
             characters[index] = _characters(bytes(byte_of[symbol] for symbol in token))
         else:
             raise InputError(f"the tokenizer.json is no byte-level BPE: it has {token[:40]!r}")
-    return Tokenizer(encode, decode, dump, characters)
+    return _from_library(bpe, characters)
 
 
 def _keep_to_one_thread() -> None:

@@ -77,8 +77,8 @@ def updated_cache(
 class Attention(nn.Module):
     """Attention of each position to a source: the sequence itself, or another one.
 
-    It has no biases: the softmax cancels a key bias, whose gradient would be nothing but
-    rounding noise.
+    ``biases`` adds biases to queries, values and output, but not to keys: the softmax cancels a
+    key bias, whose gradient would be nothing but rounding noise.
     """
 
     heads: int
@@ -86,11 +86,12 @@ class Attention(nn.Module):
     dtype: jnp.dtype
     output_init: nn.initializers.Initializer
     attention: AttentionName = "xla"
+    biases: bool = False
 
     def setup(self) -> None:
         """Make the projections that the methods share."""
-        dense = partial(Dense, self.width, use_bias=False, dtype=self.dtype)
-        self.query, self.key, self.value = dense(), dense(), dense()
+        dense = partial(Dense, self.width, use_bias=self.biases, dtype=self.dtype)
+        self.query, self.key, self.value = dense(), dense(use_bias=False), dense()
         self.output = dense(kernel_init=self.output_init)
 
     def keys_and_values(self, source: Float[Array, "batch source features"]) -> KeyValues:

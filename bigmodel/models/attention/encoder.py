@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -29,6 +29,9 @@ BLOCK_PARTITION: Rules = (
 class EncoderBlock(nn.Module):
     """``x + attention(norm(x))``, then ``x + feed_forward(norm(x))`` (Xiong et al., 2020).
 
+    With ``norm`` post it is ``norm(x + attention(x))``, then ``norm(x + feed_forward(x))``
+    (Vaswani et al., 2017). ``biases`` are those of attention and feed-forward network.
+
     ``options`` are those of the network, a :class:`~bigmodel.models.texts.bert.Bert` or another
     with ``layers``, ``width``, ``heads``, ``expansion``, ``activation``, ``attention`` and
     ``dropout``. It is called as :func:`~bigmodel.models.attention.stack.run_blocks` says, and
@@ -37,17 +40,20 @@ class EncoderBlock(nn.Module):
 
     options: Any
     dtype: jnp.dtype
+    biases: bool = False
+    norm: Literal["pre", "post"] = "pre"
+    epsilon: float = 1e-6
 
     def setup(self) -> None:
         """Make the parts that the methods share."""
         options, init = self.options, residual_init(self.options.layers)
         hidden = options.expansion * options.width
-        self.norm_attention = LayerNorm(self.dtype)
+        self.norm_attention = LayerNorm(self.dtype, self.epsilon)
         self.attention = Attention(
-            options.heads, options.width, self.dtype, init, options.attention
+            options.heads, options.width, self.dtype, init, options.attention, self.biases
         )
-        self.norm_feed_forward = LayerNorm(self.dtype)
-        self.feed_forward = FeedForward(hidden, options.activation, self.dtype, init)
+        self.norm_feed_forward = LayerNorm(self.dtype, self.epsilon)
+        self.feed_forward = FeedForward(hidden, options.activation, self.dtype, init, self.biases)
         self.dropout = nn.Dropout(options.dropout)
 
     def __call__(
@@ -58,17 +64,19 @@ class EncoderBlock(nn.Module):
         def dropped(branch: Features) -> Features:
             return self.dropout(branch, deterministic=not train)
 
-        normed = self.norm_attention(x)
-        mixed = self.attention(normed, normed, mask)
-        x = constrained(x + dropped(mixed), EXAMPLES, None, None)
-        inner = self.feed_forward(self.norm_feed_forward(x))
-        return constrained(x + dropped(inner), EXAMPLES, None, None), carried
+        pre = self.norm == "pre"
+        read = self.norm_attention(x) if pre else x
+        x = x + dropped(self.attention(read, read, mask))
+        x = constrained(x if pre else self.norm_attention(x), EXAMPLES, None, None)
+        x = x + dropped(self.feed_forward(self.norm_feed_forward(x) if pre else x))
+        x = x if pre else self.norm_feed_forward(x)
+        return constrained(x, EXAMPLES, None, None), carried
 
     def weights(
         self, x: Features, mask: Bool[Array, "#batch 1 time"] | None, carried: None, train: bool
     ) -> tuple[Features, None, Float[Array, "batch time heads time"]]:
         """The block's output, and the weights of its attention."""
-        normed = self.norm_attention(x)
+        read = self.norm_attention(x) if self.norm == "pre" else x
         if mask is None:
             mask = jnp.ones((1, 1, x.shape[1]), jnp.bool_)
-        return *self(x, mask, carried, train), self.attention.weights(normed, normed, mask)
+        return *self(x, mask, carried, train), self.attention.weights(read, read, mask)

@@ -1,14 +1,15 @@
 """Residual network (He et al., 2016), for small images and for those of ImageNet.
 
 Depths of 8, 14, 20 and 32 are the paper's networks for 32x32: a convolution of 3x3 and three
-stages of blocks, of one, two and four times the width. Depths of 18, 34 and 50 are those for
-224x224: a convolution of 7x7 with stride 2, pooling, and four stages; 50 has bottlenecks of
-which the 3x3 convolution has the stride.
+stages of blocks, of one, two and four times the width. Depths of 18, 34, 50, 101 and 152 are
+those for 224x224: a convolution of 7x7 with stride 2, pooling, and four stages; from 50 on these
+have bottlenecks of which the 3x3 convolution has the stride.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, NamedTuple
 
 import flax.linen as nn
@@ -19,9 +20,9 @@ from jaxtyping import Array, Float
 from bigmodel.experiment import Model, Rules
 from bigmodel.models import linen
 from bigmodel.models.layers.activation import ACTIVATIONS, Activation
-from bigmodel.models.layers.convolution import Conv, Images
-from bigmodel.models.layers.norm import batch_norm
-from bigmodel.models.options import check_dropout, check_sizes
+from bigmodel.models.layers.convolution import Conv, Images, Padding, window_padding
+from bigmodel.models.layers.norm import batch_norm, standardized
+from bigmodel.models.options import check_dropout, check_normalization, check_sizes
 
 PARTITION: Rules = (
     (r"(stem|conv_\d+|shortcut)/kernel$", P(None, None, None, "fsdp")),
@@ -29,7 +30,7 @@ PARTITION: Rules = (
     (r"(bias|scale)$", P()),
 )
 
-Depth = Literal[8, 14, 20, 32, 18, 34, 50]
+Depth = Literal[8, 14, 20, 32, 18, 34, 50, 101, 152]
 
 
 class Plan(NamedTuple):
@@ -48,6 +49,8 @@ PLANS: dict[int, Plan] = {
     18: Plan((2, 2, 2, 2), bottleneck=False, large=True),
     34: Plan((3, 4, 6, 3), bottleneck=False, large=True),
     50: Plan((3, 4, 6, 3), bottleneck=True, large=True),
+    101: Plan((3, 4, 23, 3), bottleneck=True, large=True),
+    152: Plan((3, 8, 36, 3), bottleneck=True, large=True),
 }
 
 
@@ -56,11 +59,17 @@ class ResNet:
     """A residual network by its depth and width."""
 
     depth: Depth = 8
-    """number of layers with parameters: 8, 14, 20, 32 for small images; 18, 34, 50 for 224x224"""
+    """number of layers with parameters: 8, 14, 20, 32 for small images; the others for 224x224"""
     width: int | None = None
     """number of channels of the first stage; by default 16 for small images, 64 for large ones"""
     activation: Activation = "relu"
     """activation after each batch normalization"""
+    padding: Literal["same", "symmetric"] = "same"
+    """zeros around images: symmetric has as many before as after, as PyTorch's networks do"""
+    mean: tuple[float, ...] = ()
+    """number that is taken from each channel of the images, which are from 0 to 1"""
+    deviation: tuple[float, ...] = ()
+    """number by which each channel is divided after that"""
     zero_init: bool = True
     """whether a block begins as the identity: the last scale of its branch is 0 (Goyal, 2017)"""
     dropout: float = 0.0
@@ -74,10 +83,16 @@ class ResNet:
         """Raises InputError for a width or dropout out of range."""
         check_sizes(self, "width")
         check_dropout(self.dropout)
+        check_normalization(self)
 
     def build(self, classes: int) -> Model:
         """The network: images to logits, float32 ``[batch, class]``."""
         return linen.model(ResNetNetwork(self, classes), partition=PARTITION)
+
+    @property
+    def zeros(self) -> Padding:
+        """The padding of convolutions and pooling."""
+        return "SYMMETRIC" if self.padding == "symmetric" else "SAME"
 
 
 class ResNetNetwork(nn.Module):
@@ -94,11 +109,14 @@ class ResNetNetwork(nn.Module):
         dtype = jnp.dtype(options.dtype)
         width = options.width or (64 if plan.large else 16)
         size, stride = (7, 2) if plan.large else (3, 1)
-        x = Conv(width, size=size, stride=stride, use_bias=False, dtype=dtype, name="stem")(x)
+        x = standardized(x, options.mean, options.deviation)
+        conv = partial(Conv, padding=options.zeros, use_bias=False, dtype=dtype)
+        x = conv(width, size=size, stride=stride, name="stem")(x)
         x = batch_norm(x, name="norm", train=train, dtype=dtype)
         x = ACTIVATIONS[options.activation](x)
         if plan.large:
-            x = nn.max_pool(x, (3, 3), strides=(2, 2), padding="SAME")
+            around = window_padding(options.zeros, 3)
+            x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=around)
         block = nn.remat(ResidualBlock, static_argnums=(2,)) if options.remat else ResidualBlock
         for stage, count in enumerate(plan.blocks):
             for n in range(count):
@@ -133,14 +151,12 @@ class ResidualBlock(nn.Module):
             if self.bottleneck
             else ((width, 3, stride), (width, 3, 1))
         )
+        conv = partial(Conv, padding=options.zeros, use_bias=False, dtype=dtype)
         branch = x
         for i, (features, size, step) in enumerate(layers):
             last = i == len(layers) - 1
-            conv = Conv(
-                features, size=size, stride=step, use_bias=False, dtype=dtype, name=f"conv_{i}"
-            )
             branch = batch_norm(
-                conv(branch),
+                conv(features, size=size, stride=step, name=f"conv_{i}")(branch),
                 name=f"norm_{i}",
                 train=train,
                 dtype=dtype,
@@ -149,13 +165,6 @@ class ResidualBlock(nn.Module):
             if not last:
                 branch = activation(branch)
         if branch.shape != x.shape:
-            conv = Conv(
-                branch.shape[-1],
-                size=1,
-                stride=stride,
-                use_bias=False,
-                dtype=dtype,
-                name="shortcut",
-            )
-            x = batch_norm(conv(x), name="norm_shortcut", train=train, dtype=dtype)
+            x = conv(branch.shape[-1], size=1, stride=stride, name="shortcut")(x)
+            x = batch_norm(x, name="norm_shortcut", train=train, dtype=dtype)
         return activation(x + branch)

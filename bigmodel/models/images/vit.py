@@ -18,8 +18,14 @@ from bigmodel.models.attention.fused import AttentionName
 from bigmodel.models.attention.stack import make_blocks, run_blocks, stacked_partition
 from bigmodel.models.layers.dense import Dense
 from bigmodel.models.layers.feed_forward import Activation
-from bigmodel.models.layers.norm import LayerNorm
-from bigmodel.models.options import check_divides, check_dropout, check_sizes
+from bigmodel.models.layers.norm import LayerNorm, standardized
+from bigmodel.models.options import (
+    check_divides,
+    check_dropout,
+    check_epsilon,
+    check_normalization,
+    check_sizes,
+)
 from bigmodel.tree import widened
 
 PARTITION: Rules = (
@@ -52,6 +58,14 @@ class Vit:
     """activation of the feed-forward network"""
     pooling: Literal["mean", "token"] = "mean"
     """input of the last layer: the mean over the patches, or a token before them"""
+    biases: bool = False
+    """whether attention (but for keys, where they do nothing) and feed-forward network have them"""
+    epsilon: float = 1e-6
+    """number added to the variance in norms"""
+    mean: tuple[float, ...] = ()
+    """number that is taken from each channel of the images, which are from 0 to 1"""
+    deviation: tuple[float, ...] = ()
+    """number by which each channel is divided after that"""
     dropout: float = 0.1
     """probability with which a feature of the embedding and of each branch is dropped"""
     attention: AttentionName = "auto"
@@ -70,6 +84,8 @@ class Vit:
         check_sizes(self, "patch", "layers", "width", "heads", "expansion")
         check_divides(self, "heads", "width")
         check_dropout(self.dropout)
+        check_epsilon(self.epsilon)
+        check_normalization(self)
 
     def build(self, classes: int) -> Model:
         """The network: images to logits, float32 ``[batch, class]``."""
@@ -132,7 +148,8 @@ class VitNetwork(nn.Module):
         options = self.options
         dtype = jnp.dtype(options.dtype)
         small = nn.initializers.normal(0.02)
-        x = Dense(options.width, dtype=dtype, name="embed")(patches(x, options.patch))
+        x = patches(standardized(x, options.mean, options.deviation), options.patch)
+        x = Dense(options.width, dtype=dtype, name="embed")(x)
         if options.pooling == "token":
             token = self.param("token", small, (options.width,), jnp.float32).astype(dtype)
             token = jnp.broadcast_to(token[None, None], (x.shape[0], 1, options.width))
@@ -140,9 +157,12 @@ class VitNetwork(nn.Module):
         position = self.param("position", small, x.shape[1:], jnp.float32)
         x = x + position.astype(dtype)[None]
         x = nn.Dropout(options.dropout, deterministic=not train)(x)
-        blocks = make_blocks(EncoderBlock, options, dtype, partition=BLOCK_PARTITION, name="block")
+        fields = (dtype, options.biases, "pre", options.epsilon)
+        blocks = make_blocks(
+            EncoderBlock, options, *fields, partition=BLOCK_PARTITION, name="block"
+        )
         x, _, others = run_blocks(blocks, x, None, train=train, method=method)
-        x = LayerNorm(dtype, name="norm")(x)
+        x = LayerNorm(dtype, options.epsilon, name="norm")(x)
         x = x[:, 0] if options.pooling == "token" else x.mean(axis=1)
         head = nn.Dense(self.classes, dtype=dtype, name="head")
         return head(x).astype(jnp.float32), others

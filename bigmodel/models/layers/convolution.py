@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial, reduce
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import flax.linen as nn
 import jax
@@ -15,19 +15,28 @@ from jaxtyping import Array, Float
 Images = Float[Array, "batch height width channel"]
 
 
+Padding: TypeAlias = Literal["SAME", "VALID", "SYMMETRIC"]
+
+
+def window_padding(padding: Padding, size: int) -> str | list[tuple[int, int]]:
+    """A padding for windows of ``size`` x ``size`` as XLA takes it."""
+    return [(size // 2, size // 2)] * 2 if padding == "SYMMETRIC" else padding
+
+
 class Conv(nn.Module):
     """A two-dimensional convolution, initialized as by He et al. (2015).
 
     It is XLA's own on every platform. On CPUs a matrix product of patches (im2col) was nowhere
     much faster, forwards and backwards, and for 3x3 kernels on many channels up to twice as
     slow. A 1x1 kernel needs no patches, and its matrix product takes a third of the time.
-    ``dtype`` is that of the computation; parameters stay float32.
+    ``dtype`` is that of the computation; parameters stay float32. With ``SYMMETRIC`` padding there
+    are ``size // 2`` zeros on each side, also where the stride needs fewer: PyTorch's convention.
     """
 
     features: int
     size: int = 3
     stride: int = 1
-    padding: Literal["SAME", "VALID"] = "SAME"
+    padding: Padding = "SAME"
     use_bias: bool = True
     dtype: jnp.dtype = jnp.float32
     kernel_init: nn.initializers.Initializer = nn.initializers.he_normal()
@@ -47,7 +56,7 @@ class Conv(nn.Module):
                 x,
                 kernel,
                 window_strides=(self.stride, self.stride),
-                padding=self.padding,
+                padding=window_padding(self.padding, self.size),
                 dimension_numbers=("NHWC", "HWIO", "NHWC"),
             )
         if self.use_bias:

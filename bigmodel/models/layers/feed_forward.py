@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal, TypeAlias
 
 import flax.linen as nn
@@ -10,12 +11,21 @@ from jaxtyping import Array, Float
 
 from bigmodel.models.layers.dense import Dense
 
-Activation: TypeAlias = Literal["relu", "gelu", "squared_relu", "swiglu"]
+Activation: TypeAlias = Literal["relu", "gelu", "gelu_exact", "squared_relu", "swiglu"]
+"""gelu is its approximation by tanh, gelu_exact the one by erf (Hendrycks and Gimpel, 2016)."""
 
 
 def squared_relu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """``max(x, 0)^2`` (So et al., 2021)."""
     return jnp.square(nn.relu(x))
+
+
+FUNCTIONS = {
+    "relu": nn.relu,
+    "gelu": nn.gelu,
+    "gelu_exact": partial(nn.gelu, approximate=False),
+    "squared_relu": squared_relu,
+}
 
 
 def residual_init(layers: int) -> nn.initializers.Initializer:
@@ -45,8 +55,7 @@ class FeedForward(nn.Module):
         if self.activation == "swiglu":
             inner = nn.silu(widen("gate")) * widen("up")
         else:
-            function = {"relu": nn.relu, "gelu": nn.gelu, "squared_relu": squared_relu}
-            inner = function[self.activation](widen("up"))
+            inner = FUNCTIONS[self.activation](widen("up"))
         down = Dense(
             x.shape[-1],
             use_bias=self.biases,

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from bigmodel.experiment import InputError
+
 
 class RmsNorm(nn.Module):
     """``x / sqrt(mean(x^2) + epsilon) * scale`` over the features (Zhang and Sennrich, 2019).
@@ -49,6 +51,28 @@ class LayerNorm(nn.Module):
         centred = x - jnp.mean(x, axis=-1, keepdims=True)
         variance = jnp.mean(jnp.square(centred), axis=-1, keepdims=True)
         return (centred * lax.rsqrt(variance + self.epsilon) * scale + bias).astype(self.dtype)
+
+
+def standardized(
+    x: Float[Array, "batch height width channel"],
+    mean: tuple[float, ...],
+    deviation: tuple[float, ...],
+) -> Float[Array, "batch height width channel"]:
+    """``(x - mean) / deviation`` of each channel; what is empty is left out.
+
+    Raises:
+        InputError: There are not as many as channels.
+    """
+    for name, values in (("mean", mean), ("deviation", deviation)):
+        if len(values) not in (0, x.shape[-1]):
+            raise InputError(
+                f"--model.{name} {values} must be a number for each of the {x.shape[-1]} channels"
+            )
+    if mean:
+        x = x - jnp.array(mean, x.dtype)[None, None, None]
+    if deviation:
+        x = x / jnp.array(deviation, x.dtype)[None, None, None]
+    return x
 
 
 NORMS = {"rms": RmsNorm, "layer": LayerNorm}

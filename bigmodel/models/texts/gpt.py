@@ -27,7 +27,7 @@ from bigmodel.models.attention.stack import (
 from bigmodel.models.layers.feed_forward import Activation, FeedForward, residual_init
 from bigmodel.models.layers.norm import NORMS
 from bigmodel.models.linen import model
-from bigmodel.models.options import check_divides, check_dropout, check_sizes
+from bigmodel.models.options import check_divides, check_dropout, check_epsilon, check_sizes
 from bigmodel.models.texts.generation import Decoder
 from bigmodel.models.texts.logits import Head, Logits, against, computed, scored
 from bigmodel.partition import EXAMPLES, constrained
@@ -126,8 +126,7 @@ class Gpt:
                 f"rotary positions turn pairs, and {self.heads} heads of --model.width "
                 f"{self.width} have {self.size} features each; make them even"
             )
-        if not 0 <= self.epsilon < float("inf"):
-            raise InputError(f"--model.epsilon {self.epsilon} must be 0 or more; 1e-6 is usual")
+        check_epsilon(self.epsilon)
         if self.experts < 0:
             raise InputError(f"--model.experts {self.experts} is too small; use 0 or more")
         if 0 < self.experts < self.experts_per_token:

@@ -40,6 +40,7 @@ def mask_predictor(model: Model, reader: MaskReader) -> Predictor:
         real = int(row["weight"].sum())
         ids = row["tokens"][: row["length"]].copy()
         ids[row["chosen"][:real]] = row["token"][:real, 0]
+        ids = ids[~np.isin(ids, list(tokenizer.special.values()))]
         masks = [
             Ranked({token_name(int(t), tokenizer): float(p) for t, p in zip(*each, strict=True)})
             for each in zip(row["token"][:real], row["probability"][:real], strict=True)

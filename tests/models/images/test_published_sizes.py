@@ -18,7 +18,7 @@ LENET_COUNT = sum((156, 2416, 400 * 120 + 120, 120 * 84 + 84, 84 * 10 + 10))
 VGG_16 = replace(
     VGG, widths=(64, 128, 256, 512, 512), convolutions=(2, 2, 3, 3, 3), dense=(4096, 4096)
 )
-BASE_16 = Vit(patch=16, layers=12, width=768, heads=12, pooling="token")
+BASE_16 = Vit(patch=16, layers=12, width=768, heads=12, pooling="token", biases=True)
 
 
 @pytest.mark.parametrize(
@@ -30,12 +30,13 @@ BASE_16 = Vit(patch=16, layers=12, width=768, heads=12, pooling="token")
         (ResNet(18), IMAGENET, 1000, 11_689_512),
         (ResNet(34), IMAGENET, 1000, 21_797_672),
         (ResNet(50), IMAGENET, 1000, 25_557_032),
+        (ResNet(101), IMAGENET, 1000, 44_549_160),
+        (ResNet(152), IMAGENET, 1000, 60_192_808),
         # The paper says 0.27 and 0.46 million; its shortcuts pad, and those here have weights.
         (ResNet(20), CIFAR, 10, 272_474),
         (ResNet(32), CIFAR, 10, 466_906),
-        # Query, key, value and output have a bias in torchvision, and so have both maps of the
-        # feed-forward network: 3 + 1 + 4 + 1 widths in each block.
-        (BASE_16, IMAGENET, 1000, 86_567_656 - 12 * 9 * 768),
+        # Keys have a bias in torchvision.
+        (BASE_16, IMAGENET, 1000, 86_567_656 - 12 * 768),
     ],
 )
 def test_networks_have_the_published_parameters(network, shape, classes, count):

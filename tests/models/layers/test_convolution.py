@@ -22,11 +22,13 @@ def written_out(x, kernel, stride, padding):
     if padding == "SAME":
         needed = [max((-(-n // stride) - 1) * stride + size - n, 0) for n in x.shape[1:3]]
         x = np.pad(x, ((0, 0), *((n // 2, n - n // 2) for n in needed), (0, 0)))
+    if padding == "SYMMETRIC":
+        x = np.pad(x, ((0, 0), (size // 2,) * 2, (size // 2,) * 2, (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(x, (size, size), axis=(1, 2))
     return np.einsum("nhwcij,ijcf->nhwf", windows[:, ::stride, ::stride], kernel, dtype=np.float64)
 
 
-@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+@pytest.mark.parametrize("padding", ["SAME", "VALID", "SYMMETRIC"])
 @pytest.mark.parametrize(("size", "stride"), [(1, 1), (1, 2), (3, 1), (3, 2), (4, 2)])
 @pytest.mark.parametrize("use_bias", [True, False])
 def test_the_layer_is_the_sum_over_the_kernel_and_its_bias(size, stride, padding, use_bias):

@@ -1,25 +1,35 @@
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from formulas import dense, exact, gelu, layer_norm, softmax
+from formulas import dense, exact, gelu, gelu_exact, layer_norm, softmax
 
 from bigmodel.models.texts.bert import Bert
 from bigmodel.tree import named_leaves
 
 VOCAB, CONTEXT, CLASSES = 11, 6, 3
 TINY = Bert(layers=1, width=8, heads=2, expansion=2)
+PUBLISHED = replace(
+    TINY, norm="post", biases=True, token_types=2, activation="gelu_exact", epsilon=1e-2
+)
+SPECIAL = {"first": 9, "separator": 7, "mask": 8}
+BOTH = pytest.mark.parametrize(
+    ("options", "special"), [(TINY, {}), (PUBLISHED, SPECIAL)], ids=["pre-norm", "published"]
+)
 
 
 def batch(lengths=(6, 4)):
-    tokens = jax.random.randint(jax.random.key(0), (2, CONTEXT), 0, VOCAB + 1, jnp.int32)
+    tokens = jax.random.randint(jax.random.key(0), (2, CONTEXT), 0, VOCAB, jnp.int32)
+    tokens = tokens.at[:, 1].set(SPECIAL["separator"])
     chosen = jnp.array([[1, 4], [0, 3]], jnp.int32)
     return {"tokens": tokens, "length": jnp.array(lengths, jnp.int32), "chosen": chosen}
 
 
-def models(**changes):
-    sizes = {"vocab_size": VOCAB, "context": CONTEXT}
-    return TINY.masked(**sizes), TINY.classifier(CLASSES, **sizes, **changes)
+def models(options=TINY, special=(), **changes):
+    sizes = {"vocab_size": VOCAB, "context": CONTEXT, "special": dict(special)}
+    return options.masked(**sizes), options.classifier(CLASSES, **sizes, **changes)
 
 
 def initial(model):
@@ -32,45 +42,76 @@ def outputs(model, variables, batch):
     return model.apply(variables, batch, train=False)[0]
 
 
-def plain_encoder(p, tokens, length):
+def plain_encoder(p, tokens, length, options=TINY, special=()):
     """One text alone, without its padding, in float64."""
-    x = p["embedding"]["embedding"][[VOCAB + 1, *tokens[:length]]]
-    x = layer_norm(p["norm_embedding"], x + p["positions"]["embedding"][: length + 1])
-    block = p["blocks_0"]
-    normed = layer_norm(block["norm_attention"], x)
+    published, block = options.norm == "post", p["blocks_0"]
+    activation = gelu_exact if published else gelu
+
+    def norm(name, x, *, after):
+        return layer_norm(name, x, options.epsilon) if published == after else x
+
+    tokens = np.array([dict(special).get("first", VOCAB + 1), *tokens[:length]])
+    x = p["embedding"]["embedding"][tokens] + p["positions"]["embedding"][: length + 1]
+    if published:
+        # Both later parts have the second type.
+        ended = np.cumsum(tokens == SPECIAL["separator"]) - (tokens == SPECIAL["separator"])
+        x = x + p["token_types"]["embedding"][np.minimum(ended, 1)]
+    x = layer_norm(p["norm_embedding"], x, options.epsilon)
+    read = norm(block["norm_attention"], x, after=False)
     mixed = np.zeros_like(x)
-    attention = {name: part["kernel"] for name, part in block["attention"].items()}
     for head in (slice(0, 4), slice(4, 8)):
-        query, key, value = (normed @ attention[n][:, head] for n in ("query", "key", "value"))
+        attention = block["attention"]
+        query, key, value = (dense(attention[n], read)[:, head] for n in ("query", "key", "value"))
         mixed[:, head] = softmax(query @ key.T / 2) @ value
-    x = x + mixed @ attention["output"]
-    hidden = gelu(dense(block["feed_forward"]["up"], layer_norm(block["norm_feed_forward"], x)))
-    return layer_norm(p["norm"], x + dense(block["feed_forward"]["down"], hidden))
+    x = norm(block["norm_attention"], x + dense(attention["output"], mixed), after=True)
+    read = norm(block["norm_feed_forward"], x, after=False)
+    hidden = activation(dense(block["feed_forward"]["up"], read))
+    x = x + dense(block["feed_forward"]["down"], hidden)
+    x = norm(block["norm_feed_forward"], x, after=True)
+    return x if published else layer_norm(p["norm"], x)
 
 
-def test_logits_at_the_masks_are_the_formula_for_each_text_without_its_padding():
-    model, _ = models()
+@BOTH
+def test_logits_at_the_masks_are_the_formula_for_each_text_without_its_padding(options, special):
+    model, _ = models(options, special)
     variables = initial(model)
     p, read = exact(variables["params"]), batch()
     found = outputs(model, variables, read)
     for row, (tokens, length) in enumerate(zip(read["tokens"], read["length"], strict=True)):
-        x = plain_encoder(p["encoder"], np.asarray(tokens), int(length))[1:][read["chosen"][row]]
-        x = gelu(dense(p["transform"], x))
+        x = plain_encoder(p["encoder"], np.asarray(tokens), int(length), options, special)
+        x = dense(p["transform"], x[1:][read["chosen"][row]])
+        x = (gelu_exact if special else gelu)(x)
         vocabulary = p["encoder"]["embedding"]["embedding"][:VOCAB]
-        expected = layer_norm(p["norm"], x) @ vocabulary.T + p["bias"]
+        expected = layer_norm(p["norm"], x, options.epsilon) @ vocabulary.T + p["bias"]
         np.testing.assert_allclose(found[row], expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("pooling", ["first", "mean"])
-def test_logits_of_the_classes_are_the_formula(pooling):
-    _, model = models(pooling=pooling)
+@pytest.mark.parametrize("pooler", [False, True])
+def test_logits_of_the_classes_are_the_formula(pooling, pooler):
+    _, model = models(replace(TINY, pooler=pooler), pooling=pooling)
     variables = initial(model)
     p, read = exact(variables["params"]), batch()
     found = outputs(model, variables, read)
     for row, (tokens, length) in enumerate(zip(read["tokens"], read["length"], strict=True)):
         x = plain_encoder(p["encoder"], np.asarray(tokens), int(length))
         pooled = x[0] if pooling == "first" else x[1:].mean(axis=0)
+        pooled = np.tanh(dense(p["pooler"], pooled)) if pooler else pooled
         expected = dense(p["head"], pooled)
+        np.testing.assert_allclose(found[row], expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("pooling", ["first", "mean"])
+@pytest.mark.parametrize("normalized", [False, True])
+def test_a_text_is_one_vector_that_may_have_length_1(pooling, normalized):
+    model = TINY.vectors(vocab_size=VOCAB, context=CONTEXT, pooling=pooling, normalized=normalized)
+    variables = initial(model)
+    p, read = exact(variables["params"]), batch()
+    found = outputs(model, variables, read)
+    for row, (tokens, length) in enumerate(zip(read["tokens"], read["length"], strict=True)):
+        x = plain_encoder(p["encoder"], np.asarray(tokens), int(length))
+        pooled = x[0] if pooling == "first" else x.mean(axis=0)
+        expected = pooled / np.linalg.norm(pooled) if normalized else pooled
         np.testing.assert_allclose(found[row], expected, rtol=1e-4, atol=1e-4)
 
 
@@ -91,3 +132,9 @@ def test_both_models_have_the_same_encoder():
     assert shapes[0] == shapes[1]
     assert shapes[0]["encoder/embedding/embedding"] == (VOCAB + 2, 8)
     assert shapes[0]["encoder/positions/embedding"] == (CONTEXT + 1, 8)
+
+
+def test_a_vocabulary_with_special_tokens_gets_no_others():
+    model, _ = models(TINY, SPECIAL)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), batch())["params"]["encoder"]
+    assert shapes["embedding"]["embedding"].shape == (VOCAB, 8)

@@ -1,0 +1,118 @@
+"""Pieces of words, as BERT's tokenizer.json has them; the texts are of its own tests."""
+
+import json
+
+import numpy as np
+import pytest
+
+from bigmodel.data.texts.labelled_text import LabelledTextData, load_labelled_text
+from bigmodel.data.texts.masking import Masking, mask
+from bigmodel.data.texts.reading import MaskReader, TextReader, text_reader
+from bigmodel.data.texts.tokenizers import load
+from bigmodel.experiment import InputError
+from bigmodel.predictor import Beginning
+
+VOCABULARY = (
+    "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "want", "##want", "##ed", "wa", "un", "runn",
+    "##ing", ",", "low", "lowest", "[", "]", "sep",
+)  # fmt: skip
+UNKNOWN, SEPARATOR, MASK, WANT, UN, LOW = 1, 3, 4, 5, 9, 13
+
+
+def content(vocabulary=VOCABULARY):
+    special = [
+        {"id": i, "content": token, "special": True, "normalized": False, "single_word": False,
+         "lstrip": False, "rstrip": False}
+        for i, token in enumerate(vocabulary[:5])
+    ]  # fmt: skip
+    pieces = {
+        "type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+        "max_input_chars_per_word": 100, "vocab": {t: i for i, t in enumerate(vocabulary)},
+    }  # fmt: skip
+    saved = {
+        "version": "1.0",
+        # As those of sentence encoders have them.
+        "truncation": {
+            "direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0
+        },
+        "padding": {
+            "strategy": {"Fixed": 9}, "direction": "Right", "pad_to_multiple_of": None,
+            "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]",
+        },
+        "added_tokens": special,
+        "normalizer": {
+            "type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True,
+            "strip_accents": None, "lowercase": True,
+        },
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": None,
+        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
+        "model": pieces,
+    }  # fmt: skip
+    return json.dumps(saved).encode()
+
+
+TOKENIZER = load(content())
+
+
+def test_words_are_their_longest_pieces_and_nothing_is_cut_filled_or_special():
+    found = TOKENIZER.encode("UNwant\u00c9d,running\nlowest [SEP] unwantedX")
+    pieces = [VOCABULARY[index] for index in found]
+    expected = ["un", "##want", "##ed", ",", "runn", "##ing", "lowest", "[", "sep", "]", "[UNK]"]
+    assert pieces == expected
+    assert TOKENIZER.decode(found[:7]) == "unwanted, running lowest"
+    assert TOKENIZER.characters[found[:3]].tolist() == [2, 4, 2]
+    assert TOKENIZER.special == {"first": 2, "separator": SEPARATOR, "mask": MASK}
+    again = load(TOKENIZER.dump())
+    np.testing.assert_array_equal(
+        again.encode("unwanted, lowest"), TOKENIZER.encode("unwanted, lowest")
+    )
+    assert again.special == TOKENIZER.special
+
+
+def test_a_separator_ends_each_part_of_a_text_also_where_it_is_cut():
+    reader = TextReader(("a", "b"), 5, TOKENIZER)
+    texts = ["low", "low\tun", Beginning("low low low low low low")]
+    found = reader.encode(texts)
+    assert found["tokens"].tolist() == [
+        [LOW, SEPARATOR, 0, 0, 0],
+        [LOW, SEPARATOR, UN, SEPARATOR, 0],
+        [LOW, LOW, LOW, LOW, SEPARATOR],
+    ]
+    assert found["length"].tolist() == [2, 4, 5]
+    with pytest.raises(InputError, match="it has 7 tokens, and the model reads 5"):
+        reader.encode(["low low low low low low"])
+    with pytest.raises(InputError, match="it is empty"):
+        reader.encode(["\t"])
+
+
+def test_labelled_texts_are_encoded_as_their_reader_does(tmp_path):
+    lines = ["a\tlow", "b\tun\twant", "a\tlow low low low", "b\tunwanted low low"] * 3
+    (tmp_path / "texts.tsv").write_text("\n".join(lines))
+    options = LabelledTextData(
+        path=str(tmp_path / "texts.tsv"), length=4, batch_size=2, validation=0, test=0.5
+    )
+    data, reader = load_labelled_text(options, TOKENIZER)
+    assert reader.time == 4
+    batches = data.splits["test"]
+    inputs = reader.encode(data.inputs["test"])
+    tokens = np.concatenate([batch["tokens"] for batch in batches])[: len(inputs["tokens"])]
+    np.testing.assert_array_equal(tokens, inputs["tokens"])
+    assert (np.take_along_axis(tokens, inputs["length"][:, None] - 1, 1) == SEPARATOR).all()
+    assert text_reader(reader.dump()).tokenizer.special == TOKENIZER.special
+
+
+def test_masks_are_the_vocabularys_own():
+    found = MaskReader(TOKENIZER, 6, 2).encode(["low [MASK] un [MASK]"])
+    assert found["tokens"].tolist() == [[LOW, MASK, UN, MASK, SEPARATOR, 0]]
+    assert found["chosen"].tolist() == [[1, 3]]
+    window = {"tokens": np.full((8, 6), LOW, np.int32), "weight": np.ones((8, 6), np.float32)}
+    every = Masking(fraction=0.5, masked=1.0, replaced=0.0)
+    ids = {"vocab_size": TOKENIZER.vocab_size, "token": TOKENIZER.mask}
+    batch = mask(window, every, np.random.default_rng(0), **ids)
+    assert (np.take_along_axis(batch["tokens"], batch["chosen"], 1) == MASK).all()
+
+
+def test_pieces_without_the_tokens_of_bert_are_refused():
+    with pytest.raises(InputError, match=r"no \[MASK\]"):
+        load(content((*VOCABULARY[:4], "[other]", *VOCABULARY[5:])))

@@ -88,10 +88,10 @@ def compare_guesses(run: Path) -> None:
 def compare_labels(run: Path, options: list[str], *, seeds: int, rates: list[float]) -> None:
     """Test accuracies over seeds, with the learned encoder and without."""
     best: dict[str, list[dict[str, Any]]] = {}
-    for name, arm in (("pre-trained", []), ("from scratch", ["--scratch"])):
+    for name, arm in (("pre-trained", []), ("from scratch", ["--init.exclude", "."])):
         tried = []
         for rate in rates:
-            chosen = ["--pretrained", str(run), *arm, "--optimizer.learning-rate", str(rate)]
+            chosen = ["--init.from", str(run), *arm, "--optimizer.learning-rate", str(rate)]
             tried.append([label(seed, [*chosen, *options]) for seed in range(seeds)])
             print(f"  {name}, rate {rate:g}: test accuracy {spread(tried[-1])}", flush=True)
         best[name] = max(

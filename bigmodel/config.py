@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import typeguard
@@ -17,9 +17,18 @@ class ConfigError(ValueError):
     """A recorded config that the script no longer accepts."""
 
 
+def option_name(field: str) -> str:
+    """The name of a field's option: a keyword of Python, ``from``, has the field ``from_``."""
+    return field.rstrip("_")
+
+
 def to_json(config: Any) -> dict[str, Any]:
     """A config as plain JSON values."""
-    return json.loads(json.dumps(dataclasses.asdict(config)))
+
+    def named(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+        return {option_name(field): value for field, value in pairs}
+
+    return json.loads(json.dumps(dataclasses.asdict(config, dict_factory=named)))
 
 
 def with_values(config: Any, values: Mapping[str, Any]) -> Any:
@@ -37,7 +46,8 @@ def with_values(config: Any, values: Mapping[str, Any]) -> Any:
         else:
             changes[name] = value
     changes |= {name: with_values(getattr(config, name), inner) for name, inner in parts.items()}
-    return dataclasses.replace(config, **changes)
+    fields = {option_name(field.name): field.name for field in dataclasses.fields(config)}
+    return dataclasses.replace(config, **{fields[name]: each for name, each in changes.items()})
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, str]:
@@ -68,19 +78,20 @@ def from_json(default: Any, value: Mapping[str, Any], prefix: str = "") -> Any:
         ConfigError: for an option that the config does not have, or a value it cannot have.
     """
     hints = typing.get_type_hints(type(default))
-    names = {field.name for field in dataclasses.fields(default)}
+    fields = {option_name(field.name): field.name for field in dataclasses.fields(default)}
     for name in value:
-        if name not in names:
+        if name not in fields:
             raise ConfigError(f"there is no option {prefix}{name} any more")
     given = {}
     for name, written in value.items():
-        there = getattr(default, name)
+        field = fields[name]
+        there = getattr(default, field)
         if dataclasses.is_dataclass(there) and isinstance(written, dict):
-            given[name] = from_json(there, written, f"{prefix}{name}.")
+            given[field] = from_json(there, written, f"{prefix}{name}.")
             continue
-        given[name] = _immutable(written)
+        given[field] = _immutable(written)
         try:
-            typeguard.check_type(given[name], hints[name], collection_check_strategy=ALL_ITEMS)
+            typeguard.check_type(given[field], hints[field], collection_check_strategy=ALL_ITEMS)
         except typeguard.TypeCheckError:
             said = f"{prefix}{name} cannot be {json.dumps(written)} any more"
             raise ConfigError(said) from None

@@ -93,12 +93,14 @@ class Model(NamedTuple):
     ``init(key, batch)`` gives the variables. ``apply(variables, batch, train=..., key=...)``
     gives ``(outputs, updates)``: the outputs, and the new values of all collections other
     than ``params`` (an empty mapping where there are none). ``key`` is None where nothing is
-    random, as in evaluation.
+    random, as in evaluation. ``begins_with`` is a digest of what was learned before and the
+    variables begin with, empty where all are drawn.
     """
 
     init: Callable[[Key, Batch], Variables]
     apply: Callable[..., tuple[PyTree, Variables]]
     partition: Rules
+    begins_with: str = ""
 
 
 class Data(NamedTuple):

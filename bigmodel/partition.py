@@ -21,6 +21,7 @@ import jax
 from jax.sharding import PartitionSpec
 
 from bigmodel.experiment import Array, Rules, Variables
+from bigmodel.frozen import FROZEN
 from bigmodel.tree import map_named
 
 EXAMPLES = ("data", "fsdp", "expert")
@@ -130,7 +131,8 @@ def unsharded(variables: Variables, rules: Rules) -> Variables:
         stays = stored == whole or STACKED in path.split("/")
         return leaf if stays else _gather(leaf, whole, stored)
 
-    return {**variables, "params": map_named(layout, variables["params"])}
+    parameters = {name: variables[name] for name in ("params", FROZEN) if name in variables}
+    return {**variables, **{name: map_named(layout, tree) for name, tree in parameters.items()}}
 
 
 def _gather(leaf: Array, whole: PartitionSpec, stored: PartitionSpec) -> Array:

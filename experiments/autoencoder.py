@@ -74,8 +74,9 @@ def build(config: Config, assets: Assets | None = None) -> Experiment:
     metrics = {}
     if config.kind == "plain":
         metrics["pca_squared_error"] = pca_squared_error(images.data, size)
+    model = coding(encoder, decoder, kind=config.kind, latents=size, noise=config.noise)
     experiment = autoencoding(
-        coding(encoder, decoder, kind=config.kind, latents=size, noise=config.noise),
+        config.begin(model, assets),
         config.optimizer,
         images.data,
         kind=config.kind,

@@ -81,7 +81,7 @@ class Config(Settings):
 
 def build(config: Config, assets: Assets | None = None) -> Experiment:
     """The experiment of a config, or of a trained run's assets to evaluate other data."""
-    text = load_text(config.data, assets)
+    text = load_text(config.data, assets, config.tokenizer(assets))
     vocab_size = text.tokenizer.vocab_size
     seen = counted(assets) if assets else count(text.train, vocab_size=vocab_size)
     data = masked(text.data, config.masking, vocab_size=vocab_size, token=text.tokenizer.mask)
@@ -90,7 +90,7 @@ def build(config: Config, assets: Assets | None = None) -> Experiment:
     metrics = {"accuracy": token_accuracy, **guesses(seen)}
     teaching = load_teacher(config.teacher, data, assets)
     experiment = supervised(
-        with_logits(model, teaching),
+        with_logits(config.begin(model, assets), teaching),
         # Its targets are the tokens at the masks here.
         distilled(next_token, teaching),
         metrics,

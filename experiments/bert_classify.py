@@ -5,7 +5,7 @@ r"""BERT labels texts, from its own pre-training or from scratch (Devlin et al.,
 A script of its own beside `experiments/bert.py`, for it has other data, another head and other
 options. From what that one learned, in the run directory that it printed:
 
-    python experiments/bert_classify.py --pretrained RUN --data.path labelled.tsv
+    python experiments/bert_classify.py --init.from RUN --data.path labelled.tsv
 
 The tokenizer is then that run's too, and `--model` must be as it was there. Which of ten books of
 an English Bible a verse is from, it learns from 400 of them: 43.9 % are right after pre-training on
@@ -15,28 +15,15 @@ all other verses, and 39.2 % from scratch (5 seeds, `benchmarks/bert.py`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from bigmodel.data import LabelledTextData, TextReader, load_labelled_text, text_reader
-from bigmodel.data.parts import fingerprint
-from bigmodel.data.texts.tokenizers import load
-from bigmodel.experiment import Assets, Experiment, InputError, Model
+from bigmodel.experiment import Assets, Experiment, Model
 from bigmodel.inference.teaching import load_teacher
 from bigmodel.models import Bert
 from bigmodel.predictor import Predictor
-from bigmodel.run_directory.trained import read_trained
 from bigmodel.runtime import Run, Settings, main
-from bigmodel.training import (
-    Ensemble,
-    Optimizer,
-    Teacher,
-    class_predictor,
-    classifier,
-    with_pretrained,
-)
+from bigmodel.training import Ensemble, Optimizer, Teacher, class_predictor, classifier
 
 
 @dataclass(frozen=True)
@@ -49,10 +36,6 @@ class Config(Settings):
     model: Bert = Bert(dropout=0.1)
     pooling: Literal["first", "mean"] = "mean"
     """what the head reads: the position before the text, or the mean of the text's"""
-    pretrained: str = ""
-    """run directory of bert.py, whose tokenizer and encoder this one begins with"""
-    scratch: bool = False
-    """with pretrained: the tokenizer alone is taken, and the encoder begins at random"""
     optimizer: Optimizer = Optimizer(
         "adamw", learning_rate=1e-3, warmup_steps=20, weight_decay=0.01, eps=1e-6
     )
@@ -63,23 +46,9 @@ class Config(Settings):
 
 def build(config: Config, assets: Assets | None = None) -> Experiment:
     """The experiment of a config, or of a trained run's assets to evaluate other data."""
-    if config.scratch and not config.pretrained:
-        raise InputError("--scratch takes the tokenizer of a run; give it as --pretrained RUN")
-    path = Path(config.pretrained)
-    trained = None
-    if config.pretrained and assets is None:
-        trained = read_trained(path, option="--pretrained")
-    tokenizer = load(trained.tokenizer) if trained else None
-    data, reader = load_labelled_text(config.data, tokenizer, assets)
-    model = network(config, reader)
-    if trained and not config.scratch:
-        learned = with_positions(trained.params, reader.time)
-        model = with_pretrained(model, learned, under="encoder")
-        # What the run begins with is data of it: another checkpoint there is another run.
-        both = {"texts": np.frombuffer(data.fingerprint.encode(), np.uint8), **learned}
-        data = data._replace(fingerprint=fingerprint(both))
+    data, reader = load_labelled_text(config.data, config.tokenizer(assets), assets)
     return classifier(
-        model,
+        config.begin(network(config, reader), assets),
         data,
         reader.names,
         config.optimizer,
@@ -105,19 +74,6 @@ def predictor(config: Config, assets: Assets) -> Predictor:
     reader = text_reader(assets)
     model = network(config, reader)
     return class_predictor(model, reader, reader.names, ensemble=config.ensemble)
-
-
-def with_positions(learned: dict[str, np.ndarray], context: int) -> dict[str, np.ndarray]:
-    """The learned parameters with as many positions as the texts need."""
-    path = "encoder/positions/embedding"
-    if path not in learned:
-        raise InputError("--pretrained is no run of bert.py: it has no encoder with positions")
-    if len(learned[path]) < context + 1:
-        raise InputError(
-            f"texts of {context} tokens are longer than the {len(learned[path]) - 1} that the "
-            f"pre-trained model has read; use --data.length {len(learned[path]) - 1}"
-        )
-    return {**learned, path: learned[path][: context + 1]}
 
 
 TINY = (

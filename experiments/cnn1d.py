@@ -38,7 +38,7 @@ def build(config: Config, assets: Assets | None = None) -> Experiment:
     """The experiment of a config, or of a trained run's assets to evaluate other data."""
     data, reader = load_sequences(config.data, assets)
     return classifier(
-        config.model.build(len(reader.names)),
+        config.begin(config.model.build(len(reader.names)), assets),
         data,
         reader.names,
         config.optimizer,

@@ -78,8 +78,9 @@ def build(config: Config, assets: Assets | None = None) -> Experiment:
     """The experiment of a config, or of a trained run's assets to evaluate other data."""
     images = load_images(config.data, assets)
     network = config.model.build(images.classes)
+    denoiser = noising(network, prediction=config.prediction, label_dropout=config.label_dropout)
     experiment = supervised(
-        noising(network, prediction=config.prediction, label_dropout=config.label_dropout),
+        config.begin(denoiser, assets),
         denoising_error,
         {},
         config.optimizer,

@@ -67,7 +67,7 @@ def build(config: Config, assets: Assets | None = None) -> Experiment:
     images = load_images(config.data, assets)
     generator, discriminator = config.model.build(images.shape, images.classes)
     experiment = adversarial(
-        generator,
+        config.begin(generator, assets),
         discriminator,
         config.optimizer,
         config.discriminator_optimizer,

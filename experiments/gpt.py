@@ -63,13 +63,13 @@ class Config(Settings):
 
 def build(config: Config, assets: Assets | None = None) -> Experiment:
     """The experiment of a config, or of a trained run's assets to evaluate other data."""
-    text = load_text(config.data, assets)
+    text = load_text(config.data, assets, config.tokenizer(assets))
     sizes = {"vocab_size": text.tokenizer.vocab_size, "context": config.data.context}
     limit = config.model.decoder(**sizes).limit
     most = longest_prompt(limit, config.sampling, context=config.data.context)
     asked = predictor(config, text.data.assets)
     experiment = language_model(
-        config.model.build(**sizes),
+        config.begin(config.model.build(**sizes), assets),
         with_prompts(text.data, most),
         text.tokenizer.characters,
         config.optimizer,

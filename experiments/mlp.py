@@ -55,7 +55,7 @@ def build(config: Config, assets: Assets | None = None) -> Experiment:
     """The experiment of a config, or of a trained run's assets to evaluate other data."""
     table = load_table(config.data, assets)
     target = table.target
-    model = config.model.build(len(target.names) or None)
+    model = config.begin(config.model.build(len(target.names) or None), assets)
     steps, ensemble = config.run.total_steps(table.data.steps_per_epoch), config.ensemble
     if target.names:
         return classifier(

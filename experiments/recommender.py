@@ -69,7 +69,7 @@ def network(config: Config, reader: RatingReader) -> Model:
 def build(config: Config, assets: Assets | None = None) -> Experiment:
     """The experiment of a config, or of a trained run's assets to evaluate other data."""
     ratings = load_ratings(config.data, assets)
-    model = network(config, ratings.reader)
+    model = config.begin(network(config, ratings.reader), assets)
     return regressor(
         model,
         ratings.data,

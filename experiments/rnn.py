@@ -70,9 +70,10 @@ def build_classifier(config: Config, assets: Assets | None) -> Experiment:
     """A class for each sequence, by its rows, steps or tokens."""
     if config.model.output == "every":
         raise InputError("--model.output every needs a target at each step: sunspots or series")
-    data, reader = load_labelled(config.data, assets)
+    data, reader = load_labelled(config.data, assets, config.tokenizer(assets))
+    model = config.model.build(len(reader.names), vocab_size=reader.vocab_size)
     return classifier(
-        config.model.build(len(reader.names), vocab_size=reader.vocab_size),
+        config.begin(model, assets),
         data,
         reader.names,
         config.optimizer,
@@ -89,7 +90,7 @@ def build_forecaster(config: Config, assets: Assets | None) -> Experiment:
     config.teacher.check_unused("a forecast is a number")
     data, reader = load_forecasts(config.data, assets)
     return regressor(
-        config.model.build(None),
+        config.begin(config.model.build(None), assets),
         data,
         forecast_report(reader.name, mean=reader.mean, scale=reader.scale),
         config.optimizer,

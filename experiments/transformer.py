@@ -53,6 +53,7 @@ def build(config: Config, assets: Assets | None = None) -> Experiment:
         beam=config.beam,
         smoothing=config.smoothing,
         steps=config.run.total_steps(pairs.data.steps_per_epoch),
+        begin=lambda model: config.begin(model, assets),
     )
 
 

@@ -59,7 +59,7 @@ def build(config: Config, assets: Assets | None = None) -> Experiment:
     """The experiment of a config, or of a trained run's assets to evaluate other data."""
     images = load_images(config.data, assets)
     return classifier(
-        config.model.build(images.classes),
+        config.begin(config.model.build(images.classes), assets),
         images.data,
         images.names,
         config.optimizer,

@@ -66,7 +66,7 @@ def build(config: Config, assets: Assets | None = None) -> Experiment:
     """The experiment of a config, or of a trained run's assets to evaluate other data."""
     words = load_words(config.data, assets)
     return supervised(
-        config.model.build(len(words.vocabulary)),
+        config.begin(config.model.build(len(words.vocabulary)), assets),
         negative_sampling,
         {"ranked": ranked},
         config.optimizer,

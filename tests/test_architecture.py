@@ -15,6 +15,7 @@ ROOMS = (
         "errors.py",
         "experiment.py",
         "files.py",
+        "frozen.py",
         "nearest.py",
         "output.py",
         "partition.py",

@@ -136,7 +136,7 @@ def examples(run: Trained, arguments: Sequence[str] | None) -> list[Any]:
     if arguments:
         return [named.value for named in itertools.islice(read(run, arguments), EXAMPLES)]
     try:
-        splits = run.script.build(run.config).data.inputs
+        splits = run.build().data.inputs
     except InputError as error:
         raise InputError(f"{error}; or give inputs to check with by --input") from None
     held_out = next(

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import jax
 
 from bigmodel.experiment import InputError, PyTree, Variables
-from bigmodel.inference.teaching import without_teacher
 from bigmodel.inference.trained import Trained
 from bigmodel.runtime.evaluation import Evaluation, measure, summarize
 from bigmodel.runtime.xla import with_precision
@@ -43,8 +42,7 @@ def evaluate(run: Trained, *, other: bool = False) -> Evaluation:
             f"{run.script.__file__}: its build takes no assets, and so no other data can be "
             "encoded as the run's was; see experiments/"
         )
-    config = without_teacher(run.config)
-    experiment = build(config, run.assets) if other else build(config)
+    experiment = run.build(run.assets) if other else run.build()
     eval_step = with_precision(experiment.eval_step, run.config.run.matmul_precision)
     splits = measure(jax.jit(eval_step), Evaluated(run.variables), experiment.data.splits)
     assert splits is not None

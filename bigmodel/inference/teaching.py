@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any
-
 import jax
 
 from bigmodel.experiment import Assets, Data, InputError
 from bigmodel.inference.trained import load
-from bigmodel.run_directory.digest import params_digest
+from bigmodel.run_directory.sums import params_digest
 from bigmodel.training.teaching.distillation import Teacher, Teaching
 
 
@@ -43,8 +40,3 @@ def load_teacher(options: Teacher, data: Data, assets: Assets | None = None) -> 
             )
     variables = jax.device_get(run.variables)
     return Teaching(options, run.predictor.model, variables, params_digest(variables))
-
-
-def without_teacher(config: Any) -> Any:
-    """The config of a trained run for its evaluation, which needs no teacher."""
-    return dataclasses.replace(config, teacher=Teacher()) if hasattr(config, "teacher") else config

@@ -6,8 +6,9 @@ run.predict(["a.png", "b.png"])
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,7 +17,7 @@ import jax
 from jax.sharding import Mesh
 
 from bigmodel.config import ConfigError, from_json
-from bigmodel.experiment import Assets, Batch, InputError, PyTree, Variables
+from bigmodel.experiment import Assets, Batch, Experiment, InputError, PyTree, Variables
 from bigmodel.inference.answering import BATCH, answers
 from bigmodel.predictor import Predictor
 from bigmodel.run_directory.history import History
@@ -25,6 +26,7 @@ from bigmodel.run_directory.trained import At, choose_step, read_evaluated, read
 from bigmodel.runtime.command_line import parse
 from bigmodel.runtime.xla import with_precision
 from bigmodel.script import load_script
+from bigmodel.training.transfer.beginning import Init
 
 
 class Trained:
@@ -93,6 +95,19 @@ class Trained:
     def summary(self) -> Mapping[str, Any]:
         """The final metrics; empty before the run has ended."""
         return self.recorded.summary
+
+    def build(self, assets: Assets | None = None) -> Experiment:
+        """The experiment with the run's own data, or with the assets of a run to evaluate others.
+
+        What the run began with and its teacher may be gone; the run itself has all that it needs.
+        """
+        config = self.config
+        if config.init.from_:
+            config = dataclasses.replace(config, init=Init(str(self.path)))
+        if hasattr(config, "teacher"):
+            config = dataclasses.replace(config, teacher=type(config.teacher)())
+        build: Callable[..., Experiment] = self.script.build
+        return build(config) if assets is None else build(config, assets)
 
     @functools.cached_property
     def step(self) -> int:

@@ -3,7 +3,8 @@
 ``checkpoints/<step>/`` holds what Orbax wrote, each leaf of the state under its path, and
 ``SHA256SUMS`` in the format of ``sha256sum``. A save happens under another name and is renamed
 when all of it would outlast a power cut, so a folder whose name is a number was finished. Older
-ones are removed when the new name would outlast it too.
+ones are removed when the new name would outlast it too. What is not trained is saved once, in
+``checkpoints/frozen/``, before the first step.
 """
 
 from __future__ import annotations
@@ -12,16 +13,18 @@ import functools
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
 
 from bigmodel.errors import StorageError, naming
-from bigmodel.experiment import InputError, PyTree
+from bigmodel.experiment import PyTree
 from bigmodel.files import PARTIAL, sync
+from bigmodel.frozen import FROZEN, is_frozen
 from bigmodel.run_directory.directory import finished_steps
+from bigmodel.run_directory.leaves import read_leaves, reason_of
 from bigmodel.run_directory.sums import SUMS, find_damage, sum_files, write_sums
 from bigmodel.tree import named_leaves, saved_leaves
 
@@ -54,6 +57,7 @@ class Checkpoints:
         self._warn = warn
         self._thread: threading.Thread | None = None
         self._failure: Exception | None = None
+        self._has_frozen = False
 
     @functools.cached_property
     def _orbax(self) -> StandardCheckpointer:
@@ -84,7 +88,7 @@ class Checkpoints:
         for step in reversed(self.steps()):
             if newest is not None and step > newest:
                 continue
-            damage = find_damage(self.directory / str(step))
+            damage = self._damage(step)
             if damage is None:
                 return step
             damages.append(damage)
@@ -98,11 +102,16 @@ class Checkpoints:
 
     def check_intact(self, step: int) -> None:
         """Raises StorageError where a file of a step has not the sha256 it was written with."""
-        damage = find_damage(self.directory / str(step))
+        damage = self._damage(step)
         if damage is not None:
             raise StorageError(
                 f"checkpoint of step {step} in {self.directory} cannot be used: {damage}"
             )
+
+    def _damage(self, step: int) -> str | None:
+        frozen = self.directory / FROZEN
+        damage = find_damage(self.directory / str(step))
+        return find_damage(frozen) if damage is None and frozen.exists() else damage
 
     def save(self, step: int, state: PyTree, *, keep: Collection[int] = ()) -> None:
         """Starts to save a state; returns when the state's arrays may be overwritten.
@@ -110,9 +119,21 @@ class Checkpoints:
         The steps to ``keep`` stay beside this one; others are removed when it is finished.
         """
         self.wait()
-        final = self.directory / str(step)
-        partial = self.directory / f"{step}{PARTIAL}"
         leaves = saved_leaves(state)
+        frozen = {path: leaves.pop(path) for path in [*leaves] if is_frozen(path)}
+        if frozen and not self._has_frozen:
+            self._finish(*self._start(FROZEN, frozen), {*self.steps()})
+            self.check()
+            self._has_frozen = True
+        names = self._start(str(step), leaves)
+        self._thread = threading.Thread(
+            target=self._finish, args=(*names, {*keep, step}), name="checkpoint"
+        )
+        self._thread.start()
+
+    def _start(self, name: str, leaves: Mapping[str, Any]) -> tuple[Path, Path]:
+        """Starts to write leaves; returns where, and the folder that it is to become."""
+        final, partial = self.directory / name, self.directory / f"{name}{PARTIAL}"
         if self._writing:
             self._make_room(final, sum(leaf.nbytes for leaf in leaves.values()) + FILES)
         try:
@@ -122,10 +143,7 @@ class Checkpoints:
             self._orbax.save(partial, leaves, save_args=chunks)
         except Exception as error:
             raise StorageError(reason_of(final, error)) from error
-        self._thread = threading.Thread(
-            target=self._finish, args=(partial, final, {*keep, step}), name="checkpoint"
-        )
-        self._thread.start()
+        return partial, final
 
     def _make_room(self, final: Path, needed: int) -> None:
         with naming(final):
@@ -190,17 +208,13 @@ class Checkpoints:
         Raises:
             InputError: where the checkpoint has other parameters, naming the first.
         """
-        path = self.directory / str(step)
         every, wanted = named_leaves(target), saved_leaves(target)
         given = named_leaves(init()) if wanted.keys() < every.keys() else {}
-        try:
-            saved = self._orbax.metadata(path).item_metadata
-            _check_same_leaves(path, dict(saved), wanted)
-            leaves = self._orbax.restore(path, wanted)
-        except InputError:
-            raise
-        except Exception as error:
-            raise StorageError(reason_of(path, error, doing="read")) from error
+        frozen = {path: wanted.pop(path) for path in [*wanted] if is_frozen(path)}
+        leaves = read_leaves(self._orbax, self.directory / str(step), wanted)
+        if frozen:
+            leaves |= read_leaves(self._orbax, self.directory / FROZEN, frozen)
+            self._has_frozen = True
         found = [leaves[name] if name in leaves else given[name] for name in every]
         return jax.tree.unflatten(jax.tree.structure(target), found)
 
@@ -211,31 +225,3 @@ class Checkpoints:
         finally:
             if "_orbax" in self.__dict__:
                 self._orbax.close()
-
-
-def _check_same_leaves(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) -> None:
-    for name in [*wanted, *saved]:
-        if name not in saved:
-            difference = f"it has no {name}"
-        elif name not in wanted:
-            difference = f"it has {name}, which this experiment has not"
-        elif tuple(saved[name].shape) != tuple(wanted[name].shape):
-            difference = (
-                f"{name} has shape {list(saved[name].shape)} there "
-                f"and {list(wanted[name].shape)} here"
-            )
-        else:
-            continue
-        raise InputError(
-            f"checkpoint {path} is of another architecture: {difference}; "
-            "choose another --run.dir or the options that it was made with"
-        )
-
-
-def reason_of(path: Path, error: Exception, *, doing: str = "write") -> str:
-    """Says in one line why a checkpoint cannot be written or read."""
-    text = " ".join(str(error).split())
-    for known in ("No space left on device", "Read-only file system", "Permission denied"):
-        if known in text:
-            text = known
-    return f"cannot {doing} checkpoint {path}: {text[:300]}"

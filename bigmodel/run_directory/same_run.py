@@ -26,8 +26,9 @@ FREE_FIELDS = (
     "run.steps_per_call",
 )
 """Options that no parameter of a step depends on."""
-PATH_FIELDS = ("data.path", "data.test_path", "teacher.run")
-"""Options that say where the data and the teacher are; the fingerprint says what they are."""
+PATH_FIELDS = ("data.path", "data.test_path", "init.from", "teacher.run")
+"""Options that say where the data, what was learned and the teacher are; the fingerprint says what
+they are."""
 LENGTH_FIELDS = ("run.steps", "run.epochs")
 
 

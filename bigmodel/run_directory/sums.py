@@ -1,12 +1,18 @@
-"""The sha256 of every file of a checkpoint, as ``sha256sum`` writes them."""
+"""The sha256 of every file of a checkpoint, as ``sha256sum`` writes them, and of all parameters."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+import numpy as np
+
+from bigmodel.experiment import PyTree
 from bigmodel.files import sha256_of, sync, write_atomically
+from bigmodel.processes.distributed import fetch
+from bigmodel.tree import named_leaves
 
 SUMS = "SHA256SUMS"
 
@@ -62,3 +68,13 @@ def find_damage(folder: Path) -> str | None:
         if sha256_of(path) != digest:
             return f"{path} (its sha256 differs)"
     return None
+
+
+def params_digest(params: PyTree) -> str:
+    """The sha256 over the parameters' paths, dtypes, shapes and bytes, in the order of paths."""
+    digest = hashlib.sha256()
+    for path, leaf in sorted(named_leaves(params).items()):
+        array = np.ascontiguousarray(fetch(leaf))
+        digest.update(f"{path}\0{array.dtype.name}\0{array.shape}\0".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

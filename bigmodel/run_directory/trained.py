@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from jax.sharding import Mesh
 
 from bigmodel.experiment import InputError, Variables, is_maximized
+from bigmodel.frozen import merged
 from bigmodel.output import warn
+from bigmodel.pretrained.source import Source, read_foreign
 from bigmodel.run_directory.checkpoints import Checkpoints
-from bigmodel.run_directory.directory import ASSETS, finished_steps
+from bigmodel.run_directory.directory import ASSETS, MANIFEST, finished_steps
 from bigmodel.run_directory.history import best_step
 from bigmodel.run_directory.recorded import Recorded, read_recorded
+from bigmodel.run_directory.sums import params_digest
 from bigmodel.run_directory.variables import VARIABLES, read_variables
 from bigmodel.tree import named_leaves
 
 At: TypeAlias = Literal["best", "last"] | int
 """Which checkpoint: the best one by the run's own metric, else the last; or that of a step."""
-
-
-class Trained(NamedTuple):
-    """The parameters of a run by path, averaged ones where there are any, and its tokenizer."""
-
-    params: dict[str, np.ndarray]
-    tokenizer: bytes
 
 
 def read_usable(path: Path) -> Recorded:
@@ -77,30 +73,33 @@ def choose_step(recorded: Recorded, at: At) -> int:
 def read_evaluated(recorded: Recorded, step: int, *, mesh: Mesh | None = None) -> Variables:
     """The variables of a step that are evaluated, nested, and nothing else of the checkpoint.
 
+    They are those of the model itself, whatever of it was frozen.
+
     Raises:
         StorageError: they cannot be read.
     """
     path = (recorded.path / "checkpoints" / str(step)).absolute()
-    return read_variables(path, recorded.assets[VARIABLES], mesh=mesh)
+    return merged(read_variables(path, recorded.assets[VARIABLES], mesh=mesh))
 
 
-def read_trained(path: Path, *, option: str) -> Trained:
-    """The parameters of the last intact checkpoint of a run.
+def read_source(path: Path, *, option: str) -> Source:
+    """What a model can begin with: the variables of a run's best checkpoint, or foreign weights.
 
     Args:
-        path: The run directory.
+        path: The run directory, or what :func:`~bigmodel.pretrained.source.read_foreign` reads.
         option: The option by which the user gave it, for messages.
 
     Raises:
-        InputError: It is no run directory with a checkpoint and a tokenizer.
+        InputError: It is none of these.
         StorageError: Its files are damaged or cannot be read.
     """
     try:
+        if not (path / MANIFEST).exists():
+            return read_foreign(path)
         recorded = read_usable(path)
+        leaves = named_leaves(read_evaluated(recorded, choose_step(recorded, "best")))
     except InputError as error:
         raise InputError(f"{option}: {error}") from None
-    if "tokenizer.json" not in recorded.assets:
-        raise InputError(f"{option} {path} has no tokenizer.json; give the directory of a text's")
-    variables = read_evaluated(recorded, choose_step(recorded, "last"))
-    params = {name: np.asarray(leaf) for name, leaf in named_leaves(variables["params"]).items()}
-    return Trained(params, recorded.assets["tokenizer.json"])
+    variables = {name: np.asarray(leaf) for name, leaf in leaves.items()}
+    options, tokenizer = recorded.config.get("model", {}), recorded.assets.get("tokenizer.json")
+    return Source(path, "", options, variables, tokenizer, {}, params_digest(variables))

@@ -19,8 +19,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from bigmodel.errors import StorageError
 from bigmodel.experiment import Rules, State, Variables
+from bigmodel.frozen import FROZEN, is_frozen
 from bigmodel.partition import fitting, spec_of
-from bigmodel.run_directory.checkpoints import reason_of
+from bigmodel.run_directory.leaves import reason_of
 from bigmodel.tree import named_leaves, nested
 
 if TYPE_CHECKING:
@@ -67,9 +68,10 @@ def read_variables(path: Path, description: bytes, *, mesh: Mesh | None = None) 
 
     # What is read is not read again.
     context = tensorstore.Context({"cache_pool": {"total_bytes_limit": 0}})
-    folder = {"driver": "file", "path": f"{path.absolute()}/"}
     arrays = {}
     for leaf in (Leaf(**each) for each in json.loads(description)):
+        where = path.with_name(FROZEN) if is_frozen(leaf.saved) else path
+        folder = {"driver": "file", "path": f"{where.absolute()}/"}
         place = {"driver": "ocdbt", "base": folder, "path": f"{leaf.saved}/"}
         specification = {"driver": "zarr", "kvstore": place}
         try:

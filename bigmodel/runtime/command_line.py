@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bigmodel.config import ConfigError, from_json
+from bigmodel.config import ConfigError, from_json, option_name
 from bigmodel.experiment import InputError
 from bigmodel.nearest import nearest_option
 from bigmodel.pretrained.config_file import inner, read_json
@@ -54,6 +54,10 @@ def parse(default: Config, arguments: Sequence[str], *, description: str) -> Con
         return default
     import tyro  # which takes long, and not all runs need it
 
+    for kind, field in _renamed(default):
+        named = tyro.conf.arg(name=option_name(field))
+        hint = typing.get_type_hints(kind)[field]
+        kind.__annotations__[field] = typing.Annotated[hint, named]
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed):
@@ -115,11 +119,25 @@ def _options(config: Any, prefix: str = "--") -> Iterator[tuple[str, Any]]:
     hints = typing.get_type_hints(type(config))
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        name = prefix + field.name.replace("_", "-")
+        name = prefix + option_name(field.name).replace("_", "-")
         if dataclasses.is_dataclass(value):
             yield from _options(value, f"{name}.")
         else:
             yield name, hints[field.name]
+
+
+def _renamed(config: Any) -> Iterator[tuple[type, str]]:
+    """The fields whose options have other names, with the dataclasses that declare them."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _renamed(value)
+        elif option_name(field.name) != field.name:
+            kinds = type(config).__mro__
+            yield (
+                next(k for k in kinds if field.name in vars(k).get("__annotations__", ())),
+                field.name,
+            )
 
 
 def _negative(name: str) -> str:

@@ -13,7 +13,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from bigmodel.experiment import Array, Batch, Experiment, Key, Measured, Metrics, PyTree
 from bigmodel.processes.distributed import must_wait_for_steps, place_scalar, placing
 from bigmodel.runtime.calls import Block, is_traced, repeated, traced_once
-from bigmodel.runtime.xla import run_once
+from bigmodel.runtime.xla import closed, run_once
 from bigmodel.sharding.mesh import batch_shardings, check_batch, replicated, state_shardings
 from bigmodel.tree import named_leaves, which_finite
 
@@ -82,9 +82,9 @@ def compile_experiment(
         return inside
 
     # Traced here for its shapes, and not again where it is compiled.
-    initial = jax.jit(on_mesh(experiment.init))
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), runs))
-    shapes = jax.eval_shape(initial, keys)
+    initial = jax.jit(on_mesh(experiment.init)).trace(keys)
+    shapes = initial.out_info
     shardings = state_shardings(mesh, experiment.partition, shapes)
     check_batch(mesh, experiment.data.batch_size)
     if "sequence" in mesh.shape:
@@ -139,12 +139,10 @@ def compile_experiment(
         in_shardings=(shardings, None),
         out_shardings=whole,
     )
-    init = jax.jit(
-        lambda key: initial(key), out_shardings=shardings, compiler_options=run_once(mesh)
-    )
+    init = jax.jit(closed(initial), out_shardings=shardings, compiler_options=run_once(mesh))
     ordered = _one_after_another if must_wait_for_steps() else lambda function: function
     return Compiled(
-        init=ordered(init),
+        init=ordered(functools.partial(init, initial.jaxpr.consts)),
         step=ordered(jitted),
         several=ordered(many),
         inspect=ordered(jax.jit(inspect, in_shardings=(shardings,), out_shardings=whole)),

@@ -18,16 +18,17 @@ from bigmodel.data.samples import SAMPLES, dump_samples
 from bigmodel.errors import NotFiniteError
 from bigmodel.experiment import Experiment, Shown, is_maximized
 from bigmodel.figures.curves import draw_curves
+from bigmodel.frozen import merged
 from bigmodel.output import warn
 from bigmodel.processes.distributed import agree_on, fetch, is_first, wait_for_all
 from bigmodel.processes.signals import Interrupted
 from bigmodel.run_directory.changes import warn_of_changes
 from bigmodel.run_directory.checkpoints import Checkpoints
-from bigmodel.run_directory.digest import params_digest
 from bigmodel.run_directory.directory import ASSETS, MANIFEST, METRICS, SUMMARY, RunDirectory
 from bigmodel.run_directory.history import History, best_step, has_evaluation, read_metrics
 from bigmodel.run_directory.manifest import manifest
 from bigmodel.run_directory.same_run import is_exhausted, is_over
+from bigmodel.run_directory.sums import params_digest
 from bigmodel.run_directory.variables import VARIABLES, describe
 from bigmodel.runtime.compilation import Compiled, Report
 from bigmodel.runtime.evaluation import Splits, metric_names, summarize
@@ -201,7 +202,7 @@ class RunRecorder:
         evaluated = state.evaluated
         if jax.process_count() > 1:
             evaluated = fetch(evaluated)
-        return self.experiment.show(evaluated) if is_first() else {}
+        return self.experiment.show(merged(evaluated)) if is_first() else {}
 
     def _size(self) -> tuple[StepSize, float | None]:
         """The size of a step, and the FLOP/s that the devices reach together at their best."""

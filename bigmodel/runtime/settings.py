@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-from bigmodel.experiment import InputError
+from bigmodel.experiment import Assets, InputError, Model
+from bigmodel.pretrained.source import Source
+from bigmodel.processes.distributed import is_first
+from bigmodel.run_directory.trained import read_source
 from bigmodel.runtime.xla import MatmulPrecision
 from bigmodel.sharding.mesh import MeshShape
+from bigmodel.tracking.progress import say
+from bigmodel.training.transfer.beginning import Init, beginning
+
+if TYPE_CHECKING:
+    from bigmodel.data.texts.tokenizers import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -106,6 +116,7 @@ class Settings:
 
     seed: int = 0
     """decides the initial parameters, the order of the data and all that is random"""
+    init: Init = Init()
     mesh: MeshShape = MeshShape()
     run: Run = Run()
 
@@ -113,3 +124,34 @@ class Settings:
         """Raises InputError for a seed that no random generator takes."""
         if not 0 <= self.seed < 2**31:
             raise InputError(f"seed is {self.seed}; it must be between 0 and 2147483647")
+
+    @functools.cached_property
+    def source(self) -> Source:
+        """What ``--init.from`` names; raises InputError where it cannot be used."""
+        return read_source(Path(self.init.from_), option="--init.from")
+
+    def begin(self, model: Model, assets: Assets | None = None) -> Model:
+        """The model, which begins as the options of ``--init`` say.
+
+        With the assets of a trained run it is the given one, for that run has its variables.
+
+        Raises:
+            InputError: where what it is to begin with cannot be used.
+        """
+        if not self.init.from_ or assets is not None:
+            return model
+        learned, sha256 = self.source.variables, self.source.sha256
+
+        def tell(line: str) -> None:
+            if is_first():
+                say(line)
+
+        return beginning(model, learned, self.init, sha256=sha256, tell=tell)
+
+    def tokenizer(self, assets: Assets | None = None) -> Tokenizer | None:
+        """The tokenizer of what the model begins with; None where there is none."""
+        from bigmodel.data.texts.tokenizers import load  # which only texts need
+
+        if not self.init.from_ or assets is not None or self.source.tokenizer is None:
+            return None
+        return load(self.source.tokenizer)

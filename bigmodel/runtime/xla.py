@@ -6,11 +6,12 @@ import contextlib
 import functools
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jax.sharding import Mesh
 
 from bigmodel.files import user_cache
@@ -119,6 +120,21 @@ def write_programs_whole() -> None:
 
     if put.__name__ != put_whole.__name__:
         LRUCache.put = put_whole  # type: ignore[method-assign]
+
+
+def closed(traced: jax.stages.Traced) -> Callable[..., Any]:
+    """A function that was traced, as one of its constants and its arguments.
+
+    What a model begins with would as constants be part of the program: compiled, and kept with it.
+    """
+    structure = jax.tree.structure(traced.out_info)
+
+    def function(constants: Sequence[Any], *arguments: Any) -> Any:
+        jaxpr = ClosedJaxpr(traced.jaxpr.jaxpr, constants)
+        leaves = jaxpr_as_fun(jaxpr)(*jax.tree.leaves(arguments))
+        return jax.tree.unflatten(structure, leaves)
+
+    return function
 
 
 def _let_every_process_write() -> None:

@@ -74,7 +74,6 @@ if TYPE_CHECKING:
     from bigmodel.training.texts.vectors import neighbours as neighbours
     from bigmodel.training.texts.vectors import principal_plane as principal_plane
     from bigmodel.training.texts.vectors import word_predictor as word_predictor
-    from bigmodel.training.transfer import with_pretrained as with_pretrained
 
 _NAMES = {
     "class_report": "classification_report",
@@ -103,7 +102,6 @@ _NAMES = {
     "texts.prompting": "longest_prompt prompt_predictor",
     "texts.sequence_to_sequence": "sequence_to_sequence translation_predictor",
     "texts.vectors": "neighbours principal_plane word_predictor",
-    "transfer": "with_pretrained",
 }
 _PLACES = {name: module for module, names in _NAMES.items() for name in names.split()}
 

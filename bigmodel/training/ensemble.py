@@ -74,7 +74,8 @@ def ensemble(model: Model, options: Ensemble, *, combine: Callable[[PyTree], PyT
         updates = {name: {MEMBERS: tree} for name, tree in updates.items()}
         return Members(outputs) if train else combine(outputs), updates
 
-    return Model(init, apply, rules_below(MEMBERS, model.partition, None))
+    rules = rules_below(MEMBERS, model.partition, None)
+    return model._replace(init=init, apply=apply, partition=rules)
 
 
 def classifiers(model: Model, options: Ensemble) -> Model:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -14,6 +15,7 @@ import optax
 from jaxtyping import Array, Float
 
 from bigmodel.experiment import InputError, PyTree
+from bigmodel.training.rates import check_rate, with_rates
 from bigmodel.tree import map_named, named_leaves
 
 REPEATING = ("stacked", "experts", "members")
@@ -56,6 +58,14 @@ class Optimizer:
     dimensions or more, so no biases, norms, class tokens"""
     no_decay: tuple[str, ...] = ()
     """path patterns of the parameters that do not, whatever decay says"""
+    freeze: tuple[str, ...] = ()
+    """path patterns of the parameters that keep their initial values; they have no moments"""
+    scale: tuple[str, ...] = ()
+    """PATTERN=FACTOR: what the learning rate of parameters is multiplied with; the first pattern
+    that finds a path counts"""
+    layer_decay: float = 1.0
+    """transformers: what the learning rate of a block is multiplied with once for each block after
+    it, and that of an embedding for all blocks (Clark et al., 2020)"""
     adam_parameters: tuple[str, ...] = (r"(^|/)(embed|embedding|positions?|head)(/|$)",)
     """muon: path patterns of the parameters that Adam trains beside all that have less than two
     dimensions; the others are orthogonalized. In a path, stacked, experts and members stand for an
@@ -98,6 +108,7 @@ class Optimizer:
             ("accumulate", 1, math.inf),
             ("ema", 0.0, 1.0),
             ("skip_nonfinite", 0, math.inf),
+            ("layer_decay", 0.0, 1.0),
         ):
             value = getattr(self, field)
             if value is not None and not (low <= value <= high and math.isfinite(value)):
@@ -106,7 +117,9 @@ class Optimizer:
                 raise InputError(
                     f"{option} is {value}; it must be a finite number of at least {low:g}{most}"
                 )
-        for field in ("decay", "no_decay", "adam_parameters"):
+        for rule in self.scale:
+            check_rate(rule)
+        for field in ("decay", "no_decay", "freeze", "adam_parameters"):
             for pattern in getattr(self, field):
                 try:
                     re.compile(pattern)
@@ -147,6 +160,9 @@ class Optimizer:
         if self.weight_decay:
             links.append(optax.add_decayed_weights(self.weight_decay, self.decays))
         links.append(optax.scale_by_learning_rate(self.learning_rate_schedule(steps)))
+        if self.scale or self.layer_decay != 1:
+            rates = partial(with_rates, rules=self.scale, layer_decay=self.layer_decay)
+            links.append(optax.stateless(lambda updates, _: rates(updates)))
         return _with_standard_promotion(optax.chain(*links))
 
     def _direction(self) -> optax.GradientTransformation:

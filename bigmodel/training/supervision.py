@@ -29,12 +29,15 @@ from bigmodel.experiment import (
     Variables,
     scalars,
 )
+from bigmodel.frozen import unfrozen
 from bigmodel.partition import unsharded
 from bigmodel.training.ensemble import per_member
 from bigmodel.training.gradients import mean_gradients, penalty
 from bigmodel.training.metrics import Metric
 from bigmodel.training.optimizers import Optimizer, kept, moving_average
 from bigmodel.training.skipping import none_skipped, skip_nonfinite
+from bigmodel.training.transfer.beginning import with_beginning
+from bigmodel.training.transfer.freezing import freezing
 from bigmodel.tree import widened
 
 
@@ -44,9 +47,10 @@ class TrainState:
     """What supervised training changes.
 
     ``step`` counts the updates that were made. ``variables`` are the model's collections other
-    than its parameters; ``average`` is the moving average of both, and ``skipped`` counts the
-    updates that were not made (:class:`~bigmodel.training.skipping.Skipped`), each None where the
-    options ask for none. JAX also makes states of shardings and shapes.
+    than its parameters; ``average`` is the moving average of both, but for what is frozen, and
+    ``skipped`` counts the updates that were not made
+    (:class:`~bigmodel.training.skipping.Skipped`), each None where the options ask for none. JAX
+    also makes states of shardings and shapes.
     """
 
     step: PyTree
@@ -59,7 +63,7 @@ class TrainState:
     @property
     def evaluated(self) -> Variables:
         """The averaged variables where there are any, else the last ones."""
-        return {"params": self.params, **self.variables} if self.average is None else self.average
+        return {"params": self.params, **self.variables, **(self.average or {})}
 
 
 class Report(TypedDict):
@@ -86,7 +90,7 @@ def supervised(
     """An experiment that minimises the mean of a loss over batches.
 
     Args:
-        model: the network, or an ensemble of such.
+        model: the network, or an ensemble of such; the optimizer says what of it is frozen.
         loss: ``(outputs, batch) -> Mean``, differentiated.
         metrics: more such functions by name, reported beside ``loss``.
         optimizer: options of the Optax chain, penalties, accumulation and averaging.
@@ -106,6 +110,8 @@ def supervised(
             f"--optimizer.accumulate {optimizer.accumulate} does not divide "
             f"--data.batch-size {data.batch_size}; use a multiple of it"
         )
+    model = freezing(model, optimizer.freeze)
+    data = with_beginning(data, model)
     learning_rate = optimizer.learning_rate_schedule(steps)
     transform = optimizer.transform(steps)
     penalised = bool(optimizer.l1 or optimizer.l2)
@@ -116,7 +122,7 @@ def supervised(
         params = variables.pop("params")
         average = None
         if optimizer.ema is not None:
-            average = jax.tree.map(jnp.copy, {"params": params, **variables})
+            average = jax.tree.map(jnp.copy, unfrozen({"params": params, **variables}))
         return TrainState(
             step=jnp.zeros((), jnp.int32),
             params=optax.tree.cast(params, optimizer.parameter_dtype),
@@ -154,7 +160,7 @@ def supervised(
         params = kept(optax.apply_updates(before, updates), like=state.params, key=key)
         average = state.average
         if optimizer.ema is not None:
-            new = {"params": params, **variables}
+            new = unfrozen({"params": params, **variables})
             average = moving_average(average, new, decay=optimizer.ema, step=state.step)
         after = TrainState(state.step + 1, params, variables, opt_state, average, state.skipped)
         return skip_nonfinite(

@@ -215,3 +215,62 @@ def test_the_saved_state_is_that_of_the_call_though_its_buffers_are_donated(save
     saved.wait()
     found = saved.restore(5, target(state))
     assert float(jnp.max(found["big"])) == 0.0
+
+
+HALVES = {
+    "params": {"kernel": STATE["kernel"]},
+    "variables": {"frozen": {"base": STATE["kernel"] + 1}, "statistics": {"mean": STATE["half"]}},
+}
+
+
+@pytest.fixture
+def with_frozen(tmp_path: Path, warnings: list[str]):
+    checkpoints = Checkpoints(tmp_path / "checkpoints", warn=warnings.append)
+    for step in (1, 2):
+        checkpoints.save(step, jax.device_put(HALVES), keep={1})
+    checkpoints.wait()
+    yield checkpoints
+    checkpoints.close()
+
+
+def bytes_of(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def test_what_is_frozen_is_saved_once_and_comes_back_with_every_step(with_frozen) -> None:
+    folder = with_frozen.directory
+    assert {path.name for path in folder.iterdir()} == {"1", "2", "frozen"}
+    subprocess.run(
+        ["sha256sum", "--check", "--strict", "--quiet", SUMS], cwd=folder / "frozen", check=True
+    )
+    assert not [*(folder / "2").rglob("*frozen*")]
+    found = Checkpoints(folder, warn=print).restore(2, target(jax.device_put(HALVES)))
+    jax.tree.map(np.testing.assert_array_equal, found, HALVES)
+
+
+def test_a_run_that_goes_on_leaves_what_is_frozen_alone(with_frozen) -> None:
+    inode = (with_frozen.directory / "frozen").stat().st_ino
+    again = Checkpoints(with_frozen.directory, warn=print)
+    again.save(3, again.restore(2, target(jax.device_put(HALVES))), keep={2})
+    again.close()
+    assert again.steps() == [2, 3]
+    assert (with_frozen.directory / "frozen").stat().st_ino == inode
+
+
+def test_a_run_that_begins_again_replaces_what_is_frozen(with_frozen) -> None:
+    other = jax.tree.map(lambda leaf: leaf * 2, HALVES)
+    again = Checkpoints(with_frozen.directory, warn=print)
+    again.save(1, jax.device_put(other))
+    again.close()
+    found = again.restore(1, target(jax.device_put(HALVES)))
+    jax.tree.map(np.testing.assert_array_equal, found, other)
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_damage_to_what_is_frozen_is_damage_of_all_steps(with_frozen, damage) -> None:
+    path = largest_file(with_frozen.directory / "frozen")
+    damage(path)
+    with pytest.raises(StorageError, match=rf"all checkpoints .* the newest in {path}"):
+        with_frozen.newest_intact()
+    with pytest.raises(StorageError, match=str(path)):
+        with_frozen.check_intact(1)

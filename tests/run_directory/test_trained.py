@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import jax
@@ -11,7 +12,7 @@ from jax.sharding import Mesh
 from bigmodel.errors import StorageError
 from bigmodel.experiment import InputError
 from bigmodel.run_directory.checkpoints import Checkpoints
-from bigmodel.run_directory.trained import choose_step, read_evaluated, read_trained, read_usable
+from bigmodel.run_directory.trained import choose_step, read_evaluated, read_source, read_usable
 from bigmodel.run_directory.variables import describe, read_variables
 from bigmodel.training import TrainState
 
@@ -19,11 +20,12 @@ KERNEL = np.arange(6, dtype=np.float32).reshape(2, 3)
 BEST = {"run": {"best": "test/accuracy"}}
 
 
-def write_run(path, *, average=False, steps=(3,), accuracies=(), tokenizer=b"{}"):
+def write_run(path, *, average=False, steps=(3,), accuracies=(), tokenizer=b"{}", frozen=None):
     checkpoints = Checkpoints(path / "checkpoints", warn=print)
     for step in steps:
         params = {"encoder": {"kernel": jnp.asarray(step * KERNEL)}}
         variables = {"statistics": {"mean": jnp.full(2, step, jnp.float32)}}
+        variables |= {"frozen": frozen} if frozen else {}
         whole = {"params": params, **variables}
         moments = jax.tree.map(jnp.zeros_like, params)
         averaged = jax.tree.map(lambda leaf: -leaf, whole) if average else None
@@ -112,21 +114,34 @@ def test_the_checkpoint_is_the_best_the_last_or_that_of_a_step(tmp_path):
         choose_step(recorded, 4)
 
 
-def test_parameters_to_begin_with_are_those_of_the_last_checkpoint(tmp_path):
+def test_a_run_to_begin_with_is_its_best_checkpoint_with_its_tokenizer(tmp_path):
     write_run(tmp_path, steps=(3, 5), accuracies=(0.9, 0.5))
-    trained = read_trained(tmp_path, option="--pretrained")
-    assert list(trained.params) == ["encoder/kernel"]
-    np.testing.assert_array_equal(trained.params["encoder/kernel"], 5 * KERNEL)
-    assert trained.tokenizer == b"{}"
+    source = read_source(tmp_path, option="--init.from")
+    assert {*source.variables} == {"params/encoder/kernel", "statistics/mean"}
+    np.testing.assert_array_equal(source.variables["params/encoder/kernel"], 3 * KERNEL)
+    assert source.tokenizer == b"{}"
+    shutil.copytree(tmp_path, tmp_path / "moved")
+    assert read_source(tmp_path / "moved", option="--init.from").sha256 == source.sha256
+    write_run(tmp_path / "other", steps=(3, 5), accuracies=(0.5, 0.9), tokenizer=b"")
+    other = read_source(tmp_path / "other", option="--init.from")
+    assert other.sha256 != source.sha256
+    assert other.tokenizer is None
+
+
+def test_variables_of_which_a_part_was_frozen_are_whole(tmp_path):
+    write_run(tmp_path, frozen={"encoder": {"bias": jnp.arange(3, dtype=jnp.float32)}})
+    params = read_evaluated(read_usable(tmp_path), 3)["params"]
+    np.testing.assert_array_equal(params["encoder"]["bias"], [0, 1, 2])
+    np.testing.assert_array_equal(params["encoder"]["kernel"], 3 * KERNEL)
 
 
 def test_what_is_no_run_is_refused_by_name(tmp_path):
-    with pytest.raises(InputError, match=r"^--pretrained: there is no run directory \S+nowhere"):
-        read_trained(tmp_path / "nowhere", option="--pretrained")
+    with pytest.raises(InputError, match=r"^--init.from: \S+nowhere does not exist"):
+        read_source(tmp_path / "nowhere", option="--init.from")
+    with pytest.raises(InputError, match=r"there is no run directory \S+nowhere"):
+        read_usable(tmp_path / "nowhere")
     run = tmp_path / "run"
-    write_run(run, tokenizer=b"")
-    with pytest.raises(InputError, match=r"has no tokenizer.json"):
-        read_trained(run, option="--pretrained")
+    write_run(run)
     (run / "assets" / "variables.json").unlink()
     with pytest.raises(InputError, match=r"an older version trained it; its own"):
         read_usable(run)

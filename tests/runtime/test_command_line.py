@@ -11,6 +11,7 @@ from bigmodel.experiment import InputError
 from bigmodel.models import Gpt
 from bigmodel.runtime.command_line import parse
 from bigmodel.runtime.settings import Run, Settings
+from bigmodel.training.transfer.beginning import Init
 
 
 @dataclass(frozen=True)
@@ -132,3 +133,13 @@ def test_a_folder_is_asked_for_where_there_is_none() -> None:
         parse(Language(), ["--model.fromm", "x"], description="")
     with pytest.raises(InputError, match=r"there is no option --model\.from"):
         parsed("--model.from", "x")
+
+
+def test_an_option_may_be_a_keyword_of_python(capsys: pytest.CaptureFixture[str]) -> None:
+    assert parsed("--init.from", "a", "--init.lora-rank=4").init == Init("a", lora_rank=4)
+    assert parsed("--init.from=b").init.from_ == "b"
+    with pytest.raises(SystemExit):
+        parsed("--help")
+    text = capsys.readouterr().out
+    assert "--init.from " in text
+    assert "from_" not in text

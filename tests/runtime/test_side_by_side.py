@@ -20,6 +20,7 @@ from bigmodel.runtime.settings import Run, Settings
 from bigmodel.runtime.side_by_side import common_checkpoint, train_side_by_side
 from bigmodel.sharding.mesh import MeshShape, make_mesh
 from bigmodel.training.optimizers import Optimizer
+from bigmodel.training.transfer.beginning import Init, beginning
 
 OPTIONS: dict[str, Any] = {"steps": 12, "eval_every": 3, "log_every": 2}
 SEEDS = (0, 1, 2)
@@ -92,6 +93,19 @@ def test_metrics_are_within_a_hundred_thousandth_of_each_alone(whole: Path, tmp_
         for ours, theirs in zip(beside, by_itself, strict=True):
             assert ours == pytest.approx(theirs, rel=1e-5)
     assert len({digest(whole / str(number)) for number in range(3)}) == 3
+
+
+def test_runs_with_adapters_are_what_each_is_alone(tmp_path: Path) -> None:
+    learned = {"params/kernel": np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)}
+    init = Init("a", lora_rank=2)
+    one = experiment(model=beginning(linear.MODEL, learned, init, sha256="a", tell=print))
+    alone(tmp_path / "alone", one)
+    together(tmp_path / "beside", one)
+    for name in "012":
+        ours, theirs = (logged(tmp_path / way / name) for way in ("beside", "alone"))
+        for here, there in zip(ours, theirs, strict=True):
+            assert here == pytest.approx(there, rel=1e-5)
+        assert (tmp_path / "beside" / name / "checkpoints" / "frozen").is_dir()
 
 
 def test_rows_of_an_evaluation_are_those_of_each_run(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from bigmodel.data.sequences.series import Series, SeriesData, load_series
 from bigmodel.data.tables.csv_table import CsvFormat
 from bigmodel.data.texts.labelled_text import LabelledTextData, load_labelled_text
 from bigmodel.data.texts.reading import TEXTS, TextReader, text_reader
+from bigmodel.data.texts.tokenizers import Tokenizer
 from bigmodel.experiment import Assets, Data, InputError
 
 T = TypeVar("T")
@@ -71,8 +72,12 @@ class LabelledSequences(NamedTuple):
     reader: SequenceReader | RowReader | TextReader
 
 
-def load_labelled(source: SequenceSource, assets: Assets | None = None) -> LabelledSequences:
+def load_labelled(
+    source: SequenceSource, assets: Assets | None = None, tokenizer: Tokenizer | None = None
+) -> LabelledSequences:
     """Batches of sequences with a class each, as their own loader makes them.
+
+    Texts are read with the tokenizer, if there is one.
 
     Raises:
         InputError: As the loader does.
@@ -81,7 +86,7 @@ def load_labelled(source: SequenceSource, assets: Assets | None = None) -> Label
         raise InputError(f"--data.name {source.name} has no classes")
     if source.name in ("text", "topics"):
         options = _options(LabelledTextData, source)
-        return LabelledSequences(*load_labelled_text(options, assets=assets))
+        return LabelledSequences(*load_labelled_text(options, tokenizer, assets))
     if source.name in ("digits", "fashion_mnist"):
         return LabelledSequences(*image_rows(load_images(_options(ImageData, source), assets)))
     return LabelledSequences(*load_sequences(_options(SequenceData, source), assets))

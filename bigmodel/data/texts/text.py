@@ -61,10 +61,13 @@ class Text(NamedTuple):
     train: Tokens
 
 
-def load_text(options: TextData, assets: Assets | None = None) -> Text:
+def load_text(
+    options: TextData, assets: Assets | None = None, tokenizer: Tokenizer | None = None
+) -> Text:
     """Reads, splits and tokenizes a text.
 
-    With the ``assets`` of a trained run all of it is the split ``test``, in that run's tokens.
+    With the ``assets`` of a trained run all of it is the split ``test``, in that run's tokens. A
+    ``tokenizer``, such as that of a trained model, is used instead of the options'.
 
     A training batch is ``batch_size`` windows that begin anywhere, a pure function of the
     seed and the step. An evaluation split is consecutive windows in which every token but
@@ -83,7 +86,7 @@ def load_text(options: TextData, assets: Assets | None = None) -> Text:
     else:
         parts = split_corpus(text, validation=options.validation, test=options.test)
         others = [part for name, part in parts.items() if name != "train"]
-        tokenizer = learn_tokenizer(
+        tokenizer = tokenizer or learn_tokenizer(
             options.tokenizer, train=[parts["train"]], others=others, size=options.vocab_size
         )
     tokens = {name: tokenizer.encode(part) for name, part in parts.items()}

@@ -8,7 +8,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bigmodel.config import to_json
+from bigmodel.config import option_name, to_json
 from bigmodel.experiment import InputError
 from bigmodel.runtime.command_line import OPTIONAL, option_names, parse
 from bigmodel.runtime.cross_validation import has_folds
@@ -68,9 +68,9 @@ def _words(default: Any, name: str, text: str) -> list[str]:
     if f"--{name}" not in option_names(default):
         return [f"--{name}"]  # for the command line to refuse, which knows the nearest one
     head, _, field = name.replace("-", "_").rpartition(".")
-    hint = typing.get_type_hints(type(operator.attrgetter(head)(default) if head else default)).get(
-        field
-    )
+    part = operator.attrgetter(head)(default) if head else default
+    hints = {option_name(name): hint for name, hint in typing.get_type_hints(type(part)).items()}
+    hint = hints.get(field)
     if hint is None:
         raise InputError(f"--{name} switches off what can be varied over true,false")
     if hint is bool or (hint == OPTIONAL and text != "None"):

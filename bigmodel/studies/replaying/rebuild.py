@@ -47,7 +47,7 @@ def lacking(default: Any, value: Mapping[str, Any], prefix: str = "") -> dict[st
     """The options that were not written, by dotted names, with their defaults."""
     found: dict[str, Any] = {}
     for field in dataclasses.fields(default):
-        name, there = field.name, getattr(default, field.name)
+        name, there = field.name.rstrip("_"), getattr(default, field.name)
         if dataclasses.is_dataclass(there):
             found |= lacking(there, value.get(name, {}), f"{prefix}{name}.")
         elif name not in value:

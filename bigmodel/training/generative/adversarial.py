@@ -25,6 +25,7 @@ from bigmodel.experiment import (
     Shown,
     Variables,
 )
+from bigmodel.frozen import unfrozen
 from bigmodel.partition import rules_below, unsharded
 from bigmodel.training.generative.frechet import with_distance
 from bigmodel.training.generative.gan_losses import (
@@ -40,6 +41,8 @@ from bigmodel.training.metrics import weighted
 from bigmodel.training.optimizers import Optimizer, kept, moving_average
 from bigmodel.training.skipping import none_skipped, skip_nonfinite
 from bigmodel.training.supervision import TrainState
+from bigmodel.training.transfer.beginning import with_beginning
+from bigmodel.training.transfer.freezing import freezing
 from bigmodel.tree import widened
 
 
@@ -54,10 +57,8 @@ class AdversarialState(TrainState):
     @property
     def evaluated(self) -> Variables:
         """The generator's variables, averaged where there are averages."""
-        if self.average is None:
-            return {"params": self.params["generator"], **self.variables["generator"]}
-        averaged: Variables = self.average["generator"]
-        return averaged
+        averages = {} if self.average is None else self.average["generator"]
+        return {"params": self.params["generator"], **self.variables["generator"], **averages}
 
 
 def adversarial(
@@ -115,8 +116,11 @@ def adversarial(
     Raises:
         InputError: for an option that has no meaning here.
     """
-    models = {"generator": generator, "discriminator": discriminator}
     optimizers = {"generator": generator_optimizer, "discriminator": discriminator_optimizer}
+    generator = freezing(generator, generator_optimizer.freeze)
+    discriminator = freezing(discriminator, discriminator_optimizer.freeze)
+    models = {"generator": generator, "discriminator": discriminator}
+    data = with_beginning(data, *models.values())
     _check(optimizers, loss, r1, gradient_penalty, critic_steps)
     transforms = {name: optimizer.transform(steps) for name, optimizer in optimizers.items()}
     learning_rates = {
@@ -131,7 +135,7 @@ def adversarial(
         variables = {name: dict(model.init(keys[name], example)) for name, model in models.items()}
         average = None
         if generator_optimizer.ema is not None:
-            average = {"generator": jax.tree.map(jnp.copy, variables["generator"])}
+            average = {"generator": jax.tree.map(jnp.copy, unfrozen(variables["generator"]))}
         params = {name: tree.pop("params") for name, tree in variables.items()}
         opt_state = {name: transforms[name].init(tree) for name, tree in params.items()}
         params = {
@@ -261,7 +265,7 @@ def adversarial(
         )
         average = state.average
         if generator_optimizer.ema is not None:
-            new = {"params": state.params["generator"], **state.variables["generator"]}
+            new = unfrozen({"params": state.params["generator"], **state.variables["generator"]})
             average = moving_average(
                 average, {"generator": new}, decay=generator_optimizer.ema, step=state.step
             )

@@ -212,7 +212,7 @@ def coding(encoder: Model, decoder: Model, *, kind: Kind, latents: int, noise: f
         logits, _ = decoder.apply(variables, {"latent": latent}, train=train, key=None)
         return Coded(image, code, log_variance, logits), {}
 
-    return Model(encoder.init, apply, encoder.partition)
+    return encoder._replace(apply=apply)
 
 
 def _normal(batch: Batch, name: str, shape: tuple[int, ...], key: Key | None) -> Array:

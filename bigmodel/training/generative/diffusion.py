@@ -98,7 +98,7 @@ def noising(network: Model, *, prediction: Prediction, label_dropout: float) -> 
         target = noise if prediction == "noise" else a * noise - s * image
         return Denoised(predicted, target), updates
 
-    return Model(init, apply, network.partition)
+    return network._replace(init=init, apply=apply)
 
 
 def with_noise(data: Data) -> Data:

@@ -27,6 +27,7 @@ from bigmodel.experiment import (
     Variables,
     scalars,
 )
+from bigmodel.frozen import merged
 
 
 def moments(
@@ -85,7 +86,7 @@ def with_distance(
         wanted = batch["generated"]
         images = jax.lax.cond(
             jnp.any(wanted > 0),
-            lambda: generate(state.evaluated, batch),
+            lambda: generate(merged(state.evaluated), batch),
             lambda: jnp.zeros_like(batch["image"]),
         )
         return {

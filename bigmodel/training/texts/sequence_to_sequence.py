@@ -11,7 +11,7 @@ import numpy as np
 
 from bigmodel.data.texts.pairs import Pairs
 from bigmodel.data.texts.vocabulary import PairReader
-from bigmodel.experiment import Array, Batch, Experiment, PyTree, Shown, Variables
+from bigmodel.experiment import Array, Batch, Experiment, Model, PyTree, Shown, Variables
 from bigmodel.figures.heatmap import draw_heatmap
 from bigmodel.models.texts.beam import Beam
 from bigmodel.models.texts.translation import EncoderDecoder, Translator
@@ -31,6 +31,7 @@ def sequence_to_sequence(
     beam: Beam,
     smoothing: float,
     steps: int,
+    begin: Callable[[Model], Model] = lambda model: model,
 ) -> Experiment:
     """An experiment that learns the targets, and is evaluated on its own translations.
 
@@ -41,10 +42,11 @@ def sequence_to_sequence(
         beam: how translations are searched for.
         smoothing: the share of a training target that is spread evenly over all tokens.
         steps: length of the run.
+        begin: lets the network begin with what was learned.
     """
     translator = _translator(network, pairs.reader, beam)
     return supervised(
-        translator.model,
+        begin(translator.model),
         smoothed(smoothing),
         {"nats": nats},
         optimizer,

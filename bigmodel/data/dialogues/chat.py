@@ -90,10 +90,22 @@ class Chat(NamedTuple):
         asked = ({"role": "user", "content": "?"}, {"role": ANSWERS, "content": SENTINEL})
         return self.text(asked).rpartition(SENTINEL)[2].strip()
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What :func:`chat_of` reads."""
+        tokens = {name.removesuffix("_token"): text for name, text in self.tokens.items()}
+        return {"chat_template": self.template, "special_tokens": tokens}
+
     def dump(self) -> dict[str, bytes]:
         """The file of a run from which :func:`read_chat` makes this."""
         kept = {"template": self.template, "tokens": dict(self.tokens)}
         return {CHAT: json.dumps(kept, ensure_ascii=False).encode()}
+
+
+def chat_of(facts: Mapping[str, Any]) -> Chat:
+    """How the dialogues of a model become texts, by the facts of a ``bigmodel.pretrained`` source."""
+    tokens = facts.get("special_tokens", {}).items()
+    return Chat(facts.get("chat_template", ""), {f"{name}_token": text for name, text in tokens})
 
 
 def read_chat(assets: Assets) -> Chat | None:

@@ -110,8 +110,10 @@ def read_dialogues(path: Path, chat: Chat) -> list[_Dialogue]:
             continue
         try:
             messages = checked(parsed(line))
-            if all(each["role"] != ANSWERS for each in messages):
-                raise InputError(f'it has no answer, a message of "role": "{ANSWERS}"')
+            if all(each["role"] != ANSWERS for each in messages[1:]):
+                raise InputError(
+                    f'it has no answer, a message of "role": "{ANSWERS}" after another'
+                )
             found.append(_Dialogue(messages, chat.turns(messages)))
         except InputError as error:
             raise InputError(f"{path}, line {number}: {error}") from None

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from bigmodel.data.dialogues.chat import Chat, read_chat
+from bigmodel.data.dialogues.chat import Chat, chat_of, read_chat
 from bigmodel.data.dialogues.dialogues import load_dialogues
 from bigmodel.data.texts.reading import PromptReader
 from bigmodel.data.texts.text import TextData, load_text
@@ -85,7 +85,7 @@ def test_the_text_that_asks_is_the_beginning_of_the_text_that_answers():
         assert [learned for _, learned in parts] == [False, True] * 2
         assert "".join(text for text, _ in parts) == chat.text(messages)
         assert chat.text(messages[:3], asking=True) == "".join(text for text, _ in parts[:3])
-        assert read_chat(chat.dump()) == chat
+        assert read_chat(chat.dump()) == chat_of(chat.facts) == chat
     assert (Chat().end, Chat(TEMPLATE, TOKENS).end) == ("<|im_end|>", "$")
     assert read_chat({}) is None
 
@@ -100,6 +100,7 @@ def test_the_text_that_asks_is_the_beginning_of_the_text_that_answers():
         ('{"messages": [{"role": "user"}]}', "line 4: it has a message without role and content"),
         ('{"messages": [{"role": "user", "content": 1}]}', "line 4: it is no text"),
         ('{"messages": [{"role": "user", "content": "a"}]}', "line 4: it has no answer"),
+        ('{"messages": [{"role": "assistant", "content": "a"}]}', "line 4: it has no answer"),
     ],
 )
 def test_a_line_that_is_no_dialogue_is_refused(line, message, write, refused):

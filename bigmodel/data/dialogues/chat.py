@@ -103,7 +103,7 @@ class Chat(NamedTuple):
 
 
 def chat_of(facts: Mapping[str, Any]) -> Chat:
-    """How the dialogues of a model become texts, by the facts of a ``bigmodel.pretrained`` source."""
+    """How the dialogues of a model become texts, by the facts of its ``Source``."""
     tokens = facts.get("special_tokens", {}).items()
     return Chat(facts.get("chat_template", ""), {f"{name}_token": text for name, text in tokens})
 

@@ -19,16 +19,18 @@ def normal(*shape):
 
 def test_probabilities_are_mixed_with_the_attention_to_each_token_of_the_source():
     copying = Copying(4, jnp.dtype("float32"))
-    encoded, h, logits = normal(2, 5, 4), normal(2, 3, 4), normal(2, 3, 7)
+    arrays = normal(2, 5, 4), normal(2, 3, 4), normal(2, 3, 7)
     tokens = np.array([[3, 1, 3, 0, 6], [2, 2, 0, 5, 5]], np.int32)
     mask = np.arange(5)[None, None] < np.array([4, 3])[:, None, None]
 
     def mixed(module):
+        encoded, h, logits = arrays
         return module(logits, h, module.source(encoded, jnp.asarray(tokens), jnp.asarray(mask)))
 
     variables = initial(lambda key: copying.init(key, method=mixed), jax.random.key(0))
     found = np.exp(jax.jit(lambda v: copying.apply(v, method=mixed))(variables))
     params = jax.tree.map(np.asarray, variables["params"])
+    encoded, h, logits = (np.asarray(each) for each in arrays)
     query, keys = h @ params["query"]["kernel"], encoded @ params["key"]["kernel"]
     switch = h @ params["switch"]["kernel"] + params["switch"]["bias"]
     for row in range(2):

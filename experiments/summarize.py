@@ -50,6 +50,7 @@ def build(config: Config, assets: Assets | None = None) -> Experiment:
         smoothing=config.smoothing,
         steps=config.run.total_steps(pairs.data.steps_per_epoch),
         judge=by_rouge,
+        begin=lambda model: config.begin(model, assets),
     )
 
 

@@ -36,9 +36,9 @@ class Config(Settings):
 
 def build(config: Config, assets: Assets | None = None) -> Experiment:
     """The experiment of a config, or of a trained run's assets to evaluate other data."""
-    data, reader = load_tagged(config.data, assets=assets)
+    data, reader = load_tagged(config.data, config.tokenizer(assets), assets)
     return tagger(
-        network(config, reader),
+        config.begin(network(config, reader), assets),
         data,
         reader.labels,
         config.optimizer,

@@ -11,7 +11,16 @@ import numpy as np
 
 from bigmodel.data.texts.pairs import Pairs
 from bigmodel.data.texts.vocabulary import PairReader
-from bigmodel.experiment import Array, Batch, Experiment, InputError, Model, PyTree, Shown, Variables
+from bigmodel.experiment import (
+    Array,
+    Batch,
+    Experiment,
+    InputError,
+    Model,
+    PyTree,
+    Shown,
+    Variables,
+)
 from bigmodel.figures.heatmap import draw_heatmap
 from bigmodel.models.texts.beam import Beam
 from bigmodel.models.texts.translation import EncoderDecoder, Translator

@@ -23,6 +23,11 @@ the weighted `train/load_balance` too, `train/nats` does not, and `train/expert_
 much the busiest expert of all blocks gets, as a multiple of its even share:
 
     python experiments/gpt.py --model.experts 8 --model.expansion 2 --model.capacity 1.25
+
+Dialogues, lines `{"messages": [{"role": "user", "content": "..."}, ...]}`, of which it learns the
+answers of the role `assistant` alone:
+
+    python experiments/gpt.py --data.name dialogues --data.path DIALOGUES.jsonl
 """
 
 from __future__ import annotations
@@ -32,7 +37,16 @@ from dataclasses import dataclass
 
 import jax
 
-from bigmodel.data import TextData, load_text, read_tokenizer, with_prompts
+from bigmodel.data import (
+    Text,
+    TextData,
+    chat_of,
+    load_dialogues,
+    load_text,
+    read_chat,
+    read_tokenizer,
+    with_prompts,
+)
 from bigmodel.experiment import Assets, Experiment, InputError, Shown, Variables
 from bigmodel.inference.teaching import load_teacher
 from bigmodel.models import Gpt, Sampling, train_flops
@@ -63,14 +77,14 @@ class Config(Settings):
 
 def build(config: Config, assets: Assets | None = None) -> Experiment:
     """The experiment of a config, or of a trained run's assets to evaluate other data."""
-    text = load_text(config.data, assets, config.tokenizer(assets))
+    text = read(config, assets)
     sizes = {"vocab_size": text.tokenizer.vocab_size, "context": config.data.context}
     limit = config.model.decoder(**sizes).limit
     most = longest_prompt(limit, config.sampling, context=config.data.context)
     asked = predictor(config, text.data.assets)
     experiment = language_model(
         config.begin(config.model.build(**sizes), assets),
-        with_prompts(text.data, most),
+        text.data if text.data.inputs else with_prompts(text.data, most),
         text.tokenizer.characters,
         config.optimizer,
         steps=config.run.total_steps(text.data.steps_per_epoch),
@@ -80,6 +94,15 @@ def build(config: Config, assets: Assets | None = None) -> Experiment:
     )
     flops = train_flops(config.model, batch_size=config.data.batch_size, **sizes)
     return experiment._replace(flops=flops)
+
+
+def read(config: Config, assets: Assets | None) -> Text:
+    """The data: a text, or dialogues as those of the model that this one begins with."""
+    tokenizer = config.tokenizer(assets)
+    if config.data.name != "dialogues":
+        return load_text(config.data, assets, tokenizer)
+    chat = chat_of(config.source.facts) if tokenizer else None
+    return load_dialogues(config.data, assets, tokenizer, chat)
 
 
 def predictor(config: Config, assets: Assets) -> Predictor:
@@ -92,6 +115,7 @@ def predictor(config: Config, assets: Assets) -> Predictor:
         config.sampling,
         context=config.data.context,
         model=config.model.build(**sizes),
+        chat=read_chat(assets),
     )
 
 

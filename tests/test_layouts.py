@@ -107,7 +107,9 @@ def test_losses_do_not_depend_on_any_split(shape: MeshShape) -> None:
 
 @pytest.mark.matrix
 @named(OTHERS)
-@pytest.mark.parametrize("script", ["bert", "bert_classify", "seq2seq", "transformer", "vit"])
+@pytest.mark.parametrize(
+    "script", ["bert", "bert_classify", "seq2seq", "summarize", "tagging", "transformer", "vit"]
+)
 def test_losses_of_others_do_not_depend_on_tensor(script: str, shape: MeshShape) -> None:
     found, alone = trained(script, shape), kept(script, ONE)
     np.testing.assert_allclose(found.losses, alone.losses, rtol=1e-5)

@@ -8,6 +8,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bigmodel.data.dialogues.chat import Chat as Chat
+    from bigmodel.data.dialogues.chat import chat_of as chat_of
+    from bigmodel.data.dialogues.chat import read_chat as read_chat
+    from bigmodel.data.dialogues.dialogues import load_dialogues as load_dialogues
     from bigmodel.data.images.images import ImageData as ImageData
     from bigmodel.data.images.images import Images as Images
     from bigmodel.data.images.images import load_images as load_images
@@ -31,6 +35,10 @@ if TYPE_CHECKING:
     from bigmodel.data.tables.reading import table_reader as table_reader
     from bigmodel.data.tables.table import TableData as TableData
     from bigmodel.data.tables.table import load_table as load_table
+    from bigmodel.data.tagging.reading import TagReader as TagReader
+    from bigmodel.data.tagging.reading import tag_reader as tag_reader
+    from bigmodel.data.tagging.tagged import TaggedData as TaggedData
+    from bigmodel.data.tagging.tagged import load_tagged as load_tagged
     from bigmodel.data.texts.labelled_text import LabelledTextData as LabelledTextData
     from bigmodel.data.texts.labelled_text import load_labelled_text as load_labelled_text
     from bigmodel.data.texts.masking import Masking as Masking
@@ -54,6 +62,8 @@ if TYPE_CHECKING:
     from bigmodel.data.texts.words import load_words as load_words
 
 _PLACES = {
+    "dialogues.chat": ("Chat", "chat_of", "read_chat"),
+    "dialogues.dialogues": ("load_dialogues",),
     "images.images": ("ImageData", "Images", "load_images"),
     "images.reading": ("ImageReader", "image_reader"),
     "known_ratings": ("RatingReader", "rating_reader"),
@@ -69,6 +79,8 @@ _PLACES = {
     ),
     "tables.reading": ("table_reader",),
     "tables.table": ("TableData", "load_table"),
+    "tagging.reading": ("TagReader", "tag_reader"),
+    "tagging.tagged": ("TaggedData", "load_tagged"),
     "texts.labelled_text": ("LabelledTextData", "load_labelled_text"),
     "texts.masking": ("Masking", "masked", "masks_of"),
     "texts.pairs": ("PairData", "load_pairs"),

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from jax.sharding import Mesh
 
+from bigmodel.data.dialogues.chat import read_chat
 from bigmodel.experiment import InputError, Variables, is_maximized
 from bigmodel.frozen import merged
 from bigmodel.output import warn
@@ -102,4 +103,6 @@ def read_source(path: Path, *, option: str) -> Source:
         raise InputError(f"{option}: {error}") from None
     variables = {name: np.asarray(leaf) for name, leaf in leaves.items()}
     options, tokenizer = recorded.config.get("model", {}), recorded.assets.get("tokenizer.json")
-    return Source(path, "", options, variables, tokenizer, {}, params_digest(variables))
+    chat = read_chat(recorded.assets)
+    facts = chat.facts if chat else {}
+    return Source(path, "", options, variables, tokenizer, facts, params_digest(variables))

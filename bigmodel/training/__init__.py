@@ -65,12 +65,15 @@ if TYPE_CHECKING:
     from bigmodel.training.texts.negative_sampling import ranked as ranked
     from bigmodel.training.texts.prompting import longest_prompt as longest_prompt
     from bigmodel.training.texts.prompting import prompt_predictor as prompt_predictor
+    from bigmodel.training.texts.sequence_to_sequence import by_rouge as by_rouge
     from bigmodel.training.texts.sequence_to_sequence import (
         sequence_to_sequence as sequence_to_sequence,
     )
     from bigmodel.training.texts.sequence_to_sequence import (
         translation_predictor as translation_predictor,
     )
+    from bigmodel.training.texts.tagging import tag_predictor as tag_predictor
+    from bigmodel.training.texts.tagging import tagger as tagger
     from bigmodel.training.texts.vectors import neighbours as neighbours
     from bigmodel.training.texts.vectors import principal_plane as principal_plane
     from bigmodel.training.texts.vectors import word_predictor as word_predictor
@@ -100,7 +103,8 @@ _NAMES = {
     "texts.language_model": "language_model",
     "texts.negative_sampling": "negative_sampling ranked",
     "texts.prompting": "longest_prompt prompt_predictor",
-    "texts.sequence_to_sequence": "sequence_to_sequence translation_predictor",
+    "texts.sequence_to_sequence": "by_rouge sequence_to_sequence translation_predictor",
+    "texts.tagging": "tag_predictor tagger",
     "texts.vectors": "neighbours principal_plane word_predictor",
 }
 _PLACES = {name: module for module, names in _NAMES.items() for name in names.split()}

@@ -54,6 +54,18 @@ KINDS = {
         "source int32 4 6, source_length int32 4, target_out int32 4 8, target_length int32 4, "
         "example int32 4, weight float32 4, target_in int32 4 8",
         [f"{word}\t{word.upper()}{n}\n{word}\tother{n}" for n, word in enumerate(WORDS)], r"\d+$"),
+    "tagged words": Kind(data.load_tagged,
+        data.TaggedData(path="data", tokenizer="byte", batch_size=4),
+        "tokens int32 4 9, length int32 4, chosen int32 4 2, words int32 4, labels int32 4 2, "
+        "weight float32 4",
+        [f"{word} B-{'ab'[n % 2]}\n{n} O\n" for n, word in enumerate(WORDS)],
+        r"^[a-h]+|(?<=B-)[ab]|\d+"),
+    "dialogues": Kind(data.load_dialogues,
+        data.TextData("dialogues", path="data", tokenizer="byte", context=99, batch_size=4),
+        "tokens int32 4 99, targets int32 4 99, weight float32 4 99",
+        [f'{{"messages": [{{"role": "user", "content": "{word}"}}, '
+         f'{{"role": "assistant", "content": "{n}"}}]}}' for n, word in enumerate(WORDS)],
+        r'(?<=content": ")[a-h]+|\d+'),
     "ratings": Kind(data.load_ratings,
         data.RatingData(path="data", user="user", item="item", rating="rating", batch_size=4),
         "user int32 4, item int32 4, target float32 4, weight float32 4, tags float32 4 0",

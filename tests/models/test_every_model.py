@@ -121,6 +121,7 @@ CASES = {
     ),
     "bert": Case(models.Bert(**TEXT), lambda options: options.masked(**SIZES)),
     "bert-2019": Case(PUBLISHED, lambda options: options.classifier(3, **SIZES, special=SPECIAL)),
+    "bert-tagger": Case(models.Bert(**TEXT), lambda options: options.tagger(3, **SIZES)),
     "gpt": Case(GPT, text),
     "gpt-2": Case(replace(GPT, norm="layer", biases=True, positions="learned"), text),
     "llama": Case(
@@ -130,6 +131,7 @@ CASES = {
     "gpt-stack": Case(replace(GPT, experts=2, activation="swiglu", scan=True), text),
     "seq2seq": Case(models.Seq2Seq("lstm", layers=2, width=16), translation),
     "transformer": Case(models.Transformer(**TEXT), translation),
+    "transformer-copy": Case(models.Transformer(**TEXT, copy=True), translation),
     "matrix": Case(models.Recommender(width=4), rating),
     "two-tower": Case(models.Recommender("two_tower", width=4), rating),
     "skip-gram": Case(models.SkipGram(width=3), lambda options: options.build(5)),

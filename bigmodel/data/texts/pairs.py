@@ -14,6 +14,7 @@ from jaxtyping import Int
 
 from bigmodel.data.batches import Arrays
 from bigmodel.data.parts import data_of
+from bigmodel.data.python_code.docstrings import read_docstrings
 from bigmodel.data.split import check_held_out, check_positive, shuffled
 from bigmodel.data.texts.pair_file import Pair, held_out_groups, read_cmudict, read_pairs
 from bigmodel.data.texts.tokenizers import padded
@@ -39,8 +40,9 @@ T = TypeVar("T")
 class PairData:
     """Which pairs, how they are divided, and what a token is."""
 
-    name: Literal["cmudict", "tsv"] = "cmudict"
-    """cmudict: English words and their phonemes (package cmudict); tsv: the file in path"""
+    name: Literal["cmudict", "docstrings", "tsv"] = "cmudict"
+    """cmudict: English words and their phonemes (package cmudict); docstrings: the summaries of
+    scientific packages' docstrings, from what follows them; tsv: the file in path"""
     path: str = ""
     """a UTF-8 file of lines with tabs between columns, perhaps gzipped (.gz); used if given"""
     source: int = 1
@@ -56,6 +58,8 @@ class PairData:
     these are short and few, as phonemes are, characters for single words, else a BPE"""
     target_unit: Unit | None = None
     """the same of the target; symbols are evaluated by error rates, all others by BLEU"""
+    shared: bool = False
+    """whether both sides have one vocabulary, learned from both"""
     vocab_size: int = 4096
     """size of a BPE's vocabulary, for each side"""
     max_source: int | None = None
@@ -88,6 +92,8 @@ class PairData:
                 "--data.group COLUMN and --data.held-out NAME ... go together: which column "
                 "has the groups, and which of them are the test set"
             )
+        if self.shared and self.source_unit != self.target_unit:
+            raise InputError("--data.shared needs one unit; give both sides the same or none")
         if self.name == "tsv" and not self.path:
             raise InputError("--data.name tsv needs --data.path, a file with tabs between columns")
 
@@ -133,14 +139,18 @@ def load_pairs(options: PairData, assets: Assets | None = None) -> Pairs:
     parts = _split(pairs, options)
     train = [pairs[row] for row in parts["train"]]
     others = [pairs[row] for name in ("validation", "test") for row in parts[name]]
-    sources, targets = _texts(train)
+    known, unseen = _texts(train), _texts(others)
+    if options.shared:
+        known, unseen = (_Sides(*[texts.source + texts.target] * 2) for texts in (known, unseen))
     units = _Sides(
-        options.source_unit or _unit_of(sources), options.target_unit or _unit_of(targets)
+        options.source_unit or _unit_of(known.source), options.target_unit or _unit_of(known.target)
     )
-    source, target = (
-        learn_vocabulary(unit, train=known, others=unseen, size=options.vocab_size)
-        for unit, known, unseen in zip(units, (sources, targets), _texts(others), strict=True)
-    )
+    sides = [*zip(units, known, unseen, strict=True)][: 1 if options.shared else 2]
+    learned = [
+        learn_vocabulary(unit, train=texts, others=rest, size=options.vocab_size)
+        for unit, texts, rest in sides
+    ]
+    source, target = learned[0], learned[-1]
     rows = {
         name: _rows(pairs, chosen, source, target, every=name == "train")
         for name, chosen in parts.items()
@@ -237,7 +247,9 @@ def _most(train: Sequence[_Row], options: PairData) -> _Sides[int]:
     """The maximum number of tokens of each side, including the end."""
 
     def enough(lengths: list[int]) -> int:
-        return 1 + int(np.percentile(lengths, 99, method="higher")) if options.path else 30
+        if options.name == "cmudict" and not options.path:
+            return 30
+        return 1 + int(np.percentile(lengths, 99, method="higher"))
 
     return _Sides(
         options.max_source or enough([len(row.source) for row in train]),
@@ -260,6 +272,8 @@ def _read(options: PairData) -> list[Pair]:
         )
     if options.held_out:
         raise InputError("--data.held-out is for a file; give it as --data.path FILE")
+    if options.name == "docstrings":
+        return read_docstrings()
     return [Pair(word, spoken, "") for word, spoken in read_cmudict().items()]
 
 

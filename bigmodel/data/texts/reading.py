@@ -76,11 +76,16 @@ def text_reader(assets: Assets) -> TextReader:
 
 
 class PromptReader(NamedTuple):
-    """What a run knows of prompts: up to ``most`` tokens, and the seed where one has none."""
+    """What a run knows of prompts: up to ``most`` tokens, and the seed where one has none.
+
+    ``asked``, of a run that knows dialogues, makes the text of a question, or of the messages of a
+    dialogue, to be answered.
+    """
 
     tokenizer: Tokenizer
     most: int
     seed: int
+    asked: Callable[[Any], str] | None = None
 
     @property
     def kind(self) -> Kind:
@@ -96,6 +101,9 @@ class PromptReader(NamedTuple):
         """The arrays of ``bigmodel.models.texts.generation.Prompts``.
 
         An input is a text, a list of token ids, or ``{"prompt": one of these, "seed": number}``.
+        Of a run that knows dialogues a text is a question, and ``{"messages": [...]}`` what comes
+        before an answer; of a :class:`Beginning` that is too long, its end then counts.
+
         The ``first`` tokens, which all have, are a power of two, and ``first + others`` are
         ``most``, so that there are few shapes.
 
@@ -113,15 +121,21 @@ class PromptReader(NamedTuple):
         }
 
     def _prompt(self, each: Any) -> tuple[Int[np.ndarray, " tokens"], int]:
-        seed = self.seed % (1 << 32)
+        seed, asked = self.seed % (1 << 32), self.asked
         if isinstance(each, Mapping):
-            if not {"prompt"} <= set(each) <= {"prompt", "seed"}:
+            name = "messages" if asked and "messages" in each else "prompt"
+            if not {name} <= set(each) <= {name, "seed"}:
                 raise InputError('it is no prompt: write {"prompt": "a text", "seed": 1}')
-            seed, each = each.get("seed", seed), each["prompt"]
+            seed, each = each.get("seed", seed), each[name]
+            asked = asked if name == "messages" else None
             if not _whole(seed, below=1 << 32):
                 raise InputError(f"its seed is no number from 0 to 4294967295: {repr(seed)[:40]}")
-        if isinstance(each, list):
+        if asked is None and isinstance(each, list):
             ids = checked_ids(each, self.tokenizer.vocab_size, "token ids")
+            return fitting(ids, self.most), seed
+        if asked is not None:
+            ids = self.tokenizer.encode(asked(each))
+            ids = ids[-self.most :] if isinstance(each, Beginning) else ids
             return fitting(ids, self.most), seed
         return token_ids(each, self.tokenizer, most=self.most), seed
 

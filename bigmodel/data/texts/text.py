@@ -30,8 +30,9 @@ OPENING = 8
 class TextData:
     """A text, split by characters: training first, then validation, then test."""
 
-    name: Literal["topics", "text"] = "topics"
-    """topics: the help texts that every Python brings (0.5 MB); text: the file in path"""
+    name: Literal["topics", "text", "dialogues"] = "topics"
+    """topics: the help texts that every Python brings (0.5 MB); text: the file in path; dialogues:
+    lines {"messages": [...]} of the file in path, of which gpt.py learns the answers"""
     path: str = ""
     """a UTF-8 text file, which may be gzipped (.gz); used whenever it is given"""
     tokenizer: Literal["char", "byte", "bpe"] = "bpe"
@@ -79,6 +80,8 @@ def load_text(
         InputError: the file cannot be read as UTF-8 text, a part of it is shorter than a
             window, or an option is out of range.
     """
+    if options.name == "dialogues":
+        raise InputError("--data.name dialogues is for gpt.py, which learns answers; give a text")
     source, text = read_corpus(options.name, options.path)
     if assets is not None:
         parts = {"train": text, "test": text}

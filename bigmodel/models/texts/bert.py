@@ -151,6 +151,17 @@ class Bert:
         network = BertVectors(self._encoder(vocab_size, context, special), pooling, normalized)
         return model(network, inputs=("tokens", "length"), partition=PARTITION)
 
+    def tagger(
+        self, labels: int, *, vocab_size: int, context: int, special: Special = NONE
+    ) -> Model:
+        """The labels of words: ``tokens``, ``length`` and ``chosen``, where words begin, to logits.
+
+        These are float32 ``[batch, words, label]``. Its ``encoder`` has the same parameters as that
+        of the masked language model.
+        """
+        network = BertTagger(self._encoder(vocab_size, context, special), labels)
+        return model(network, inputs=("tokens", "length", "chosen"), partition=PARTITION)
+
     def _encoder(self, vocab_size: int, context: int, special: Special) -> BertEncoder:
         first, separator = special.get("first"), special.get("separator")
         return BertEncoder(self, vocab_size, context, first, separator)
@@ -282,3 +293,23 @@ class BertVectors(nn.Module):
         if self.normalized:
             pooled = pooled / jnp.linalg.norm(pooled, axis=1, keepdims=True)
         return pooled
+
+
+class BertTagger(nn.Module):
+    """The encoder, and a dense layer on the first token of each word."""
+
+    encoder: BertEncoder
+    labels: int
+
+    @nn.compact
+    def __call__(
+        self, tokens: Tokens, length: Lengths, chosen: Int[Array, "batch words"], *, train: bool
+    ) -> Float[Array, "batch words label"]:
+        """The logits of the labels of words that begin at the chosen positions."""
+        options = self.encoder.options
+        x = self.encoder(tokens, length, train=train)
+        x = jnp.take_along_axis(x, chosen[..., None] + 1, axis=1)
+        x = nn.Dropout(options.dropout, deterministic=not train)(x)
+        dtype = jnp.dtype(options.dtype)
+        head = Dense(self.labels, dtype=dtype, kernel_init=EMBEDDING_INIT, name="head")
+        return head(x).astype(jnp.float32)

@@ -134,7 +134,7 @@ class Seq2SeqNetwork(nn.Module):
         del position
         h, states = self._decode(tokens[:, None], states, train=False)
         # The attention treats the hypotheses of one source like positions of one row.
-        (keys_and_values,), mask = source
+        (keys_and_values,), mask, _ = source
         queries = h.reshape(mask.shape[0], -1, self.options.width)
         context = self.attend(queries, keys_and_values, mask).reshape(h.shape)
         return computed(self.head(self._mixed(h, context, train=False)))[:, 0], states

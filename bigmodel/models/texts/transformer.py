@@ -35,11 +35,13 @@ from bigmodel.models.layers.feed_forward import Activation, FeedForward, residua
 from bigmodel.models.layers.norm import LayerNorm
 from bigmodel.models.options import check_dropout, check_even_heads, check_sizes
 from bigmodel.models.texts.beam import Beam
+from bigmodel.models.texts.copying import COPYING_PARTITION, Copying, CopySource
 from bigmodel.models.texts.logits import Head, Logits, computed
 from bigmodel.models.texts.translation import EncodedSource, Translator, translator
 
 PARTITION: Rules = (
     *stacked_partition(BLOCK_PARTITION),
+    *COPYING_PARTITION,
     (r"embedding$", P(None, "fsdp")),
     (r"head/kernel$", P("fsdp", "tensor")),
     *BLOCK_PARTITION,
@@ -60,6 +62,8 @@ class Transformer:
     """width of the feed-forward network, as a multiple of the width"""
     activation: Activation = "squared_relu"
     """activation of the feed-forward network; squared_relu is faster on CPU than gelu"""
+    copy: bool = False
+    """whether tokens are also copied from the source (See et al., 2017): needs --data.shared"""
     dropout: float = 0.1
     """probability of dropping a feature of the embeddings and of each sublayer's output"""
     attention: AttentionName = "auto"
@@ -187,6 +191,8 @@ class TransformerNetwork(nn.Module):
         self.target_embedding = embed(self.target_vocab)
         small = nn.initializers.normal(0.02)
         self.head = Head(self.target_vocab, dtype, kernel_init=small)
+        if options.copy:
+            self.copying = Copying(options.width, dtype)
         self.encoder = make_blocks(EncoderBlock, options, dtype, partition=BLOCK_PARTITION)
         self.norm_encoder = LayerNorm(dtype)
         self.decoder = make_blocks(DecoderBlock, options, self.length, partition=BLOCK_PARTITION)
@@ -206,7 +212,7 @@ class TransformerNetwork(nn.Module):
         positions = jnp.arange(target_in.shape[1], dtype=jnp.int32)
         x = self._embed(self.target_embedding, target_in, positions, train=train)
         x, *_ = run_blocks(self.decoder, x, positions, encoded, mask, train=train)
-        return self.head(self.norm_decoder(x))
+        return self._logits(x, self._copied(encoded, source, mask))
 
     def start(
         self,
@@ -228,7 +234,7 @@ class TransformerNetwork(nn.Module):
         caches: LayerCaches = (empty,) * self.options.layers
         if is_stacked(self.options):
             caches = jax.tree.map(lambda *leaves: jnp.stack(leaves, axis=1), *caches)
-        return EncodedSource(keys_and_values, mask), caches
+        return EncodedSource(keys_and_values, mask, self._copied(encoded, source, mask)), caches
 
     def decode_step(
         self,
@@ -247,7 +253,10 @@ class TransformerNetwork(nn.Module):
         x, after, _ = run_blocks(
             self.decoder, x, positions, None, source.mask, train=False, carried=carried
         )
-        logits = computed(self.head(self.norm_decoder(x)))[:, 0]
+        # Hypotheses of one source are like positions of one row, as in the cross-attention.
+        rows = x.reshape(source.mask.shape[0], -1, x.shape[-1])
+        logits = computed(self._logits(rows, source.copied))
+        logits = logits.reshape(tokens.shape[0], logits.shape[-1])
         return logits, _swapped(after) if stacked else after
 
     def attention(
@@ -264,6 +273,19 @@ class TransformerNetwork(nn.Module):
             self.decoder, x, positions, encoded, mask, train=False, method="weights"
         )
         return weights[-1].mean(axis=2)
+
+    def _copied(
+        self,
+        encoded: Float[Array, "batch source width"],
+        source: Int[Array, "batch source"],
+        mask: Bool[Array, "batch 1 source"],
+    ) -> CopySource | None:
+        return self.copying.source(encoded, source, mask) if self.options.copy else None
+
+    def _logits(self, x: Float[Array, "batch time width"], copied: CopySource | None) -> Logits:
+        h = self.norm_decoder(x)
+        logits = self.head(h)
+        return logits if copied is None else self.copying(computed(logits), h, copied)
 
     def _encode(
         self, source: Int[Array, "batch source"], length: Int[Array, "batch"], *, train: bool

@@ -14,6 +14,7 @@ from bigmodel.experiment import Batch, Key, Model, PyTree, Rules, Variables
 from bigmodel.models import linen
 from bigmodel.models.attention.attention import KeyValues
 from bigmodel.models.texts.beam import Beam, search
+from bigmodel.models.texts.copying import CopySource
 from bigmodel.models.texts.logits import scored
 from bigmodel.models.texts.scores import Scores
 from bigmodel.tree import widened
@@ -24,11 +25,13 @@ INPUTS = ("source", "source_length", "target_in")
 class EncodedSource(NamedTuple):
     """The encoder's output, as the keys and values of each attention to it, and its mask.
 
-    Of a stack of blocks it is one tree with a leading axis of layers.
+    Of a stack of blocks it is one tree with a leading axis of layers. ``copied`` is what a decoder
+    that copies can take of it.
     """
 
     keys_and_values: tuple[KeyValues, ...] | PyTree
     mask: Bool[Array, "batch 1 source"]
+    copied: CopySource | None = None
 
 
 class Translation(NamedTuple):

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from bigmodel.data.dialogues.chat import Chat
 from bigmodel.data.texts.reading import PromptReader
 from bigmodel.data.texts.tokenizers import Tokenizer
 from bigmodel.experiment import Batch, InputError, Model, PyTree, Variables
@@ -26,6 +27,7 @@ def prompt_predictor(
     *,
     context: int,
     model: Model | None = None,
+    chat: Chat | None = None,
 ) -> Predictor:
     """A predictor of the continuation of a prompt.
 
@@ -35,12 +37,15 @@ def prompt_predictor(
         sampling: how many tokens there are, how they are drawn, and at which texts one ends.
         context: tokens that the model was trained to read at once, the most that a prompt has.
         model: the same network without its cache, for those who ask for logits.
+        chat: how questions become texts, of a model that was trained on dialogues; its answers
+            end where the template ends them.
 
     Raises:
         InputError: so many tokens are more than the model has positions for.
     """
     most = longest_prompt(decoder.limit, sampling, context=context)
-    reader = PromptReader(tokenizer, most, sampling.seed)
+    reader = PromptReader(tokenizer, most, sampling.seed, chat and chat.asked)
+    stops = (*sampling.stop, chat.end) if chat and chat.end else sampling.stop
     following = continuation(decoder, sampling)
     begin, advance = jax.jit(following.begin), jax.jit(following.advance, donate_argnums=1)
 
@@ -48,7 +53,7 @@ def prompt_predictor(
         return generate(following, variables["params"], Prompts(**batch), tokens=sampling.tokens)
 
     def decode(outputs: PyTree) -> list[Any]:
-        return [answer(row, tokenizer.decode, sampling.stop) for row in np.asarray(outputs)]
+        return [answer(row, tokenizer.decode, stops) for row in np.asarray(outputs)]
 
     def drawn_one_by_one(variables: Variables, each: Any) -> Iterator[int]:
         batch: Batch = reader.encode([each])
@@ -61,7 +66,7 @@ def prompt_predictor(
                 progress = advance(variables["params"], progress, prompts)
 
     def stream(variables: Variables, each: Any) -> Iterator[str]:
-        return pieces(drawn_one_by_one(variables, each), tokenizer.decode, sampling.stop)
+        return pieces(drawn_one_by_one(variables, each), tokenizer.decode, stops)
 
     what = f"how each goes on, for {sampling.tokens} tokens"
     return Predictor(reader.encode, apply, decode, reader.kind, reader.inputs, what, stream, model)

@@ -11,13 +11,23 @@ import numpy as np
 
 from bigmodel.data.texts.pairs import Pairs
 from bigmodel.data.texts.vocabulary import PairReader
-from bigmodel.experiment import Array, Batch, Experiment, Model, PyTree, Shown, Variables
+from bigmodel.experiment import (
+    Array,
+    Batch,
+    Experiment,
+    InputError,
+    Model,
+    PyTree,
+    Shown,
+    Variables,
+)
 from bigmodel.figures.heatmap import draw_heatmap
 from bigmodel.models.texts.beam import Beam
 from bigmodel.models.texts.translation import EncoderDecoder, Translator
 from bigmodel.predictor import Predictor
 from bigmodel.training.optimizers import Optimizer
 from bigmodel.training.supervision import supervised
+from bigmodel.training.texts import rouge
 from bigmodel.training.texts.translation import GATHERED, Summary, bleu, error_rates, nats, smoothed
 
 DRAWN = 10
@@ -32,6 +42,7 @@ def sequence_to_sequence(
     smoothing: float,
     steps: int,
     begin: Callable[[Model], Model] = lambda model: model,
+    judge: Callable[[Pairs], Summary] | None = None,
 ) -> Experiment:
     """An experiment that learns the targets, and is evaluated on its own translations.
 
@@ -43,6 +54,11 @@ def sequence_to_sequence(
         smoothing: the share of a training target that is spread evenly over all tokens.
         steps: length of the run.
         begin: lets the network begin with what was learned.
+        judge: makes of the data what reports on the model's own targets; by default error rates
+            of symbols, and BLEU of texts.
+
+    Raises:
+        InputError: the network copies, and the source has another vocabulary than the target.
     """
     translator = _translator(network, pairs.reader, beam)
     return supervised(
@@ -54,8 +70,8 @@ def sequence_to_sequence(
         steps=steps,
         show=_attention_map(translator.attention, pairs),
         gathered=GATHERED,
-        summarize=_summary(pairs),
-        maximize={"bleu"},
+        summarize=(judge or _summary)(pairs),
+        maximize={"bleu", *rouge.KINDS},
     )
 
 
@@ -76,7 +92,14 @@ def translation_predictor(network: EncoderDecoder, reader: PairReader, *, beam: 
     return Predictor(reader.encode, translate, decode, reader.kind, reader.inputs, answer)
 
 
+def by_rouge(pairs: Pairs) -> Summary:
+    """Reports on summaries; see :func:`~bigmodel.training.texts.rouge.rouge`."""
+    return rouge.rouge(pairs.examples, decode=pairs.reader.target.decode)
+
+
 def _translator(network: EncoderDecoder, reader: PairReader, beam: Beam) -> Translator:
+    if getattr(network, "copy", False) and reader.source.dump() != reader.target.dump():
+        raise InputError("--model.copy needs one vocabulary of both sides; add --data.shared")
     return network.build(
         source_vocab=reader.source.size,
         target_vocab=reader.target.size,

@@ -86,7 +86,7 @@ def error_rates(
     """
 
     def summarize(measured: Measured) -> Results:
-        said, asked = _translations(measured, examples, decode)
+        said, asked = translations(measured, examples, decode)
         pairs = [
             (row, encode(text), encode(target))
             for row, (text, example) in enumerate(zip(said, asked, strict=True))
@@ -101,7 +101,7 @@ def error_rates(
             names[0]: float(edits[best].sum() / lengths[best].sum()),
             names[1]: float((edits[best] > 0).mean()),
         }
-        return scalars(measured) | rates | {"translations": _shown(said, asked)}
+        return scalars(measured) | rates | {"translations": shown(said, asked)}
 
     return summarize
 
@@ -123,14 +123,14 @@ def bleu(
         # Imported here, for it takes a while that pairs of symbols need not spend.
         import sacrebleu
 
-        said, asked = _translations(measured, examples, decode)
+        said, asked = translations(measured, examples, decode)
         score = sacrebleu.corpus_bleu(said, [[example.targets[0] for example in asked]])
-        return scalars(measured) | {"bleu": score.score, "translations": _shown(said, asked)}
+        return scalars(measured) | {"bleu": score.score, "translations": shown(said, asked)}
 
     return summarize
 
 
-def _translations(
+def translations(
     measured: Measured,
     examples: Sequence[Pair],
     decode: Callable[[Int[np.ndarray, "tokens"]], str],
@@ -143,7 +143,7 @@ def _translations(
     return said, [examples[number] for number in np.asarray(example.values).tolist()]
 
 
-def _shown(said: Sequence[str], asked: Sequence[Pair]) -> str:
+def shown(said: Sequence[str], asked: Sequence[Pair]) -> str:
     """Some translations from all over the split, the source above and what is right below."""
     lines = []
     for row in np.unique(np.linspace(0, len(said) - 1, SHOWN, dtype=int)):

@@ -191,3 +191,15 @@ def test_held_out_words_share_no_word_with_training():
     assert not set(examples(pairs.data)) & held
     words = [pair.source for pair in pairs.examples]
     assert len(words) == len(set(words))
+
+
+def test_a_shared_vocabulary_has_both_sides_and_gives_a_token_one_id(options, refused):
+    options = replace(options, source_unit="char", target_unit="char")
+    shared, apart = (load_pairs(replace(options, shared=each)).reader for each in (True, False))
+    assert shared.source.dump() == shared.target.dump()
+    assert shared.source.size > max(apart.source.size, apart.target.size)
+    for text in ("fish", "F I S H"):
+        np.testing.assert_array_equal(shared.source.encode(text), shared.target.encode(text))
+        assert shared.source.decode(shared.target.encode(text)) == text
+    with refused("--data.shared needs one unit"):
+        replace(options, shared=True, source_unit=None)

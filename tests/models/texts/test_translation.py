@@ -23,6 +23,7 @@ OPTIONS = (
     TRANSFORMER,
     Seq2Seq("lstm", layers=2, width=16, dropout=0.5),
     Seq2Seq("gru", layers=1, width=16, heads=2, dropout=0.5),
+    dataclasses.replace(TRANSFORMER, layers=1, copy=True),
 )
 
 each = pytest.mark.parametrize(
@@ -31,6 +32,7 @@ each = pytest.mark.parametrize(
         pytest.param(OPTIONS[0], id="transformer"),
         pytest.param(OPTIONS[1], id="lstm"),
         pytest.param(OPTIONS[2], id="gru", marks=pytest.mark.matrix),
+        pytest.param(OPTIONS[3], id="copying", marks=pytest.mark.matrix),
     ],
 )
 

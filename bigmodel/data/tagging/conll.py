@@ -1,0 +1,53 @@
+"""Sentences in CoNLL's format: a word and its label on a line, a blank line after a sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from bigmodel.data.texts.text_file import normalized, read_lines
+from bigmodel.experiment import InputError
+
+START = "-DOCSTART-"
+"""The word of a line between two documents."""
+
+
+class Sentence(NamedTuple):
+    """The words, and the label of each."""
+
+    words: tuple[str, ...]
+    labels: tuple[str, ...]
+
+
+def read_conll(path: Path, *, word: int, label: int | None) -> list[Sentence]:
+    """The sentences of a file whose columns blanks separate.
+
+    Args:
+        path: The file.
+        word: The column of the words, counted from 1.
+        label: The column of the labels; None is the last one of the first word's line.
+
+    Raises:
+        InputError: The file cannot be read, a line has too few columns, or there is no word.
+    """
+    sentences: list[Sentence] = []
+    found: list[tuple[str, str]] = []
+    for number, line in enumerate([*read_lines(path), ""], start=1):
+        fields = line.split()
+        if not fields or fields[0] == START:
+            if found:
+                words, labels = zip(*found, strict=True)
+                sentences.append(Sentence(words, labels))
+            found = []
+            continue
+        label = len(fields) if label is None else label
+        if len(fields) < max(word, label) or label == word:
+            raise InputError(
+                f"{path}, line {number} has {len(fields)} column(s), and a word and its label are "
+                "needed: put a blank between them, or choose columns by --data.word and "
+                "--data.label"
+            )
+        found.append((normalized(fields[word - 1]), normalized(fields[label - 1])))
+    if not sentences:
+        raise InputError(f"{path} has no word; give lines of a word, a blank and its label")
+    return sentences

@@ -12,12 +12,12 @@ import numpy as np
 
 from bigmodel.data.texts.reading import read_tokenizer
 from bigmodel.experiment import Batch, InputError, Model
-from bigmodel.export.huggingface_tokenizer import tokenizer_files
+from bigmodel.export.huggingface_tokenizer import end_of_text, tokenizer_files
 from bigmodel.export.program import Program
 from bigmodel.files import write_atomically, write_json
-from bigmodel.partition import STACKED
 from bigmodel.pretrained.families import family, writer_of
-from bigmodel.pretrained.source import IMAGES, PROCESSOR, TOKENIZER
+from bigmodel.pretrained.source import IMAGES, PROCESSOR
+from bigmodel.training.transfer.beginning import by_block
 from bigmodel.tree import nested
 
 INSTALL = "pip install -e '.[export,transformers]'"
@@ -47,14 +47,14 @@ def write(program: Program, folder: Path) -> Program:
         raise InputError(f"{run.path} is an ensemble; export one that was trained alone")
     name = writer_of(type(run.config.model).__name__, options)
     facts = facts_of(program)
-    weights, config = family(name).to_theirs(unstacked(program.variables), options, facts)
-    arrays = {there: np.ascontiguousarray(tensor) for there, tensor in weights.items()}
+    weights, config = family(name).to_theirs(by_block(program.variables), options, facts)
+    # ascontiguousarray would give scalars an axis.
+    arrays = {there: np.asarray(tensor, order="C") for there, tensor in weights.items()}
     save_file(arrays, folder / "model.safetensors", {"format": "pt"})
     if PROCESSOR in config:
         write_json(folder / IMAGES, config.pop(PROCESSOR))
-    if TOKENIZER in run.assets:
-        for file, content in tokenizer_files(run.assets[TOKENIZER], facts.get("context")).items():
-            write_atomically(folder / file, content)
+    for file, content in tokenizer_files(run.assets, facts.get("context")).items():
+        write_atomically(folder / file, content)
     batch = asked(program.inputs)
     outputs = {"logits": logits(model, program.variables, batch)}
     lines = family(name).LINES
@@ -71,21 +71,11 @@ def facts_of(program: Program) -> dict[str, Any]:
             facts["size"], _, facts["channels"] = kept["shape"]
     if TOKENIZER in assets:
         facts["special"] = read_tokenizer(assets).special
+    if (end := end_of_text(assets)) is not None:
+        facts["ends"] = (end,)
     if "pooling" in program.config:
         facts["pooling"] = program.config["pooling"]
     return facts
-
-
-def unstacked(variables: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Variables by path, those of blocks that were looped over each by the path of its block."""
-    found = {}
-    for path, leaf in variables.items():
-        above, stacked, below = path.partition(f"/{STACKED}/")
-        if not stacked:
-            found[path] = leaf
-        else:
-            found |= {f"{above}_{n}/{below}": each for n, each in enumerate(leaf)}
-    return found
 
 
 def asked(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from bigmodel.data.dialogues.chat import CHAT
+from bigmodel.data.texts.reading import TOKENIZER
+from bigmodel.experiment import Assets
 from bigmodel.output import warn
 
 SPECIAL = {
@@ -18,9 +21,11 @@ SPECIAL = {
 """What tokens are for, by their usual texts."""
 
 
-def tokenizer_files(content: bytes, context: int | None) -> dict[str, bytes]:
-    """``tokenizer.json`` and its config, of a run's ``tokenizer.json``; none for one of words."""
-    saved = json.loads(content)
+def tokenizer_files(assets: Assets, context: int | None) -> dict[str, bytes]:
+    """``tokenizer.json`` and its config, of the files of a run; none without a tokenizer."""
+    if TOKENIZER not in assets:
+        return {}
+    saved = json.loads(assets[TOKENIZER])
     match saved.get("type"):
         case "char":
             saved = characters(saved["characters"])
@@ -38,8 +43,27 @@ def tokenizer_files(content: bytes, context: int | None) -> dict[str, bytes]:
     for token in saved.get("added_tokens", ()):
         if token["content"] in SPECIAL:
             config[SPECIAL[token["content"]]] = token["content"]
-    files = {"tokenizer.json": saved, "tokenizer_config.json": config}
+    template, tokens = chat_of(assets)
+    config |= tokens | ({"chat_template": template} if template else {})
+    files = {TOKENIZER: saved, "tokenizer_config.json": config}
     return {name: json.dumps(value).encode() for name, value in files.items()}
+
+
+def chat_of(assets: Assets) -> tuple[str, dict[str, str]]:
+    """The template of dialogues, and special tokens by name; empty for a run without dialogues."""
+    chat = json.loads(assets.get(CHAT, b"{}"))
+    return chat.get("template", ""), chat.get("tokens", {})
+
+
+def end_of_text(assets: Assets) -> int | None:
+    """The id of the token that ends a text, where the run knows one."""
+    text = chat_of(assets)[1].get("eos_token")
+    if text is None or TOKENIZER not in assets:
+        return None
+    saved = json.loads(assets[TOKENIZER])
+    added = {token["content"]: token["id"] for token in saved.get("added_tokens", ())}
+    found: int | None = added.get(text, saved.get("model", {}).get("vocab", {}).get(text))
+    return found
 
 
 def characters(known: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import launch
 from bigmodel.config import from_json
 from bigmodel.data.texts.tokenizers import Kind, learn_tokenizer
 from bigmodel.export import program, stablehlo
-from bigmodel.export.huggingface_tokenizer import tokenizer_files
+from bigmodel.export.huggingface_tokenizer import end_of_text, tokenizer_files
 from bigmodel.export.program import relative_difference
 from bigmodel.inference.trained import Trained, load
 from bigmodel.pretrained.source import read_foreign
@@ -190,12 +190,16 @@ def test_a_gpt_is_written_as_the_llama_that_it_is(
 def test_a_tokenizer_is_written_with_the_ids_that_it_has(kind: Kind) -> None:
     text = "one, two, and \u00e9t\u00e9 & \N{EURO SIGN}\n\n  three" * 9
     tokenizer = learn_tokenizer(kind, train=[text], others=[], size=300)
-    files = tokenizer_files(tokenizer.dump(), 8)
+    chat = {"template": "{{ messages }}", "tokens": {"eos_token": "an"}}
+    assets = {"tokenizer.json": tokenizer.dump(), "chat.json": json.dumps(chat).encode()}
+    files = tokenizer_files(assets, 8)
     theirs = tokenizers.Tokenizer.from_str(files["tokenizer.json"].decode())
     ids = theirs.encode(text).ids
     assert ids == tokenizer.encode(text).tolist()
     assert theirs.decode(ids) == text
-    assert json.loads(files["tokenizer_config.json"])["model_max_length"] == 8
+    expected = {"model_max_length": 8, "chat_template": "{{ messages }}", "eos_token": "an"}
+    assert expected.items() <= json.loads(files["tokenizer_config.json"]).items()
+    assert end_of_text(assets) == theirs.token_to_id("an")
 
 
 @needs_export

@@ -16,7 +16,7 @@ from bigmodel.export.huggingface_tokenizer import end_of_text, tokenizer_files
 from bigmodel.export.program import Program
 from bigmodel.files import write_atomically, write_json
 from bigmodel.pretrained.families import family, writer_of
-from bigmodel.pretrained.source import IMAGES, PROCESSOR
+from bigmodel.pretrained.source import IMAGES, PROCESSOR, TOKENIZER
 from bigmodel.training.transfer.beginning import by_block
 from bigmodel.tree import nested
 

@@ -25,15 +25,6 @@ jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 write_programs_whole()
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Compiles in two thirds of the time without the matrix, which compiles as users do.
-
-    So do whole processes that tests start, which make more steps.
-    """
-    quick = "not matrix" in config.option.markexpr
-    jax.config.update("jax_disable_most_optimizations", quick)
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begins with what takes long, so that no worker is left with it at the end."""
 

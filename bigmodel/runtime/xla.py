@@ -115,6 +115,7 @@ def write_programs_whole() -> None:
         path = Path(str(self.path))
         whole, part = (path / f"{name}{_CACHE_SUFFIX}" for name in (key, f"{key}.{os.getpid()}"))
         if not whole.exists():
+            part.unlink(missing_ok=True)
             put(self, f"{key}.{os.getpid()}", value)
             part.replace(whole)
 

@@ -43,14 +43,15 @@ def test_a_program_has_its_name_once_it_is_written_whole(
 ) -> None:
     write_programs_whole()
     cache = LRUCache(str(tmp_path), max_size=-1)
-    write = Path.write_bytes
+    kind = type(cache.path)
+    write = kind.write_bytes
 
     def cut(path: Path, value: bytes) -> int:
         write(path, value[:2])
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", cut)
+        patch.setattr(kind, "write_bytes", cut)
         with pytest.raises(OSError, match="No space"):
             cache.put("key", b"program")
     assert cache.get("key") is None

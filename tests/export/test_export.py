@@ -7,26 +7,22 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tokenizers
-from stacking import stacked
 
 import launch
-from bigmodel.config import from_json
 from bigmodel.data.texts.tokenizers import Kind, learn_tokenizer
 from bigmodel.export import program, stablehlo
 from bigmodel.export.huggingface_tokenizer import end_of_text, tokenizer_files
 from bigmodel.export.program import relative_difference
 from bigmodel.inference.trained import Trained, load
-from bigmodel.pretrained.source import read_foreign
 from bigmodel.runtime.entry import main
 from bigmodel.script import load_script
-from bigmodel.tree import named_leaves, nested
+from bigmodel.tree import named_leaves
 
 ROOT = Path(__file__).parent.parent.parent
 SCRIPTS = [
@@ -161,31 +157,6 @@ def test_safetensors_are_the_variables_by_their_paths_with_the_config(
     assert not header
 
 
-@needs_export
-def test_a_gpt_is_written_as_the_llama_that_it_is(
-    runs: Path, tmp_path: Path, capfd: pytest.CaptureFixture
-) -> None:
-    options = ("--model.activation=swiglu", "--model.kv-heads=2", "--model.scan")
-    path, out = trained(runs / "llama", "gpt", *options), tmp_path / "export"
-    assert export(path, "huggingface", out) == 0, capfd.readouterr().err
-    run, source = load(path), read_foreign(out)
-    model = from_json(run.config.model, source.options)
-    assert replace(model, scan=True) == run.config.model
-    found = stacked(nested(source.variables)["params"])
-    np.testing.assert_equal(named_leaves(found), named_leaves(run.variables["params"]))
-    text = held_out(run, 1)[0]
-    theirs = tokenizers.Tokenizer.from_str(source.tokenizer.decode())
-    assert theirs.encode(theirs.decode(text)).ids == text
-    assert source.facts["context"] == run.config.data.context
-    with np.load(out / "sample_input.npz") as sample, np.load(out / "sample_output.npz") as output:
-        built = model.build(vocab_size=source.facts["vocab_size"], context=run.config.data.context)
-        variables = nested(source.variables)
-        logits, _ = built.apply(variables, {"tokens": sample["tokens"]}, train=False, key=None)
-        np.testing.assert_allclose(output["logits"], logits, atol=1e-5)
-    assert export(trained(runs, "cnn"), "huggingface", tmp_path / "cnn") == 2
-    assert "a NamedCnn has no counterpart among bert, gpt2" in capfd.readouterr().err
-
-
 @pytest.mark.parametrize("kind", ["char", "byte", "bpe"])
 def test_a_tokenizer_is_written_with_the_ids_that_it_has(kind: Kind) -> None:
     text = "one, two, and \u00e9t\u00e9 & \N{EURO SIGN}\n\n  three" * 9
@@ -255,6 +226,8 @@ def test_what_cannot_be_exported_is_said_in_one_line(
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     assert "is not empty" in refused(runs / "cnn", "stablehlo", tmp_path / "full")
+    line = refused(trained(runs, "cnn"), "huggingface", tmp_path / "out")
+    assert "a NamedCnn has no counterpart among bert, gpt2" in line
     assert "there is no run directory" in refused(tmp_path / "no", "stablehlo", tmp_path / "out")
     moved = tmp_path / "moved"
     shutil.copytree(trained(runs, "cnn"), moved)

@@ -38,10 +38,10 @@ CASES = {
 }  # fmt: skip
 
 
-def variables(options: Gpt) -> dict[str, np.ndarray]:
+def variables(options: Gpt, vocab_size: int = VOCAB) -> dict[str, np.ndarray]:
     """Random variables by path, away from what a network begins with."""
     random = np.random.default_rng(1)
-    model = options.build(vocab_size=VOCAB, context=CONTEXT)
+    model = options.build(vocab_size=vocab_size, context=CONTEXT)
     shapes = jax.eval_shape(model.init, jax.random.key(0), {"tokens": TOKENS})
     return {
         path: (random.normal(size=leaf.shape) * 0.3 + path.endswith("scale")).astype(np.float32)

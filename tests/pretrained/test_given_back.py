@@ -2,8 +2,10 @@
 
 import json
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 
+import causal_cases
 import numpy as np
 import pytest
 from encoder_cases import BERT, Case, tokens, variables, write
@@ -11,11 +13,13 @@ from word_pieces import VOCABULARY, content
 
 import bigmodel
 import launch
+from bigmodel.data.texts.tokenizers import bpe_tokenizer
 from bigmodel.data.texts.tokenizers import load as load_tokenizer
 from bigmodel.pretrained import bert
 from bigmodel.pretrained.source import read_foreign
 from bigmodel.runtime.entry import main
 from bigmodel.script import load_script
+from bigmodel.training.transfer.beginning import by_block
 from bigmodel.tree import named_leaves
 
 ROOT = Path(__file__).parent.parent.parent
@@ -47,3 +51,37 @@ def test_a_classifier_of_texts_that_began_with_a_folder_is_one_there(tmp_path, c
     kept = load_tokenizer(trained.assets["tokenizer.json"])
     assert read.special == kept.special
     np.testing.assert_array_equal(read.encode("want, lowest"), kept.encode("want, lowest"))
+
+
+def test_a_language_model_that_began_with_a_llama_is_one_there(tmp_path, capfd):
+    tokenizer = bpe_tokenizer("the import of the statement, and of its name\n" * 5, vocab_size=290)
+    begun, run, out = (tmp_path / name for name in ("begun", "run", "out"))
+    given = causal_cases.variables(causal_cases.LLAMA, tokenizer.vocab_size)
+    causal_cases.write(begun, causal_cases.LLAMA, given)
+    (begun / "tokenizer.json").write_bytes(tokenizer.dump())
+
+    script = load_script(ROOT / "experiments" / "gpt.py")
+    options = [f"--init.from={begun}", f"--model.from={begun}", f"--run.dir={run}"]
+    options += ["--model.scan", "--data.context=16", "--data.batch-size=8", "--data.test=0.01"]
+    options += ["--sampling.tokens=4"]
+    with pytest.raises(SystemExit) as end:
+        main(script.build, script.Config(), [*options, "--data.validation=0", "--run.steps=2"])
+    assert end.value.code == 0, capfd.readouterr().err
+    arguments = ["export", str(run), "--format", "huggingface", "--out", str(out)]
+    assert launch.main(arguments) == 0, capfd.readouterr().err
+    said = capfd.readouterr().out
+    assert ("transformers agrees" if find_spec("transformers") else "not checked") in said
+
+    source = read_foreign(out)
+    assert source.options == read_foreign(begun).options
+    leaves = named_leaves(bigmodel.load(run).variables)
+    trained = by_block({path: np.asarray(leaf) for path, leaf in leaves.items()})
+    assert source.variables.keys() == trained.keys() == given.keys()
+    for path, leaf in trained.items():
+        np.testing.assert_array_equal(source.variables[path], leaf, path)
+        assert np.abs(given[path] - leaf).max() < 0.1
+    assert source.facts["context"] == 16
+    assert (
+        load_tokenizer(source.tokenizer).encode("its name\n").tolist()
+        == tokenizer.encode("its name\n").tolist()
+    )

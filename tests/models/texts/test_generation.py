@@ -79,7 +79,9 @@ def test_cached_logits_are_those_of_the_whole_text(options, pieces):
     text = tokens(sum(pieces))
     cache, cached = decoder.empty(2), []
     held = options.get("kv_heads", 4), options.get("window", CONTEXT)
-    assert {leaf.shape[-4:] for leaf in jax.tree.leaves(cache.layers)} == {(2, *held, options.get("head_size", 4))}
+    assert {leaf.shape[-4:] for leaf in jax.tree.leaves(cache.layers)} == {
+        (2, *held, options.get("head_size", 4))
+    }
     for piece in np.split(text, np.cumsum(pieces)[:-1], axis=1):
         piece_logits, cache = decoder.decode_step(params, piece, cache)
         cached.append(piece_logits)

@@ -48,7 +48,8 @@ def write(program: Program, folder: Path) -> Program:
     name = writer_of(type(run.config.model).__name__, options)
     facts = facts_of(program)
     weights, config = family(name).to_theirs(unstacked(program.variables), options, facts)
-    arrays = {there: np.ascontiguousarray(tensor) for there, tensor in weights.items()}
+    # ascontiguousarray would give scalars an axis.
+    arrays = {there: np.asarray(tensor, order="C") for there, tensor in weights.items()}
     save_file(arrays, folder / "model.safetensors", {"format": "pt"})
     if PROCESSOR in config:
         write_json(folder / IMAGES, config.pop(PROCESSOR))

@@ -95,7 +95,7 @@ def write(folder: Path, weights: Mapping[str, np.ndarray], config: Mapping[str, 
     if processor := config.pop("image_processor", None):
         (folder / "preprocessor_config.json").write_text(json.dumps(processor))
     (folder / "config.json").write_text(json.dumps(config))
-    arrays = {name: np.ascontiguousarray(tensor) for name, tensor in weights.items()}
+    arrays = {name: np.asarray(tensor, order="C") for name, tensor in weights.items()}
     save_file(arrays, folder / "model.safetensors", {"format": "pt"})
 
 

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from encoder_cases import BERT, CASES, SPECIAL, TEXT, read, variables, write
@@ -78,8 +79,8 @@ def test_their_hidden_states_are_ours(tmp_path, monkeypatch):
     expected = theirs(tmp_path / "ours", case, batch, monkeypatch)
     sizes = (TEXT["vocab_size"], TEXT["context"], SPECIAL["first"], SPECIAL["separator"])
     params = {"params": nested(given)["params"]["encoder"]}
-    inputs = (batch["tokens"], batch["length"])
-    found = BertEncoder(BERT, *sizes).apply(params, *inputs, train=False)
+    inputs = (jnp.asarray(batch[name]) for name in ("tokens", "length"))
+    found = np.asarray(BertEncoder(BERT, *sizes).apply(params, *inputs, train=False))
     inside = np.arange(expected.shape[1])[None, :, None] <= batch["length"][:, None, None]
     np.testing.assert_allclose(found * inside, expected * inside, atol=1e-5, rtol=1e-4)
 

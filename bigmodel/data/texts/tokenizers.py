@@ -254,11 +254,11 @@ def _from_pieces(pieces: tokenizers.Tokenizer) -> Tokenizer:
     """Pieces of words (Wu et al., 2016), as BERT's files have them."""
     # What stands for a special token in a text is text.
     pieces.encode_special_tokens = True
-    special = {name: pieces.token_to_id(token) for name, token in OF_BERT.items()}
-    for name, token in special.items():
-        if token is None:
-            raise InputError(f"tokenizer.json has pieces of words, and no {OF_BERT[name]}")
     vocabulary = pieces.get_vocab()
+    for token in OF_BERT.values():
+        if token not in vocabulary:
+            raise InputError(f"tokenizer.json has pieces of words, and no {token}")
+    special = {name: vocabulary[token] for name, token in OF_BERT.items()}
     characters = np.zeros(max(vocabulary.values()) + 1, np.float32)
     for token, index in vocabulary.items():
         characters[index] = len(token.removeprefix(CONTINUED))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Literal, TypeAlias
 
@@ -20,7 +21,7 @@ def squared_relu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return jnp.square(nn.relu(x))
 
 
-FUNCTIONS = {
+FUNCTIONS: Mapping[str, Callable[[Array], Array]] = {
     "relu": nn.relu,
     "gelu": nn.gelu,
     "gelu_exact": partial(nn.gelu, approximate=False),

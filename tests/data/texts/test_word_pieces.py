@@ -1,9 +1,8 @@
 """Pieces of words, as BERT's tokenizer.json has them; the texts are of its own tests."""
 
-import json
-
 import numpy as np
 import pytest
+from word_pieces import VOCABULARY, content
 
 from bigmodel.data.texts.labelled_text import LabelledTextData, load_labelled_text
 from bigmodel.data.texts.masking import Masking, mask
@@ -12,46 +11,7 @@ from bigmodel.data.texts.tokenizers import load
 from bigmodel.experiment import InputError
 from bigmodel.predictor import Beginning
 
-VOCABULARY = (
-    "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "want", "##want", "##ed", "wa", "un", "runn",
-    "##ing", ",", "low", "lowest", "[", "]", "sep",
-)  # fmt: skip
 UNKNOWN, SEPARATOR, MASK, WANT, UN, LOW = 1, 3, 4, 5, 9, 13
-
-
-def content(vocabulary=VOCABULARY):
-    special = [
-        {"id": i, "content": token, "special": True, "normalized": False, "single_word": False,
-         "lstrip": False, "rstrip": False}
-        for i, token in enumerate(vocabulary[:5])
-    ]  # fmt: skip
-    pieces = {
-        "type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
-        "max_input_chars_per_word": 100, "vocab": {t: i for i, t in enumerate(vocabulary)},
-    }  # fmt: skip
-    saved = {
-        "version": "1.0",
-        # As those of sentence encoders have them.
-        "truncation": {
-            "direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0
-        },
-        "padding": {
-            "strategy": {"Fixed": 9}, "direction": "Right", "pad_to_multiple_of": None,
-            "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]",
-        },
-        "added_tokens": special,
-        "normalizer": {
-            "type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True,
-            "strip_accents": None, "lowercase": True,
-        },
-        "pre_tokenizer": {"type": "BertPreTokenizer"},
-        "post_processor": None,
-        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
-        "model": pieces,
-    }  # fmt: skip
-    return json.dumps(saved).encode()
-
-
 TOKENIZER = load(content())
 
 

@@ -25,7 +25,8 @@ NEEDS = ("safetensors",)
 RUNTIME = "transformers"
 RESULT = "outputs"
 LINES = ""
-NAMES = ("texts.json", "images.json")
+TAGS = "tags.json"
+NAMES = ("texts.json", "images.json", TAGS)
 """Files of a run with the names of its classes."""
 
 
@@ -67,9 +68,11 @@ def facts_of(program: Program) -> dict[str, Any]:
     assets, data = program.run.assets, program.config.get("data", {})
     facts: dict[str, Any] = {"context": data["context"]} if "context" in data else {}
     for kept in (json.loads(assets[name]) for name in NAMES if name in assets):
-        facts["labels"] = tuple(kept["names"])
+        facts["labels"] = tuple(kept.get("names", kept.get("labels")))
         if "shape" in kept:
             facts["size"], _, facts["channels"] = kept["shape"]
+    if TAGS in assets:
+        facts["architecture"] = "BertForTokenClassification"
     if TOKENIZER in assets:
         facts["special"] = read_tokenizer(assets).special
     if "pooling" in program.config:

@@ -28,7 +28,7 @@ model = getattr(transformers, kind).from_pretrained(".", dtype=torch.float32)
 types = (ends.cumsum(1) - ends).clamp(max=model.config.type_vocab_size - 1)
 with torch.no_grad():
     logits = model(tokens, attention_mask=read.long(), token_type_ids=types)[0].numpy()
-if kind == "BertForMaskedLM":
+if kind in ("BertForMaskedLM", "BertForTokenClassification"):
     logits = numpy.take_along_axis(logits, given["chosen"][..., None] + 1, axis=1)
 outputs = {"logits": logits}
 """

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bigmodel.experiment import InputError
+from bigmodel.pretrained.config_file import inner
 
 
 def read(config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -14,18 +15,11 @@ def read(config: Mapping[str, Any]) -> tuple[str, ...]:
     Raises:
         InputError: ``id2label`` is no object of names by the numbers from 0 on.
     """
-    given = config.get("id2label")
-    if given is None:
-        count = config.get("num_labels", 2)
-        given = {str(n): f"LABEL_{n}" for n in range(count)} if count in range(1, 10**6) else None
-    numbers = {str(n) for n in range(len(given))} if isinstance(given, Mapping) else set()
-    if (
-        not numbers
-        or set(given) != numbers
-        or not all(type(each) is str for each in given.values())
-    ):
+    given = inner(config, "id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
+    names = [given.get(str(n)) for n in range(len(given))]
+    if not all(isinstance(name, str) for name in names):
         raise InputError("id2label in config.json is no object of names by numbers from 0 on")
-    return tuple(given[str(n)] for n in range(len(given)))
+    return tuple(map(str, names))
 
 
 def written(facts: Mapping[str, Any], count: int) -> dict[str, Any]:

@@ -67,6 +67,13 @@ CASES = {
     "BertForSequenceClassification": Case(
         "bert", POOLED, lambda o: o.classifier(CLASSES, pooling="first", **TEXT), tokens
     ),
+    "BertForTokenClassification": Case(
+        "bert",
+        BERT,
+        lambda o: o.tagger(CLASSES, **TEXT),
+        tokens,
+        {"labels": ("cat", "dog", "eel"), "architecture": "BertForTokenClassification"},
+    ),
     "BertModel": Case("bert", BERT, lambda o: o.vectors(pooling="first", **TEXT), tokens),
     "ViTForImageClassification": Case("vit", VIT, lambda o: o.build(CLASSES), images),
     "ResNetForImageClassification": Case(

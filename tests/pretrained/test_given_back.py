@@ -29,9 +29,12 @@ def test_a_classifier_of_texts_that_began_with_a_folder_is_one_there(tmp_path, c
     write(begun, *bert.to_theirs(variables(case), asdict(BERT), {}))
     (begun / "tokenizer.json").write_bytes(content())
 
+    lines = [f"{label}\t{word}, {word}" for label in "ab" for word in VOCABULARY[-8:]]
+    (tmp_path / "texts.tsv").write_text("\n".join(lines))
     script = load_script(ROOT / "experiments" / "bert_classify.py")
     options = [f"--init.from={begun}", f"--model.from={begun}", f"--run.dir={run}"]
-    options += ["--model.pooler", "--pooling=first", "--data.length=9", "--run.steps=2"]
+    options += ["--model.pooler", "--pooling=first", "--run.steps=2", "--data.batch-size=4"]
+    options += [f"--data.path={tmp_path / 'texts.tsv'}"]
     with pytest.raises(SystemExit) as end:
         main(script.build, script.Config(), options)
     assert end.value.code == 0, capfd.readouterr().err
@@ -40,6 +43,7 @@ def test_a_classifier_of_texts_that_began_with_a_folder_is_one_there(tmp_path, c
 
     trained, source = bigmodel.load(run), read_foreign(out)
     assert source.facts["architecture"] == "BertForSequenceClassification"
+    assert source.facts["labels"] == ("a", "b")
     for path, leaf in named_leaves(trained.variables).items():
         np.testing.assert_array_equal(source.variables[path], leaf, path)
     assert json.loads((out / "tokenizer_config.json").read_text())["cls_token"] == "[CLS]"

@@ -167,4 +167,4 @@ def tag_predictor(model: Model, reader: TagReader) -> Predictor:
         return {"entities": found, "words": words}
 
     what = "the label of each word, and the entities that labels make, by words from 0 on"
-    return Predictor(reader.encode, apply, decode, reader.kind, reader.inputs, what)
+    return Predictor(reader.encode, apply, decode, reader.kind, reader.inputs, what, model=model)

@@ -22,6 +22,7 @@ import sys
 import tarfile
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,8 +42,8 @@ FEW = 1000
 Examples = list[tuple[str, str]]
 
 
-def main() -> None:
-    """Prints a line for each run, and the means."""
+def read_options(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The options of the benchmark, and those of ``bert_classify.py``."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -51,7 +52,12 @@ def main() -> None:
     parser.add_argument("--labels", type=int, nargs="+", default=(500, 100_000))
     parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2))
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=[*ARMS])
-    options, rest = parser.parse_known_args()
+    return parser.parse_known_args(arguments)
+
+
+def main() -> None:
+    """Prints a line for each run, and the means."""
+    options, rest = read_options(sys.argv[1:])
     examples = read(options.archive)
     for most in options.labels:
         found: dict[str, list[float]] = {}
@@ -116,7 +122,7 @@ def trained(arm: str, train: Examples, test: Examples, options: list[str], *, se
         command = [
             sys.executable, str(CLASSIFY), *("--seed", str(seed), "--run.dir", f"{folder}/run"),
             *("--data.path", str(paths[0]), "--data.test-path", str(paths[1])),
-            *("--data.validation", "0", "--data.length", "48", "--run.epochs", str(epochs)),
+            *("--data.validation", "0", "--data.length", "40", "--run.epochs", str(epochs)),
             *("--run.eval-every", "100000", "--model.from", options[1]), *options,
         ]  # fmt: skip
         start = time.perf_counter()

@@ -1,13 +1,14 @@
 r"""An encoder labels the words of a sentence, and so finds entities in it (Devlin et al., 2019).
 
-    python experiments/tagging.py
+    python experiments/tagging.py   # 3 min on 2 shared cores, F1 of entities 0.819
     python experiments/tagging.py --data.path train.conll --data.test-path test.conll
 
 By default it finds out what kind of token each word of Python's own source is of, with nothing but
 words to see: strings and comments are entities of many words, of which a comment has names and
 keywords, and the one quotation mark is at the beginning and the other at the end. `tokenize` says
 what is right. `test/f1` counts an entity where its kind and both its ends are right, as seqeval
-does.
+does; the most frequent label of each word has 0.496 (`benchmarks/tagging.py`). Names and keywords
+have 0.94, comments 0.44 and strings 0.33, of which one may be very long.
 """
 
 from __future__ import annotations

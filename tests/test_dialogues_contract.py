@@ -45,11 +45,9 @@ def test_a_run_on_dialogues_answers_questions_and_is_evaluated(
     first, *others = trained.predict(asked)
     assert others == [first, first]
     assert END not in first["text"]
-    assert "".join(trained.stream(question)) == first["text"]
     found = evaluate(trained).values
     ended = summary(tmp_path / "run")
     assert {name: ended[name] for name in found} == pytest.approx(found, rel=1e-4)
-    assert set(evaluate(trained, other=True).values) >= {"test/loss", "test/bits_per_char"}
 
 
 @pytest.mark.matrix

@@ -22,7 +22,7 @@ from bigmodel.data.texts.tokenizers import Kind, learn_tokenizer
 from bigmodel.export import program, stablehlo
 from bigmodel.export.huggingface_tokenizer import tokenizer_files
 from bigmodel.export.program import relative_difference
-from bigmodel.inference.trained import Trained, load
+from bigmodel.inference.trained import Trained, load_run
 from bigmodel.pretrained.source import read_foreign
 from bigmodel.runtime.entry import main
 from bigmodel.script import load_script
@@ -101,7 +101,7 @@ def test_stablehlo_answers_as_the_run_in_a_process_that_imports_only_jax(
 ) -> None:
     out = tmp_path / "export"
     assert export(trained(runs, script), "stablehlo", out) == 0
-    run = load(trained(runs, script))
+    run = load_run(trained(runs, script))
     batch = program.encoded(run.predictor, held_out(run, 5))
     np.savez(tmp_path / "five.npz", **batch)
     code = lines_of(out).replace("sample_input.npz", str(tmp_path / "five.npz"))
@@ -149,7 +149,7 @@ def test_safetensors_are_the_variables_by_their_paths_with_the_config(
     content = (out / "model.safetensors").read_bytes()
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:end])
-    run = load(path)
+    run = load_run(path)
     assert json.loads(header.pop("__metadata__")["config"])["model"]["dense"] == [16]
     for path, leaf in named_leaves(run.variables).items():
         entry = header.pop(path)
@@ -168,7 +168,7 @@ def test_a_gpt_is_written_as_the_llama_that_it_is(
     options = ("--model.activation=swiglu", "--model.kv-heads=2", "--model.scan")
     path, out = trained(runs / "llama", "gpt", *options), tmp_path / "export"
     assert export(path, "huggingface", out) == 0, capfd.readouterr().err
-    run, source = load(path), read_foreign(out)
+    run, source = load_run(path), read_foreign(out)
     model = from_json(run.config.model, source.options)
     assert replace(model, scan=True) == run.config.model
     found = stacked(nested(source.variables)["params"])
@@ -200,7 +200,7 @@ def test_a_tokenizer_is_written_with_the_ids_that_it_has(kind: Kind) -> None:
 
 @needs_export
 def test_the_sample_and_the_assets_are_those_of_the_run(runs: Path, tmp_path: Path) -> None:
-    run, out = load(trained(runs, "cnn")), tmp_path / "export"
+    run, out = load_run(trained(runs, "cnn")), tmp_path / "export"
     inputs = held_out(run, 3)
     files = [tmp_path / f"{n}.png" for n in range(2)]
     for pixels, file in zip(inputs, files, strict=False):

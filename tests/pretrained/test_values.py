@@ -3,12 +3,14 @@
 import dataclasses
 import json
 import string
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 from encoder_cases import CASES, CLASSES, SPECIAL, TEXT, variables, write
 from scipy.special import softmax
+from test_contract import build, losses
 
 import bigmodel
 import launch
@@ -213,6 +215,23 @@ def test_a_dialogue_is_answered_by_the_template_of_the_folder(weights, causal, t
     answers = model.predict([dialogue, json.dumps(dialogue), "abc"])
     answered = greedy(weights, 0, 1, 2, 27)
     assert [answer["text"] for answer in answers] == [answered, answered, causal[1]]
+
+
+def test_a_folder_teaches_a_run_that_reads_its_tokens(weights, tmp_path):
+    folder = causal_folder(tmp_path / "folder", weights)
+    (tmp_path / "text").write_text("abc def xyz " * 400)
+    options = (
+        f"--data.path={tmp_path / 'text'}", "--data.context=8", "--data.batch-size=8",
+        f"--init.from={folder}", "--init.exclude=embedding", "--model.from", str(folder),
+        "--model.layers=1", "--model.width=16", "--sampling.tokens=4",
+    )  # fmt: skip
+    script = Path(launch.__file__).parent / "experiments" / "gpt.py"
+    alone, taught = (
+        losses(build(script, *options, *teacher), MeshShape(1), 2)[0]
+        for teacher in ((), (f"--teacher.run={folder}",))
+    )
+    assert all(np.isfinite(taught))
+    assert taught != alone
 
 
 def test_variables_are_split_over_a_mesh_as_in_training(causal):

@@ -3,17 +3,19 @@
 ``load`` and ``runs`` bring JAX with them and are imported when they are asked for.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bigmodel.inference.foreign import Foreign as Foreign
+    from bigmodel.inference.loading import load as load
     from bigmodel.inference.trained import Trained as Trained
-    from bigmodel.inference.trained import load as load
     from bigmodel.inference.trained import runs as runs
+
+_PLACES = {"Foreign": "foreign", "load": "loading", "Trained": "trained", "runs": "trained"}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in ("Trained", "load", "runs"):
+    if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from bigmodel.inference import trained
-
-    return getattr(trained, name)
+    return getattr(import_module(f"bigmodel.inference.{_PLACES[name]}"), name)

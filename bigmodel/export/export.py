@@ -80,10 +80,10 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     with new_folder(out) as folder:
         # Imported here, for other commands start without JAX.
         from bigmodel.export.program import make_program, reason, write_beside
-        from bigmodel.inference.trained import load
+        from bigmodel.inference.trained import load_run
         from bigmodel.tree import widened
 
-        run = load(parsed.run, parsed.at, script=parsed.script, options=options)
+        run = load_run(parsed.run, parsed.at, script=parsed.script, options=options)
         program = make_program(run, examples(run, parsed.input))
         if chosen.RESULT == "outputs":  # Few runtimes have bfloat16.
             program = program._replace(variables=widened(program.variables))

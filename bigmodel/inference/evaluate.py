@@ -38,10 +38,10 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     """
     # Imported here, for other commands start without JAX.
     from bigmodel.inference.measuring import evaluate
-    from bigmodel.inference.trained import load
+    from bigmodel.inference.trained import load_run
     from bigmodel.run_directory.drawn import write_figure
 
-    run = load(parsed.run, parsed.at, script=parsed.script, options=options)
+    run = load_run(parsed.run, parsed.at, script=parsed.script, options=options)
     folder = parsed.out or _next(run.path / EVALUATIONS)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"--out {folder} is not empty; choose another folder")

@@ -3,12 +3,14 @@
     python launch.py predict runs/cnn-5e16c17c a.png b.png
     python launch.py predict runs/mlp-0b1c2d3e rows.csv --out answers.csv
     python launch.py predict runs/gpt-7f6e5d4c "The capital of" -- --sampling.temperature 0
+    python launch.py predict all-MiniLM-L6-v2 "A man is eating." "Someone has a meal."
 
 An input is what the run was trained on: a file, a folder of images, a text itself or a file with
 a text on each line, a CSV file or lines of JSON; without one, lines of standard input. It needs
-the run directory and the script, and no training data. What comes after -- changes options of the
-run that matter here, such as those of sampling. On a terminal a single text is continued as it is
-drawn.
+the run directory and the script, and no training data. Weights of others, in Hugging Face's layout
+or a GGUF file, are asked in the same way: encoders give a vector for a text, classifiers classes,
+and causal models go on with it. What comes after -- changes options that matter here, such as those
+of sampling. On a terminal a single text is continued as it is drawn.
 """
 
 from __future__ import annotations
@@ -27,16 +29,17 @@ from bigmodel.output import tallied, warn
 if TYPE_CHECKING:
     from bigmodel.data.tables.csv_table import CsvFormat
     from bigmodel.inference.answering import Named
-    from bigmodel.inference.trained import Trained
+    from bigmodel.inference.value import Value
     from bigmodel.run_directory.trained import At
 
 BATCH = 64
+ASKED = "run directory, folder in Hugging Face's layout, or .gguf file"
 
 
-def add_run(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments that name a trained run."""
+def add_run(parser: argparse.ArgumentParser, what: str = "run directory") -> None:
+    """Adds the arguments that name a trained run, or what else may be asked like one."""
     add = parser.add_argument
-    add("run", metavar="RUN", help="run directory")
+    add("run", metavar="RUN", help=what)
     add("--at", type=checkpoint, default="best", help="checkpoint: best (default), last, or a step")
     add("--script", metavar="FILE", help="the experiment's script, where it has moved")
 
@@ -52,7 +55,7 @@ def checkpoint(text: str) -> At:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
-    add_run(parser)
+    add_run(parser, ASKED)
     add = parser.add_argument
     add("inputs", nargs="*", metavar="INPUT", help="default: lines of standard input")
     add("--out", type=Path, help="file .jsonl or .csv, or a folder for images; default: print")
@@ -79,8 +82,8 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     """
     # Imported here, for other commands start without JAX.
     from bigmodel.inference.answering import answers
+    from bigmodel.inference.loading import load
     from bigmodel.inference.outputs import first_of, opened
-    from bigmodel.inference.trained import load
     from bigmodel.tracking.progress import counted
 
     run = load(parsed.run, parsed.at, script=parsed.script, options=options)
@@ -109,7 +112,7 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     return 0
 
 
-def print_pieces(run: Trained, asked: Named) -> int:
+def print_pieces(run: Value, asked: Named) -> int:
     """Prints the answer to one input as it comes."""
     try:
         for piece in run.stream(asked.value):
@@ -121,7 +124,7 @@ def print_pieces(run: Trained, asked: Named) -> int:
 
 
 def read(
-    run: Trained, arguments: Sequence[str], *, cut: bool = False, seeds: range = range(1)
+    run: Value, arguments: Sequence[str], *, cut: bool = False, seeds: range = range(1)
 ) -> Iterator[Named]:
     """The inputs for a run that arguments name; samples are drawn under each seed."""
     from bigmodel.inference.inputs import read_inputs
@@ -136,9 +139,9 @@ def read(
             yield each._replace(value={"class": each.value, "seed": seed})
 
 
-def format_of(run: Trained) -> tuple[CsvFormat, str]:
+def format_of(run: Value) -> tuple[CsvFormat, str]:
     """How the tables of a run are written, and the column of its series."""
     from bigmodel.data.tables.csv_table import CsvFormat
 
-    data: Any = run.config.data
+    data: Any = getattr(run.config, "data", None)
     return data if isinstance(data, CsvFormat) else CsvFormat(), getattr(data, "column", "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 
 from bigmodel.experiment import Assets, Data, InputError
-from bigmodel.inference.trained import load
+from bigmodel.inference.loading import load
 from bigmodel.run_directory.sums import params_digest
 from bigmodel.training.teaching.distillation import Teacher, Teaching
 

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import jax
 from jax.sharding import Mesh
 
 from bigmodel.config import ConfigError, from_json
-from bigmodel.experiment import Assets, Batch, Experiment, InputError, PyTree, Variables
-from bigmodel.inference.answering import BATCH, answers
+from bigmodel.experiment import Assets, Experiment, InputError, Variables
+from bigmodel.inference.value import Value
 from bigmodel.predictor import Predictor
 from bigmodel.run_directory.history import History
 from bigmodel.run_directory.recorded import Recorded, find_runs
@@ -29,7 +28,7 @@ from bigmodel.script import load_script
 from bigmodel.training.transfer.beginning import Init
 
 
-class Trained:
+class Trained(Value):
     """A run and the variables of one of its checkpoints.
 
     Nothing of it is read before it is asked for; :func:`load` asks for everything, so that what
@@ -129,40 +128,8 @@ class Trained:
         precision = self.config.run.matmul_precision
         return found._replace(apply=with_precision(found.apply, precision))
 
-    @functools.cached_property
-    def jitted(self) -> Any:
-        """``apply(variables, batch)``, compiled once for each shape of a batch."""
-        return jax.jit(self.predictor.apply)
 
-    def apply(self, batch: Batch) -> PyTree:
-        """The outputs for an encoded batch, on the device."""
-        return self.jitted(self.variables, dict(batch))
-
-    def predict(self, inputs: Iterable[Any], *, batch_size: int = BATCH) -> list[Any]:
-        """The answer to each input, in order.
-
-        Args:
-            inputs: what ``predictor.inputs`` says, such as paths of image files.
-            batch_size: how many are computed at once; it does not change the answers beyond
-                rounding.
-
-        Raises:
-            InputError: an input cannot be used; the message says which.
-        """
-        return list(answers(self.predictor, self.apply, inputs, batch_size=batch_size))
-
-    def stream(self, each: Any) -> Iterator[str]:
-        """The text of the answer to an input, in pieces as they come.
-
-        Raises:
-            InputError: the input cannot be used, or the run writes no text.
-        """
-        if self.predictor.stream is None:
-            raise InputError(f"{self.path} writes no text piece by piece; use predict")
-        return self.predictor.stream(self.variables, each)
-
-
-def load(
+def load_run(
     path: str | Path,
     at: At = "best",
     *,

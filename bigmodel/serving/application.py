@@ -20,7 +20,7 @@ from bigmodel.data.samples import SAMPLES
 from bigmodel.experiment import InputError
 from bigmodel.inference.outputs import first_of
 from bigmodel.inference.predict import format_of
-from bigmodel.inference.trained import Trained
+from bigmodel.inference.value import Value
 from bigmodel.output import note
 from bigmodel.serving.batching import Batcher, FullError, batch_sizes
 from bigmodel.serving.bodies import Reading, dump, read
@@ -40,7 +40,7 @@ class Limits(NamedTuple):
     timeout: float = 30.0
 
 
-def application(run: Trained, limits: Limits) -> Starlette:
+def application(run: Value, limits: Limits) -> Starlette:
     """The application, compiled for all sizes of a batch."""
     measured = ServerMetrics(batch_sizes(limits.batch_size))
     batcher = Batcher(

@@ -21,12 +21,12 @@ import socket
 from collections.abc import Sequence
 
 from bigmodel.experiment import InputError
-from bigmodel.inference.predict import add_run, positive
+from bigmodel.inference.predict import ASKED, add_run, positive
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
-    add_run(parser)
+    add_run(parser, ASKED)
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     add("--port", type=int, default=8000, help="0 is a free one (default: 8000)")
@@ -53,7 +53,7 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
             f"serve needs the package {error.name}: pip install -e '.[serve]'"
         ) from None
     # Imported here, for other commands start without JAX.
-    from bigmodel.inference.trained import load
+    from bigmodel.inference.loading import load
 
     for option in ("max_wait_ms", "timeout"):
         if not 0 <= getattr(parsed, option) < float("inf"):

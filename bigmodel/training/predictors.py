@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from bigmodel.data.known_ratings import RatingReader
+from bigmodel.data.texts.reading import TextReader
 from bigmodel.experiment import Batch, Model, PyTree, Variables
 from bigmodel.predictor import Predictor, Ranked, Reader
 from bigmodel.training.ensemble import SINGLE, Ensemble, classifiers, regressors
@@ -57,6 +58,29 @@ def class_answers(probabilities: np.ndarray, names: Sequence[str]) -> list[Any]:
         }
         for labels, row in zip(np.array(names, object)[order].tolist(), falling, strict=True)
     ]
+
+
+def vector_predictor(model: Model, reader: TextReader) -> Predictor:
+    """A predictor of the vector of a text: a list of numbers for each.
+
+    Args:
+        model: reads what ``reader`` encodes, gives a vector for each row.
+        reader: encodes texts.
+    """
+
+    def encode(inputs: Sequence[Any]) -> Batch:
+        """Only as long as the longest text, up to a power of two: there are few shapes."""
+        batch = reader.encode(inputs)
+        time = 1 << int(batch["length"].max() - 1).bit_length()
+        return {**batch, "tokens": batch["tokens"][:, :time]}
+
+    def apply(variables: Variables, batch: Batch) -> PyTree:
+        return model.apply(variables, batch, train=False, key=None)[0]
+
+    def decode(outputs: PyTree) -> list[Any]:
+        return np.asarray(outputs).tolist()
+
+    return Predictor(encode, apply, decode, reader.kind, reader.inputs, "a vector of numbers")
 
 
 def number_predictor(

@@ -19,7 +19,7 @@ from bigmodel.data.texts.tokenizers import Kind, learn_tokenizer
 from bigmodel.export import program, stablehlo
 from bigmodel.export.huggingface_tokenizer import end_of_text, tokenizer_files
 from bigmodel.export.program import relative_difference
-from bigmodel.inference.trained import Trained, load
+from bigmodel.inference.trained import Trained, load_run
 from bigmodel.runtime.entry import main
 from bigmodel.script import load_script
 from bigmodel.tree import named_leaves
@@ -97,7 +97,7 @@ def test_stablehlo_answers_as_the_run_in_a_process_that_imports_only_jax(
 ) -> None:
     out = tmp_path / "export"
     assert export(trained(runs, script), "stablehlo", out) == 0
-    run = load(trained(runs, script))
+    run = load_run(trained(runs, script))
     batch = program.encoded(run.predictor, held_out(run, 5))
     np.savez(tmp_path / "five.npz", **batch)
     code = lines_of(out).replace("sample_input.npz", str(tmp_path / "five.npz"))
@@ -145,7 +145,7 @@ def test_safetensors_are_the_variables_by_their_paths_with_the_config(
     content = (out / "model.safetensors").read_bytes()
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:end])
-    run = load(path)
+    run = load_run(path)
     assert json.loads(header.pop("__metadata__")["config"])["model"]["dense"] == [16]
     for path, leaf in named_leaves(run.variables).items():
         entry = header.pop(path)
@@ -175,7 +175,7 @@ def test_a_tokenizer_is_written_with_the_ids_that_it_has(kind: Kind) -> None:
 
 @needs_export
 def test_the_sample_and_the_assets_are_those_of_the_run(runs: Path, tmp_path: Path) -> None:
-    run, out = load(trained(runs, "cnn")), tmp_path / "export"
+    run, out = load_run(trained(runs, "cnn")), tmp_path / "export"
     inputs = held_out(run, 3)
     files = [tmp_path / f"{n}.png" for n in range(2)]
     for pixels, file in zip(inputs, files, strict=False):

@@ -39,7 +39,8 @@ class Tokenizer(NamedTuple):
     Ids that are no valid UTF-8 decode to the replacement character.
 
     ``special`` are ids that no text is encoded to: the token ``first`` that stands before a text,
-    the ``separator`` that ends each of its parts, and the ``mask``.
+    the ``separator`` that ends each of its parts, and the ``mask``. ``before`` is the text of what
+    another's tokenizer would put before a text, which ``encode`` does not.
     """
 
     encode: Callable[[str], Int[np.ndarray, "tokens"]]
@@ -47,6 +48,7 @@ class Tokenizer(NamedTuple):
     dump: Callable[[], bytes]
     characters: Float[np.ndarray, "vocabulary"]
     special: Mapping[str, int] = MappingProxyType({})
+    before: str = ""
 
     @property
     def vocab_size(self) -> int:
@@ -294,7 +296,8 @@ def _from_bpe(bpe: tokenizers.Tokenizer) -> Tokenizer:
             characters[index] = _characters(bytes(byte_of[symbol] for symbol in token))
         else:
             raise InputError(f"the tokenizer.json is no byte-level BPE: it has {token[:40]!r}")
-    return _from_library(bpe, characters)
+    before = bpe.decode(bpe.encode("").ids, skip_special_tokens=False)
+    return _from_library(bpe, characters)._replace(before=before)
 
 
 def _keep_to_one_thread() -> None:

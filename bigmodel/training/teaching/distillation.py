@@ -77,13 +77,17 @@ def distilled(loss: Metric, teaching: Teaching | None) -> Metric:
 
 def distance(
     student: Float[Array, "*position classes"],
-    teacher: Float[Array, "*position classes"],
+    teacher: Float[Array, "*position known"],
     temperature: float,
 ) -> Float[Array, "*position"]:
-    """``T^2 * KL(softmax(teacher / T) || softmax(student / T))`` in nats, computed in float32."""
+    """``T^2 * KL(softmax(teacher / T) || softmax(student / T))`` in nats, computed in float32.
+
+    What the teacher knows beyond the student's classes, as the rows that fill up a vocabulary, is
+    left out.
+    """
     own, wanted = (
         jax.nn.log_softmax(logits.astype(jnp.float32) / temperature, axis=-1)
-        for logits in (student, teacher)
+        for logits in (student, teacher[..., : student.shape[-1]])
     )
     return temperature**2 * jnp.sum(jnp.exp(wanted) * (wanted - own), axis=-1)
 

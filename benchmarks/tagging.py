@@ -8,12 +8,19 @@ gets the label that is most frequent among words which it had once.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 
 import tyro
 
 from bigmodel.data.tagging.tagged import TaggedData, divide
 from bigmodel.training.texts.entities import scores
+
+
+def read_options(arguments: Sequence[str]) -> TaggedData:
+    """The options of the benchmark: those of the data."""
+    return tyro.cli(TaggedData, args=arguments)
 
 
 def main(data: TaggedData) -> None:
@@ -36,4 +43,4 @@ def main(data: TaggedData) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(TaggedData))
+    main(read_options(sys.argv[1:]))

@@ -33,11 +33,11 @@ def test_a_classifier_of_texts_that_began_with_a_folder_is_one_there(tmp_path, c
     write(begun, *bert.to_theirs(variables(case), asdict(BERT), {}))
     (begun / "tokenizer.json").write_bytes(content())
 
-    lines = [f"{label}\t{word}, {word}" for label in "ab" for word in VOCABULARY[-8:]]
+    lines = [f"{label}\t{word}, {word}" for label in "ab" for word in VOCABULARY[-13:]]
     (tmp_path / "texts.tsv").write_text("\n".join(lines))
     script = load_script(ROOT / "experiments" / "bert_classify.py")
     options = [f"--init.from={begun}", f"--model.from={begun}", f"--run.dir={run}"]
-    options += ["--model.pooler", "--pooling=first", "--run.steps=2", "--data.batch-size=4"]
+    options += ["--model.pooler", "--pooling=first", "--run.steps=2", "--data.batch-size=8"]
     options += [f"--data.path={tmp_path / 'texts.tsv'}"]
     with pytest.raises(SystemExit) as end:
         main(script.build, script.Config(), options)

@@ -10,7 +10,7 @@ import pytest
 
 from bigmodel.data.texts.reading import text_of
 from bigmodel.experiment import InputError
-from bigmodel.inference import predict, trained
+from bigmodel.inference import loading, predict, trained
 from bigmodel.predictor import Predictor
 
 
@@ -32,7 +32,7 @@ class Written(trained.Trained):
 
 
 def asked(monkeypatch, capsys, *arguments, terminal=True, streams=True):
-    monkeypatch.setattr(trained, "load", lambda *_, **__: Written(streams=streams))
+    monkeypatch.setattr(loading, "load", lambda *_, **__: Written(streams=streams))
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal, raising=False)
     parser = argparse.ArgumentParser()
     predict.add_options(parser)

@@ -84,7 +84,7 @@ def read_variables(path: Path, description: bytes, *, mesh: Mesh | None = None) 
 
 def _placed(stored: tensorstore.TensorStore, leaf: Leaf, mesh: Mesh | None) -> jax.Array:
     if mesh is None:
-        device = jax.devices()[0]
+        device = jax.local_devices()[0]
         return jax.device_put(_read(stored, (slice(None),) * stored.rank), device, may_alias=True)
     spec = tuple(tuple(names) if isinstance(names, list) else names for names in leaf.spec)
     sharding = NamedSharding(mesh, fitting(spec, stored.shape, mesh.shape))

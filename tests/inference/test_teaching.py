@@ -36,10 +36,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("teachers")
 
 
-def taught(script: Path, folder: Path) -> Built:
+def taught(script: Path, folder: Path, *options: str) -> Built:
     stem = TEACHERS.get(script.stem, script.stem)
     teacher = train(script_of(stem), folder / stem)
-    return build(script, f"--teacher.run={teacher}", "--teacher.weight=0.7")
+    return build(script, f"--teacher.run={teacher}", "--teacher.weight=0.7", *options)
 
 
 @pytest.mark.parametrize("script", [case(path, matrix=path.stem != "mlp") for path in TAUGHT])
@@ -133,7 +133,7 @@ def test_numbers_have_no_teacher(script: str, option: str) -> None:
 def test_a_student_is_replayed_with_equal_bits(
     folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    built = taught(script_of("cnn"), folder)
-    assert run(built, tmp_path / "run", steps=4, eval_every=2) == 0
+    built = taught(script_of("mlp"), folder, "--run.steps=4", "--run.eval-every=2")
+    assert run(built, tmp_path / "run") == 0
     assert launch.main(["replay", str(tmp_path / "run")]) == 0
     assert capfd.readouterr().out.splitlines()[-1].startswith("equal: params_digest")

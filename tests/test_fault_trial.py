@@ -8,7 +8,8 @@ import pytest
 
 SEED = random.SystemRandom().randrange(10**6)
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("fault_trial")]
+# Others kill one process at random moments, and launchers' children at fixed ones.
+pytestmark = [pytest.mark.slow, pytest.mark.matrix, pytest.mark.xdist_group("fault_trial")]
 
 
 @pytest.fixture(scope="module")
@@ -17,9 +18,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, float]:
     return fault_trial.undisturbed(training)
 
 
-@pytest.mark.parametrize(
-    "kind", ["kill", *(pytest.param(kind, marks=pytest.mark.matrix) for kind in ("term", "flip"))]
-)
+@pytest.mark.parametrize("kind", ["kill", "term", "flip"])
 def test_what_happens_to_a_training_does_not_change_its_end(
     whole: tuple[str, float], kind: str, tmp_path: Path
 ) -> None:

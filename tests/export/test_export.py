@@ -40,7 +40,7 @@ EXCEPTIONS = {
 """Formats that a script has not, and a part of the message that says why."""
 FOREIGN = {"onnx": "jax2onnx", "savedmodel": "tensorflow", "litert": "ai_edge_litert"}
 # One of each kind of input; those of the others are left to the matrix.
-KEPT = ("bert_classify", "cnn", "mlp", "rnn")
+KEPT = ("cnn", "mlp", "rnn")
 
 
 def case(script: str, *values: Any) -> Any:

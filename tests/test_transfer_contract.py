@@ -80,6 +80,7 @@ def test_resume_gives_the_bits_and_the_metrics_of_an_undisturbed_run(
     assert frozen.exists() == (options != ())
 
 
+@pytest.mark.matrix
 @each_case
 def test_losses_do_not_depend_on_the_mesh(script: Path, options: Any, folder: Path) -> None:
     built = beginning(script, folder, options)

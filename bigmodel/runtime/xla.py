@@ -6,6 +6,7 @@ import contextlib
 import functools
 import inspect
 import os
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -112,11 +113,14 @@ def write_programs_whole() -> None:
         return
 
     def put_whole(self: Any, key: str, value: bytes) -> None:
-        path = Path(str(self.path))
-        whole, part = (path / f"{name}{_CACHE_SUFFIX}" for name in (key, f"{key}.{os.getpid()}"))
+        if self.eviction_enabled:  # JAX then holds a lock, and has a second file for each program.
+            put(self, key, value)
+            return
+        own = f"{key}.{os.getpid()}.{threading.get_ident()}"
+        whole, part = (Path(str(self.path)) / f"{name}{_CACHE_SUFFIX}" for name in (key, own))
         if not whole.exists():
             part.unlink(missing_ok=True)
-            put(self, f"{key}.{os.getpid()}", value)
+            put(self, own, value)
             part.replace(whole)
 
     if put.__name__ != put_whole.__name__:

@@ -58,6 +58,16 @@ def test_a_program_has_its_name_once_it_is_written_whole(
     cache.put("key", b"program")
     cache.put("key", b"another")
     assert cache.get("key") == b"program"
+    assert len([*tmp_path.iterdir()]) == 1
+
+
+def test_a_cache_that_jax_bounds_goes_on_to_forget(tmp_path: Path) -> None:
+    pytest.importorskip("filelock")
+    write_programs_whole()
+    cache = LRUCache(str(tmp_path), max_size=10)
+    for key in ("first", "second"):
+        cache.put(key, b"program")
+    assert [cache.get(key) for key in ("first", "second")] == [None, b"program"]
 
 
 @pytest.mark.parametrize(

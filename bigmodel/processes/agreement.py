@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from bigmodel.processes.distributed import must_wait_for_steps, place_batch
+from bigmodel.processes.distributed import must_wait_for_steps
+from bigmodel.processes.placing import place_batch
 from bigmodel.processes.signals import StopRequest
 from bigmodel.sharding.mesh import replicated
 

@@ -124,18 +124,29 @@ def batches_of_calls(
     """
 
     def make(steps: range) -> tuple[int, Any]:
-        return len(steps), _placed(compiled, data, seed, steps, most)
+        return len(steps), placed(compiled, data, seed, steps, most)
 
     return made_ahead(make, plan.calls(start, most))
 
 
-def _placed(compiled: Compiled, data: Data, seed: Any, steps: range, most: int) -> Any:
-    batches = [data.train(seed, step) for step in steps]
+def placed(compiled: Compiled, data: Data, seed: Any, steps: range, most: int = 1) -> Any:
+    """The batch of a step, or the block of several, on the devices.
+
+    Of several processes each makes only the rows that its own devices hold.
+    """
+
+    def own(step: int) -> Batch:
+        one, *others = (data.train(seed, step, rows) for rows in compiled.rows)
+        if not others:
+            return one
+        return jax.tree.map(lambda *arrays: np.concatenate(arrays), one, *others)
+
+    batches = [own(step) for step in steps]
     if most == 1:
-        return compiled.place(batches[0])
+        return compiled.place(batches[0], own=True)
     batches += batches[-1:] * (most - len(steps))
     stacks = jax.tree.map(lambda *arrays: np.stack(arrays), *batches)
-    return Block(compiled.place(stacks, stacked=True), np.int32(len(steps)))
+    return Block(compiled.place(stacks, own=True, stacked=True), np.int32(len(steps)))
 
 
 def compile_first(
@@ -149,8 +160,8 @@ def compile_first(
         return
     key, index = compiled.place_scalar(key), compiled.place_scalar(np.int32(start))
     steps = range(start, start + 1)
-    most = steps_of_a_call(compiled, plan, _placed(compiled, data, seed, steps, 1), key, index)
-    batch = _placed(compiled, data, seed, steps, most)
+    most = steps_of_a_call(compiled, plan, placed(compiled, data, seed, steps), key, index)
+    batch = placed(compiled, data, seed, steps, most)
     compiled.trace(compiled.state, batch, key, index).lower().compile()
 
 

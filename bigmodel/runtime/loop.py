@@ -11,7 +11,7 @@ import numpy as np
 from bigmodel.experiment import Data, Key
 from bigmodel.processes.agreement import Agreement
 from bigmodel.processes.heartbeat import Heartbeat
-from bigmodel.runtime.calls import batches_of_calls, steps_of_a_call
+from bigmodel.runtime.calls import batches_of_calls, placed, steps_of_a_call
 from bigmodel.runtime.compilation import Compiled, Report
 from bigmodel.runtime.evaluation import measure
 from bigmodel.runtime.settings import Run
@@ -116,7 +116,8 @@ def train(
     if plan.evaluates(start) and recorder.lacks_evaluation(start):
         evaluate(start)
     step, unread = start, None
-    most = steps_of_a_call(compiled, plan, compiled.place(data.train(seed, start)), key, index)
+    first = placed(compiled, data, seed, range(start, start + 1))
+    most = steps_of_a_call(compiled, plan, first, key, index)
     advance = compiled.step if most == 1 else compiled.several
     batches = batches_of_calls(compiled, data, seed, plan, start, most)
     while not recorder.ended and not agreement.reached and step < plan.total:

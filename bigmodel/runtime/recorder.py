@@ -30,6 +30,7 @@ from bigmodel.run_directory.manifest import manifest
 from bigmodel.run_directory.same_run import is_exhausted, is_over
 from bigmodel.run_directory.sums import params_digest
 from bigmodel.run_directory.variables import VARIABLES, describe
+from bigmodel.runtime.calls import placed
 from bigmodel.runtime.compilation import Compiled, Report
 from bigmodel.runtime.evaluation import Splits, metric_names, summarize
 from bigmodel.runtime.loop import Plan, init_key, step_key
@@ -207,7 +208,7 @@ class RunRecorder:
     def _size(self) -> tuple[StepSize, float | None]:
         """The size of a step, and the FLOP/s that the devices reach together at their best."""
         compiled, seed = self.compiled, self.config.seed
-        batch = compiled.place(self.experiment.data.train(seed, self.start))
+        batch = placed(compiled, self.experiment.data, seed, range(self.start, self.start + 1))
         key = compiled.place_scalar(step_key(seed))
         index = compiled.place_scalar(np.int32(self.start))
         traced = compiled.trace(compiled.state, batch, key, index)

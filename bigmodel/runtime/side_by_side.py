@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from bigmodel.experiment import Batch, Experiment, Measured, PyTree, Rows
+from bigmodel.experiment import WHOLE, Batch, Experiment, Measured, PyTree, Rows
 from bigmodel.processes.agreement import Agreement
 from bigmodel.processes.heartbeat import Heartbeat
 from bigmodel.processes.signals import StopRequest
@@ -34,8 +34,8 @@ def side_by_side(experiment: Experiment) -> Experiment:
     have the axis of the runs second, so that batches of them are joined on the first.
     """
 
-    def train_batch(seeds: Any, step: int) -> Batch:
-        batches = [experiment.data.train(seed, step) for seed in seeds]
+    def train_batch(seeds: Any, step: int, rows: slice = WHOLE) -> Batch:
+        batches = [experiment.data.train(seed, step, rows) for seed in seeds]
         return jax.tree.map(lambda *arrays: np.stack(arrays), *batches)
 
     def evaluate(states: PyTree, batch: Batch) -> Measured:

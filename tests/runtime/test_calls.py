@@ -14,7 +14,7 @@ import pytest
 from recorded import digest, logged, summary
 
 from bigmodel.errors import NotFiniteError
-from bigmodel.experiment import Mean
+from bigmodel.experiment import WHOLE, Mean
 from bigmodel.runtime.calls import MOST, made_ahead, steps_of_a_call
 from bigmodel.runtime.compilation import Compiled, compile_experiment
 from bigmodel.runtime.loop import Plan, step_key
@@ -43,10 +43,10 @@ def test_a_signal_is_answered_after_a_call_and_the_run_goes_on_with_another_numb
 ) -> None:
     built = linear.experiment()
 
-    def train(seed: int, step: int) -> Any:
+    def train(seed: int, step: int, rows: slice = WHOLE) -> Any:
         if step == 17:
             signal.raise_signal(signal.SIGTERM)
-        return built.data.train(seed, step)
+        return built.data.train(seed, step, rows)
 
     one = linear.with_data(built, train=train)
     options = {"log_every": 15, "checkpoint_every": 40}

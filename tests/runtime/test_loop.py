@@ -15,7 +15,7 @@ from jax.sharding import PartitionSpec as P
 from recorded import digest, lines, read, summary
 
 from bigmodel.errors import NotFiniteError
-from bigmodel.experiment import Experiment, Mean, Rows
+from bigmodel.experiment import WHOLE, Experiment, Mean, Rows
 from bigmodel.run_directory.checkpoints import Checkpoints
 from bigmodel.run_directory.history import best_step
 from bigmodel.runtime.compilation import Compiled, compile_experiment
@@ -172,8 +172,8 @@ def test_steps_that_are_not_finite_are_skipped_and_counted_up_to_so_many(tmp_pat
     built = linear.experiment(Optimizer("adam", learning_rate=0.05, skip_nonfinite=2))
 
     def with_bad(*steps: int) -> Any:
-        def train(seed: int, step: int) -> Any:
-            batch = built.data.train(seed, step)
+        def train(seed: int, step: int, rows: slice = WHOLE) -> Any:
+            batch = built.data.train(seed, step, rows)
             return {**batch, "image": batch["image"] * np.float32(np.nan if step in steps else 1)}
 
         return linear.with_data(built, train=train)
@@ -225,10 +225,10 @@ def test_no_checkpoint_is_made_of_a_stop_after_parameters_became_infinite(tmp_pa
         params = {**state.params, "unused": state.params["unused"] + bad}
         return dataclasses.replace(state, params=params), metrics, gradients
 
-    def train(seed: int, step: int) -> Any:
+    def train(seed: int, step: int, rows: slice = WHOLE) -> Any:
         if step == 30:
             signal.raise_signal(signal.SIGTERM)
-        return built.data.train(seed, step)
+        return built.data.train(seed, step, rows)
 
     one = linear.with_data(built._replace(train_step=train_step), train=train)
     with pytest.raises(NotFiniteError, match="parameter unused; no checkpoint yet"):
@@ -239,10 +239,10 @@ def test_no_checkpoint_is_made_of_a_stop_after_parameters_became_infinite(tmp_pa
 def test_batches_are_made_ahead_by_another_thread(tmp_path: Path) -> None:
     elsewhere, built = set(), linear.experiment()
 
-    def train(seed, step):
+    def train(seed, step, rows=WHOLE):
         if threading.current_thread() is not threading.main_thread():
             elsewhere.add(step)
-        return built.data.train(seed, step)
+        return built.data.train(seed, step, rows)
 
     assert linear.run(tmp_path, one=linear.with_data(built, train=train)) == 0
     assert elsewhere == set(range(40))
@@ -251,10 +251,10 @@ def test_batches_are_made_ahead_by_another_thread(tmp_path: Path) -> None:
 def test_an_error_while_a_batch_is_made_comes_out(tmp_path: Path) -> None:
     built = linear.experiment()
 
-    def train(seed, step):
+    def train(seed, step, rows=WHOLE):
         if step == 5:
             raise OSError("the disk with the images is gone")
-        return built.data.train(seed, step)
+        return built.data.train(seed, step, rows)
 
     with pytest.raises(OSError, match="the disk with the images is gone"):
         linear.run(tmp_path, one=linear.with_data(built, train=train))

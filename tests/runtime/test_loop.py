@@ -2,7 +2,6 @@ import dataclasses
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ def saved(directory: Path) -> list[int]:
 
 
 def evaluated(one: Experiment, compiled: Compiled, state: Any) -> Evaluation:
-    splits = measure(compiled.evaluate, state, one.data.splits)
+    splits = measure(compiled.evaluate, state, one.data.splits, place=compiled.place)
     assert splits is not None
     return summarize(one, splits)
 
@@ -107,25 +106,6 @@ def test_patience_stops_early_and_a_resume_knows_it(tmp_path: Path) -> None:
     (tmp_path / "summary.json").unlink()
     assert linear.run(tmp_path, one=worse, **options) == 0
     assert summary(tmp_path)["step"] == 40
-
-
-def test_a_run_that_is_stopped_in_its_last_evaluation_is_not_complete(tmp_path: Path) -> None:
-    class Stopping(list[Any]):
-        passes = 0
-
-        def __iter__(self) -> Iterator[Any]:
-            self.passes += 1
-            if self.passes == 4:
-                signal.raise_signal(signal.SIGTERM)
-            return super().__iter__()
-
-    one = linear.experiment()
-    splits = {name: Stopping(batches) for name, batches in one.data.splits.items()}
-    assert linear.run(tmp_path, one=linear.with_data(one, splits=splits)) == 0
-    assert not (tmp_path / "summary.json").exists()
-    assert 40 not in lines(tmp_path, "test/loss")
-    assert linear.run(tmp_path) == 0
-    assert list(lines(tmp_path, "test/loss")) == [10, 20, 30, 40]
 
 
 def test_an_experiment_without_evaluation_splits_runs(tmp_path: Path) -> None:

@@ -18,24 +18,24 @@ SMALL = 1 << 18
 
 
 class Held(NamedTuple):
-    """Rows that a process has of arrays with more: rising slices of ``range(count)``.
+    """Rows that a process has of arrays with more: rising slices of ``range(size)``.
 
     They follow each other on the ``axis`` of its own arrays.
     """
 
     rows: tuple[slice, ...]
-    count: int
+    size: int
     axis: int = 0
 
     def whole(self, array: np.ndarray) -> jax.ShapeDtypeStruct:
         """The shape and dtype of the array that this one is a part of."""
         shape = array.shape
-        shape = (*shape[: self.axis], self.count, *shape[self.axis + 1 :])
+        shape = (*shape[: self.axis], self.size, *shape[self.axis + 1 :])
         return jax.ShapeDtypeStruct(shape, array.dtype)
 
     def local(self, index: tuple[slice, ...]) -> tuple[slice, ...]:
         """Where the process has what is at an index of the whole array: within one of the rows."""
-        start, stop, _ = index[self.axis].indices(self.count)
+        start, stop, _ = index[self.axis].indices(self.size)
         before = (min(start, own.stop) - own.start for own in self.rows if own.start < start)
         at = sum(before)
         return (*index[: self.axis], slice(at, at + stop - start), *index[self.axis + 1 :])
@@ -100,7 +100,7 @@ def place_batch(batch: PyTree, shardings: PyTree, held: Held | None = None) -> P
     def place(array: np.ndarray, sharding: NamedSharding) -> jax.Array:
         shape = held.whole(array).shape if held else array.shape
         return jax.make_array_from_callback(
-            shape, sharding, lambda index: array[held.local(index) if held else index]
+            shape, sharding, lambda index: array[held.local(index) if held and index else index]
         )
 
     return jax.tree.map(place, batch, shardings)

@@ -39,7 +39,7 @@ class Compiled(NamedTuple):
     :class:`Report`. It consumes the state and the index, which stays on the devices. ``several``
     is the same with a :class:`~bigmodel.runtime.calls.Block` in the place of the batch.
     ``inspect`` says which parameters of a state are finite, in the order of their paths.
-    ``evaluate`` takes a batch of the host. ``trace`` takes the arguments of ``step`` or
+    ``evaluate`` takes a batch as ``place`` returns it. ``trace`` takes the arguments of ``step`` or
     ``several``, or their shapes, and returns what is to be compiled; the first call then does not
     trace again. ``rows`` are those of a training batch that this process makes, and ``place(batch,
     own=True)`` puts them on the devices. ``state`` has the shapes and shardings of a state.
@@ -141,7 +141,7 @@ def compile_experiment(
         trace=lambda state, batch, key, index: (many if isinstance(batch, Block) else jitted).trace(
             state, batch, key, index
         ),
-        evaluate=ordered(lambda state, batch: evaluate(state, place(batch))),
+        evaluate=ordered(evaluate),
         rows=held.rows,
         place=place,
         place_scalar=lambda value: place_scalar(value, whole),

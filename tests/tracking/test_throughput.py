@@ -1,6 +1,7 @@
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import jax
 import linear
@@ -63,17 +64,32 @@ def test_what_is_waited_for_data_is_its_share_of_the_time_without_pauses(
     assert timer.speeds(10)["input_wait"] == 0.0
 
 
-@pytest.mark.parametrize(("pause", "low", "high"), [(0.05, 0.8, 1.0), (0.0, 0.0, 0.5)])
+@pytest.mark.parametrize(
+    ("of_data", "of_step", "low", "high"), [(0.05, 0.0, 0.8, 1.0), (0.0, 0.05, 0.0, 0.2)]
+)
 def test_a_run_that_has_to_wait_for_data_says_so(
-    pause: float, low: float, high: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    of_data: float,
+    of_step: float,
+    low: float,
+    high: float,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     built = linear.experiment()
 
     def train(seed: int, step: int, rows: slice = WHOLE) -> Batch:
-        time.sleep(pause)
+        time.sleep(of_data)
         return built.data.train(seed, step, rows)
 
-    one = linear.with_data(built, train=train)
+    def slept() -> np.ndarray:
+        time.sleep(of_step)
+        return np.zeros((), np.float32)
+
+    def train_step(state: Any, batch: Batch, key: jax.Array) -> Any:
+        zero = jax.pure_callback(slept, jax.ShapeDtypeStruct((), np.float32))
+        return built.train_step(state, {**batch, "image": batch["image"] + zero}, key)
+
+    one = linear.with_data(built._replace(train_step=train_step), train=train)
     options = {"steps": 40, "eval_every": 40, "log_every": 20, "steps_per_call": 1}
     assert linear.run(tmp_path, one=one, **options) == 0
     (line,) = [one for one in read_metrics(tmp_path / "metrics.jsonl") if "mfu" in one][-1:]

@@ -68,8 +68,8 @@ def masked(data: Data, options: Masking, *, vocab_size: int, token: int | None =
 
     def train(seed: int, step: int, rows: slice = WHOLE) -> Batch:
         random = np.random.default_rng([seed, MASK_STREAM, step])
-        part = {"size": data.batch_size, "rows": rows}
-        return mask(data.train(seed, step, rows), options, random, **ids, **part)
+        batch = data.train(seed, step, rows)
+        return mask(batch, options, random, **ids, size=data.batch_size, rows=rows)
 
     def fixed(split: int, index: int, batch: Batch) -> Batch:
         random = np.random.default_rng([EVALUATION_SEED, MASK_STREAM, split, index])

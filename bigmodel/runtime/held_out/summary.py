@@ -23,19 +23,21 @@ if TYPE_CHECKING:
 def summary_of(
     recorder: RunRecorder, step: int, state: Any, cancelled: Callable[[], bool]
 ) -> dict[str, Any] | None:
-    """The summary of a run that has ended at a step; None where it is cancelled on the way.
+    """The summary of a run that has ended at a step; None where its test was cancelled.
 
     ``best`` is the step of the best evaluation with the metric that decides, and the metrics of the
     test split there. Where that has not been evaluated, the checkpoint is loaded in the place of
     ``state``, whose arrays are deleted so that two need not fit into memory.
     """
+    if recorder.lacks_test(step):
+        return None
     last: dict[str, Any] = {}
     for line in recorder.directory.history:
         last.update({name: value for name, value in line.items() if "/" in name})
     digest = params_digest(state.params)
     best, found = None, recorder.best()
     if found is not None:
-        tested = evaluation_at(recorder.directory.history, found[0], TEST)
+        tested: dict[str, Any] | None = evaluation_at(recorder.directory.history, found[0], TEST)
         if not tested and TEST in recorder.experiment.data.splits:
             tested = _test(recorder, found[0], state, cancelled)
         if tested is None:

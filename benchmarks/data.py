@@ -1,11 +1,11 @@
 """What each source of data delivers, beside what the step eats.
 
-    python benchmarks/data.py [cnn gpt] [--seconds 2] [--threads 1 2] [-- --data.batch-size 64]
+    python benchmarks/data.py [cnn gpt] [--seconds 2] [-- --data.batch-size 64]
 
-For each experiment, by default all that need no file, the batches that its data makes in a second,
-by so many threads and with nothing else to do, and the steps that its devices make in a second of
-one batch that they have. Where a thread delivers less than the step eats, a run waits for data, as
-its ``input_wait`` says. On a CPU both use the same cores.
+For each experiment, by default all that need no file, the batches that the thread of a run makes in
+a second with nothing else to do, and the steps that its devices make in a second of one batch that
+they have. Where less is delivered than the step eats, a run waits for data, as its ``input_wait``
+says. On a CPU both use the same cores.
 """
 
 from __future__ import annotations
@@ -46,11 +46,9 @@ def rate(take: Callable[[], object], seconds: float) -> float:
     raise AssertionError
 
 
-def delivered(data: Data, threads: int, seconds: float) -> float:
-    """Batches that so many threads make in a second."""
-    with closing(
-        Ahead(lambda step: data.train(0, step), itertools.count(), threads=threads)
-    ) as made:
+def delivered(data: Data, seconds: float) -> float:
+    """Batches that are made in a second."""
+    with closing(Ahead(lambda step: data.train(0, step), itertools.count())) as made:
         return rate(lambda: next(made), seconds)
 
 
@@ -80,12 +78,10 @@ def rows(options: argparse.Namespace) -> Iterator[list[str]]:
             continue
         data = experiment.data
         megabytes = sum(a.nbytes for a in data.train(0, 0).values()) / 1e6
-        made = [delivered(data, threads, options.seconds) for threads in options.threads]
-        steps = eaten(experiment, config, options.seconds)
-        cells = [name, str(data.batch_size), f"{megabytes:.3g}"]
-        cells += [f"{thousands(each)} ({thousands(each * data.batch_size)})" for each in made]
-        cells += [f"{thousands(steps)} ({thousands(steps * data.batch_size)})"]
-        yield [*cells, f"{made[0] / steps:.3g}"]
+        rates = delivered(data, options.seconds), eaten(experiment, config, options.seconds)
+        cells = [f"{thousands(each)} ({thousands(each * data.batch_size)})" for each in rates]
+        size = [str(data.batch_size), f"{megabytes:.3g}"]
+        yield [name, *size, *cells, f"{rates[0] / rates[1]:.3g}"]
 
 
 def read_options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -96,7 +92,6 @@ def read_options(arguments: Sequence[str]) -> argparse.Namespace:
     every = sorted(path.stem for path in EXPERIMENTS.glob("*.py"))
     parser.add_argument("experiments", nargs="*", help=f"of {', '.join(every)}; default: all")
     parser.add_argument("--seconds", type=float, default=2.0, help="for each figure")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     at = arguments.index("--") if "--" in arguments else len(arguments)
     parsed = parser.parse_args(arguments[:at])
     if unknown := sorted({*parsed.experiments} - {*every}):
@@ -109,8 +104,8 @@ def read_options(arguments: Sequence[str]) -> argparse.Namespace:
 def main() -> None:
     """Prints a line for each experiment as soon as it is measured."""
     options = read_options(sys.argv[1:])
-    threads = [f"{n} thread{'s' * (n > 1)}, batches/s (examples/s)" for n in options.threads]
-    heads = ["experiment", "batch", "MB", *threads, "the step eats", "delivered / eaten"]
+    heads = ["experiment", "batch", "MB", "batches/s (examples/s)", "the step eats"]
+    heads += ["delivered / eaten"]
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}", flush=True)
     for cells in rows(options):
         print(f"| {' | '.join(cells)} |", flush=True)

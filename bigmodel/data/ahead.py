@@ -1,4 +1,4 @@
-"""What is to come, made by other threads while the caller does other things."""
+"""What is to come, made by another thread while the caller does other things."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ Made = TypeVar("Made")
 
 
 class Ahead(Iterator[Made], Generic[Item, Made]):
-    """``map(make, items)`` in order, of which so many are made at the same time.
+    """``map(make, items)``, made in order.
 
-    An error in one comes out in its place. The threads end when all are made, or when it is closed
-    or no longer used.
+    An error in one comes out in its place. The thread ends when all are made, or when it is closed
+    or no longer used. More threads deliver less: they wait for each other's Python, and a batch of
+    64 images of 224x224 gathered by two came as often as by one (measured on 2 cores).
     """
 
-    def __init__(
-        self, make: Callable[[Item], Made], items: Iterable[Item], *, threads: int = 1
-    ) -> None:
+    def __init__(self, make: Callable[[Item], Made], items: Iterable[Item]) -> None:
         self._make, self._left = make, iter(items)
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="ahead")
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="ahead")
         self._pending: deque[Future[Made]] = deque()
-        self._begin(max(AHEAD, threads))
+        self._begin(AHEAD)
 
     def _begin(self, count: int) -> None:
         for item in itertools.islice(self._left, count):
@@ -49,7 +48,7 @@ class Ahead(Iterator[Made], Generic[Item, Made]):
         return made
 
     def close(self) -> None:
-        """Lets the threads end; what they have not begun is not made."""
+        """Lets the thread end; what it has not begun is not made."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     __del__ = close

@@ -103,10 +103,22 @@ class Model(NamedTuple):
     begins_with: str = ""
 
 
+WHOLE = slice(None)
+"""All rows of a batch."""
+
+
+class Train(Protocol):
+    """Training batches."""
+
+    def __call__(self, seed: Any, step: int, rows: slice = WHOLE, /) -> Batch:
+        """Rows of the batch of a step; parts make up the whole, bit for bit."""
+
+
 class Data(NamedTuple):
     """Real data as batches of numpy arrays.
 
-    ``train(seed, step)`` is the batch of that step and nothing else decides it. ``splits``
+    ``train(seed, step)`` is the batch of that step and nothing else decides it, ``train(seed,
+    step, rows)`` what it has in a slice of its rows, which is all that a process makes. ``splits``
     maps the name of an evaluation split to its batches, the last one padded with weight 0.
     ``fingerprint`` is a sha256 over the arrays. ``assets`` are the files from which a
     :class:`Predictor` is made without the data, such as a trained tokenizer: name to content.
@@ -114,13 +126,19 @@ class Data(NamedTuple):
     ``encode`` makes of those of a batch are arrays of that batch.
     """
 
-    train: Callable[[int, int], Batch]
+    train: Train
     splits: Mapping[str, Sequence[Batch]]
     batch_size: int
     steps_per_epoch: int
     fingerprint: str
     assets: Assets = MappingProxyType({})
     inputs: Mapping[str, Sequence[Any]] = MappingProxyType({})
+
+    @property
+    def example(self) -> Batch:
+        """The structure of a training batch: one row in the place of all."""
+        row = self.train(0, 0, slice(0, 1))
+        return {n: np.broadcast_to(a, (self.batch_size, *a.shape[1:])) for n, a in row.items()}
 
 
 @runtime_checkable

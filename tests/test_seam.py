@@ -13,7 +13,7 @@ from bigmodel.experiment import Model
 
 
 def falls(directory: Path) -> bool:
-    losses = [*lines(directory, "test/loss").values()]
+    losses = [*lines(directory, "validation/loss").values()]
     return losses[-1] < 0.8 * losses[0]
 
 

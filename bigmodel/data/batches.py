@@ -8,7 +8,7 @@ from typing import TypeAlias, overload
 
 import numpy as np
 
-from bigmodel.experiment import Batch, InputError
+from bigmodel.experiment import WHOLE, Batch, InputError, Train
 
 Arrays: TypeAlias = Mapping[str, np.ndarray]
 """Arrays by name, with the examples on the first axis of each."""
@@ -35,14 +35,15 @@ def permutation(count: int, seed: int, epoch: int) -> np.ndarray:
     return order
 
 
-def epochs(arrays: Arrays, batch_size: int) -> Callable[[int, int], dict[str, np.ndarray]]:
+def epochs(arrays: Arrays, batch_size: int) -> Train:
     """Returns shuffled epochs as a function of the step, in constant time.
 
     An epoch visits each row at most once: the rows that do not fill the last batch are left
     out, other ones in each epoch.
 
     Returns:
-        ``train(seed, step)``: the rows of a step, counted from 0, and ``weight``, ones.
+        ``train(seed, step, rows)``: these rows of the batch of a step, counted from 0, and
+        ``weight``, ones.
 
     Raises:
         InputError: If not even one batch can be filled.
@@ -56,11 +57,12 @@ def epochs(arrays: Arrays, batch_size: int) -> Callable[[int, int], dict[str, np
         )
     per_epoch = count // batch_size
 
-    def train(seed: int, step: int) -> dict[str, np.ndarray]:
+    def train(seed: int, step: int, rows: slice = WHOLE) -> dict[str, np.ndarray]:
         epoch, index = divmod(step, per_epoch)
-        chosen = permutation(count, seed, epoch)[index * batch_size : (index + 1) * batch_size]
+        of_step = permutation(count, seed, epoch)[index * batch_size : (index + 1) * batch_size]
+        chosen = of_step[rows]
         batch = {name: array[chosen] for name, array in arrays.items()}
-        return batch | {"weight": np.ones(batch_size, np.float32)}
+        return batch | {"weight": np.ones(len(chosen), np.float32)}
 
     return train
 

@@ -9,9 +9,9 @@ from types import MappingProxyType
 import numpy as np
 
 from bigmodel.data.batches import Arrays, Prepare, epochs, in_order, rows
-from bigmodel.experiment import Batch, Data
+from bigmodel.experiment import WHOLE, Batch, Data
 
-Augment = Callable[[dict[str, np.ndarray], int, int], dict[str, np.ndarray]]
+Augment = Callable[[dict[str, np.ndarray], int, int, slice], dict[str, np.ndarray]]
 NOTHING: Mapping[str, bytes] = MappingProxyType({})
 
 
@@ -53,7 +53,8 @@ def data_of(
         parts: arrays of ``train``, ``validation`` and ``test``, in the order of the splits.
         batch_size: rows in a batch.
         prepare: turns stored arrays into model inputs.
-        augment: changes the stored arrays of a training batch, given its seed and step.
+        augment: changes the stored arrays of rows of a training batch, given its seed and step and
+            which rows they are.
         beside: other arrays that the fingerprint covers.
         deciding: files that say what numbers in the arrays mean, which it covers as well.
         assets: files to keep with the results.
@@ -67,9 +68,9 @@ def data_of(
         named = {f"{part}/{name}": a for part, of in parts.items() for name, a in of.items()}
         digest = fingerprint({**named, **beside}, deciding)
 
-    def train(seed: int, step: int) -> Batch:
-        batch = drawn(seed, step)
-        return prepare(augment(batch, seed, step) if augment else batch)
+    def train(seed: int, step: int, rows: slice = WHOLE) -> Batch:
+        batch = dict(drawn(seed, step, rows))
+        return prepare(augment(batch, seed, step, rows) if augment else batch)
 
     return Data(
         train=train,

@@ -83,7 +83,7 @@ def compile_step(
     compiled = compile_experiment(experiment, mesh)
     whole = replicated(mesh)
     key = jax.eval_shape(lambda: jax.random.key(0))
-    arrays = experiment.data.train(0, 0)
+    arrays = experiment.data.example
     places = batch_shardings(mesh, experiment.partition, arrays)
     batch = {
         name: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=places[name])

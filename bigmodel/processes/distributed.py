@@ -1,4 +1,4 @@
-"""Multi-process runs: process information, joining, and placing arrays.
+"""Multi-process runs: process information, joining, and waiting for each other.
 
 A run of one process pays nothing for it.
 """
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh
 
 from bigmodel.experiment import InputError, PyTree
 from bigmodel.processes.heartbeat import is_watched
@@ -29,8 +29,6 @@ from bigmodel.processes.rendezvous import (
 TASKS = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 """Where schedulers say how many processes a run has."""
 HEARTBEAT_SECONDS = 60
-SMALL = 1 << 18
-"""Bytes of a batch that is handed over in a call rather than by a transfer."""
 
 
 class ProcessInfo(NamedTuple):
@@ -150,37 +148,11 @@ def must_wait_for_steps() -> bool:
     return jax.process_count() > 1 and jax.default_backend() == "cpu"
 
 
-def place_batch(batch: PyTree, shardings: PyTree) -> PyTree:
-    """Global arrays on the devices, of which each process holds its own part."""
-    if jax.process_count() == 1:
-        return jax.device_put(batch, shardings)
-    return jax.tree.map(
-        lambda array, sharding: jax.make_array_from_callback(
-            array.shape, sharding, lambda index: array[index]
-        ),
-        batch,
-        shardings,
-    )
-
-
-def placing(batch: PyTree, shardings: PyTree) -> Callable[[PyTree], PyTree]:
-    """What places batches that are like this one, as :func:`place_batch` does.
-
-    A small one passes through a compiled identity quicker than through ``jax.device_put``, a large
-    one does not.
-    """
-    sizes = [leaf.nbytes for leaf in jax.tree.leaves(batch)]
-    one = all(sharding.num_devices == 1 for sharding in jax.tree.leaves(shardings))
-    if one and sum(sizes) <= SMALL:
-        return jax.jit(lambda same: same, in_shardings=(shardings,), out_shardings=shardings)
-    return lambda batch: place_batch(batch, shardings)
-
-
-def place_scalar(value: Any, sharding: NamedSharding) -> jax.Array:
-    """A value that every process has, or a random key, on all devices."""
-    if jax.process_count() == 1:
-        return jax.device_put(value, sharding)
-    return jax.jit(lambda same: same, out_shardings=sharding)(value)
+def ordered(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, whose calls end before the next one begins where they must."""
+    if not must_wait_for_steps():
+        return function
+    return lambda *arguments: jax.block_until_ready(function(*arguments))
 
 
 def fetch(tree: PyTree) -> PyTree:

@@ -108,6 +108,10 @@ class Checkpoints:
                 f"checkpoint of step {step} in {self.directory} cannot be used: {damage}"
             )
 
+    def is_intact(self, step: int) -> bool:
+        """Whether there is a checkpoint of a step, and all of it as it was written."""
+        return step in self.steps() and self._damage(step) is None
+
     def _damage(self, step: int) -> str | None:
         frozen = self.directory / FROZEN
         damage = find_damage(self.directory / str(step))

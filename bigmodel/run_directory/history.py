@@ -42,11 +42,12 @@ def best_step(history: History, metric: str, *, maximize: bool) -> tuple[int, fl
     return (*evaluations[index], len(evaluations) - 1 - index)
 
 
-def has_evaluation(history: History, step: int) -> bool:
-    """Whether a history has the metrics of an evaluation split at a step."""
-    return any(
-        "/" in name and not name.startswith("train/")
+def evaluation_at(history: History, step: int, split: str = "") -> dict[str, Any]:
+    """The metrics that a history has of the evaluation splits at a step, or of one of them."""
+    return {
+        name: value
         for line in history
         if line["step"] == step
-        for name in line
-    )
+        for name, value in line.items()
+        if "/" in name and not name.startswith("train/") and name.startswith(split)
+    }

@@ -20,6 +20,7 @@ FREE_FIELDS = (
     "run.log_every",
     "run.eval_every",
     "run.eval_every_epochs",
+    "run.test_every",
     "run.checkpoint_every",
     "run.patience",
     "run.flags",
@@ -30,6 +31,8 @@ PATH_FIELDS = ("data.path", "data.test_path", "init.from", "teacher.run")
 """Options that say where the data, what was learned and the teacher are; the fingerprint says what
 they are."""
 LENGTH_FIELDS = ("run.steps", "run.epochs")
+EARLY = "stopped early"
+"""The status of a run that its patience has ended."""
 
 
 def is_among(name: str, fields: Collection[str]) -> bool:
@@ -114,9 +117,9 @@ def is_over(
 
     It would where it has diverged, has become longer (``total`` steps), or is given more patience.
     """
-    if summary["status"] not in ("completed", "stopped early"):
+    if summary["status"] not in ("completed", EARLY):
         return False
-    early = summary["status"] == "stopped early" and is_exhausted(best, patience)
+    early = summary["status"] == EARLY and is_exhausted(best, patience)
     return summary["step"] >= total or early
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bigmodel.experiment import Array, Batch, Data, Key, PyTree
+from bigmodel.data.ahead import Ahead
+from bigmodel.experiment import Array, Batch, Data, Experiment, Key, PyTree
 from bigmodel.runtime.memory import bytes_per_device
 from bigmodel.sharding.chips import CHIPS, name_of_kind
 from bigmodel.tracking.flops import count_work
+from bigmodel.tracking.throughput import StepSize, peak_flops, step_size
 from bigmodel.tree import named_leaves
 
 if TYPE_CHECKING:
@@ -28,11 +28,6 @@ MOST = 64
 """Steps in a call at most, so that a signal is answered soon and few batches are held."""
 CPU = (5e10, 1e10)
 """FLOP/s and bytes a second that a small step reaches on a CPU, roughly."""
-AHEAD = 4
-"""Calls whose batches are made ahead at most."""
-
-Item = TypeVar("Item")
-Made = TypeVar("Made")
 
 Step = Callable[[Any, Any, Key, Array], "tuple[Any, Array, Report]"]
 
@@ -117,25 +112,52 @@ def steps_of_a_call(compiled: Compiled, plan: Plan, batch: Batch, key: Key, inde
 
 def batches_of_calls(
     compiled: Compiled, data: Data, seed: Any, plan: Plan, start: int, most: int
-) -> Iterator[tuple[int, Any]]:
+) -> Ahead[range, tuple[int, Any]]:
     """The number of steps of each call from a step on, and its batch or block, on the devices.
 
     Another thread makes them ahead of time.
     """
 
     def make(steps: range) -> tuple[int, Any]:
-        return len(steps), _placed(compiled, data, seed, steps, most)
+        return len(steps), placed(compiled, data, seed, steps, most)
 
-    return made_ahead(make, plan.calls(start, most))
+    return Ahead(make, plan.calls(start, most))
 
 
-def _placed(compiled: Compiled, data: Data, seed: Any, steps: range, most: int) -> Any:
-    batches = [data.train(seed, step) for step in steps]
+def take(
+    batches: Ahead[range, tuple[int, Any]],
+    busy: Any,
+    waiting: Callable[[], AbstractContextManager[object]],
+) -> tuple[int, Any]:
+    """The next of :func:`batches_of_calls`.
+
+    ``waiting`` is entered while the devices, which ``busy`` is the work of, wait for it too.
+    """
+    if not batches.is_ready:
+        jax.block_until_ready(busy)
+        with waiting():
+            return next(batches)
+    return next(batches)
+
+
+def placed(compiled: Compiled, data: Data, seed: Any, steps: range, most: int = 1) -> Any:
+    """The batch of a step, or the block of several, on the devices.
+
+    Of several processes each makes only the rows that its own devices hold.
+    """
+
+    def own(step: int) -> Batch:
+        one, *others = (data.train(seed, step, rows) for rows in compiled.rows)
+        if not others:
+            return one
+        return jax.tree.map(lambda *arrays: np.concatenate(arrays), one, *others)
+
+    batches = [own(step) for step in steps]
     if most == 1:
-        return compiled.place(batches[0])
+        return compiled.place(batches[0], own=True)
     batches += batches[-1:] * (most - len(steps))
     stacks = jax.tree.map(lambda *arrays: np.stack(arrays), *batches)
-    return Block(compiled.place(stacks, stacked=True), np.int32(len(steps)))
+    return Block(compiled.place(stacks, own=True, stacked=True), np.int32(len(steps)))
 
 
 def compile_first(
@@ -149,31 +171,25 @@ def compile_first(
         return
     key, index = compiled.place_scalar(key), compiled.place_scalar(np.int32(start))
     steps = range(start, start + 1)
-    most = steps_of_a_call(compiled, plan, _placed(compiled, data, seed, steps, 1), key, index)
-    batch = _placed(compiled, data, seed, steps, most)
+    most = steps_of_a_call(compiled, plan, placed(compiled, data, seed, steps), key, index)
+    batch = placed(compiled, data, seed, steps, most)
     compiled.trace(compiled.state, batch, key, index).lower().compile()
+
+
+def size_of_step(
+    compiled: Compiled, experiment: Experiment, seed: Any, start: int
+) -> tuple[StepSize, float | None]:
+    """The size of a step, and the FLOP/s that the devices reach together at their best."""
+    batch = placed(compiled, experiment.data, seed, range(start, start + 1))
+    key = compiled.place_scalar(jax.random.key(seed))
+    index = compiled.place_scalar(np.int32(start))
+    traced = compiled.trace(compiled.state, batch, key, index)
+    return step_size(experiment, traced, batch), peak_flops(key.devices())
 
 
 def is_debugged() -> bool:
     """Whether one of JAX's debuggers is on, in this thread."""
     return any(getattr(jax.config, name) for name in ("jax_disable_jit", "jax_debug_nans"))
-
-
-def made_ahead(make: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
-    """``map(make, items)``, made in order by another thread while the caller does other things.
-
-    An error in it comes out in its place. The thread ends when the iterator is closed.
-    """
-    left = iter(items)
-    pool = ThreadPoolExecutor(1, thread_name_prefix="ahead")
-    try:
-        pending = deque(pool.submit(make, item) for item in itertools.islice(left, AHEAD))
-        while pending:
-            made = pending.popleft().result()
-            pending.extend(pool.submit(make, item) for item in itertools.islice(left, 1))
-            yield made
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def is_traced(values: PyTree) -> bool:

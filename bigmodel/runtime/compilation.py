@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from bigmodel.experiment import Array, Batch, Experiment, Key, Measured, Metrics, PyTree
-from bigmodel.processes.distributed import must_wait_for_steps, place_scalar, placing
+from bigmodel.processes.distributed import ordered
+from bigmodel.processes.placing import place_scalar, placer, rows_held
 from bigmodel.runtime.calls import Block, is_traced, repeated, traced_once
 from bigmodel.runtime.xla import closed, run_once
 from bigmodel.sharding.mesh import batch_shardings, check_batch, replicated, state_shardings
@@ -38,11 +39,11 @@ class Compiled(NamedTuple):
     :class:`Report`. It consumes the state and the index, which stays on the devices. ``several``
     is the same with a :class:`~bigmodel.runtime.calls.Block` in the place of the batch.
     ``inspect`` says which parameters of a state are finite, in the order of their paths.
-    ``evaluate`` takes a batch of the host. ``trace`` takes the arguments of ``step`` or
+    ``evaluate`` takes a batch as ``place`` returns it. ``trace`` takes the arguments of ``step`` or
     ``several``, or their shapes, and returns what is to be compiled; the first call then does not
-    trace again. ``state``
-    has the shapes and shardings of a state. ``names`` says what each entry of ``Report.finite``
-    is, once the step has been traced.
+    trace again. ``rows`` are those of a training batch that this process makes, and ``place(batch,
+    own=True)`` puts them on the devices. ``state`` has the shapes and shardings of a state.
+    ``names`` says what each entry of ``Report.finite`` is, once the step has been traced.
     """
 
     init: Callable[[Key], Any]
@@ -51,6 +52,7 @@ class Compiled(NamedTuple):
     trace: Callable[[Any, Any, Key, Array], jax.stages.Traced]
     inspect: Callable[[Any], Array]
     evaluate: Callable[[Any, Batch], Measured]
+    rows: tuple[slice, ...]
     place: Callable[..., Batch]
     place_scalar: Callable[[Any], Array]
     state: PyTree
@@ -89,20 +91,11 @@ def compile_experiment(
     check_batch(mesh, experiment.data.batch_size)
     if "sequence" in mesh.shape:
         # What it does not divide is to be said before anything starts.
-        batch_shardings(mesh, experiment.partition, experiment.data.train(0, 0))
+        batch_shardings(mesh, experiment.partition, experiment.data.example)
     whole = replicated(mesh)
     names: list[str] = []
-
-    placed: dict[Any, Callable[[Batch], Batch]] = {}
-
-    def place(batch: Batch, *, stacked: bool = False) -> Batch:
-        leaves, structure = jax.tree.flatten(batch)
-        shape = (stacked, structure, *(leaf.shape for leaf in leaves))
-        if shape not in placed:
-            one = jax.tree.map(lambda leaf: leaf[0], batch) if stacked else batch
-            places = batch_shardings(mesh, experiment.partition, one)
-            placed[shape] = placing(batch, jax.tree.map(on_stack, places) if stacked else places)
-        return placed[shape](batch)
+    held = rows_held(mesh, experiment.data.batch_size)
+    place = placer(mesh, experiment.partition, held)
 
     def step(state: Any, batch: Batch, key: Key, index: Array) -> tuple[Any, Array, Report]:
         fold = jax.vmap(jax.random.fold_in, (0, None)) if runs else jax.random.fold_in
@@ -140,7 +133,6 @@ def compile_experiment(
         out_shardings=whole,
     )
     init = jax.jit(closed(initial), out_shardings=shardings, compiler_options=run_once(mesh))
-    ordered = _one_after_another if must_wait_for_steps() else lambda function: function
     return Compiled(
         init=ordered(functools.partial(init, initial.jaxpr.consts)),
         step=ordered(jitted),
@@ -149,18 +141,10 @@ def compile_experiment(
         trace=lambda state, batch, key, index: (many if isinstance(batch, Block) else jitted).trace(
             state, batch, key, index
         ),
-        evaluate=ordered(lambda state, batch: evaluate(state, place(batch))),
+        evaluate=ordered(evaluate),
+        rows=held.rows,
         place=place,
         place_scalar=lambda value: place_scalar(value, whole),
         state=targets,
         names=names,
     )
-
-
-def on_stack(one: NamedSharding) -> NamedSharding:
-    """Where a stack of arrays is that lie so each by itself."""
-    return NamedSharding(one.mesh, PartitionSpec(None, *one.spec))
-
-
-def _one_after_another(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *arguments: jax.block_until_ready(function(*arguments))

@@ -166,7 +166,7 @@ def run_experiment(
     compiled = compiled or compile_experiment(experiment, mesh)
     check_all_work(mesh)
     data, seed = experiment.data, config.seed
-    plan, key = Plan.of(config.run, data.steps_per_epoch), step_key(seed)
+    plan, key = Plan.of(config.run, data), step_key(seed)
     meanwhile = functools.partial(compile_first, compiled, data, seed, plan, key)
     if not is_debugged():
         options["meanwhile"] = meanwhile
@@ -180,6 +180,7 @@ def run_experiment(
         heartbeat.log_to(redirect_output(log))
     steps = config.run.profiled_steps() if is_first() else range(0)
     profile = Profile(steps, recorder.directory.profile)
+    agreement = Agreement(mesh, stop)
     stop.defer()
     with recorder:
         state, step = train(
@@ -191,11 +192,12 @@ def run_experiment(
             key=key,
             plan=plan,
             recorder=recorder,
-            agreement=Agreement(mesh, stop),
+            agreement=agreement,
             profile=profile,
             heartbeat=heartbeat,
         )
-        summary = recorder.finish(step, state) if recorder.ended else None
+        cancelled = agreement.at_times(heartbeat.beat)
+        summary = recorder.finish(step, state, cancelled) if recorder.ended else None
     if summary is None:
         other = "a signal to another process"
         name = other if stop.number is None else signal.Signals(stop.number).name

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
 
+from bigmodel.data.ahead import Ahead
 from bigmodel.experiment import Batch, Experiment, Figure, Mean, Measured, Rows, Shown
-from bigmodel.runtime.compilation import Compiled
 
 Splits: TypeAlias = Mapping[str, Measured]
 """What was measured over the whole of each split."""
@@ -27,35 +28,38 @@ def measure(
     state: Any,
     splits: Mapping[str, Sequence[Batch]],
     *,
+    place: Callable[[Batch], Batch] = lambda batch: batch,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Splits | None:
     """What is measured over each split.
 
-    Totals and counts of the batches are added up in float64 on the host, each while the
-    device works on the next batch.
+    Batches are made and placed ahead of time, by another thread. Totals and counts are added up in
+    float64 on the host, each while the device works on the next batch.
 
     Args:
-        evaluate: an experiment's ``eval_step``, compiled, of a batch of the host.
+        evaluate: an experiment's ``eval_step``, compiled, of a batch as ``place`` returns it.
         state: what it evaluates.
         splits: batches by the name of their split.
+        place: puts a batch where it is evaluated.
         cancelled: whether to stop.
 
     Returns:
         None where ``cancelled()`` became true on the way.
     """
-    found: dict[str, Measured] = {}
-    for split, batches in splits.items():
-        parts: dict[str, Any] = {}
-        pending: Measured = {}
-        for batch in batches:
+    parts: dict[str, dict[str, Any]] = {split: {} for split in splits}
+    each = ((split, at) for split, batches in splits.items() for at in range(len(batches)))
+    before: tuple[str, Measured] | None = None
+    with closing(Ahead(lambda of: (of[0], place(splits[of[0]][of[1]])), each)) as made:
+        for split, batch in made:
             if cancelled():
                 return None
             measured = evaluate(state, batch)
-            _add(parts, pending)
-            pending = measured
-        _add(parts, pending)
-        found[split] = _whole(parts)
-    return found
+            if before:
+                _add(parts[before[0]], before[1])
+            before = split, measured
+    if before:
+        _add(parts[before[0]], before[1])
+    return {split: _whole(found) for split, found in parts.items()}
 
 
 def summarize(experiment: Experiment, splits: Splits) -> Evaluation:
@@ -74,18 +78,6 @@ def summarize(experiment: Experiment, splits: Splits) -> Evaluation:
             else:
                 shown[f"{split}_{name}"] = value
     return Evaluation(values, shown)
-
-
-def metric_names(experiment: Experiment, compiled: Compiled) -> list[str]:
-    """The names of the metrics of an evaluation, without evaluating: from zeros."""
-    splits = {}
-    for split, batches in experiment.data.splits.items():
-        shapes = jax.eval_shape(experiment.eval_step, compiled.state, batches[0])
-        zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
-        parts: dict[str, Any] = {}
-        _add(parts, {name: type(m)(m[0], np.ones_like(m[1])) for name, m in zeros.items()})
-        splits[split] = _whole(parts)
-    return list(summarize(experiment, splits).values)
 
 
 def _add(parts: dict[str, Any], measured: Measured) -> None:

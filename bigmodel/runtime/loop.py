@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -11,10 +11,10 @@ import numpy as np
 from bigmodel.experiment import Data, Key
 from bigmodel.processes.agreement import Agreement
 from bigmodel.processes.heartbeat import Heartbeat
-from bigmodel.runtime.calls import batches_of_calls, steps_of_a_call
+from bigmodel.runtime.calls import batches_of_calls, placed, steps_of_a_call, take
 from bigmodel.runtime.compilation import Compiled, Report
 from bigmodel.runtime.evaluation import measure
-from bigmodel.runtime.settings import Run
+from bigmodel.runtime.settings import TEST, Run
 from bigmodel.tracking.profile import Profile
 
 if TYPE_CHECKING:
@@ -27,26 +27,37 @@ class Plan(NamedTuple):
 
     total: int
     evaluate: int
+    test: int
+    """Of the test split; 0 leaves it for the end."""
     checkpoint: int
     log: int
     together: int | None
     """Updates in a call; None where their size decides."""
 
     @classmethod
-    def of(cls, run: Run, steps_per_epoch: int) -> Plan:
+    def of(cls, run: Run, data: Data) -> Plan:
         """The plan that the options of a run ask for."""
-        every = run.evaluation_steps(steps_per_epoch)
-        total = run.total_steps(steps_per_epoch)
+        every = run.evaluation_steps(data.steps_per_epoch)
+        test = run.test_steps(every, data.splits)
+        total = run.total_steps(data.steps_per_epoch)
         together = 1 if run.profile else run.steps_per_call
-        return cls(total, every, run.checkpoint_every or every, run.log_every, together)
+        return cls(total, every, test, run.checkpoint_every or every, run.log_every, together)
 
     def evaluates(self, step: int) -> bool:
         """Whether there is an evaluation after so many updates."""
-        return step == self.total or (step > 0 and step % self.evaluate == 0)
+        return self._is_due(step, self.evaluate) or self._is_due(step, self.test)
+
+    def due(self, step: int, splits: Iterable[str]) -> list[str]:
+        """Those of the splits that are evaluated after so many updates."""
+        every = {TEST: self.test}
+        return [one for one in splits if self._is_due(step, every.get(one, self.evaluate))]
 
     def saves(self, step: int) -> bool:
         """Whether there is a checkpoint after so many updates, whatever was evaluated."""
-        return step == self.total or (step > 0 and step % self.checkpoint == 0)
+        return self._is_due(step, self.checkpoint)
+
+    def _is_due(self, step: int, every: int) -> bool:
+        return step == self.total or (step > 0 and every > 0 and step % every == 0)
 
     def logs(self, step: int) -> bool:
         """Whether the metrics of this update are written."""
@@ -93,17 +104,17 @@ def train(
     """
     key, index = compiled.place_scalar(key), compiled.place_scalar(np.int32(start))
 
-    def cancelled() -> bool:
-        heartbeat.beat()
-        return agreement.ask_now()
-
     def evaluate(step: int) -> None:
+        due = {split: data.splits[split] for split in recorder.due(step)}
+        asked = agreement.at_times(heartbeat.beat)
         with recorder.paused():
-            splits = measure(compiled.evaluate, state, data.splits, cancelled=cancelled)
+            found = measure(compiled.evaluate, state, due, place=compiled.place, cancelled=asked)
             # Where a signal says to stop, the evaluation is made when the run goes on.
-            if splits is not None:
-                recorder.evaluated(step, splits, state)
+            if found is not None:
+                recorder.evaluated(step, found, state)
                 heartbeat.beat()
+        if found is not None and recorder.lacks_test(step):
+            evaluate(step)
 
     def inspect(step: int) -> None:
         recorder.inspected(step, np.asarray(compiled.inspect(state)))
@@ -116,12 +127,13 @@ def train(
     if plan.evaluates(start) and recorder.lacks_evaluation(start):
         evaluate(start)
     step, unread = start, None
-    most = steps_of_a_call(compiled, plan, compiled.place(data.train(seed, start)), key, index)
+    first = placed(compiled, data, seed, range(start, start + 1))
+    most = steps_of_a_call(compiled, plan, first, key, index)
     advance = compiled.step if most == 1 else compiled.several
     batches = batches_of_calls(compiled, data, seed, plan, start, most)
     while not recorder.ended and not agreement.reached and step < plan.total:
         asked = agreement.ask()
-        count, batch = next(batches)
+        count, batch = take(batches, unread, recorder.waiting)
         with profile.around(step, state):
             state, index, report = advance(state, batch, key, index)
         step += count

@@ -25,20 +25,22 @@ from bigmodel.processes.signals import Interrupted
 from bigmodel.run_directory.changes import warn_of_changes
 from bigmodel.run_directory.checkpoints import Checkpoints
 from bigmodel.run_directory.directory import ASSETS, MANIFEST, METRICS, SUMMARY, RunDirectory
-from bigmodel.run_directory.history import History, best_step, has_evaluation, read_metrics
+from bigmodel.run_directory.history import History, best_step, evaluation_at, read_metrics
 from bigmodel.run_directory.manifest import manifest
-from bigmodel.run_directory.same_run import is_exhausted, is_over
-from bigmodel.run_directory.sums import params_digest
+from bigmodel.run_directory.same_run import EARLY, is_exhausted, is_over
 from bigmodel.run_directory.variables import VARIABLES, describe
+from bigmodel.runtime.calls import size_of_step
 from bigmodel.runtime.compilation import Compiled, Report
-from bigmodel.runtime.evaluation import Splits, metric_names, summarize
-from bigmodel.runtime.loop import Plan, init_key, step_key
+from bigmodel.runtime.evaluation import Splits, summarize
+from bigmodel.runtime.held_out.names import metric_names
+from bigmodel.runtime.held_out.summary import summary_of
+from bigmodel.runtime.loop import Plan, init_key
 from bigmodel.runtime.memory import check_fits, count_parameters
-from bigmodel.runtime.settings import Run, Settings
+from bigmodel.runtime.settings import TEST, Run, Settings
 from bigmodel.sharding.cores import count_devices
 from bigmodel.tracking.progress import Reporter, print_results, say
 from bigmodel.tracking.sinks import Sinks, check_sinks
-from bigmodel.tracking.throughput import StepSize, Timer, peak_flops, step_size
+from bigmodel.tracking.throughput import Timer
 from bigmodel.tree import named_leaves
 
 
@@ -63,10 +65,13 @@ class RunRecorder:
         self.directory = directory
         self.checkpoints = checkpoints
         self.start = start
-        self.plan = Plan.of(config.run, experiment.data.steps_per_epoch)
+        self.plan = Plan.of(config.run, experiment.data)
         self.ended: str | None = None
         history = directory.history
-        self.timer = Timer(start, history[-1]["seconds"] if history else 0.0, self._size)
+        size = functools.partial(size_of_step, compiled, experiment, config.seed, start)
+        self.timer = Timer(start, history[-1]["seconds"] if history else 0.0, size)
+        # What happens inside counts in no speed, or as waiting for data.
+        self.paused, self.waiting = self.timer.paused, self.timer.waiting
         self.reporter = Reporter(self.plan.total)
         self._saved = start if start > 0 else None
         if not (self.plan.evaluates(start) and self.lacks_evaluation(start)):
@@ -93,7 +98,16 @@ class RunRecorder:
 
     def lacks_evaluation(self, step: int) -> bool:
         """Whether the evaluation of this step has not been recorded yet."""
-        return not has_evaluation(self.directory.history, step)
+        return not evaluation_at(self.directory.history, step) or self.lacks_test(step)
+
+    def lacks_test(self, step: int) -> bool:
+        """Whether the run has ended early, at this step, and not been evaluated on its test."""
+        tested = evaluation_at(self.directory.history, step, TEST)
+        return self.ended == EARLY and TEST in self.experiment.data.splits and not tested
+
+    def due(self, step: int) -> list[str]:
+        """The splits that are to be evaluated now."""
+        return [TEST] if self.lacks_test(step) else self.plan.due(step, self.experiment.data.splits)
 
     def trained(self, step: int, report: Report) -> None:
         """Checks what a step reported, which waits for it, and logs it if it is due.
@@ -132,7 +146,8 @@ class RunRecorder:
     def evaluated(self, step: int, splits: Splits, state: Any) -> None:
         """Records an evaluation and what is to be shown of the state."""
         found = summarize(self.experiment, splits)
-        self.directory.show(step, {**self._show(state), **found.shown})
+        shown = {} if self.lacks_test(step) else self._show(state)
+        self.directory.show(step, {**shown, **found.shown})
         if found.values:
             self.directory.log(step, found.values, seconds=self.timer.total)
             self.reporter.evaluated(step, found.values)
@@ -161,31 +176,20 @@ class RunRecorder:
             self.save(step, state)
         self.checkpoints.wait()
 
-    def paused(self) -> contextlib.AbstractContextManager[object]:
-        """Leaves what happens inside out of the measured speed."""
-        return self.timer.paused()
-
     def best(self) -> tuple[int, float, int] | None:
         """Step and value of the best evaluation so far, and the number of evaluations since."""
         return find_best(self.directory.history, self.config.run, self.experiment)
 
-    def finish(self, step: int, state: Any) -> dict[str, Any]:
-        """Writes the summary of a run that has ended, and returns it."""
-        last: dict[str, Any] = {}
-        for line in self.directory.history:
-            last.update({name: value for name, value in line.items() if "/" in name})
-        best = self.best()
-        summary = {
-            "status": self.ended,
-            "step": step,
-            "seconds": round(self.timer.total, 3),
-            "first_step_seconds": round(self.timer.first_step or 0.0, 3),
-            "params_digest": params_digest(state.params),
-            "parameters": count_parameters(state),
-            "best": None if best is None else {"step": best[0], self.config.run.best: best[1]},
-            **last,
-        }
-        self.directory.finish(summary, draw_curves)
+    def finish(
+        self, step: int, state: Any, cancelled: Callable[[], bool] = bool
+    ) -> dict[str, Any] | None:
+        """Writes the summary of a run that has ended, and returns it; None where it is cancelled.
+
+        The arrays of the state may be deleted.
+        """
+        summary = summary_of(self, step, state, cancelled)
+        if summary is not None:
+            self.directory.finish(summary, draw_curves)
         return summary
 
     def _decide(self, step: int) -> None:
@@ -193,7 +197,7 @@ class RunRecorder:
         if step >= self.plan.total:
             self.ended = "completed"
         elif is_exhausted(self.best(), self.config.run.patience):
-            self.ended = "stopped early"
+            self.ended = EARLY
 
     def _show(self, state: Any) -> Shown:
         """What a person looks at; of several processes the first makes it, from whole arrays."""
@@ -203,15 +207,6 @@ class RunRecorder:
         if jax.process_count() > 1:
             evaluated = fetch(evaluated)
         return self.experiment.show(merged(evaluated)) if is_first() else {}
-
-    def _size(self) -> tuple[StepSize, float | None]:
-        """The size of a step, and the FLOP/s that the devices reach together at their best."""
-        compiled, seed = self.compiled, self.config.seed
-        batch = compiled.place(self.experiment.data.train(seed, self.start))
-        key = compiled.place_scalar(step_key(seed))
-        index = compiled.place_scalar(np.int32(self.start))
-        traced = compiled.trace(compiled.state, batch, key, index)
-        return step_size(self.experiment, traced, batch), peak_flops(key.devices())
 
     def _diverged(self, step: int, what: str) -> NotFiniteError:
         """Records that a run has diverged, and returns the error that says so."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -20,6 +20,9 @@ from bigmodel.training.transfer.beginning import Init, beginning
 
 if TYPE_CHECKING:
     from bigmodel.data.texts.tokenizers import Tokenizer
+
+TEST = "test"
+"""The split that is left for the end of a run."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,10 @@ class Run:
     """steps between two evaluations; there is one at the last step in any case"""
     eval_every_epochs: float | None = None
     """epochs between two evaluations, instead of steps"""
+    test_every: int | None = None
+    """steps between two evaluations of the test split; by default it is left for the end of the
+    run, the last state and the best one, or takes part in each evaluation where there is no
+    validation split or --run.best is one of its metrics"""
     checkpoint_every: int | None = None
     """steps between two checkpoints; by default one at each evaluation"""
     keep: int = 2
@@ -104,6 +111,15 @@ class Run:
     def evaluation_steps(self, steps_per_epoch: int) -> int:
         """The number of steps between two evaluations."""
         return _steps(self.eval_every, self.eval_every_epochs, steps_per_epoch)
+
+    def test_steps(self, every: int, splits: Collection[str]) -> int:
+        """The number of steps between two evaluations of the test split; 0 leaves it for the end.
+
+        All splits together are evaluated as often as ``every`` says.
+        """
+        if self.test_every is not None:
+            return self.test_every
+        return every if self.best.startswith(f"{TEST}/") or set(splits) == {TEST} else 0
 
 
 def _steps(steps: int, epochs: float | None, steps_per_epoch: int) -> int:

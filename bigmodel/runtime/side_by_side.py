@@ -6,7 +6,7 @@ Their states, batches and metrics have a leading axis, that of the runs.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from bigmodel.experiment import Batch, Experiment, Measured, PyTree, Rows
+from bigmodel.experiment import WHOLE, Batch, Experiment, Measured, PyTree, Rows
 from bigmodel.processes.agreement import Agreement
 from bigmodel.processes.heartbeat import Heartbeat
 from bigmodel.processes.signals import StopRequest
@@ -34,8 +34,8 @@ def side_by_side(experiment: Experiment) -> Experiment:
     have the axis of the runs second, so that batches of them are joined on the first.
     """
 
-    def train_batch(seeds: Any, step: int) -> Batch:
-        batches = [experiment.data.train(seed, step) for seed in seeds]
+    def train_batch(seeds: Any, step: int, rows: slice = WHOLE) -> Batch:
+        batches = [experiment.data.train(seed, step, rows) for seed in seeds]
         return jax.tree.map(lambda *arrays: np.stack(arrays), *batches)
 
     def evaluate(states: PyTree, batch: Batch) -> Measured:
@@ -91,6 +91,15 @@ class Recorders:
         """Whether one of the runs has not recorded the evaluation of this step."""
         return any(one.lacks_evaluation(step) for one in self.running.values())
 
+    def lacks_test(self, step: int) -> bool:
+        """Whether one of the runs has ended early here, and not been evaluated on its test."""
+        return any(one.lacks_test(step) for one in self.running.values())
+
+    def due(self, step: int) -> list[str]:
+        """The splits that are to be evaluated of one of the runs."""
+        lacking = [one for one in self.running.values() if one.lacks_evaluation(step)]
+        return [*dict.fromkeys(split for one in lacking for split in one.due(step))]
+
     def trained(self, step: int, report: Report) -> None:
         """Records what a step reported of each run."""
         if np.asarray(report.healthy).all() and not self._plan.logs(step):
@@ -108,7 +117,8 @@ class Recorders:
 
         def evaluated(number: int, one: RunRecorder) -> None:
             if one.lacks_evaluation(step):
-                one.evaluated(step, _measured(splits, number), _slice(state, number))
+                due = {split: splits[split] for split in one.due(step)}
+                one.evaluated(step, _measured(due, number), _slice(state, number))
 
         self._each(evaluated)
 
@@ -139,13 +149,13 @@ class Recorders:
         """Saves the last states, waits for them, and ends all runs."""
         self._each(lambda number, _: self._finish(number, step, state))
 
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
+    def paused(self) -> contextlib.ExitStack:
         """Leaves what happens inside out of the measured speeds."""
-        with contextlib.ExitStack() as paused:
-            for one in self.running.values():
-                paused.enter_context(one.paused())
-            yield
+        return _all_of(one.paused() for one in self.running.values())
+
+    def waiting(self) -> contextlib.ExitStack:
+        """Counts what happens inside as waiting for data."""
+        return _all_of(one.waiting() for one in self.running.values())
 
     def _finish(self, number: int, step: int, state: PyTree) -> None:
         one, mine = self.running[number], _slice(state, number)
@@ -206,6 +216,14 @@ def train_side_by_side(
         profile=Profile(range(0), Path()),
         heartbeat=Heartbeat(0),
     )
+
+
+def _all_of(contexts: Iterable[contextlib.AbstractContextManager[object]]) -> contextlib.ExitStack:
+    """All of them, entered at once."""
+    entered = contextlib.ExitStack()
+    for one in contexts:
+        entered.enter_context(one)
+    return entered
 
 
 def _slice(tree: PyTree, number: int) -> PyTree:

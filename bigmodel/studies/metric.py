@@ -96,7 +96,8 @@ def value_of(result: Result, metric: str, at: str) -> tuple[int | None, float]:
     if found is None:
         raise InputError(f"{result.directory} has no {best}, so no best step; use --at last")
     step = found[0]
-    there = [line[metric] for line in history if line["step"] == step and metric in line]
+    known = (result.summary.get("best") or {"step": None}, *history)
+    there = [line[metric] for line in known if line["step"] == step and metric in line]
     return step, math.nan if not there or there[-1] is None else float(there[-1])
 
 

@@ -91,13 +91,14 @@ def counted(values: Iterable[T], what: str, *, shown: bool) -> Iterator[Iterator
 
 
 def _speed(speeds: Mapping[str, float]) -> str:
-    """``2.4 steps/s  4.92k tokens/s  MFU 38 %``."""
+    """``2.4 steps/s  4.92k tokens/s  MFU 38%  input wait 0%``."""
     shown = [f"{speeds[STEPS]:.1f} steps/s"]
     for unit in ("tokens", "examples"):
         if f"{unit}_per_second" in speeds:
             shown.append(f"{thousands(speeds[f'{unit}_per_second'])} {unit}/s")
     if "mfu" in speeds:
         shown.append(f"MFU {speeds['mfu']:.0%}")
+    shown.append(f"input wait {speeds['input_wait']:.0%}")
     return "  ".join(shown)
 
 
@@ -137,8 +138,16 @@ def clock(seconds: float) -> str:
 
 
 def print_results(summary: Mapping[str, Any]) -> None:
-    """Prints the metrics of a summary and the digest of its parameters."""
+    """Prints the metrics of a summary, those of its best step, and the digest of its parameters."""
     for name, value in summary.items():
         if "/" in name and not name.startswith("train/"):
             say(f"  {name} {value:.4f}" if value is not None else f"  {name} not finite")
+    best = summary.get("best")
+    if best is not None and best["step"] != summary["step"]:
+        values = (
+            f"{name} {'not finite' if value is None else f'{value:.4f}'}"
+            for name, value in best.items()
+            if "/" in name
+        )
+        say(f"  best at step {best['step']}: {'  '.join(values)}")
     say(f"  params_digest {summary['params_digest']}")

@@ -75,6 +75,7 @@ class Timer:
         self._before = before
         self._start = self._mark = time.perf_counter()
         self._step = start
+        self._waited = 0.0
         self._size = functools.cache(size)
         self.first_step: float | None = None
 
@@ -84,19 +85,21 @@ class Timer:
         return self._before + time.perf_counter() - self._start
 
     def speeds(self, step: int) -> dict[str, float]:
-        """Steps per second since the last call, and :func:`rates`, by name.
+        """Steps per second since the last call, ``input_wait`` and :func:`rates`, by name.
 
-        Empty at first, when the speed would be that of the compiler.
+        ``input_wait`` is the share of that time in which the devices had to wait for data. Empty at
+        first, when the speed would be that of the compiler.
         """
         now = time.perf_counter()
-        speed = (step - self._step) / max(now - self._mark, 1e-9)
-        self._mark, self._step = now, step
+        seconds = max(now - self._mark, 1e-9)
+        speed, waited = (step - self._step) / seconds, min(self._waited / seconds, 1.0)
+        self._mark, self._step, self._waited = now, step, 0.0
         if self.first_step is None:
             self.first_step = now - self._start
             return {}
         with self.paused():
             size, peak = self._size()
-        found = {"steps_per_second": round(speed, 3)}
+        found = {"steps_per_second": round(speed, 3), "input_wait": round(waited, 4)}
         return found | rates(size, steps_per_second=speed, peak=peak)
 
     @contextlib.contextmanager
@@ -105,6 +108,13 @@ class Timer:
         start = time.perf_counter()
         yield
         self._mark += time.perf_counter() - start
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Counts what happens inside as waiting for data."""
+        start = time.perf_counter()
+        yield
+        self._waited += time.perf_counter() - start
 
 
 def peak_flops(devices: Collection[jax.Device]) -> float | None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -136,6 +137,22 @@ def test_training_follows_seed_and_step_alone_and_evaluation_never_changes(name:
         assert any(not np.array_equal(other[name], array) for name, array in batch.items())
     for split, batches in first.splits.items():
         np.testing.assert_equal(list(second.splits[split]), list(batches))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_rows_of_a_batch_that_are_made_apart_are_the_whole_of_it(name: str, load) -> None:
+    loaded = load(name)
+    whole, size = loaded.train(3, 70), loaded.batch_size
+    for cuts in ((0, size // 2, size), (0, 1, size - 1, size), range(size + 1)):
+        parts = [loaded.train(3, 70, slice(*ends)) for ends in pairwise(cuts)]
+        for array, joined in whole.items():
+            pieces = [part[array] for part in parts]
+            assert {(piece.dtype, piece.shape[1:]) for piece in pieces} == {
+                (joined.dtype, joined.shape[1:])
+            }
+            np.testing.assert_array_equal(np.concatenate(pieces), joined)
+    shapes = {array: (values.dtype, values.shape) for array, values in whole.items()}
+    assert {n: (a.dtype, a.shape) for n, a in loaded.example.items()} == shapes
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -1,6 +1,9 @@
+from typing import Any
+
 import linear
 import pytest
 
+from bigmodel.experiment import WHOLE
 from bigmodel.planning.step_program import (
     Memory,
     Program,
@@ -57,9 +60,9 @@ def test_a_formula_of_the_experiment_decides_the_flops_of_the_model() -> None:
 def test_no_parameter_is_made_and_one_batch_of_data() -> None:
     asked = []
 
-    def train(seed: int, step: int) -> object:
+    def train(seed: int, step: int, rows: slice = WHOLE) -> Any:
         asked.append(step)
-        return data.train(seed, step)
+        return data.train(seed, step, rows)
 
     def init(key: object) -> object:
         made.append(isinstance(key, jax_core.Tracer))

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from recorded import digest, logged, summary
 
+from bigmodel.data.ahead import Ahead
 from bigmodel.errors import NotFiniteError
-from bigmodel.experiment import Mean
-from bigmodel.runtime.calls import MOST, made_ahead, steps_of_a_call
+from bigmodel.experiment import WHOLE, Mean
+from bigmodel.runtime.calls import MOST, steps_of_a_call
 from bigmodel.runtime.compilation import Compiled, compile_experiment
 from bigmodel.runtime.loop import Plan, step_key
 from bigmodel.runtime.settings import Run
@@ -43,10 +44,10 @@ def test_a_signal_is_answered_after_a_call_and_the_run_goes_on_with_another_numb
 ) -> None:
     built = linear.experiment()
 
-    def train(seed: int, step: int) -> Any:
+    def train(seed: int, step: int, rows: slice = WHOLE) -> Any:
         if step == 17:
             signal.raise_signal(signal.SIGTERM)
-        return built.data.train(seed, step)
+        return built.data.train(seed, step, rows)
 
     one = linear.with_data(built, train=train)
     options = {"log_every": 15, "checkpoint_every": 40}
@@ -72,7 +73,8 @@ def test_what_is_not_finite_within_a_call_is_named_with_its_step(tmp_path: Path)
 
 
 def test_calls_end_where_something_is_due() -> None:
-    plan = Plan.of(Run(steps=20, eval_every=6, checkpoint_every=9, log_every=10), 1)
+    run = Run(steps=20, eval_every=6, checkpoint_every=9, log_every=10)
+    plan = Plan.of(run, linear.data())
     ends = [steps.stop for steps in plan.calls(0, 4)]
     assert ends == [1, 5, 6, 9, 10, 12, 16, 18, 20]
     assert [step for steps in plan.calls(7, 4) for step in steps] == list(range(7, 20))
@@ -81,7 +83,7 @@ def test_calls_end_where_something_is_due() -> None:
 def of_a_call(compiled: Compiled, **options: Any) -> int:
     batch = compiled.place(linear.experiment().data.train(0, 0))
     key, index = compiled.place_scalar(step_key(0)), compiled.place_scalar(np.int32(0))
-    plan = Plan.of(Run(log_every=100, **options), 1)
+    plan = Plan.of(Run(log_every=100, **options), linear.data())
     return steps_of_a_call(compiled, plan, batch, key, index)
 
 
@@ -119,9 +121,9 @@ def test_a_step_with_convolutions_has_a_call_of_its_own_on_cpu() -> None:
 
 
 def test_the_thread_that_makes_batches_ends_with_the_loop() -> None:
-    batches = made_ahead(lambda step: step + 1, range(100))
+    batches = Ahead(lambda step: step + 1, range(100))
     assert [next(batches), next(batches)] == [1, 2]
-    batches.close()  # type: ignore[attr-defined]
+    batches.close()
     for _ in range(100):
         if not any(thread.name.startswith("ahead") for thread in threading.enumerate()):
             return

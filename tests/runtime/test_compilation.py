@@ -11,7 +11,7 @@ import optax
 import pytest
 from jax.sharding import PartitionSpec as P
 
-from bigmodel.processes.distributed import SMALL, place_batch, placing
+from bigmodel.processes.placing import SMALL, place_batch, placing
 from bigmodel.sharding.mesh import MeshShape, make_mesh
 from bigmodel.tree import which_finite
 
@@ -55,7 +55,7 @@ def test_small_and_large_batches_are_placed_alike(rows: int) -> None:
     whole = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     batch = {"x": np.arange(rows * 8.0).reshape(rows, 8).astype("f"), "n": np.arange(rows)}
     shardings = {"x": whole, "n": whole}
-    place = placing(batch, shardings)
+    place = placing(batch, shardings, None)
     for found, same in zip(
         jax.tree.leaves(place(batch)), jax.tree.leaves(place_batch(batch, shardings)), strict=True
     ):

@@ -11,7 +11,7 @@ import pytest
 from recorded import digest, logged, summary
 
 from bigmodel.errors import NotFiniteError, StorageError
-from bigmodel.experiment import Experiment, Rows
+from bigmodel.experiment import WHOLE, Experiment, Rows
 from bigmodel.processes.signals import StopRequest
 from bigmodel.run_directory.directory import RunDirectory
 from bigmodel.runtime.compilation import compile_experiment
@@ -63,8 +63,8 @@ def with_seed_2(change: Callable[[Any], Any]) -> Experiment:
     """The experiment whose batches of seed 2 are changed."""
     one = experiment()
 
-    def train(seed: int, step: int) -> Any:
-        batch = dict(one.data.train(seed, step))
+    def train(seed: int, step: int, rows: slice = WHOLE) -> Any:
+        batch = dict(one.data.train(seed, step, rows))
         return change(batch) if seed == 2 else batch
 
     return linear.with_data(one, train=train)

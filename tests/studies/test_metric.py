@@ -65,6 +65,15 @@ def test_best_step_is_the_one_of_validation_and_not_the_best_on_test(tmp_path: P
     assert {(score.step, score.value) for score in last.scores} == {(300, 0.9)}
 
 
+def test_what_was_evaluated_at_the_best_step_alone_is_in_the_summary(tmp_path: Path) -> None:
+    more = {"test/f1": 0.6, "best": {"step": 200, "validation/loss": 0.2, "test/f1": 0.7}}
+    values = {100: 0.6, 200: 0.8, 300: 0.9}
+    write_runs(tmp_path, CELLS, accuracy=lambda *at: values[at[2]], more=more)
+    for at, expected in (("best", (200, 0.7)), ("last", (300, 0.6))):
+        report = read_report(tmp_path, metric="test/f1", at=at, maximize=True)
+        assert {(score.step, score.value) for score in report.scores} == {expected}
+
+
 def test_study_says_metric_step_and_baseline_and_options_say_otherwise(tmp_path: Path) -> None:
     write_runs(tmp_path, CELLS, metric="validation/loss", at="best", baseline="a=2")
     report = read_report(tmp_path)

@@ -91,7 +91,7 @@ def write_runs(
     accuracy: Callable[[int, int, int], "float | str"] = lambda *_: 0.5,
     config: Mapping[str, Any] | None = None,
     manifest: Callable[[int, int], Mapping[str, Any]] = lambda *_: {},
-    more: Mapping[str, float] | None = None,
+    more: Mapping[str, Any] | None = None,
     slower: float = 1.0,
     **settings: Any,
 ) -> None:
@@ -141,7 +141,7 @@ def _line(step: int, value: float, seconds: float) -> dict[str, float]:
 
 
 def _summary(
-    state: str, lines: list[dict[str, float]], seconds: float, more: Mapping[str, float]
+    state: str, lines: list[dict[str, float]], seconds: float, more: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     if state == "not finite":
         return {"status": state, "reason": REASON, "step": 7, "seconds": seconds}

@@ -11,16 +11,19 @@ AUGMENTATION_STREAM = 1
 Images = Shaped[np.ndarray, "batch height width channel"]
 
 
-def augment(images: Images, seed: int, step: int, *, shift: int, flip: bool) -> Images:
+def augment(
+    images: Images, seed: int, step: int, rows: slice, *, size: int, shift: int, flip: bool
+) -> Images:
     """Shift each image by up to `shift` pixels, and mirror half of them horizontally.
 
-    Vertical and horizontal shifts are independent; pixels from beyond the border are 0.
+    Vertical and horizontal shifts are independent; pixels from beyond the border are 0. The images
+    are these rows of a batch of `size`.
     """
     rng = np.random.default_rng([seed, AUGMENTATION_STREAM, step])
     if shift:
-        images = shifted(images, rng.integers(-shift, shift + 1, (len(images), 2)))
+        images = shifted(images, rng.integers(-shift, shift + 1, (size, 2))[rows])
     if flip:
-        mirror = rng.random(len(images)) < 0.5
+        mirror = rng.random(size)[rows] < 0.5
         images = np.where(mirror[:, None, None, None], images[:, :, ::-1], images)
     return images
 

@@ -162,8 +162,9 @@ def _images(parts: dict[str, Arrays], reader: ImageReader, options: ImageData) -
         in_range = reader.unit_range(image) if image.dtype == np.uint8 else image
         return batch | {"image": np.ascontiguousarray(in_range)}
 
-    def augmented(batch: dict[str, np.ndarray], seed: int, step: int) -> dict[str, np.ndarray]:
-        image = augment(batch["image"], seed, step, shift=options.shift, flip=options.flip)
+    def augmented(batch: dict[str, np.ndarray], *which: Any) -> dict[str, np.ndarray]:
+        size, shift, flip = options.batch_size, options.shift, options.flip
+        image = augment(batch["image"], *which, size=size, shift=shift, flip=flip)
         return batch | {"image": image}
 
     data = data_of(

@@ -119,7 +119,7 @@ def image_rows(images: Images) -> Sequences:
 
     train, splits = images.data.train, images.data.splits
     data = images.data._replace(
-        train=lambda seed, step: as_sequence(train(seed, step)),
+        train=lambda *which: as_sequence(train(*which)),
         splits={name: all_as_sequences(batches) for name, batches in splits.items()},
     )
     return Sequences(data, reader)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from bigmodel.data.batches import Batches
 from bigmodel.data.texts.text import windows_of
-from bigmodel.experiment import Batch, Data, InputError
+from bigmodel.experiment import WHOLE, Batch, Data, InputError
 
 # Numbers the independent random streams of one seed; the windows of a text have another.
 MASK_STREAM = 2
@@ -66,9 +66,10 @@ def masked(data: Data, options: Masking, *, vocab_size: int, token: int | None =
     """
     ids: dict[str, Any] = {"vocab_size": vocab_size, "token": token}
 
-    def train(seed: int, step: int) -> Batch:
+    def train(seed: int, step: int, rows: slice = WHOLE) -> Batch:
         random = np.random.default_rng([seed, MASK_STREAM, step])
-        return mask(data.train(seed, step), options, random, **ids)
+        batch = data.train(seed, step, rows)
+        return mask(batch, options, random, **ids, size=data.batch_size, rows=rows)
 
     def fixed(split: int, index: int, batch: Batch) -> Batch:
         random = np.random.default_rng([EVALUATION_SEED, MASK_STREAM, split, index])
@@ -101,16 +102,21 @@ def mask(
     *,
     vocab_size: int,
     token: int | None = None,
+    size: int | None = None,
+    rows: slice = WHOLE,
 ) -> Batch:
-    """One batch of :func:`masked`."""
+    """One batch of :func:`masked`, or these rows of one of a size."""
     token = vocab_size if token is None else token
     length = (batch["weight"] > 0).sum(axis=1).astype(np.int32)
     time = batch["tokens"].shape[1]
     tokens = np.where(np.arange(time)[None] < length[:, None], batch["tokens"], 0)
-    chosen, weight = choose(length, options.fraction, time, random)
+    size = size or len(length)
+    order = random.random((size, time))[rows]
+    chosen, weight = choose(length, options.fraction, order)
     targets = np.take_along_axis(tokens, chosen, axis=1)
-    draw = random.random(chosen.shape)
-    others = random.integers(vocab_size, size=chosen.shape, dtype=np.int32)
+    whole = (size, chosen.shape[1])
+    draw = random.random(whole)[rows]
+    others = random.integers(vocab_size, size=whole, dtype=np.int32)[rows]
     instead = np.where(
         draw < options.masked,
         np.int32(token),
@@ -129,16 +135,18 @@ def mask(
 
 
 def choose(
-    length: Int[np.ndarray, "batch"], fraction: float, time: int, random: np.random.Generator
+    length: Int[np.ndarray, "batch"], fraction: float, order: Float[np.ndarray, "batch time"]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Random positions without repetition: a fraction of each text's length, at least one.
+
+    ``order`` are random numbers in [0, 1), which are consumed.
 
     Returns:
         The positions, int32 ``[batch, masks]``, and their weight, which is 0 for the surplus of
         a text that is shorter than ``time``, at position 0 after the others.
     """
+    time = order.shape[1]
     count = masks_of(fraction, time)
-    order = random.random((len(length), time))
     order[np.arange(time)[None] >= length[:, None]] += 1
     drawn = order.argsort(axis=1)[:, :count]
     enough = np.maximum(np.rint(fraction * length), 1) * (length > 0)

@@ -16,7 +16,7 @@ from bigmodel.data.split import check_held_out, check_positive
 from bigmodel.data.texts.corpus import read_corpus, split_corpus
 from bigmodel.data.texts.reading import TOKENIZER
 from bigmodel.data.texts.tokenizers import Tokenizer, learn_tokenizer, load
-from bigmodel.experiment import Assets, Batch, Data, InputError
+from bigmodel.experiment import WHOLE, Assets, Batch, Data, InputError
 
 Tokens = Int[np.ndarray, "tokens"]
 
@@ -111,11 +111,11 @@ def load_text(
             "--data.batch-size or --data.context"
         )
 
-    def batch(seed: int, step: int) -> Batch:
+    def batch(seed: int, step: int, rows: slice = WHOLE) -> Batch:
         random = np.random.default_rng([seed, CROP_STREAM, step])
-        starts = random.integers(len(train) - options.context, size=(options.batch_size, 1))
+        starts = random.integers(len(train) - options.context, size=(options.batch_size, 1))[rows]
         crops = train[starts + np.arange(options.context + 1)]
-        weight = np.ones((options.batch_size, options.context), np.float32)
+        weight = np.ones((len(crops), options.context), np.float32)
         return {"tokens": crops[:, :-1], "targets": crops[:, 1:], "weight": weight}
 
     splits = {

@@ -17,7 +17,7 @@ from bigmodel.data.split import check_held_out, check_positive
 from bigmodel.data.texts.corpus import read_corpus, split_corpus
 from bigmodel.data.texts.reading import WORDS, word_reader
 from bigmodel.data.texts.tokenizers import split_words
-from bigmodel.experiment import Assets, Batch, Data, InputError
+from bigmodel.experiment import WHOLE, Assets, Batch, Data, InputError
 
 # Numbers the independent random streams of one seed.
 PAIR_STREAM = 0
@@ -117,10 +117,11 @@ def load_words(options: WordData, assets: Assets | None = None) -> Words:
     expected = float(sampler.keep[train].sum()) * (options.window + 1)
     steps_per_epoch = max(1, round(expected / options.batch_size))
 
-    def batch(seed: int, step: int) -> Batch:
+    def batch(seed: int, step: int, rows: slice = WHOLE) -> Batch:
         random = np.random.default_rng([seed, PAIR_STREAM, step])
-        pairs = sampler.pairs(kept(seed, step // steps_per_epoch), options.batch_size, random)
-        return pairs | {"weight": np.ones(options.batch_size, np.float32)}
+        thinned = kept(seed, step // steps_per_epoch)
+        pairs = sampler.pairs(thinned, options.batch_size, random, rows)
+        return pairs | {"weight": np.ones(len(pairs["centre"]), np.float32)}
 
     def fixed(part: Int[np.ndarray, "tokens"]) -> dict[str, np.ndarray]:
         random = np.random.default_rng([EVALUATION_SEED, PAIR_STREAM])
@@ -193,14 +194,18 @@ class _Sampler:
         return kept if len(kept) > 2 * self.window else tokens
 
     def pairs(
-        self, tokens: Int[np.ndarray, "kept"], count: int, random: np.random.Generator
+        self,
+        tokens: Int[np.ndarray, "kept"],
+        count: int,
+        random: np.random.Generator,
+        rows: slice = WHOLE,
     ) -> dict[str, np.ndarray]:
-        """``count`` pairs with their negatives; each centre has a whole window around it."""
-        centre = random.integers(self.window, len(tokens) - self.window, size=count)
-        context = centre + self.offsets[random.integers(len(self.offsets), size=count)]
-        negatives = self.table[random.integers(TABLE, size=(count, self.negatives))]
+        """Rows of ``count`` pairs with negatives; each centre has a whole window around it."""
+        centre = random.integers(self.window, len(tokens) - self.window, size=count)[rows]
+        offset = self.offsets[random.integers(len(self.offsets), size=count)[rows]]
+        negatives = self.table[random.integers(TABLE, size=(count, self.negatives))[rows]]
         return {
             "centre": tokens[centre],
-            "context": tokens[context],
+            "context": tokens[centre + offset],
             "negatives": negatives,
         }

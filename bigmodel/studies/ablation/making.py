@@ -22,7 +22,7 @@ from bigmodel.run_directory.directory import MANIFEST, RunDirectory
 from bigmodel.runtime.command_line import parse
 from bigmodel.runtime.compilation import Compiled, compile_experiment
 from bigmodel.runtime.entry import run_experiment
-from bigmodel.runtime.evaluation import metric_names
+from bigmodel.runtime.held_out.names import metric_names
 from bigmodel.runtime.recorder import open_run
 from bigmodel.runtime.side_by_side import common_checkpoint, train_side_by_side
 from bigmodel.runtime.xla import use_precision

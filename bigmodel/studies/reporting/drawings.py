@@ -87,7 +87,7 @@ def draw_all_curves(report: Report) -> Iterator[Drawing]:
     compared = len(rows) > 1 and rows[0].cell.name == report.baseline.name
     for metric in dict.fromkeys((report.metric, twin, "train/loss")):
         curves = [[_points(history, metric) for history in some] for some in histories]
-        if not all(len(one.steps) for curve in curves for one in curve):
+        if not all(len(one.steps) > 1 for curve in curves for one in curve):
             continue
         for x, over in (("step", over_steps), ("seconds", over_seconds)):
             bands = [

@@ -12,6 +12,7 @@ import optax
 from jaxtyping import Float
 
 from bigmodel.experiment import (
+    WHOLE,
     Array,
     Batch,
     Data,
@@ -127,7 +128,7 @@ def adversarial(
         name: optimizer.learning_rate_schedule(steps) for name, optimizer in optimizers.items()
     }
     losses = LOSSES[loss]
-    example = data.train(0, 0)
+    example = dict(data.example)
     example = {**example, "latent": np.zeros((len(example["weight"]), latent), np.float32)}
 
     def init(key: Key) -> AdversarialState:
@@ -297,15 +298,23 @@ def _value(mean: Mean) -> Array:
 
 def _grouped(data: Data, count: int) -> Data:
     """The data with so many training batches, one after the other, as the batch of a step."""
+    size = data.batch_size
 
-    def train(seed: int, step: int) -> Batch:
-        batches = [data.train(seed, step * count + i) for i in range(count)]
+    def train(seed: int, step: int, rows: slice = WHOLE) -> Batch:
+        start, stop, _ = rows.indices(size * count)
+        batches = [
+            data.train(
+                seed, step * count + i, slice(max(start - before, 0), min(stop - before, size))
+            )
+            for i, before in enumerate(range(0, size * count, size))
+            if start < before + size and before < stop
+        ]
         return {name: np.concatenate([b[name] for b in batches]) for name in batches[0]}
 
     if count == 1:
         return data
     epoch = max(1, data.steps_per_epoch // count)
-    return data._replace(train=train, batch_size=data.batch_size * count, steps_per_epoch=epoch)
+    return data._replace(train=train, batch_size=size * count, steps_per_epoch=epoch)
 
 
 def _check(

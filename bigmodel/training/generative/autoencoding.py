@@ -75,7 +75,7 @@ def autoencoding(
     else:
         loss, named = sum_of_squares, {}
     if kind == "denoising":
-        data = with_latents(data, data.train(0, 0)["image"].shape[1:], name="noise")
+        data = with_latents(data, data.example["image"].shape[1:], name="noise")
 
     def embedding(coded: Coded, batch: Batch) -> PyTree:
         return {"code": coded.code, "label": batch["label"]}

@@ -103,7 +103,7 @@ def noising(network: Model, *, prediction: Prediction, label_dropout: float) -> 
 
 def with_noise(data: Data) -> Data:
     """The data with a fixed noise and a fixed time for each image to evaluate on."""
-    shape = data.train(0, 0)["image"].shape[1:]
+    shape = data.example["image"].shape[1:]
     return with_latents(with_latents(data, shape, name="noise"), (), name="time")
 
 

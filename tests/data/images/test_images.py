@@ -5,6 +5,7 @@ from sklearn.model_selection import train_test_split
 
 from bigmodel.data.images.augmentation import augment, shifted
 from bigmodel.data.images.images import ImageData, load_images
+from bigmodel.experiment import WHOLE
 
 DIGITS = load_digits()
 RNG = np.random.default_rng(0)
@@ -71,7 +72,7 @@ def test_shifting_is_the_plain_loop_over_pixels():
 def test_all_shifts_up_to_the_limit_occur_and_none_beyond():
     spot = np.zeros((4000, 9, 9, 1), np.uint8)
     spot[:, 4, 4] = 1
-    _, y, x, _ = np.nonzero(augment(spot, 0, 0, shift=2, flip=False))
+    _, y, x, _ = np.nonzero(augment(spot, 0, 0, WHOLE, size=len(spot), shift=2, flip=False))
     assert set(zip(y - 4, x - 4, strict=True)) == {
         (down, right) for down in range(-2, 3) for right in range(-2, 3)
     }
@@ -79,7 +80,7 @@ def test_all_shifts_up_to_the_limit_occur_and_none_beyond():
 
 def test_half_of_the_images_are_mirrored_and_the_rest_untouched():
     images = RNG.random((4000, 2, 3, 1))
-    out = augment(images, 0, 0, shift=0, flip=True)
+    out = augment(images, 0, 0, WHOLE, size=len(images), shift=0, flip=True)
     mirrored = (out == images[:, :, ::-1]).all(axis=(1, 2, 3))
     untouched = (out == images).all(axis=(1, 2, 3))
     assert (mirrored ^ untouched).all()
@@ -88,7 +89,7 @@ def test_half_of_the_images_are_mirrored_and_the_rest_untouched():
 
 def test_augmentation_is_decided_by_seed_and_step():
     def at(seed, step):
-        return augment(IMAGES, seed, step, shift=2, flip=True)
+        return augment(IMAGES, seed, step, WHOLE, size=len(IMAGES), shift=2, flip=True)
 
     np.testing.assert_array_equal(at(3, 5), at(3, 5))
     assert not np.array_equal(at(3, 5), at(3, 6))
@@ -97,5 +98,5 @@ def test_augmentation_is_decided_by_seed_and_step():
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_dtype_and_shape_stay(dtype):
-    out = augment(IMAGES.astype(dtype), 0, 0, shift=1, flip=True)
+    out = augment(IMAGES.astype(dtype), 0, 0, WHOLE, size=len(IMAGES), shift=1, flip=True)
     assert (out.dtype, out.shape) == (np.dtype(dtype), IMAGES.shape)

@@ -66,7 +66,7 @@ def test_padding_is_never_chosen_and_a_shorter_text_has_fewer_masks(real, count)
 
 
 def test_at_least_one_position_is_chosen():
-    drawn, weight = choose(np.array([4], np.int32), 0.01, 4, np.random.default_rng(0))
+    drawn, weight = choose(np.array([4], np.int32), 0.01, np.random.default_rng(0).random((1, 4)))
     assert drawn.shape == weight.shape == (1, 1)
     assert weight.sum() == 1
 

@@ -1,5 +1,6 @@
 import dataclasses
 import re
+from itertools import combinations
 from typing import Any
 
 import chex
@@ -12,7 +13,7 @@ from initial import initial
 from jax.sharding import PartitionSpec as P
 from scipy.special import expit as sigmoid
 
-from bigmodel.experiment import Data, Experiment, InputError, Model
+from bigmodel.experiment import WHOLE, Data, Experiment, InputError, Model
 from bigmodel.models.images.dcgan import Dcgan
 from bigmodel.training.generative.adversarial import adversarial
 from bigmodel.training.optimizers import Optimizer
@@ -30,7 +31,7 @@ def batch(step: int, *, rows: int = BATCH) -> dict[str, np.ndarray]:
 
 def data() -> Data:
     splits = {"test": [batch(100), batch(101, rows=5)]}
-    return Data(lambda _, step: batch(step), splits, BATCH, 10, "")
+    return Data(lambda _, step, *_rows: batch(step), splits, BATCH, 10, "")
 
 
 DCGAN = Dcgan(latent=LATENT, widths=(4, 6))
@@ -134,14 +135,22 @@ def test_a_wasserstein_step_follows_the_formulas() -> None:
 
 
 def test_each_update_of_the_critic_has_a_batch_of_its_own() -> None:
-    whole, single = gan(critic_steps=3).data, data()
+    given = data()
+    single = given._replace(train=lambda seed, step, rows=WHOLE: {
+        name: array[rows] for name, array in given.train(seed, step).items()
+    })  # fmt: skip
+    whole = gan(critic_steps=3, data=single).data
     assert whole.batch_size == 3 * single.batch_size
     joined = np.concatenate([single.train(0, step)["image"] for step in (3, 4, 5)])
     np.testing.assert_array_equal(whole.train(0, 1)["image"], joined)
+    for start, stop in combinations(range(whole.batch_size + 1), 2):
+        np.testing.assert_array_equal(
+            whole.train(0, 1, slice(start, stop))["image"], joined[start:stop]
+        )
 
 
 def test_conditional_networks_read_the_label_of_each_image() -> None:
-    labelled = data()._replace(train=lambda _, step: labels(batch(step)), splits={})
+    labelled = data()._replace(train=lambda _, step, *_rows: labels(batch(step)), splits={})
     models = dataclasses.replace(DCGAN, conditional=True).build((8, 8, 1), 3)
     experiment = gan(models=models, data=labelled)
     state = begun(experiment)

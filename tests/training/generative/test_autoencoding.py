@@ -35,7 +35,9 @@ def batch(step: int = 0, *, rows: int = ROWS) -> dict[str, np.ndarray]:
 
 
 def data() -> Data:
-    return Data(lambda _, step: batch(step), {"test": [batch(9), batch(10, rows=5)]}, ROWS, 4, "")
+    return Data(
+        lambda _, step, *_rows: batch(step), {"test": [batch(9), batch(10, rows=5)]}, ROWS, 4, ""
+    )
 
 
 def linear(outputs: int) -> tuple[Model, Model]:

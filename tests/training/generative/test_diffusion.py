@@ -103,7 +103,7 @@ def test_the_error_is_the_mean_square_without_the_padding() -> None:
 
 
 def test_noise_and_time_of_a_split_are_fixed() -> None:
-    data = Data(lambda _, step: batch(step), {"test": [batch(7), batch(8)]}, ROWS, 1, "")
+    data = Data(lambda _, step, *_rows: batch(step), {"test": [batch(7), batch(8)]}, ROWS, 1, "")
     one, other = (with_noise(data).splits["test"] for _ in range(2))
     for name, shape in (("noise", (ROWS, *SHAPE)), ("time", (ROWS,))):
         np.testing.assert_array_equal(one[1][name], other[1][name])

@@ -25,6 +25,10 @@ JOB = "SLURM_JOB_ID"
 TURN_SECONDS = 5.0
 
 
+class InUseError(InputError):
+    """Another process has a folder for itself."""
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Writes a file whole or not at all; raises StorageError where it cannot be written."""
     temporary = path.with_name(f".{path.name}{PARTIAL}")
@@ -81,7 +85,7 @@ def locked(folder: Path, *, otherwise: str, shared: bool = False) -> Iterator[No
     what the user is to do where another one is there.
 
     Raises:
-        InputError: another process has the lock; it is named.
+        InUseError: another process has the lock; it is named.
         StorageError: the folder cannot be written.
     """
     with naming(folder), _one_at_a_time(folder, otherwise):
@@ -132,7 +136,7 @@ def _one_at_a_time(folder: Path, otherwise: str) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() > until:
                     message = f"another process is running in {folder}; {otherwise}"
-                    raise InputError(message) from None
+                    raise InUseError(message) from None
                 time.sleep(0.05)
             except OSError:
                 break  # This file system has no locks.
@@ -146,7 +150,7 @@ def _one_at_a_time(folder: Path, otherwise: str) -> Iterator[None]:
 def _check_free(
     folder: Path, otherwise: str, *, shared: bool = False, own: Path | None = None
 ) -> None:
-    """Removes stale locks; raises InputError for one that is not stale."""
+    """Removes stale locks; raises InUseError for one that is not stale."""
     for path in sorted(folder.glob(f"{LOCK}*")):
         if path == own or (shared and path.name != LOCK):
             continue
@@ -159,7 +163,7 @@ def _check_free(
             continue
         here = holder["host"] == socket.gethostname()
         where = "this machine" if here else f"{holder['host']}; if that is gone, remove {path}"
-        raise InputError(
+        raise InUseError(
             f"another process is running in {folder}; {otherwise} "
             f"(it is process {holder['process']} on {where})"
         )

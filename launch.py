@@ -14,7 +14,7 @@ from bigmodel import errors
 from bigmodel.experiment import InputError
 from bigmodel.export import export
 from bigmodel.inference import evaluate, predict
-from bigmodel.launching import run, submit
+from bigmodel.launching import prepare, run, submit
 from bigmodel.output import protect_output
 from bigmodel.planning import plan
 from bigmodel.serving import serve
@@ -52,6 +52,7 @@ class Parser(argparse.ArgumentParser):
 COMMANDS = {
     "run": run,
     "submit": submit,
+    "prepare": prepare,
     "plan": plan,
     "ablate": ablate,
     "work": work,

@@ -7,6 +7,7 @@ from typing import Any
 
 from bigmodel.data.dialogues.chat import CHAT
 from bigmodel.data.texts.reading import TOKENIZER
+from bigmodel.data.texts.shards.vocabularies import end_token
 from bigmodel.experiment import Assets
 from bigmodel.output import warn
 
@@ -25,15 +26,12 @@ def tokenizer_files(assets: Assets, context: int | None) -> dict[str, bytes]:
     """``tokenizer.json`` and its config, of the files of a run; none without a tokenizer."""
     if TOKENIZER not in assets:
         return {}
-    saved = json.loads(assets[TOKENIZER])
-    match saved.get("type"):
-        case "char":
-            saved = characters(saved["characters"])
-        case "byte":
-            saved = single_bytes()
-        case "word":
-            warn("the tokenizer is left out, for there is none of words in lower case there")
-            return {}
+    saved = in_their_layout(json.loads(assets[TOKENIZER]))
+    if saved is None:
+        warn(
+            "the tokenizer is left out, for there is none of words in lower case or bare ids there"
+        )
+        return {}
     config: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,
@@ -47,6 +45,21 @@ def tokenizer_files(assets: Assets, context: int | None) -> dict[str, bytes]:
     config |= tokens | ({"chat_template": template} if template else {})
     files = {TOKENIZER: saved, "tokenizer_config.json": config}
     return {name: json.dumps(value).encode() for name, value in files.items()}
+
+
+def in_their_layout(saved: dict[str, Any]) -> dict[str, Any] | None:
+    """What ``tokenizer.json`` says of a tokenizer that a run has saved; None where it cannot."""
+    match saved.get("type"):
+        case "char":
+            return characters(saved["characters"])
+        case "byte":
+            return single_bytes()
+        case "ended":
+            made = in_their_layout(saved["of"])
+            return made and {**made, "added_tokens": [end_token(len(made["model"]["vocab"]))]}
+        case "word" | "ids":
+            return None
+    return saved
 
 
 def chat_of(assets: Assets) -> tuple[str, dict[str, str]]:

@@ -16,6 +16,7 @@ LAYOUT_FIELDS = ("mesh", "model.attention", "run.dir", "run.profile", "run.sinks
 all options below it."""
 FREE_FIELDS = (
     *LAYOUT_FIELDS,
+    "data.cache",
     "run.keep",
     "run.log_every",
     "run.eval_every",

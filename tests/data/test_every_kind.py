@@ -39,6 +39,10 @@ KINDS = {
         "tokens int32 3 7, targets int32 3 7, weight float32 3 7", WORDS, r"[a-h]"),
     "bpe": Kind(data.load_text, data.TextData(path="data", vocab_size=260, context=7, batch_size=3),
         "tokens int32 3 7, targets int32 3 7, weight float32 3 7", WORDS, r"[a-h]"),
+    "prepared text": Kind(data.load_text,
+        data.TextData(path="data", tokenizer="char", context=7, batch_size=3, cache="cache",
+                      packing="document"),
+        "tokens int32 3 7, targets int32 3 7, weight float32 3 7", WORDS),
     "masked text": Kind(masked_text,
         data.TextData(path="data", tokenizer="char", context=7, batch_size=3),
         "tokens int32 3 7, length int32 3, chosen int32 3 1, targets int32 3 1, "

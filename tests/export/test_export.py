@@ -15,6 +15,7 @@ import pytest
 import tokenizers
 
 import launch
+from bigmodel.data.texts.shards.vocabularies import ended
 from bigmodel.data.texts.tokenizers import Kind, learn_tokenizer
 from bigmodel.export import program, stablehlo
 from bigmodel.export.huggingface_tokenizer import end_of_text, tokenizer_files
@@ -157,17 +158,20 @@ def test_safetensors_are_the_variables_by_their_paths_with_the_config(
     assert not header
 
 
+@pytest.mark.parametrize("end", ["", "<|endoftext|>"])
 @pytest.mark.parametrize("kind", ["char", "byte", "bpe"])
-def test_a_tokenizer_is_written_with_the_ids_that_it_has(kind: Kind) -> None:
+def test_a_tokenizer_is_written_with_the_ids_that_it_has(kind: Kind, end: str) -> None:
     text = "one, two, and \u00e9t\u00e9 & \N{EURO SIGN}\n\n  three" * 9
     tokenizer = learn_tokenizer(kind, train=[text], others=[], size=300)
+    if end:
+        tokenizer, text = ended(tokenizer), f"{text}{end}{text}"
     chat = {"template": "{{ messages }}", "tokens": {"eos_token": "an"}}
     assets = {"tokenizer.json": tokenizer.dump(), "chat.json": json.dumps(chat).encode()}
     files = tokenizer_files(assets, 8)
     theirs = tokenizers.Tokenizer.from_str(files["tokenizer.json"].decode())
     ids = theirs.encode(text).ids
     assert ids == tokenizer.encode(text).tolist()
-    assert theirs.decode(ids) == text
+    assert theirs.decode(ids, skip_special_tokens=False) == text
     expected = {"model_max_length": 8, "chat_template": "{{ messages }}", "eos_token": "an"}
     assert expected.items() <= json.loads(files["tokenizer_config.json"]).items()
     assert end_of_text(assets) == theirs.token_to_id("an")

@@ -61,6 +61,12 @@ def prepared(
     return folder
 
 
+def recorded(folder: Path) -> dict[str, str]:
+    """The sha256 of each file of prepared data by its name."""
+    files = json.loads((folder / WHOLE).read_bytes())["files"]
+    return {name: sha256 for name, (_, sha256) in files.items()}
+
+
 @contextlib.contextmanager
 def _turn(place: Path) -> Iterator[None]:
     """Keeps other processes from making the same, and waits for one that does."""

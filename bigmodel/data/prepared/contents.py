@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bigmodel.data.prepared.progress import Progress
+from bigmodel.data.prepared.threads import threads
 from bigmodel.errors import StorageError, naming
 from bigmodel.experiment import InputError
 from bigmodel.files import user_cache, write_atomically
@@ -72,8 +73,7 @@ def read_contents(paths: Sequence[Path]) -> list[Content]:
     """What files contain, all of which are read."""
     sizes = sum(_stat(path).st_size for path in paths)
     what = f"reading {paths[0].name}" + (f" and {len(paths) - 1} more" if paths[1:] else "")
-    threads = min(THREADS, len(os.sched_getaffinity(0)), len(paths))
-    with Progress(what, sizes) as progress, ThreadPoolExecutor(threads) as pool:
+    with Progress(what, sizes) as progress, ThreadPoolExecutor(threads(THREADS)) as pool:
         return list(pool.map(lambda path: _read(path, progress), paths))
 
 

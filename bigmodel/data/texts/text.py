@@ -15,6 +15,7 @@ from bigmodel.data.parts import fingerprint
 from bigmodel.data.split import check_held_out, check_positive
 from bigmodel.data.texts.corpus import read_corpus, split_corpus
 from bigmodel.data.texts.reading import TOKENIZER
+from bigmodel.data.texts.shards.paths import is_prepared
 from bigmodel.data.texts.tokenizers import Tokenizer, learn_tokenizer, load
 from bigmodel.experiment import WHOLE, Assets, Batch, Data, InputError
 
@@ -34,7 +35,15 @@ class TextData:
     """topics: the help texts that every Python brings (0.5 MB); text: the file in path; dialogues:
     lines {"messages": [...]} of the file in path, of which gpt.py learns the answers"""
     path: str = ""
-    """a UTF-8 text file, which may be gzipped (.gz); used whenever it is given"""
+    """a text to read instead: a file, a folder or a quoted pattern of .txt, .jsonl, .csv or
+    .parquet, each also .gz or .zst, or token files, train.bin and val.bin; see docs/data.md"""
+    field: str = ""
+    """the field of .jsonl and the column of .csv and .parquet with the text; by default text"""
+    cache: str = ""
+    """folder that keeps what was made of a large text; by default one in the user's cache"""
+    packing: Literal["across", "document"] | None = None
+    """windows of a large text: across its documents, the default, or each within one document;
+    where it is given, a small text is read like a large one"""
     tokenizer: Literal["char", "byte", "bpe"] = "bpe"
     """what a token is: a character, a byte, or a byte-level BPE learned from the training part"""
     vocab_size: int = 1024
@@ -44,17 +53,25 @@ class TextData:
     batch_size: int = 16
     """windows in a batch"""
     validation: float = 0.1
-    """fraction of the text for validation; 0 for none"""
+    """fraction of the text for validation, 4 million characters of a large one at most; 0 for
+    none"""
     test: float = 0.1
-    """fraction of the text, at its end, for the test; 0 for none"""
+    """fraction of the text, at its end, for the test; the same holds"""
 
     def __post_init__(self) -> None:
         check_positive(self, "batch_size", "context")
         check_held_out(self, of_one=True)
 
+    def with_batches_of(self, most: int) -> TextData:
+        """The same with batches that are not larger."""
+        return replace(self, batch_size=min(self.batch_size, max(1, most)))
+
 
 class Text(NamedTuple):
-    """A text's batches, their tokenizer, the text's first word, and the part to train on."""
+    """A text's batches, their tokenizer, the text's first word, and the part to train on.
+
+    Of the latter a large text gives its beginning.
+    """
 
     data: Data
     tokenizer: Tokenizer
@@ -76,12 +93,20 @@ def load_text(
     ``[batch, context]``, targets being the next tokens, and ``weight`` float32 of the same
     shape, 0 where a window is padding.
 
+    A text that is large, or in many files or documents, is prepared once; see
+    :func:`bigmodel.data.texts.shards.prepared_text.load_prepared_text`.
+
     Raises:
         InputError: the file cannot be read as UTF-8 text, a part of it is shorter than a
             window, or an option is out of range.
     """
     if options.name == "dialogues":
         raise InputError("--data.name dialogues is for gpt.py, which learns answers; give a text")
+    if options.path and (options.packing or is_prepared(options.path)):
+        # Which builds on this module.
+        from bigmodel.data.texts.shards.prepared_text import load_prepared_text
+
+        return load_prepared_text(options, assets, tokenizer)
     source, text = read_corpus(options.name, options.path)
     if assets is not None:
         parts = {"train": text, "test": text}
@@ -101,8 +126,7 @@ def load_text(
             )
     train = tokens.pop("train")
     if assets is not None:
-        whole = -(-(len(train) - 1) // options.context)
-        options = replace(options, batch_size=min(options.batch_size, whole))
+        options = options.with_batches_of(-(-(len(train) - 1) // options.context))
     steps_per_epoch = len(train) // (options.batch_size * options.context)
     if steps_per_epoch < 1 and assets is None:
         raise InputError(

@@ -126,23 +126,33 @@ def decoded(content: bytes, name: str) -> str:
     Raises:
         InputError: It is no text; the line of the first byte that is not UTF-8 is named.
     """
-    for start, what in REFUSED.items():
-        if content.startswith(start):
-            raise InputError(f"{name} is {what}")
-    encoding = next((e for mark, e in BYTE_ORDER_MARKS.items() if content.startswith(mark)), "")
-    # ASCII in UTF-16 has a zero in every other byte.
-    if not encoding and content[:200].count(0) > len(content[:200]) // 4:
-        raise InputError(f"{name} is UTF-16 or no text; convert it to UTF-8")
+    encoding = encoding_of(content[:200], name)
     try:
-        return content.decode(encoding or "utf-8")
+        return content.decode(encoding)
     except UnicodeDecodeError as error:
         lines = content[: error.start].splitlines(keepends=True) or [b""]
         ended = lines[-1].endswith((b"\n", b"\r"))
         raise InputError(
-            f"{name}, line {len(lines) + ended} is not {encoding or 'UTF-8'} text: "
+            f"{name}, line {len(lines) + ended} is not {encoding} text: "
             f"byte {0 if ended else len(lines[-1])} of the line is "
             f"0x{content[error.start]:02x}; convert the file to UTF-8"
         ) from None
+
+
+def encoding_of(start: bytes, name: str) -> str:
+    """The encoding of a text by its first bytes: that of a byte order mark, or UTF-8.
+
+    Raises:
+        InputError: they are not those of a text.
+    """
+    for first, what in REFUSED.items():
+        if start.startswith(first):
+            raise InputError(f"{name} is {what}")
+    encoding = next((e for mark, e in BYTE_ORDER_MARKS.items() if start.startswith(mark)), "")
+    # ASCII in UTF-16 has a zero in every other byte.
+    if not encoding and start.count(0) > len(start) // 4:
+        raise InputError(f"{name} is UTF-16 or no text; convert it to UTF-8")
+    return encoding or "UTF-8"
 
 
 def read_lines(path: Path) -> list[str]:

@@ -24,6 +24,8 @@ UNKNOWN = "<unknown>"
 WORD = re.compile(r"\w+|[^\w\s]")
 OF_BERT = {"first": "[CLS]", "separator": "[SEP]", "mask": "[MASK]"}
 """The special tokens of a vocabulary of word pieces, by what they do."""
+ENDS = ("<|endoftext|>", "<|end_of_text|>")
+"""Tokens that end a document in files of BPEs; the first one there counts."""
 CONTINUED = "##"
 """How a piece begins that goes on with a word."""
 
@@ -39,8 +41,8 @@ class Tokenizer(NamedTuple):
     Ids that are no valid UTF-8 decode to the replacement character.
 
     ``special`` are ids that no text is encoded to: the token ``first`` that stands before a text,
-    the ``separator`` that ends each of its parts, and the ``mask``. ``before`` is the text of what
-    another's tokenizer would put before a text, which ``encode`` does not.
+    the ``separator`` that ends each of its parts, the ``mask``, and the ``end`` of a document.
+    ``before`` is what another's tokenizer would put before a text, which ``encode`` does not.
     """
 
     encode: Callable[[str], Int[np.ndarray, "tokens"]]
@@ -240,6 +242,10 @@ def load(content: bytes) -> Tokenizer:
             return byte_tokenizer()
         case "word":
             return _from_words(saved["words"])
+        case "ended" | "ids":
+            from bigmodel.data.texts.shards import vocabularies  # which are made of these
+
+            return vocabularies.read(saved)
         case _:
             _keep_to_one_thread()
             try:
@@ -297,7 +303,9 @@ def _from_bpe(bpe: tokenizers.Tokenizer) -> Tokenizer:
         else:
             raise InputError(f"the tokenizer.json is no byte-level BPE: it has {token[:40]!r}")
     before = bpe.decode(bpe.encode("").ids, skip_special_tokens=False)
-    return _from_library(bpe, characters)._replace(before=before)
+    ends = [vocabulary[token] for token in ENDS if token in added]
+    special = {"end": ends[0]} if ends else {}
+    return _from_library(bpe, characters)._replace(before=before, special=special)
 
 
 def _keep_to_one_thread() -> None:

@@ -1,0 +1,1 @@
+"""Texts that are larger than memory: prepared once as token files, read window by window."""

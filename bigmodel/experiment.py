@@ -123,7 +123,8 @@ class Data(NamedTuple):
     ``fingerprint`` is a sha256 over the arrays. ``assets`` are the files from which a
     :class:`Predictor` is made without the data, such as a trained tokenizer: name to content.
     ``inputs`` are the examples of the splits, in order, as a user would hand them to it: what its
-    ``encode`` makes of those of a batch are arrays of that batch.
+    ``encode`` makes of those of a batch are arrays of that batch. ``receive`` makes of a batch what
+    the experiment reads; a step does it on the devices (:mod:`bigmodel.receiving`).
     """
 
     train: Train
@@ -133,6 +134,7 @@ class Data(NamedTuple):
     fingerprint: str
     assets: Assets = MappingProxyType({})
     inputs: Mapping[str, Sequence[Any]] = MappingProxyType({})
+    receive: Callable[[Batch], Batch] = dict
 
     @property
     def example(self) -> Batch:

@@ -68,6 +68,7 @@ def networks(config: Config, shape: tuple[int, int, int]) -> tuple[Model, Model]
 
 def build(config: Config, assets: Assets | None = None) -> Experiment:
     """The experiment of a config, or of a trained run's assets to evaluate other data."""
+    config.data.check_unmixed("an autoencoder restores images")
     images = load_images(config.data, assets)
     size = config.model.latents
     encoder, decoder = networks(config, images.shape)

@@ -76,6 +76,7 @@ class Config(Settings):
 
 def build(config: Config, assets: Assets | None = None) -> Experiment:
     """The experiment of a config, or of a trained run's assets to evaluate other data."""
+    config.data.check_unmixed("a generator is trained on real images")
     images = load_images(config.data, assets)
     network = config.model.build(images.classes)
     denoiser = noising(network, prediction=config.prediction, label_dropout=config.label_dropout)

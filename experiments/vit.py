@@ -82,7 +82,8 @@ def attention_maps(config: Config, images: Images) -> Callable[[Variables], Show
 
     Of an ensemble it is the first member's.
     """
-    looked_at = next(iter(images.data.splits.values()), [images.data.train(0, 0)])[0]["image"][:10]
+    first = next(iter(images.data.splits.values()), [images.data.train(0, 0)])[0]
+    looked_at = images.data.receive(first)["image"][:10]
     maps = jax.jit(config.model.attention_maps(images.classes))
 
     def show(variables: Variables) -> Shown:

@@ -19,6 +19,7 @@ ROOMS = (
         "nearest.py",
         "output.py",
         "partition.py",
+        "receiving.py",
         "tree.py",
     ),
     ("config.py", "predictor.py", "script.py"),

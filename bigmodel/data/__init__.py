@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from bigmodel.data.dialogues.chat import chat_of as chat_of
     from bigmodel.data.dialogues.chat import read_chat as read_chat
     from bigmodel.data.dialogues.dialogues import load_dialogues as load_dialogues
-    from bigmodel.data.images.images import ImageData as ImageData
     from bigmodel.data.images.images import Images as Images
     from bigmodel.data.images.images import load_images as load_images
+    from bigmodel.data.images.options import ImageData as ImageData
     from bigmodel.data.images.reading import ImageReader as ImageReader
     from bigmodel.data.images.reading import image_reader as image_reader
     from bigmodel.data.known_ratings import RatingReader as RatingReader
@@ -64,7 +64,8 @@ if TYPE_CHECKING:
 _PLACES = {
     "dialogues.chat": ("Chat", "chat_of", "read_chat"),
     "dialogues.dialogues": ("load_dialogues",),
-    "images.images": ("ImageData", "Images", "load_images"),
+    "images.images": ("Images", "load_images"),
+    "images.options": ("ImageData",),
     "images.reading": ("ImageReader", "image_reader"),
     "known_ratings": ("RatingReader", "rating_reader"),
     "ratings": ("RatingData", "Ratings", "load_ratings"),

@@ -9,6 +9,7 @@ import jax
 
 from bigmodel.experiment import InputError, PyTree, Variables
 from bigmodel.inference.trained import Trained
+from bigmodel.receiving import receiving
 from bigmodel.runtime.evaluation import Evaluation, measure, summarize
 from bigmodel.runtime.xla import with_precision
 
@@ -43,7 +44,8 @@ def evaluate(run: Trained, *, other: bool = False) -> Evaluation:
             "encoded as the run's was; see experiments/"
         )
     experiment = run.build(run.assets) if other else run.build()
-    eval_step = with_precision(experiment.eval_step, run.config.run.matmul_precision)
+    eval_step = receiving(experiment).eval_step
+    eval_step = with_precision(eval_step, run.config.run.matmul_precision)
     splits = measure(jax.jit(eval_step), Evaluated(run.variables), experiment.data.splits)
     assert splits is not None
     found = summarize(experiment, splits)

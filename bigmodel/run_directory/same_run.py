@@ -26,9 +26,10 @@ FREE_FIELDS = (
     "run.patience",
     "run.flags",
     "run.steps_per_call",
+    "data.workers",
 )
 """Options that no parameter of a step depends on."""
-PATH_FIELDS = ("data.path", "data.test_path", "init.from", "teacher.run")
+PATH_FIELDS = ("data.path", "data.test_path", "data.cache", "init.from", "teacher.run")
 """Options that say where the data, what was learned and the teacher are; the fingerprint says what
 they are."""
 LENGTH_FIELDS = ("run.steps", "run.epochs")

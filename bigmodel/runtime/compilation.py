@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from bigmodel.experiment import Array, Batch, Experiment, Key, Measured, Metrics, PyTree
 from bigmodel.processes.distributed import ordered
 from bigmodel.processes.placing import place_scalar, placer, rows_held
+from bigmodel.receiving import receiving
 from bigmodel.runtime.calls import Block, is_traced, repeated, traced_once
 from bigmodel.runtime.xla import closed, run_once
 from bigmodel.sharding.mesh import batch_shardings, check_batch, replicated, state_shardings
@@ -83,6 +84,7 @@ def compile_experiment(
 
         return inside
 
+    experiment = receiving(experiment)
     # Traced here for its shapes, and not again where it is compiled.
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), runs))
     initial = jax.jit(on_mesh(experiment.init)).trace(keys)

@@ -19,6 +19,7 @@ from bigmodel.experiment import WHOLE, Batch, Experiment, Measured, PyTree, Rows
 from bigmodel.processes.agreement import Agreement
 from bigmodel.processes.heartbeat import Heartbeat
 from bigmodel.processes.signals import StopRequest
+from bigmodel.receiving import receiving
 from bigmodel.run_directory.checkpoints import Checkpoints
 from bigmodel.runtime.compilation import Report, compile_experiment
 from bigmodel.runtime.evaluation import Splits
@@ -33,6 +34,7 @@ def side_by_side(experiment: Experiment) -> Experiment:
     ``jax.vmap`` over states, batches and keys; all runs are evaluated on the same data. Rows
     have the axis of the runs second, so that batches of them are joined on the first.
     """
+    experiment = receiving(experiment)
 
     def train_batch(seeds: Any, step: int, rows: slice = WHOLE) -> Batch:
         batches = [experiment.data.train(seed, step, rows) for seed in seeds]

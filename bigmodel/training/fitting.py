@@ -7,6 +7,7 @@ from typing import Any
 import jax
 
 from bigmodel.experiment import Experiment
+from bigmodel.receiving import receiving
 
 
 def fit(experiment: Experiment, *, steps: int, seed: int = 0) -> Any:
@@ -25,7 +26,7 @@ def fit(experiment: Experiment, *, steps: int, seed: int = 0) -> Any:
     """
     key = jax.random.key(seed)
     state = jax.jit(experiment.init)(jax.random.fold_in(key, 0))
-    step = jax.jit(experiment.train_step, donate_argnums=0)
+    step = jax.jit(receiving(experiment).train_step, donate_argnums=0)
     key = jax.random.fold_in(key, 1)
     for i in range(steps):
         state, _, _ = step(state, experiment.data.train(seed, i), jax.random.fold_in(key, i))

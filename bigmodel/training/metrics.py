@@ -36,8 +36,8 @@ def negative_log_likelihood(
 
 
 def cross_entropy(logits: Float[Array, "batch classes"], batch: Batch) -> Mean:
-    """Nats per example between the logits and the integer ``label``."""
-    return weighted(negative_log_likelihood(logits, batch["label"]), batch)
+    """Nats per example between the logits and the integer ``label``, or both of a mixed one."""
+    return weighted(_of_labels(lambda label: negative_log_likelihood(logits, label), batch), batch)
 
 
 def next_token(logits: Float[Array, "batch time vocab"] | Scores, batch: Batch) -> Mean:
@@ -46,9 +46,20 @@ def next_token(logits: Float[Array, "batch time vocab"] | Scores, batch: Batch) 
 
 
 def accuracy(logits: Float[Array, "batch classes"], batch: Batch) -> Mean:
-    """The share of examples whose largest logit is that of the label."""
-    correct = jnp.argmax(logits, axis=-1) == batch["label"]
-    return weighted(correct.astype(jnp.float32), batch)
+    """The share of examples whose largest logit is that of the label; of mixed ones by shares."""
+    best = jnp.argmax(logits, axis=-1)
+    return weighted(_of_labels(lambda label: (best == label).astype(jnp.float32), batch), batch)
+
+
+def _of_labels(
+    values: Callable[[Int[Array | np.ndarray, " batch"]], Float[Array, " batch"]], batch: Batch
+) -> Float[Array, " batch"]:
+    """Values for ``label``; where examples are mixed, their mean by ``share`` and what is left."""
+    own = values(batch["label"])
+    if "other_label" not in batch:
+        return own
+    share = batch["share"]
+    return share * own + (1 - share) * values(batch["other_label"])
 
 
 def token_accuracy(logits: Float[Array, "batch time vocab"] | Scores, batch: Batch) -> Mean:

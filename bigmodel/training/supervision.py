@@ -115,7 +115,7 @@ def supervised(
     learning_rate = optimizer.learning_rate_schedule(steps)
     transform = optimizer.transform(steps)
     penalised = bool(optimizer.l1 or optimizer.l2)
-    example = data.example
+    example = data.receive(data.example)
 
     def init(key: Key) -> TrainState:
         variables = dict(model.init(key, example))

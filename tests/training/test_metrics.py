@@ -26,6 +26,19 @@ def test_accuracy_equals_scikit_learn() -> None:
 
 
 @pytest.mark.parametrize("metric", [cross_entropy, accuracy])
+def test_a_mixed_example_counts_for_both_of_its_labels_by_their_shares(metric) -> None:
+    share = RNG.random(12).astype(np.float32)
+
+    def weighted_by(label, weight):
+        return metric(jnp.asarray(LOGITS), jax.device_put({"label": label, "weight": weight})).total
+
+    other = LABELS[::-1].copy()
+    expected = weighted_by(LABELS, share) + weighted_by(other, 1 - share)
+    mixed = {**BATCH, **jax.device_put({"share": share, "other_label": other})}
+    assert value(metric(jnp.asarray(LOGITS), mixed)) == pytest.approx(float(expected) / 12)
+
+
+@pytest.mark.parametrize("metric", [cross_entropy, accuracy])
 def test_padding_never_counts_and_parts_add_up(metric) -> None:
     whole = metric(jnp.asarray(LOGITS), BATCH)
     totals, counts = 0.0, 0.0

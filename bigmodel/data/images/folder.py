@@ -1,4 +1,4 @@
-"""Folders of images, one subfolder a class."""
+"""Folders of images, one subfolder a class: which files there are, and of which class."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import difflib
 import mimetypes
 import os
 from collections.abc import Iterator, Mapping
-from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Int32
 
-from bigmodel.data.batches import Arrays
-from bigmodel.data.images.reading import Pixels, decode
 from bigmodel.data.texts.text_file import normalized
 from bigmodel.experiment import InputError
 from bigmodel.output import note
@@ -27,47 +25,37 @@ PARTS = {name: part for part, names in NAMES.items() for name in names}
 """Names of folders that hold a part of the data; their case does not matter."""
 IGNORED = "__MACOSX"
 
-Classes = Mapping[str, list[Path]]
+Classes = Mapping[str, list[str]]
 """The files of each class, by its name."""
 
 
-class _Decoded(NamedTuple):
-    pixels: Pixels
-    path: Path
-    animated: bool
+class Files(NamedTuple):
+    """Paths of images, by class and name, and the class of each."""
+
+    paths: list[str]
+    label: Int32[np.ndarray, " file"]
 
 
-def read_folders(
-    path: Path,
-    test_path: Path | None,
-    *,
-    size: int,
-    mode: Literal["L", "RGB"],
-    background: str,
-    known: tuple[str, ...] = (),
-) -> tuple[dict[str, Arrays], tuple[str, ...]]:
-    """Decode all images once, in the order of their names.
+def find_images(
+    path: Path, test_path: Path | None = None, *, known: tuple[str, ...] = ()
+) -> tuple[dict[str, Files], tuple[str, ...]]:
+    """The images of a folder, in the order of their names; none is opened.
 
     Args:
         path: The folder. Its subfolders are the classes, or they are ``train`` and perhaps
             ``val`` and ``test``, which contain the classes. Images may lie at any depth below a
             class; links are followed. Names that start with a dot are ignored.
         test_path: Another folder with a subfolder for each class.
-        size: Images are resized to `size` by `size` pixels, whatever their shape.
-        mode: ``L`` for grey, ``RGB`` for colour.
-        background: The colour behind transparent pixels.
         known: The classes that a model was trained on. The folder is then a test set: its part
             ``test`` where it has parts.
 
     Returns:
-        ``image`` and ``label`` of ``train`` and of the other parts that have a folder, and the
-        names of the classes. Images are uint8, or float32 with the values of the files where
-        these have more than 8 bits.
+        The files of ``train`` and of the other parts that have a folder, and the names of the
+        classes.
 
     Raises:
-        InputError: If there are fewer than two classes, a class has no images, a class of another
-            part is missing in the training part, a file is not an image, or some images have 8
-            bits a pixel and some have more.
+        InputError: If there are fewer than two classes, a class has no images, or a class of
+            another part is missing in the training part.
     """
     folders = _part_folders(path)
     if known:
@@ -82,26 +70,14 @@ def read_folders(
     classes = {part: _classes(folder) for part, folder in folders.items()}
     names = known or tuple(sorted(classes["train"]))
     _check_classes(classes, folders, known)
-    decoded_by = partial(_decode, size=size, mode=mode, background=background)
-    parts: dict[str, Arrays] = {}
-    decoded: list[_Decoded] = []
+    parts = {}
     for part, files in classes.items():
-        images = [decoded_by(file) for name in names for file in files.get(name, ())]
-        labels = [label for label, name in enumerate(names) for _ in files.get(name, ())]
-        parts[part] = {
-            "image": np.stack([image.pixels for image in images]),
-            "label": np.asarray(labels, np.int32),
-        }
-        decoded += images
-    _check_depth(decoded)
-    if animated := [image.path for image in decoded if image.animated]:
-        note(
-            f"{len(animated)} images have several frames, such as {animated[0]}; only the first "
-            "is read"
-        )
+        counts = [len(files.get(name, ())) for name in names]
+        label = np.repeat(np.arange(len(names), dtype=np.int32), counts)
+        parts[part] = Files([file for name in names for file in files.get(name, ())], label)
     if len(parts) > 1:
-        counts = (f"{part} {len(arrays['label'])}" for part, arrays in parts.items())
-        note(f"{path} is split by its folders: {', '.join(counts)} images")
+        told = (f"{part} {len(files.paths)}" for part, files in parts.items())
+        note(f"{path} is split by its folders: {', '.join(told)} images")
     return parts, names
 
 
@@ -116,8 +92,8 @@ def _part_folders(path: Path) -> dict[str, Path]:
             raise InputError(
                 f"{path} has two folders for {part}: {parts[part].name}, {folder.name}"
             )
-        if not others or (part and any(entry.is_dir() for entry in _entries(folder))):
-            parts[part] = folder
+        if not others or (part and any(entry.is_dir() for entry in _entries(folder.path))):
+            parts[part] = Path(folder.path)
     if not below or (others and not ("train" in parts and len(parts) > 1)):
         return {"train": path}
     if others:
@@ -133,13 +109,13 @@ def _part_folders(path: Path) -> dict[str, Path]:
 
 def _classes(path: Path) -> Classes:
     """The images of each class; folders whose names look alike are one class."""
-    classes: dict[str, list[Path]] = {}
+    classes: dict[str, list[str]] = {}
     loose = []
     for entry in _entries(path):
         if entry.is_dir():
-            classes.setdefault(normalized(entry.name), []).extend(_files(entry))
+            classes.setdefault(normalized(entry.name), []).extend(_files(entry.path))
         elif (mimetypes.guess_type(entry.name)[0] or "").startswith("image/"):
-            loose.append(entry)
+            loose.append(entry.path)
     if not classes:
         raise InputError(f"--data.path {path} needs a subfolder for each class; it has none")
     if loose:
@@ -173,50 +149,37 @@ def _check_classes(
             note(f"{folders[part]} has no images of {len(missing)} classes, such as {missing[0]!r}")
 
 
-def _check_depth(decoded: list[_Decoded]) -> None:
-    deep = [image.pixels.dtype != np.uint8 for image in decoded]
-    if any(deep) and not all(deep):
-        raise InputError(
-            f"{decoded[deep.index(True)].path} has more than 8 bits a pixel, and "
-            f"{decoded[deep.index(False)].path} has 8; bring all images to one depth"
-        )
-
-
-def _entries(folder: Path) -> list[Path]:
+def _entries(folder: str | Path) -> list[os.DirEntry[str]]:
     """The visible entries of a folder, sorted by name."""
     try:
-        found = sorted(
-            entry
-            for entry in folder.iterdir()
-            if not entry.name.startswith(".") and entry.name != IGNORED
-        )
+        with os.scandir(folder) as scanned:
+            found = sorted(
+                (
+                    entry
+                    for entry in scanned
+                    if not entry.name.startswith(".") and entry.name != IGNORED
+                ),
+                key=lambda entry: entry.name,
+            )
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{str(folder)[:200]} cannot be read as a folder: {reason}") from None
     for entry in found:
-        if not os.path.exists(entry):
+        if entry.is_symlink() and not os.path.exists(entry):
             raise InputError(
-                f"{entry} leads to {os.path.realpath(entry)}, which is not there; mend the link or "
-                "remove it"
+                f"{entry.path} leads to {os.path.realpath(entry)}, which is not there; mend the "
+                "link or remove it"
             )
     return found
 
 
-def _files(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
+def _files(folder: str, above: frozenset[str] = frozenset()) -> Iterator[str]:
     """The files at any depth below a folder."""
     real = os.path.realpath(folder)
     if real in above:
         raise InputError(f"{folder} is a link to a folder that it lies in; remove it")
     for entry in _entries(folder):
         if entry.is_dir():
-            yield from _files(entry, above | {real})
+            yield from _files(entry.path, above | {real})
         elif entry.is_file():
-            yield entry
-
-
-def _decode(path: Path, *, size: int, mode: Literal["L", "RGB"], background: str) -> _Decoded:
-    try:
-        pixels, animated = decode(path, size=size, mode=mode, background=background)
-    except InputError as error:
-        raise InputError(f"{path} {error}") from error
-    return _Decoded(pixels, path, animated)
+            yield entry.path

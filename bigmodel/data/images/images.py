@@ -3,60 +3,24 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from bigmodel.data.batches import Arrays
-from bigmodel.data.images.augmentation import augment
-from bigmodel.data.images.fashion_mnist import NAMES as FASHION_NAMES
-from bigmodel.data.images.fashion_mnist import read_fashion_mnist
-from bigmodel.data.images.folder import read_folders
-from bigmodel.data.images.reading import ImageReader, image_reader
-from bigmodel.data.labelled import LabelledData
-from bigmodel.data.packaged import read_digits
+from bigmodel.data.images.augmentation import Augmentation, augmented
+from bigmodel.data.images.mixing import mixtures, received
+from bigmodel.data.images.options import ImageData
+from bigmodel.data.images.pixels import Chosen, digest_of_parts
+from bigmodel.data.images.reading import ImageReader, central, image_reader
+from bigmodel.data.images.sources import read_parts
 from bigmodel.data.parts import data_of
-from bigmodel.data.split import check_positive, split_rows
+from bigmodel.data.split import split_rows
 from bigmodel.experiment import Assets, Data, InputError
 from bigmodel.output import note
 
-
-@dataclass(frozen=True)
-class ImageData(LabelledData):
-    """Which images, how they are divided, and how they are augmented."""
-
-    name: Literal["digits", "fashion_mnist", "folder"] = "digits"
-    """digits: 1,797 of 8x8, bundled; fashion_mnist: 70,000 of 28x28, with its own test set unless
-    there are folds; folder: your own"""
-    path: str = ""
-    """fashion_mnist: folder of the idx files; folder: folder with a subfolder for each class, or
-    with train and perhaps val and test, which contain these"""
-    batch_size: int = 128
-    """images in a batch"""
-    shift: int = 0
-    """maximum random shift of training images in pixels, vertical and horizontal"""
-    flip: bool = False
-    """whether training images are mirrored horizontally with probability one half"""
-    size: int = 64
-    """folder: height and width in pixels that images are resized to"""
-    channels: Literal["grey", "rgb"] = "rgb"
-    """folder: whether images are read as greyscale or in colour"""
-    background: Literal["white", "black"] = "white"
-    """folder: colour behind transparent pixels"""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.shift < 0:
-            raise InputError(f"--data.shift {self.shift} must not be negative")
-        check_positive(self, "size")
-        if self.name == "digits" and self.path:
-            raise InputError("--data.path is for fashion_mnist and folder; digits are bundled")
-        if self.name == "folder" and not self.path:
-            raise InputError("--data.name folder needs --data.path, a folder with a folder a class")
-        if self.name != "folder" and self.test_path:
-            raise InputError("--data.test-path is for --data.name folder; leave it out")
+LOOKED_AT = 32
+"""Of many images, to see whether they are all equal."""
 
 
 class Images(NamedTuple):
@@ -84,10 +48,11 @@ class Images(NamedTuple):
 def load_images(options: ImageData, assets: Assets | None = None) -> Images:
     """Read the images, divide them, and make them into batches.
 
-    Batches are ``image`` float32 ``[batch, height, width, channel]`` in [0, 1], ``label``
-    int32 ``[batch]`` and ``weight`` float32 ``[batch]``. The splits are ``validation`` and
-    ``test``, each absent where its fraction is 0. Images of more than 8 bits are scaled by the
-    lowest and the highest value of the training images.
+    Batches are ``image`` ``[batch, height, width, channel]``, ``label`` int32 ``[batch]`` and
+    ``weight`` float32 ``[batch]``. Images are bytes, of which ``Data.receive`` makes float32 in
+    [0, 1], or these numbers; it also mixes images. The splits are ``validation`` and ``test``, each
+    absent where its fraction is 0. Images of more than 8 bits are scaled by the lowest and the
+    highest value of the training images.
 
     Args:
         options: Which images.
@@ -102,18 +67,17 @@ def load_images(options: ImageData, assets: Assets | None = None) -> Images:
             raise InputError(f"--data.{name} {path[:200]} is no folder")
     if assets is not None:
         return _to_test(options, image_reader(assets))
-    parts, names = _read(options)
+    parts, names = read_parts(options)
     whole, label = parts["train"], parts["train"]["label"]
     split = split_rows(options, len(label), labels=label, names=names, given=parts)
     parts = {
-        part: {name: array[rows] for name, array in whole.items()}
+        part: {name: _chosen(array, rows) for name, array in whole.items()}
         if len(rows) or part not in parts
         else parts[part]
         for part, rows in split.items()
     }
     image = parts["train"]["image"]
-    shape = image.shape[1:]
-    reader = ImageReader(names, shape, options.background)
+    reader = ImageReader(names, image.shape[1:], options.background)
     if options.name == "folder":
         _check_varied(image)
         if image.dtype == np.float32:
@@ -122,9 +86,13 @@ def load_images(options: ImageData, assets: Assets | None = None) -> Images:
                 f"{options.path}: images of more than 8 bits; values from {reader.low:g} to "
                 f"{reader.high:g} become 0 to 1"
             )
-    if options.shift >= min(shape[:2]):
+        if options.resize is not None:
+            size = options.size
+            reader = reader._replace(shape=(size, size, reader.shape[2]), resize=options.resize)
+    height, width, _ = reader.shape
+    if options.shift >= min(height, width):
         raise InputError(
-            f"--data.shift {options.shift} must be smaller than the images: {shape[0]}x{shape[1]}"
+            f"--data.shift {options.shift} must be smaller than the images: {height}x{width}"
         )
     return _images(parts, reader, options)
 
@@ -133,84 +101,69 @@ def _to_test(options: ImageData, reader: ImageReader) -> Images:
     """All images as the test split of a trained run."""
     height, _, channels = reader.shape
     if options.name == "folder":
-        options = replace(options, size=height, channels="grey" if channels == 1 else "rgb")
-    parts, names = _read(options, reader.names)
+        colours: Any = "grey" if channels == 1 else "rgb"
+        options = replace(options, size=height, resize=reader.resize, channels=colours)
+    parts, names = read_parts(options, reader.names)
     unknown = [name for name in names if name not in reader.names]
-    image = np.concatenate([part["image"] for part in parts.values()])
+    image, *others = (part["image"] for part in parts.values())
+    image = np.concatenate([image, *others]) if others else image
     label = np.concatenate([part["label"] for part in parts.values()])
-    if unknown or image.shape[1:] != reader.shape:
+    known = reader.resize or height, reader.resize or reader.shape[1], channels
+    if unknown or image.shape[1:] != known:
         what = (
             f"the class {unknown[0]!r}" if unknown else f"{image.shape[1:]} as shape of its images"
         )
         raise InputError(f"--data.name {options.name} has {what}, which the run was not trained on")
     number = np.array([reader.names.index(name) for name in names], np.int32)
-    everything = _arrays(image, number[label])
+    everything = {"image": image, "label": number[label]}
     size = min(options.batch_size, len(label))
     parts = {"train": everything, "test": everything}
-    return _images(parts, reader, replace(options, batch_size=size, shift=0, flip=False))
+    return _images(parts, reader, replace(options, batch_size=size, **vars(Augmentation())))
 
 
-def _images(parts: dict[str, Arrays], reader: ImageReader, options: ImageData) -> Images:
+def _images(parts: dict[str, Any], reader: ImageReader, options: ImageData) -> Images:
+    shape = reader.shape[:2]
     if reader.low is not None:
         parts = {
             part: {**arrays, "image": reader.unit_range(arrays["image"])}
             for part, arrays in parts.items()
         }
 
-    def prepared(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        image = batch["image"]
-        in_range = reader.unit_range(image) if image.dtype == np.uint8 else image
-        return batch | {"image": np.ascontiguousarray(in_range)}
+    def cut(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return batch | {"image": np.ascontiguousarray(central(batch["image"], shape))}
 
-    def augmented(batch: dict[str, np.ndarray], *which: Any) -> dict[str, np.ndarray]:
-        size, shift, flip = options.batch_size, options.shift, options.flip
-        image = augment(batch["image"], *which, size=size, shift=shift, flip=flip)
-        return batch | {"image": image}
+    def changed(batch: dict[str, np.ndarray], *which: Any) -> dict[str, np.ndarray]:
+        size, mixup, cutmix = options.batch_size, options.mixup, options.cutmix
+        sizes: Any = {"batch_size": size, "shape": shape, "workers": options.threads}
+        batch = batch | {"image": augmented(batch["image"], *which, how=options, **sizes)}
+        if not options.mixes:
+            return batch
+        return batch | mixtures(*which, size=size, shape=shape, mixup=mixup, cutmix=cutmix)
 
     data = data_of(
-        parts, options.batch_size, prepare=prepared, augment=augmented, assets=reader.dump()
+        parts,
+        options.batch_size,
+        prepare=cut,
+        augment=changed,
+        assets=reader.dump(),
+        digest=digest_of_parts(parts),
     )
-    inputs: dict[str, Any] = {part: parts[part]["image"] for part in data.splits}
-    return Images(data._replace(inputs=inputs), reader)
+    inputs = {part: _inputs(parts[part]["image"], shape) for part in data.splits}
+    return Images(data._replace(inputs=inputs, receive=received), reader)
 
 
-def _read(
-    options: ImageData, known: tuple[str, ...] = ()
-) -> tuple[dict[str, Arrays], tuple[str, ...]]:
-    """The parts that the data comes in, at least ``train``, and the names of the classes.
-
-    Of a folder, where classes are ``known`` from training, it is the part ``test`` alone.
-    """
-    if options.name == "fashion_mnist":
-        train, test = read_fashion_mnist(options.path)
-        return {"train": _arrays(*train), "test": _arrays(*test)}, FASHION_NAMES
-    if options.name == "digits":
-        table = read_digits()
-        image = (table[:, :-1].reshape(-1, 8, 8, 1) / 16).astype(np.float32)
-        names = tuple(str(digit) for digit in range(10))
-        return {"train": _arrays(image, table[:, -1].astype(np.int32))}, names
-    parts, names = read_folders(
-        Path(options.path),
-        Path(options.test_path) if options.test_path else None,
-        size=options.size,
-        mode="L" if options.channels == "grey" else "RGB",
-        background=options.background,
-        known=known,
-    )
-    if options.folds and len(parts) > 1:
-        raise InputError(
-            f"--data.folds divides one folder, and {options.path} has folders of parts; give the "
-            "one of train as --data.path"
-        )
-    return parts, names
+def _chosen(array: Any, rows: np.ndarray) -> Any:
+    return array.part(rows) if isinstance(array, Chosen) else array[rows]
 
 
-def _arrays(image: np.ndarray, label: np.ndarray) -> Arrays:
-    return {"image": image, "label": label}
+def _inputs(image: Any, shape: tuple[int, int]) -> Any:
+    return image.inputs if isinstance(image, Chosen) else central(image, shape)
 
 
-def _check_varied(image: np.ndarray) -> None:
-    if all(np.array_equal(each, image[0]) for each in image[1:]):
+def _check_varied(image: Any) -> None:
+    spread = np.linspace(0, len(image) - 1, LOOKED_AT).astype(int)
+    seen = image[spread] if isinstance(image, Chosen) else image
+    if all(np.array_equal(each, seen[0]) for each in seen[1:]):
         raise InputError(
             f"all {len(image)} training images are equal as they are read; if they are drawings on "
             "a transparent ground, use another --data.background, else check the files"

@@ -44,6 +44,8 @@ class ImageReader(NamedTuple):
     """What a run knows of its images: ``names`` of classes, ``shape``, and how files are read.
 
     ``low`` and ``high`` are the values that become 0 and 1, of images with more than 8 bits.
+    ``resize`` is the height and width that files are resized to, where it is not that of the
+    shape: of a larger image the middle is read.
     """
 
     names: tuple[str, ...]
@@ -51,6 +53,7 @@ class ImageReader(NamedTuple):
     background: str = "white"
     low: float | None = None
     high: float | None = None
+    resize: int | None = None
 
     @property
     def kind(self) -> Kind:
@@ -92,14 +95,17 @@ class ImageReader(NamedTuple):
 
     def dump(self) -> dict[str, bytes]:
         """The files of a run from which :func:`image_reader` makes this."""
-        return {IMAGES: json.dumps(self._asdict(), indent=1).encode()}
+        kept = self._asdict()
+        if self.resize is None:
+            del kept["resize"]
+        return {IMAGES: json.dumps(kept, indent=1).encode()}
 
     def _of_file(self, each: str | Path | bytes) -> np.ndarray:
-        size, mode = self.shape[0], _mode(self.shape)
+        size, mode = self.resize or self.shape[0], _mode(self.shape)
         decoded = decode(each, size=size, mode=mode, background=self.background).pixels
         if decoded.dtype != np.uint8 and self.low is None:
             raise InputError("it has more than 8 bits a pixel, and the training images have 8")
-        return self.unit_range(decoded[None])
+        return self.unit_range(central(decoded[None], self.shape[:2]))
 
     def _of_arrays(self, inputs: Sequence[Any]) -> np.ndarray:
         """Of arrays that have the same dtype."""
@@ -131,6 +137,18 @@ def image_reader(assets: Assets) -> ImageReader:
     """The reader that a run has kept in its files."""
     kept = json.loads(assets[IMAGES])
     return ImageReader(**{**kept, "names": tuple(kept["names"]), "shape": tuple(kept["shape"])})
+
+
+def central(images: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """The middle of images ``[..., height, width, channel]``, which has a shape."""
+    left, top, right, bottom = box_of_centre(images.shape[-3:-1], shape)
+    return images[..., top:bottom, left:right, :]
+
+
+def box_of_centre(whole: Sequence[int], shape: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of the middle of an image; sizes are height and width."""
+    top, left = ((outer - inner) // 2 for outer, inner in zip(whole, shape, strict=True))
+    return left, top, left + shape[1], top + shape[0]
 
 
 def decode(
@@ -170,7 +188,7 @@ def decode(
             empty = not os.path.getsize(source)
         reason = "it is empty" if empty else _reason(error)
         raise InputError(f"cannot be read as an image: {reason}") from error
-    if not np.isfinite(pixels).all():
+    if pixels.dtype != np.uint8 and not np.isfinite(pixels).all():
         raise InputError("has pixels that are no finite numbers; fill them in first")
     pixels = pixels.reshape(size, size, -1)
     if pixels.shape[-1] < len(mode):

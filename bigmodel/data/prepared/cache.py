@@ -15,7 +15,7 @@ from typing import Any
 from bigmodel.data.prepared.contents import cache_root, contents, read_contents, remember
 from bigmodel.errors import StorageError
 from bigmodel.experiment import InputError
-from bigmodel.files import InUseError, locked, sync, write_json
+from bigmodel.files import InUseError, locked, sync, user_cache, write_json
 from bigmodel.output import note
 
 LAYOUT = 1
@@ -46,14 +46,10 @@ def prepared(
         InputError: a file is cut, missing or changed; the folder to remove is named.
         StorageError: the disk is full, or cannot be written.
     """
-    versions = f"{LAYOUT}.{key.get('version', 0)}"
-    unversioned = {name: value for name, value in key.items() if name != "version"}
-    digest = hashlib.sha256(json.dumps(unversioned, sort_keys=True).encode()).hexdigest()[:24]
-    place = cache_root(cache) / f"{kind}-{digest}-{versions}"
+    place = _place(kind, key, cache)
     folder = place / "data"
     if not folder.exists():
-        for other in sorted(place.parent.glob(f"{kind}-{digest}-*/data")):
-            note(f"{other.parent} is of another version of the code and is not used")
+        _tell_of_others(place)
         with _turn(place):
             if not folder.exists():
                 _make(place, folder, key, make, cache)
@@ -65,6 +61,34 @@ def recorded(folder: Path) -> dict[str, str]:
     """The sha256 of each file of prepared data by its name."""
     files = json.loads((folder / WHOLE).read_bytes())["files"]
     return {name: sha256 for name, (_, sha256) in files.items()}
+
+
+def find_prepared(kind: str, key: Mapping[str, Any], *, cache: str) -> Path | None:
+    """The folder that :func:`prepared` has made for a key; None where there is none.
+
+    Raises:
+        InputError: a file in it is cut, missing or changed.
+    """
+    if not cache and user_cache() is None:
+        return None
+    place = _place(kind, key, cache)
+    if not (place / "data").exists():
+        _tell_of_others(place)
+        return None
+    _check(place / "data", cache)
+    return place / "data"
+
+
+def _place(kind: str, key: Mapping[str, Any], cache: str) -> Path:
+    versions = f"{LAYOUT}.{key.get('version', 0)}"
+    unversioned = {name: value for name, value in key.items() if name != "version"}
+    digest = hashlib.sha256(json.dumps(unversioned, sort_keys=True).encode()).hexdigest()[:24]
+    return cache_root(cache) / f"{kind}-{digest}-{versions}"
+
+
+def _tell_of_others(place: Path) -> None:
+    for other in sorted(place.parent.glob(f"{place.name.rpartition('-')[0]}-*/data")):
+        note(f"{other.parent} is of another version of the code and is not used")
 
 
 @contextlib.contextmanager

@@ -111,16 +111,18 @@ def image_rows(images: Images) -> Sequences:
     reader = RowReader(images.reader)
 
     def as_sequence(batch: Batch) -> Batch:
+        batch = receive(batch)
         rest = {"label": batch["label"], "weight": batch["weight"]}
         return {**reader.rows(batch["image"]), **rest}
 
     def all_as_sequences(batches: Sequence[Batch]) -> Batches:
         return Batches(len(batches), lambda index: as_sequence(batches[index]))
 
-    train, splits = images.data.train, images.data.splits
+    train, splits, receive = images.data.train, images.data.splits, images.data.receive
     data = images.data._replace(
         train=lambda *which: as_sequence(train(*which)),
         splits={name: all_as_sequences(batches) for name, batches in splits.items()},
+        receive=dict,
     )
     return Sequences(data, reader)
 

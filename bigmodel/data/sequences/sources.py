@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from inspect import signature
 from typing import Literal, NamedTuple, TypeVar
 
-from bigmodel.data.images.images import ImageData, load_images
+from bigmodel.data.images.images import load_images
+from bigmodel.data.images.options import ImageData
 from bigmodel.data.labelled import LabelledData
 from bigmodel.data.sequences.reading import (
     SEQUENCES,

@@ -128,7 +128,7 @@ def adversarial(
         name: optimizer.learning_rate_schedule(steps) for name, optimizer in optimizers.items()
     }
     losses = LOSSES[loss]
-    example = dict(data.example)
+    example = data.receive(data.example)
     example = {**example, "latent": np.zeros((len(example["weight"]), latent), np.float32)}
 
     def init(key: Key) -> AdversarialState:

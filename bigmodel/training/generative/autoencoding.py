@@ -108,7 +108,7 @@ def reconstructions(model: Model, data: Data) -> Callable[[Variables], Shown]:
     Between the two is what the encoder saw, where that has noise.
     """
     split = list(data.splits.values())[-1] if data.splits else [data.train(0, 0)]
-    batch = split[0]
+    batch = data.receive(split[0])
     real = int(batch["weight"].sum())
     columns = min(COLUMNS, real)
 
@@ -277,7 +277,7 @@ def pca_squared_error(data: Data, components: int) -> Metric:
     # Imported here, for it takes a second that other experiments need not spend.
     from sklearn.decomposition import PCA
 
-    images = [data.train(0, step)["image"] for step in range(data.steps_per_epoch)]
+    images = [data.receive(data.train(0, step))["image"] for step in range(data.steps_per_epoch)]
     rows = np.concatenate(images)
     rows = rows.reshape(len(rows), -1)
     pca = PCA(min(components, *rows.shape), svd_solver="covariance_eigh").fit(rows)

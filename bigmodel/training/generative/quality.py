@@ -53,5 +53,5 @@ class Quality:
         def features(image: Array) -> Array:
             return extractor.apply(variables, {"image": image}, train=False, key=None)[0]
 
-        centre = np.asarray(jax.jit(features)(data.train(0, 0)["image"])).mean(axis=0)
+        centre = np.asarray(jax.jit(features)(data.receive(data.train(0, 0))["image"])).mean(axis=0)
         return lambda image: features(image) - centre[None]

@@ -46,7 +46,7 @@ def test_idx_files_are_the_test_set_in_order_scaled_to_the_unit_range(idx):
     images = fashion(idx, validation=0.0)
     content = (idx / "t10k-images-idx3-ubyte").read_bytes()
     expected = np.frombuffer(content, np.uint8, offset=16).reshape(20, 5, 4, 1) / 255
-    got = real(images.data.splits["test"], "image")
+    got = images.data.receive({"image": real(images.data.splits["test"], "image")})["image"]
     assert got.dtype == np.float32
     np.testing.assert_allclose(got, expected, rtol=1e-6)
     np.testing.assert_array_equal(real(images.data.splits["test"], "label"), np.arange(20) % 10)

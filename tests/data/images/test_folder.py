@@ -22,9 +22,14 @@ def folder(tmp_path):
 
 
 def own(path, **options):
-    return load_images(
+    """Images of a folder, in batches as a network reads them."""
+    images = load_images(
         ImageData("folder", path=str(path), **{"batch_size": 4, "size": 16} | options)
     )
+    data = images.data
+    splits = {name: list(map(data.receive, split)) for name, split in data.splits.items()}
+    received = data._replace(train=lambda *which: data.receive(data.train(*which)), splits=splits)
+    return images._replace(data=received)
 
 
 @pytest.mark.parametrize(("channels", "depth"), [("grey", 1), ("rgb", 3)])

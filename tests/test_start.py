@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 HEAVY = {
-    "grain", "matplotlib", "orbax", "pandas", "scipy", "sklearn", "tensorboard", "tensorflow",
+    "matplotlib", "orbax", "pandas", "scipy", "sklearn", "tensorboard", "tensorflow",
     "tensorstore", "torch", "transformers",
 }  # fmt: skip
 """What takes long to import, and what a run needs after its first step or never."""

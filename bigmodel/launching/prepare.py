@@ -38,6 +38,8 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     config = parse(module.Config(), options, description=described)
     if has_folds(config):
         config = with_values(config, {"data.fold": 0})
+    if hasattr(config.data, "prepare"):
+        config.data.prepare()
     data = module.build(config).data
     batches = {"an epoch": data.steps_per_epoch}
     batches |= {name: len(split) for name, split in data.splits.items()}

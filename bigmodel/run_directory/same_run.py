@@ -29,7 +29,7 @@ FREE_FIELDS = (
     "data.workers",
 )
 """Options that no parameter of a step depends on."""
-PATH_FIELDS = ("data.path", "data.test_path", "data.cache", "init.from", "teacher.run")
+PATH_FIELDS = ("data.path", "data.test_path", "init.from", "teacher.run")
 """Options that say where the data, what was learned and the teacher are; the fingerprint says what
 they are."""
 LENGTH_FIELDS = ("run.steps", "run.epochs")

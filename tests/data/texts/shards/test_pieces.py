@@ -62,7 +62,7 @@ JSON = b'{"text": "one"}\n{"text": "two"}\n'
         ("a.jsonl", b'{"body": "one"}\n', "line 1 has no field 'text'; --data.field is .* body"),
         ("a.jsonl", b'["one"]\n', "line 1 has no field 'text'"),
         ("a.jsonl", b'{"text": 1}\n', "line 1: text is no text: 1"),
-        ("a.jsonl.gz", gzip.compress(JSON)[:-9], "cannot be read"),
+        ("a.jsonl.gz", gzip.compress(JSON, mtime=0)[:-9], "cannot be read"),
         ("a.csv", b"a,b\n1,2\n", "has no field 'text'; --data.field is one of a, b"),
         ("a.csv", b"a,text\n1,two\n1,\xff\n", "after line 0, is not UTF-8 text: .* 0xff"),
         ("a.txt", b"one\ntwo\n\xff", "line 3 is not utf-8 text: it has the byte 0xff"),

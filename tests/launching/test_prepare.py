@@ -16,7 +16,7 @@ def test_a_run_finds_what_was_prepared(tmp_path: Path, capsys: pytest.CaptureFix
     command = ["prepare", "experiments/gpt.py", "--", *options]
 
     def made() -> dict[Path, int]:
-        return {path: path.stat().st_mtime_ns for path in cache.rglob("*") if path.is_file()}
+        return {path: path.stat().st_mtime_ns for path in cache.glob("*/data/*")}
 
     assert main(command) == 0
     first, before = capsys.readouterr().out, made()

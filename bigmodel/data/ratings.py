@@ -14,6 +14,7 @@ from bigmodel.data.batches import Arrays
 from bigmodel.data.known_ratings import RatingReader, rating_reader
 from bigmodel.data.packaged import read_rdataset
 from bigmodel.data.parts import data_of
+from bigmodel.data.personal.masking import Mask, Personal
 from bigmodel.data.split import Folds, check_held_out, split_rows
 from bigmodel.data.tables.columns import Column, Frame
 from bigmodel.data.tables.csv_table import CsvFormat, read_csv
@@ -26,7 +27,7 @@ MOVIELENS = "--data.name movielens"
 
 
 @dataclass(frozen=True)
-class RatingData(Folds, CsvFormat):
+class RatingData(Folds, CsvFormat, Personal):
     """Which ratings, and how they are divided."""
 
     name: Literal["movielens", "csv"] = "movielens"
@@ -95,12 +96,14 @@ def load_ratings(options: RatingData, assets: Assets | None = None) -> Ratings:
         InputError: If the file cannot be read, a column is missing, a rating is no number, or
             there are fewer than two users or two items.
     """
-    frame = _read(options)
+    mask = options.masking()
+    frame = _read(options, mask)
     ratings = _values(frame, options.rating, option="--data.rating").astype(np.float32)
     of_users = _values(frame, options.user, option="--data.user")
     of_items = _values(frame, options.item, option="--data.item")
     if assets is not None:
-        return _to_test(options, rating_reader(assets), of_users, of_items, ratings)
+        found = _to_test(options, rating_reader(assets), of_users, of_items, ratings)
+        return _counted(found, mask)
     split = split_rows(options, len(ratings))
     users, items = _number(of_users, split["train"]), _number(of_items, split["train"])
     for what, numbered in (("user", users), ("item", items)):
@@ -133,7 +136,12 @@ def load_ratings(options: RatingData, assets: Assets | None = None) -> Ratings:
         float(train["target"].mean(dtype=np.float64)),
         tuple(tuple(of_user.tolist()) for of_user in np.split(train["item"][order], ends[:-1])),
     )
-    return _ratings(parts, reader, tagged, options, users.names, items.names)
+    found = _ratings(parts, reader, tagged, options, users.names, items.names)
+    return _counted(found, mask)
+
+
+def _counted(found: Ratings, mask: Mask) -> Ratings:
+    return found._replace(data=found.data._replace(assets=mask.with_counts(found.data.assets)))
 
 
 def _to_test(
@@ -183,9 +191,9 @@ def _ratings(
     return Ratings(data._replace(inputs=inputs), reader, users, items, parts)
 
 
-def _read(options: RatingData) -> Frame:
+def _read(options: RatingData, mask: Mask) -> Frame:
     if options.path:
-        cells = read_csv(Path(options.path), options)
+        cells = read_csv(Path(options.path), options, mask=mask)
         kinds: dict[str, Kind] = {}
         for role in ("user", "item", "tags", "title", "rating"):
             if getattr(options, role):
@@ -201,7 +209,7 @@ def _read(options: RatingData) -> Frame:
         for name in ("userId", "movieId", "genres", "title")
     ]
     columns.append(Column("rating", np.asarray(table["rating"], np.float64)))
-    return Frame(MOVIELENS, tuple(columns), np.arange(1, len(table) + 1))
+    return Frame(MOVIELENS, tuple(columns), np.arange(1, len(table) + 1)).masked(mask)
 
 
 def _values(frame: Frame, name: str, *, option: str) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from bigmodel.data.images.reading import ImageReader, image_reader
-from bigmodel.data.tables.kinds import Numbers
+from bigmodel.data.tables.numbers import Numbers
 from bigmodel.experiment import Assets, InputError
 from bigmodel.predictor import Kind
 

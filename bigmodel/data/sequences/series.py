@@ -12,10 +12,12 @@ from jaxtyping import Float
 from bigmodel.data.batches import Arrays
 from bigmodel.data.packaged import read_rdataset
 from bigmodel.data.parts import data_of, fingerprint
+from bigmodel.data.personal.masking import Mask, Personal
 from bigmodel.data.sequences.reading import SeriesReader, series_reader
 from bigmodel.data.split import check_held_out, check_positive
 from bigmodel.data.tables.csv_table import CsvFormat, read_csv
-from bigmodel.data.tables.kinds import Numbers, number_kind, to_frame
+from bigmodel.data.tables.kinds import number_kind, to_frame
+from bigmodel.data.tables.numbers import Numbers
 from bigmodel.experiment import Assets, Data, InputError
 
 SUNSPOTS = "b20752081e2916486d7541ad9b16db9ca2d9a6ba1eddfb00cfba1042c54eefdf"
@@ -25,7 +27,7 @@ TOLERANCE = 1e-12
 
 
 @dataclass(frozen=True)
-class SeriesData(CsvFormat):
+class SeriesData(CsvFormat, Personal):
     """Which series, and how it is cut into windows and divided."""
 
     name: Literal["sunspots", "series"] = "sunspots"
@@ -84,7 +86,8 @@ def load_series(options: SeriesData, assets: Assets | None = None) -> Series:
         reader = series_reader(assets)
         options = replace(options, window=reader.window, horizon=reader.horizon)
         options = replace(options, validation=0.0, test=0.0)
-    name, values, written = _read(options)
+    mask = options.masking()
+    name, values, written = _read(options, mask)
     starts = part_starts(options, len(values))
     if assets is not None:
         starts = {"train": starts["train"], "test": starts["train"]}
@@ -107,7 +110,7 @@ def load_series(options: SeriesData, assets: Assets | None = None) -> Series:
         parts["train"] = parts["test"]
     covered = {"values": values, "cuts": np.array([*starts.values(), options.window])}
     digest = fingerprint(covered)
-    data = data_of(parts, options.batch_size, digest=digest, assets=reader.dump())
+    data = data_of(parts, options.batch_size, digest=digest, assets=mask.with_counts(reader.dump()))
     first = options.window + options.horizon - 1
     windows = np.lib.stride_tricks.sliding_window_view(values, options.window)
     inputs: dict[str, Any] = {
@@ -133,12 +136,12 @@ def part_starts(options: SeriesData, count: int) -> dict[str, int]:
     return {"train": first, "validation": validation, "test": test}
 
 
-def _read(options: SeriesData) -> tuple[str, Float[np.ndarray, " time"], Numbers]:
+def _read(options: SeriesData, mask: Mask) -> tuple[str, Float[np.ndarray, " time"], Numbers]:
     """The name of a series, its values, and how they are written."""
     if options.name == "sunspots":
         table = read_rdataset("datasets", "sunspot.month", sha256=SUNSPOTS)
         return "sunspots", table["value"].to_numpy(np.float64), Numbers(".", "")
-    cells = read_csv(Path(options.path), options, fewest=1)
+    cells = read_csv(Path(options.path), options, fewest=1, mask=mask)
     names = tuple(cells.columns)
     if not options.column and len(names) > 1:
         raise InputError(

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
+from bigmodel.data.personal.masking import NO_MASK, Mask
 from bigmodel.data.tables.columns import find_name
 from bigmodel.data.texts.text_file import Stream, normalized, read_text
 from bigmodel.experiment import InputError
@@ -61,24 +62,24 @@ class Cells(NamedTuple):
         return find_name(name, tuple(self.columns), source=self.source, option=option)
 
 
-def read_csv(path: Path, options: CsvFormat, *, fewest: int = 2) -> Cells:
+def read_csv(path: Path, options: CsvFormat, *, fewest: int = 2, mask: Mask = NO_MASK) -> Cells:
     """Reads a table, which may be gzipped.
 
     Cells may be quoted with ``"``, and blank lines do not count. Excel's line ``sep=;`` before the
     header says what the delimiter is. ``fewest`` is the least number of columns; by default there
-    are a target and another one.
+    are a target and another one. ``mask`` replaces personal data before anything else is done.
 
     Raises:
         InputError: If the file cannot be read, has no rows, or a line has more or fewer cells
             than the header; the message names the line.
     """
-    content = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
+    content = mask(read_text(path).replace("\r\n", "\n").replace("\r", "\n"))
     said = re.match(SEPARATOR, content, re.IGNORECASE)
     if said:
         content = content[said.end() :]
     if not content.strip():
         raise InputError(f"{path} is empty; give a table with a header and a line for each row")
-    delimiter = DELIMITERS.get(options.delimiter) or (said[1] if said else _guess(content))
+    delimiter = DELIMITERS.get(options.delimiter) or (said[1] if said else guess_delimiter(content))
     header, lines, rows = _rows(path, content, delimiter, fewest)
     missing = {normalized(word) for word in options.missing}
     columns, words = {}, {}
@@ -105,10 +106,10 @@ def stream_csv(
     if said:
         ahead, begins = ahead[1:], 2
     delimiter = DELIMITERS.get(options.delimiter)
-    delimiter = delimiter or (said[1] if said else _guess("".join(ahead)))
+    delimiter = delimiter or (said[1] if said else guess_delimiter("".join(ahead)))
     missing = {normalized(word) for word in options.missing}
     header: list[str] = []
-    for line, row in _each_row(
+    for line, row in each_row(
         stream.name, itertools.chain(ahead, lines), delimiter, fewest, begins=begins
     ):
         if not header:
@@ -118,7 +119,7 @@ def stream_csv(
             yield line, dict(zip(header, cells, strict=True))
 
 
-def _guess(content: str) -> str:
+def guess_delimiter(content: str) -> str:
     """The delimiter under which all lines have as many cells, and cells no other delimiter."""
     fits = {}
     for delimiter in DELIMITERS.values():
@@ -149,22 +150,33 @@ def _rows(
     path: Path, content: str, delimiter: str, fewest: int
 ) -> tuple[list[str], list[int], list[list[str]]]:
     """The header, and the lines on which the other rows begin with their cells."""
-    found = list(_each_row(str(path), io.StringIO(content, newline=""), delimiter, fewest))
+    found = list(each_row(str(path), io.StringIO(content, newline=""), delimiter, fewest))
     if len(found) == 1:
         raise InputError(f"{path} has a header and no rows; add a line for each row")
     return found[0][1], [line for line, _ in found[1:]], [row for _, row in found[1:]]
 
 
-def _each_row(
-    source: str, lines: Iterable[str], delimiter: str, fewest: int, *, begins: int = 1
+def each_row(
+    source: str,
+    lines: Iterable[str],
+    delimiter: str,
+    fewest: int,
+    *,
+    begins: int = 1,
+    header: Sequence[str] = (),
 ) -> Iterator[tuple[int, list[str]]]:
-    """The header and the rows, each with the line on which it begins."""
+    """The header and the rows, each with the line on which it begins.
+
+    The lines begin with the line ``begins``, and with the header unless that is given.
+
+    Raises:
+        InputError: A line is no row of the table.
+    """
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     advice = (
         f"cells are divided by {delimiter!r}: choose another --data.delimiter, or quote a cell "
         "that has it"
     )
-    header: list[str] = []
     first = begins - 1
     try:
         for row in reader:

@@ -42,6 +42,8 @@ class Dates(NamedTuple):
 
     def read(self, cell: str) -> datetime | None:
         """The date, None where the cell is none."""
+        if (quick := _iso(cell)) is not None:
+            return quick
         found = PATTERN.fullmatch(cell)
         if found is None:
             return None
@@ -74,9 +76,30 @@ class Dates(NamedTuple):
         except ValueError:
             return None
 
+    @property
+    def reads_plainly(self) -> bool:
+        """Dates are no plain numbers."""
+        return False
+
+    def read_all(self, cells: Sequence[str]) -> list[datetime | None]:
+        """The date of each cell."""
+        return list(map(self.read, cells))
+
     def shown(self, cell: str) -> str:
         """The cell as this reads it, for a message."""
         return f"{self.read(cell):%Y-%m-%d}"
+
+
+def _iso(cell: str) -> datetime | None:
+    """A date such as 2020-03-04 or 2020-03-04 05:06:07, read by Python's own quick way."""
+    if cell[4:5] == cell[7:8] == "-" and (
+        len(cell) == 10 or (len(cell) == 19 and cell[10] in "T " and cell[11:13] != "24")
+    ):
+        try:
+            return datetime.fromisoformat(cell).replace(tzinfo=UTC)
+        except ValueError:
+            pass
+    return None
 
 
 def _zone(text: str) -> timezone:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float32, Int
 
 from bigmodel.data.tables.columns import Column, Frame
 from bigmodel.experiment import InputError
@@ -52,15 +53,8 @@ class Categories(NamedTuple):
     def encode(self, column: Column) -> tuple[np.ndarray, np.ndarray]:
         """The features ``[rows, categories]``, and which values are missing or were never seen."""
         number = {category: index for index, category in enumerate(self.names)}
-        codes = np.array([number.get(value, -1) for value in column.values.tolist()], np.int64)
+        codes = column.values if column.texts is self.names else column.numbered(number)
         missing = codes < 0
-        if unseen := [value for value in column.values[missing].tolist() if value]:
-            example = unseen[0] if len(unseen[0]) <= 40 else f"{unseen[0][:40]}..."
-            warn_of_each(
-                f"values of {self.name!r} that training never saw, such as {example!r}, are taken "
-                "as missing",
-                len(unseen),
-            )
         codes = np.where(missing, number[self.usual], codes)
         return (codes[:, None] == np.arange(len(self.names))).astype(np.float32), missing
 
@@ -81,8 +75,29 @@ class Encoder(NamedTuple):
         if column.told:
             yield f"{column.name} is missing"
 
+    def warn_of_unseen(self, frame: Frame) -> None:
+        """Warns of texts of a frame that are no category of their column."""
+        columns = {column.name: column for column in frame.columns}
+        for rule in self.columns:
+            if not isinstance(rule, Categories):
+                continue
+            known = frozenset(rule.names)
+            counts = columns[rule.name].counts()
+            if unseen := [text for text in counts if text not in known]:
+                example = unseen[0] if len(unseen[0]) <= 40 else f"{unseen[0][:40]}..."
+                warn_of_each(
+                    f"values of {rule.name!r} that training never saw, such as {example!r}, are "
+                    "taken as missing",
+                    sum(counts[text] for text in unseen),
+                )
+
     def encode(self, frame: Frame) -> Float32[np.ndarray, "rows features"]:
-        """The features of the rows of a frame with these columns."""
+        """The features of the rows of a frame with these columns, whose unseen texts are told."""
+        self.warn_of_unseen(frame)
+        return self.matrix(frame)
+
+    def matrix(self, frame: Frame) -> Float32[np.ndarray, "rows features"]:
+        """The features, and no word of texts that training never saw."""
         columns = {column.name: column for column in frame.columns}
         parts = [np.zeros((len(frame.lines), 0))]
         for rule in self.columns:
@@ -91,7 +106,9 @@ class Encoder(NamedTuple):
         return np.concatenate(parts, axis=1, dtype=np.float32)
 
 
-def fit_encoder(frame: Frame, *, fill: Fill, indicator: bool) -> Encoder:
+def fit_encoder(
+    frame: Frame, rows: Int[np.ndarray, " train"] | None = None, *, fill: Fill, indicator: bool
+) -> Encoder:
     """Learns from the training rows how columns become features.
 
     A column of numbers becomes one feature: missing values are filled, the mean is subtracted,
@@ -100,7 +117,8 @@ def fit_encoder(frame: Frame, *, fill: Fill, indicator: bool) -> Encoder:
     training rows, becomes the most frequent category.
 
     Args:
-        frame: The training rows, without the target.
+        frame: A table without the target.
+        rows: The numbers of the training rows; by default all.
         fill: The statistic that fills missing numbers. ``most_frequent`` is the smallest of
             several that are equally frequent. ``drop`` is for a frame without missing values.
         indicator: Whether each column with missing values adds a feature that is 1 there.
@@ -108,51 +126,59 @@ def fit_encoder(frame: Frame, *, fill: Fill, indicator: bool) -> Encoder:
     Raises:
         InputError: If a column has no value at all, or too many categories for the memory.
     """
-    # Imported here because it takes a second, and other data does not need it.
-    from sklearn.impute import SimpleImputer
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
-    for column in frame.columns:
+    def train(column: Column) -> Column:
+        return column if rows is None else column._replace(values=column.values[rows])
+
+    for column in map(train, frame.columns):
         if column.missing.all():
             raise InputError(
                 f"{frame.source}: the column {column.name!r} has no value in the training rows; "
                 f"leave it out with --data.ignore {column.name!r}"
             )
-    strategy = {"drop": "mean", "maximum": np.max}.get(fill, fill)
-    fitted: dict[str, tuple[float, float, float]] = {}
-    numeric = [column.name for column in frame.columns if column.numeric]
-    if numeric:
-        imputer, scaler = SimpleImputer(strategy=strategy), StandardScaler()
-        make_pipeline(imputer, scaler).fit(_matrix(frame, numeric))
-        statistics = (imputer.statistics_, scaler.mean_, scaler.scale_)
-        of_each = np.stack(statistics, axis=1).tolist()
-        fitted = {name: tuple(values) for name, values in zip(numeric, of_each, strict=True)}
     rules: list[Scaling | Categories] = []
-    for column in frame.columns:
+    for column in map(train, frame.columns):
         told = bool(indicator and column.missing.any())
-        if column.name in fitted:
-            rules.append(Scaling(column.name, *fitted[column.name], told))
-        else:
-            rules.append(_categories(frame.source, column, told))
+        rule = _scaling(column, fill, told) if column.numeric else None
+        rules.append(rule or _categories(frame.source, column, told))
     return Encoder(tuple(rules))
 
 
-def _matrix(frame: Frame, names: Sequence[str]) -> Float[np.ndarray, "rows names"]:
-    columns = {column.name: column.values for column in frame.columns}
-    return np.stack([columns[name] for name in names], axis=1)
+def _scaling(column: Column, fill: Fill, told: bool) -> Scaling:
+    """As scikit-learn's SimpleImputer and StandardScaler, whose import takes a second."""
+    missing = column.missing
+    known = column.values[~missing] if missing.any() else column.values
+    match fill:
+        case "median":
+            filler = float(np.median(known))
+        case "maximum":
+            filler = float(known.max())
+        case "most_frequent":
+            values, counts = np.unique(known, return_counts=True)
+            filler = float(values[counts.argmax()])
+        case _:
+            filler = float(known.mean())
+    filled = np.where(missing, filler, column.values)
+    mean, variance = float(filled.mean()), float(filled.var())
+    # Of equal numbers the mean is rounded, so that their variance is not quite 0.
+    error = len(filled) * np.finfo(np.float64).eps
+    constant = variance <= error * variance + (error * mean) ** 2
+    return Scaling(column.name, filler, mean, 1.0 if constant else math.sqrt(variance), told)
 
 
 def _categories(source: str, column: Column, told: bool) -> Categories:
-    names, counts = np.unique(column.values[~column.missing], return_counts=True)
+    counts = column.counts()
+    names = tuple(sorted(counts))
     size = 4 * len(column.values) * len(names)
-    if size > MOST_BYTES:
+    # The features of a large table are made batch by batch.
+    if size > MOST_BYTES and column.texts is None:
         raise InputError(
             f"{source}: the column {column.name!r} has {len(names)} categories, which would "
             f"take {size / 2**30:.0f} GiB of memory; leave it out with --data.ignore "
             f"{column.name!r}"
         )
-    return Categories(column.name, tuple(names.tolist()), str(names[counts.argmax()]), told)
+    usual = max(names, key=lambda name: counts[name])
+    return Categories(column.name, names, usual, told)
 
 
 def encoder_from(kept: Sequence[Any]) -> Encoder:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -14,17 +12,12 @@ import numpy as np
 from bigmodel.data.tables.columns import Column, Frame
 from bigmodel.data.tables.csv_table import Cells, CsvFormat
 from bigmodel.data.tables.dates import Dates, calendar
+from bigmodel.data.tables.numbers import LARGEST, Numbers, is_large, number_formats, plain_numbers
+from bigmodel.data.tables.profiles import Profile, Written
 from bigmodel.data.texts.text_file import normalized
 from bigmodel.experiment import InputError
 from bigmodel.output import note
 
-SIGNS = {"comma": ",", "point": ".", "space": r"\s", "apostrophe": "'\u2019"}
-MINUS = "-\u2212\u2013"
-UNITS = re.compile(r"[$€£¥₹%]|EUR|USD|GBP|CHF")
-EXACT = 2**53
-"""From here on a number of 64 bits does not hold every whole number."""
-LARGEST = 1e100
-"""The squares of larger values, and of the reciprocals, are near the end of 64 bits."""
 FEW = 20
 """A column of text with at most so many different values has categories."""
 LIKE_NUMBERS = re.compile(r"\W{0,3}\d[\d.,:/'\s-]*[^\s\d]{0,6}")
@@ -34,89 +27,29 @@ class Text(NamedTuple):
     """Cells are names of categories."""
 
 
-class Numbers(NamedTuple):
-    """Cells are numbers with this decimal sign, perhaps with a unit: a currency or percent.
-
-    ``thousands`` are the characters of which one may stand before groups of three digits, or,
-    where it is ``loose``, between any. A number in parentheses is negative.
-    """
-
-    decimal: str
-    thousands: str
-    loose: bool = False
-
-    @property
-    def option(self) -> str:
-        """The option that asks for it."""
-        return f"--data.decimal {'point' if self.decimal == '.' else 'comma'}"
-
-    def read(self, cell: str) -> float | None:
-        """The number; None where the cell is not a finite one."""
-        if self.decimal == ".":
-            try:
-                number = float(cell)
-            except ValueError:
-                pass
-            else:
-                # Python reads 1_000 as a number; no other program does.
-                return number if math.isfinite(number) and "_" not in cell else None
-        found = _pattern(self).fullmatch(cell)
-        if found is None:
-            return None
-        digits = found["number"]
-        if self.thousands:
-            digits = re.sub(f"[{self.thousands}]", "", digits)
-        number = float(digits.replace(self.decimal, "."))
-        signs = (found["open"] or "") + found["first"] + found["second"] + found["last"]
-        negative = any(sign in signs for sign in "(" + MINUS)
-        return (-number if negative else number) if math.isfinite(number) else None
-
-    def shown(self, cell: str) -> str:
-        """The cell as this reads it, for a message."""
-        return f"{self.read(cell):.15g}"
-
-
-@functools.cache
-def _pattern(kind: Numbers) -> re.Pattern[str]:
-    point, groups = re.escape(kind.decimal), kind.thousands
-    whole = r"\d+"
-    if groups and kind.loose:
-        whole = rf"\d(?:[{groups}]?\d)*"
-    elif groups:
-        whole = rf"(?:\d+|[1-9]\d{{0,2}}(?P<group>[{groups}])\d{{3}}(?:(?P=group)\d{{3}})*)"
-    number = rf"(?={point}?\d)(?:{whole})?(?:{point}\d*)?(?:[eE][-+]?\d+)?"
-    sign, unit = rf"[{MINUS}+]?", rf"(?:{UNITS.pattern})?"
-    return re.compile(
-        rf"(?P<open>\()?(?P<first>{sign})\s*{unit}\s*(?P<second>{sign})\s*(?P<number>{number})"
-        rf"\s*{unit}\s*(?P<last>[{MINUS}]?)(?(open)\))"
-    )
-
-
 Kind: TypeAlias = "Text | Numbers | Dates"
 
 
-def number_formats(options: CsvFormat) -> list[Numbers]:
-    """Returns the ways to write numbers that the options allow, the usual one first.
+def profiles_of(
+    names: Iterable[str], options: CsvFormat, missing: Collection[str] = (), *, hasty: bool = True
+) -> dict[str, Profile]:
+    """Profiles of columns to which no cell was added yet.
+
+    ``hasty`` ones may not know in the end, and so want all cells once more without haste;
+    ``missing`` are words for a missing value, as an empty cell is.
 
     Raises:
-        InputError: If both signs are the same.
+        InputError: If the options contradict each other.
     """
-    decimals = {"auto": ".,", "point": ".", "comma": ","}[options.decimal]
-    match options.thousands:
-        case "auto":
-            others = SIGNS["space"] + SIGNS["apostrophe"]
-            return [Numbers(d, others + ("," if d == "." else ".")) for d in decimals]
-        case "none":
-            return [Numbers(d, "") for d in decimals]
-        case sign:
-            found = [Numbers(d, SIGNS[sign], True) for d in decimals if d != SIGNS[sign]]
-    if not found:
-        raise InputError(f"--data.thousands {sign} is the decimal sign too; choose another one")
-    return found
+    dates = [Dates("day"), Dates("month")]
+    if options.date_order != "auto":
+        dates = [Dates(options.date_order)]
+    ways = (number_formats(options), dates)
+    return {name: Profile(ways, missing, hasty=hasty) for name in names}
 
 
-def guess_kinds(cells: Cells, names: Iterable[str], options: CsvFormat) -> dict[str, Kind]:
-    """Guesses the kinds of columns.
+def agree(source: str, profiles: Mapping[str, Profile]) -> dict[str, Kind]:
+    """The kinds of columns.
 
     A column has numbers or dates where more than half of its values can be read as such. Where
     its values mean different numbers under different decimal signs (1,234), or different dates,
@@ -126,78 +59,51 @@ def guess_kinds(cells: Cells, names: Iterable[str], options: CsvFormat) -> dict[
     Raises:
         InputError: If nothing says what a column means.
     """
-    dates = [Dates("day"), Dates("month")]
-    if options.date_order != "auto":
-        dates = [Dates(options.date_order)]
-    formats = (number_formats(options), dates)
-    found: dict[str, list[Kind]] = {}
-    decided: set[Kind] = set()
-    for name in names:
-        counts = Counter(filter(None, cells.columns[name]))
-        found[name] = [Text()]
-        if counts and all(map(_is_whole, counts)) and any(map(_is_large, counts)):
-            continue
-        for kinds in formats:
-            best = _readable(counts, kinds)
-            if best:
-                found[name] = [best[0][0]]
-                found[name] += [kind for kind, read in best[1:] if read != best[0][1]]
-                decided.update(kind for kind, _ in best if len(best) == 1)
-                break
-    return {name: _agreed(cells, name, kinds, decided) for name, kinds in found.items()}
+    best = {name: profile.best() for name, profile in profiles.items()}
+    decided = {ways[0] for ways, _ in best.values() if len(ways) == 1}
+    return {
+        name: _agreed(source, name, profile, *best[name], decided)
+        for name, profile in profiles.items()
+    }
 
 
-def _readable(
-    counts: Counter[str], kinds: Sequence[Numbers] | Sequence[Dates]
-) -> list[tuple[Numbers | Dates, dict[str, object]]]:
-    """The kinds that can read most cells, and more than half, with what they read."""
-    best: list[tuple[Numbers | Dates, dict[str, object]]] = []
-    allowed = (counts.total() - 1) // 2
-    for kind in kinds:
-        read: dict[str, object] = {}
-        missed = 0
-        for cell, count in counts.items():
-            read[cell] = kind.read(cell)
-            missed += count * (read[cell] is None)
-            if missed > allowed >= 0:
-                break
-        else:
-            best = [*(best if missed == allowed else ()), (kind, read)]
-            allowed = missed
-    if best and isinstance(best[0][0], Numbers):
-        units = {found[0] if (found := UNITS.search(c)) else "" for c in counts}
-        if len(units - {""}) > 1 or units == {"", "%"}:
-            return []
-    return best
+def guess_kinds(cells: Cells, names: Iterable[str], options: CsvFormat) -> dict[str, Kind]:
+    """Guesses the kinds of columns, as :func:`agree` does.
+
+    Raises:
+        InputError: As for that.
+    """
+    for hasty in (True, False):
+        profiles = profiles_of(names, options, hasty=hasty)
+        for name, profile in profiles.items():
+            profile.add(cells.columns[name])
+        if all(profile.knows for profile in profiles.values()):
+            break
+    return agree(cells.source, profiles)
 
 
-def _is_whole(cell: str) -> bool:
-    return cell.lstrip("+-").isdecimal()
-
-
-def _is_large(cell: str) -> bool:
-    return len(cell) > 15 and _is_whole(cell) and abs(float(cell)) >= EXACT
-
-
-def _agreed(cells: Cells, name: str, kinds: Sequence[Kind], decided: set[Kind]) -> Kind:
-    """The one of several kinds that other columns of the table have."""
-    agreed = [kind for kind in kinds if kind in decided]
-    kind = kinds[0] if len(kinds) == 1 else agreed[0] if len(agreed) == 1 else None
-    values = [cell for cell in cells.columns[name] if cell]
-    if kind is None and isinstance(kinds[0], Numbers) and not any("," in cell for cell in values):
-        kind = kinds[0]  # numbers such as 1.234, as programs write them
+def _agreed(
+    source: str,
+    name: str,
+    profile: Profile,
+    ways: Sequence[Written],
+    differing: str,
+    decided: set[Written],
+) -> Kind:
+    """The one of several ways to write values that other columns of the table have."""
+    if not ways:
+        return Text()
+    agreed = [way for way in ways if way in decided]
+    kind = ways[0] if not differing else agreed[0] if len(agreed) == 1 else None
+    if kind is None and isinstance(ways[0], Numbers) and not profile.commas:
+        kind = ways[0]  # numbers such as 1.234, as programs write them
     if kind is None:
-        assert not isinstance(kinds[0], Text)
-        assert not isinstance(kinds[1], Text)
-        first, second = kinds[0], kinds[1]
-        cell = next(cell for cell in values if first.read(cell) != second.read(cell))
+        first, second = ways
         raise InputError(
-            f"{cells.source}, column {name!r}: {cell!r} may be {first.shown(cell)} or "
-            f"{second.shown(cell)}; say which by {first.option} or {second.option}"
+            f"{source}, column {name!r}: {differing!r} may be {first.shown(differing)} or "
+            f"{second.shown(differing)}; say which by {first.option} or {second.option}"
         )
-    if isinstance(kind, Dates):
-        return kind._replace(times=any(":" in cell for cell in values))
-    return kind
+    return kind._replace(times=profile.colons) if isinstance(kind, Dates) else kind
 
 
 def number_kind(cells: Cells, name: str, options: CsvFormat) -> Numbers:
@@ -220,43 +126,72 @@ def to_frame(cells: Cells, kinds: Mapping[str, Kind]) -> Frame:
     """
     columns: list[Column] = []
     for name, kind in kinds.items():
-        column = cells.columns[name]
-        if isinstance(kind, Text):
-            texts = {cell: normalized(cell) for cell in set(column)}
-            columns.append(Column(name, np.array([texts[cell] for cell in column], object)))
-            continue
-        read: dict[str, Any] = {cell: kind.read(cell) for cell in set(column) if cell}
-        wrong = {cell for cell, value in read.items() if value is None}
-        read[""] = None if isinstance(kind, Dates) else math.nan
-        for line, cell in zip(cells.lines, column, strict=True) if wrong else ():
-            if cell in wrong:
-                what = "date" if isinstance(kind, Dates) else "finite number"
-                raise InputError(
-                    f"{cells.source}, line {line}, column {name!r}: {cell[:80]!r} is not a {what}; "
-                    "correct it, name it in --data.missing, or, in a table of features, name the "
-                    "column in --data.categorical or --data.ignore"
-                )
-        if isinstance(kind, Dates):
-            columns += calendar(name, [read[cell] for cell in column], times=kind.times)
-        else:
-            values = np.fromiter(map(read.__getitem__, column), np.float64, len(column))
-            _check_size(cells, name, values)
-            columns.append(Column(name, values))
-    _tell(cells, kinds)
+        found = read_column(cells, name, kind)
+        if isinstance(kind, Numbers):
+            sizes = np.abs(np.nan_to_num(found[0].values))
+            if 0 < sizes.max() < 1 / LARGEST:
+                raise too_small(cells, name, int(sizes.argmax()))
+        columns += found
+    tell(cells.source, cells.words, kinds)
     return Frame(cells.source, tuple(columns), cells.lines)
 
 
-def _check_size(cells: Cells, name: str, values: np.ndarray) -> None:
-    sizes = np.abs(np.nan_to_num(values))
-    large = sizes > LARGEST
-    if large.any() or 0 < sizes.max() < 1 / LARGEST:
-        row = int(large.argmax() if large.any() else sizes.argmax())
-        beyond = f"larger than {LARGEST:g}" if large.any() else f"smaller than {1 / LARGEST:g}"
+def read_column(cells: Cells, name: str, kind: Kind) -> list[Column]:
+    """Reads the cells of a column; dates become several columns.
+
+    Raises:
+        InputError: If a cell is not of that kind, or is a number beyond 1e100.
+    """
+    column = cells.columns[name]
+    if isinstance(kind, Text):
+        texts = {cell: normalized(cell) for cell in set(column)}
+        return [Column(name, np.array([texts[cell] for cell in column], object))]
+    plain = plain_numbers(column) if isinstance(kind, Numbers) and kind.reads_plainly else None
+    if plain is not None:
+        return [Column(name, _checked(cells, name, np.array(plain, np.float64)))]
+    distinct = [cell for cell in dict.fromkeys(column) if cell]
+    values = kind.read_all(distinct)
+    if None in values:
+        wrong = {cell for cell, value in zip(distinct, values, strict=True) if value is None}
+        row = next(row for row, cell in enumerate(column) if cell in wrong)
+        what = "date" if isinstance(kind, Dates) else "finite number"
         raise InputError(
-            f"{cells.source}, line {cells.lines[row]}, column {name!r}: {cells.columns[name][row]}"
-            f" is {beyond}, and its square is no number of 64 bits; give the column in another "
-            "unit, or name the value in --data.missing"
+            f"{cells.source}, line {cells.lines[row]}, column {name!r}: {column[row][:80]!r} is "
+            f"not a {what}; correct it, name it in --data.missing, or, in a table of features, "
+            "name the column in --data.categorical or --data.ignore"
         )
+    if isinstance(kind, Dates):
+        number = {cell: place for place, cell in enumerate(distinct)}
+        rows = np.fromiter((number.get(cell, -1) for cell in column), np.int64, len(column))
+        # The last one, which -1 means, is the missing one.
+        parts = calendar(name, [*values, None], times=kind.times)
+        return [part._replace(values=part.values[rows]) for part in parts]
+    if len(distinct) == len(column):
+        numbers = np.array(values, np.float64)
+    else:
+        read: dict[str, Any] = {**dict(zip(distinct, values, strict=True)), "": math.nan}
+        numbers = np.fromiter(map(read.__getitem__, column), np.float64, len(column))
+    return [Column(name, _checked(cells, name, numbers))]
+
+
+def _checked(cells: Cells, name: str, numbers: np.ndarray) -> np.ndarray:
+    large = np.abs(numbers) > LARGEST
+    if large.any():
+        raise _beyond(cells, name, int(large.argmax()), f"larger than {LARGEST:g}")
+    return numbers
+
+
+def too_small(cells: Cells, name: str, row: int) -> InputError:
+    """The error for numbers that are all tiny, of which this row has the largest."""
+    return _beyond(cells, name, row, f"smaller than {1 / LARGEST:g}")
+
+
+def _beyond(cells: Cells, name: str, row: int, beyond: str) -> InputError:
+    return InputError(
+        f"{cells.source}, line {cells.lines[row]}, column {name!r}: {cells.columns[name][row]}"
+        f" is {beyond}, and its square is no number of 64 bits; give the column in another "
+        "unit, or name the value in --data.missing"
+    )
 
 
 def check_categories(column: Column, *, source: str, advice: str) -> None:
@@ -266,12 +201,11 @@ def check_categories(column: Column, *, source: str, advice: str) -> None:
         InputError: If most of many different values look like numbers, or if more than half of
             all values are different, as those of identifiers are.
     """
-    present = column.values[~column.missing].tolist()
-    counts = Counter(present)
+    counts = column.counts()
     if len(counts) <= FEW:
         return
     where = f"{source}: the column {column.name!r} is text"
-    like = [c for c in counts if LIKE_NUMBERS.fullmatch(c) and not _is_large(c)]
+    like = [c for c in counts if LIKE_NUMBERS.fullmatch(c) and not is_large(c)]
     if 2 * len(like) > len(counts):
         others = [cell for cell, _ in counts.most_common() if cell not in set(like)]
         and_text = f", and others such as {others[0][:40]!r} do not" if others else ""
@@ -279,26 +213,27 @@ def check_categories(column: Column, *, source: str, advice: str) -> None:
             f"{where}, but values such as {like[0][:40]!r} look like numbers{and_text}; write "
             "numbers alone, see --data.decimal, --data.thousands and --data.missing, or " + advice
         )
-    if 2 * len(counts) > len(present):
+    if 2 * len(counts) > counts.total():
         raise InputError(
-            f"{where}, and {len(counts)} of its {len(present)} values are different, as of "
+            f"{where}, and {len(counts)} of its {counts.total()} values are different, as of "
             "identifiers or whole sentences; " + advice
         )
 
 
-def _tell(cells: Cells, kinds: Mapping[str, Kind]) -> None:
+def tell(source: str, words: Mapping[str, Sequence[str]], kinds: Mapping[str, Kind]) -> None:
+    """Notes how cells were read that may have another meaning."""
     told: dict[str, list[str]] = {}
     for name, kind in kinds.items():
         if isinstance(kind, Dates):
             told.setdefault("dates", []).append(name)
         elif isinstance(kind, Numbers) and kind.decimal == ",":
             told.setdefault("decimal commas", []).append(name)
-        elif isinstance(kind, Text) and cells.words[name]:
-            what = f"{' '.join(cells.words[name])} as a missing value (--data.missing)"
+        elif isinstance(kind, Text) and words[name]:
+            what = f"{' '.join(words[name])} as a missing value (--data.missing)"
             told.setdefault(what, []).append(name)
     if told:
         parts = (
             f"{what} in {', '.join(map(repr, names[:5]))}{' ...' * (len(names) > 5)}"
             for what, names in told.items()
         )
-        note(f"{cells.source}: read {'; '.join(parts)}")
+        note(f"{source}: read {'; '.join(parts)}")

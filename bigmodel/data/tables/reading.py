@@ -12,7 +12,8 @@ import numpy as np
 from bigmodel.data.tables.columns import Column, Frame
 from bigmodel.data.tables.dates import Dates, calendar
 from bigmodel.data.tables.encoding import Encoder, encoder_from
-from bigmodel.data.tables.kinds import LARGEST, Kind, Numbers, Text
+from bigmodel.data.tables.kinds import Kind, Text
+from bigmodel.data.tables.numbers import LARGEST, Numbers
 from bigmodel.data.tables.target import Target
 from bigmodel.data.texts.text_file import normalized
 from bigmodel.experiment import Assets, InputError
@@ -20,6 +21,18 @@ from bigmodel.predictor import Kind as InputKind
 
 TABLE = "table.json"
 KINDS = {"text": Text, "numbers": Numbers, "dates": Dates}
+
+
+def kinds_as_json(kinds: Mapping[str, Kind]) -> dict[str, Any]:
+    """How cells are written, as plain data."""
+    type_of = {kind: name for name, kind in KINDS.items()}
+    return {name: {"type": type_of[type(kind)], **kind._asdict()} for name, kind in kinds.items()}
+
+
+def kinds_from(kept: Mapping[str, Any]) -> dict[str, Kind]:
+    """How cells are written, of what :func:`kinds_as_json` has made."""
+    plain = {name: dict(kind) for name, kind in kept.items()}
+    return {name: KINDS[kind.pop("type")](**kind) for name, kind in plain.items()}
 
 
 class TableReader(NamedTuple):
@@ -71,9 +84,7 @@ class TableReader(NamedTuple):
         """
         with np.errstate(over="ignore"):
             found = self.encoder.encode(frame)
-        if not np.isfinite(found).all():
-            column = self.encoder.features[int(np.argmin(np.isfinite(found).all(axis=0)))]
-            raise InputError(f"the value of {column!r} is too far from those of training")
+        check_finite(found, self.encoder.features)
         return found
 
     def frame(self, inputs: Sequence[Any], names: Sequence[str]) -> Frame:
@@ -98,14 +109,9 @@ class TableReader(NamedTuple):
 
     def dump(self) -> dict[str, bytes]:
         """The files of a run from which :func:`table_reader` makes this."""
-        type_of = {kind: name for name, kind in KINDS.items()}
-        kinds = {
-            name: {"type": type_of[type(kind)], **kind._asdict()}
-            for name, kind in self.kinds.items()
-        }
         kept = {
             "target": self.target._asdict(),
-            "kinds": kinds,
+            "kinds": kinds_as_json(self.kinds),
             "missing": self.missing,
             "columns": [column._asdict() for column in self.encoder.columns],
         }
@@ -139,6 +145,14 @@ class TableReader(NamedTuple):
         return value if isinstance(value, int) else float(value)
 
 
+def check_finite(features: np.ndarray, names: Sequence[str]) -> None:
+    """Raises InputError for features, rows of them, that are no numbers of 32 bits."""
+    finite = np.isfinite(features).all(axis=0)
+    if not finite.all():
+        column = names[int(np.argmin(finite))]
+        raise InputError(f"the value of {column!r} is too far from those of training")
+
+
 def _read(name: str, kind: Kind, cell: str | float) -> Any:
     """The value of a cell; one that is missing is ``""``, NaN or None."""
     if cell == "":
@@ -163,8 +177,6 @@ def _read(name: str, kind: Kind, cell: str | float) -> Any:
 def table_reader(assets: Assets) -> TableReader:
     """The reader that a run has kept in its files."""
     kept = json.loads(assets[TABLE])
-    kinds: dict[str, Kind] = {
-        name: KINDS[kind.pop("type")](**kind) for name, kind in kept["kinds"].items()
-    }
+    kinds = kinds_from(kept["kinds"])
     target = Target(**{**kept["target"], "names": tuple(kept["target"]["names"])})
     return TableReader(target, kinds, tuple(kept["missing"]), encoder_from(kept["columns"]))

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
 from bigmodel.data.batches import Arrays, Batches
 from bigmodel.data.parts import data_of
+from bigmodel.data.personal.masking import Mask, Personal
 from bigmodel.data.split import Folds, check_held_out, split_rows
-from bigmodel.data.tables.bundled_tables import read_bundled
-from bigmodel.data.tables.columns import Frame, find_name
-from bigmodel.data.tables.csv_table import CsvFormat, read_csv
-from bigmodel.data.tables.dates import Dates
+from bigmodel.data.tables.csv_table import CsvFormat
 from bigmodel.data.tables.encoding import Fill, fit_encoder
-from bigmodel.data.tables.kinds import (
-    Kind,
-    Numbers,
-    Text,
-    check_categories,
-    guess_kinds,
-    to_frame,
-)
+from bigmodel.data.tables.large.division import Divided, batched, dense, divide_once
 from bigmodel.data.tables.reading import TableReader, table_reader
+from bigmodel.data.tables.sources import Read, read_for, read_table
 from bigmodel.data.tables.target import (
     Target,
     Task,
@@ -36,17 +28,18 @@ from bigmodel.data.tables.target import (
     standardise,
 )
 from bigmodel.experiment import Assets, Data, InputError
-from bigmodel.output import note
 
 
 @dataclass(frozen=True)
-class TableData(Folds, CsvFormat):
+class TableData(Folds, CsvFormat, Personal):
     """Which table, what of it to predict, and how it is divided and made into numbers."""
 
     name: Literal["digits", "diabetes", "breast_cancer", "penguins", "titanic", "csv"] = "digits"
     """penguins and titanic have gaps, and come with the extra `data`; csv: your own"""
     path: str = ""
     """csv: the file, with a header line; it may be gzipped"""
+    cache: str = ""
+    """csv: folder that keeps what was read of a large file; by default one in the user's cache"""
     test_path: str = ""
     """csv: another file with the same columns to test on, instead of a held-out part"""
     target: str = ""
@@ -129,7 +122,8 @@ def load_table(options: TableData, assets: Assets | None = None) -> Table:
     """Read a table, divide it, and make it into batches.
 
     Batches have the arrays of :class:`EncodedTable` and ``weight`` float32 ``[batch]``. The
-    splits are ``validation`` and ``test``, each absent where its fraction is 0.
+    splits are ``validation`` and ``test``, each absent where its fraction is 0. Of a large file the
+    columns are kept on disk, and features are made of the rows of a batch when it is asked for.
 
     Args:
         options: Which table.
@@ -137,16 +131,28 @@ def load_table(options: TableData, assets: Assets | None = None) -> Table:
 
     Raises:
         InputError: If the table cannot be used as the options say.
+        StorageError: If a large one cannot be kept.
     """
+    mask = options.masking()
     if assets is None:
-        table, size = encode_table(options), options.batch_size
+        read, size = read_table(options, mask), options.batch_size
+        divided = divide_once(options, read, divide)
     else:
-        table = _to_test(options, table_reader(assets))
-        size = min(options.batch_size, len(table.parts["test"]["features"]))
+        read, divided = _to_test(options, table_reader(assets), mask)
+        size = min(options.batch_size, len(divided.rows["test"]))
+    reader = divided.reader
+    parts, prepare = batched(divided, read)
     # Errors are told in the units of the target.
-    units = {"units": np.array([table.target.mean, table.target.scale])}
-    data = data_of(table.parts, size, beside=units, assets=table.reader.dump())
-    return Table(data._replace(inputs=table.inputs), table.reader)
+    units = {"units": np.array([reader.target.mean, reader.target.scale])}
+    data = data_of(
+        parts,
+        size,
+        prepare=prepare,
+        beside=units,
+        deciding=read.contents(reader),
+        assets=mask.with_counts(reader.dump()),
+    )
+    return Table(data._replace(inputs=_inputs(divided, read)), reader)
 
 
 def encode_table(options: TableData) -> EncodedTable:
@@ -155,136 +161,65 @@ def encode_table(options: TableData) -> EncodedTable:
     Raises:
         InputError: If the table cannot be used as the options say.
     """
-    read = _read(options)
-    name, whole = read.target, read.whole.frame
-    target = whole.find(name, option="--data.target")
-    classes = is_class(whole, target, options.task)
+    read = read_table(options, options.masking())
+    divided = divide(options, read)
+    parts = {part: dense(divided, read, part) for part in divided.rows}
+    return EncodedTable(parts, _inputs(divided, read), divided.reader)
+
+
+def divide(options: TableData, read: Read) -> Divided:
+    """The rows of each part, their targets, and what encodes their features.
+
+    Raises:
+        InputError: If the table cannot be used as the options say.
+    """
+    name, frame = read.target, read.whole.frame
+    target = frame.find(name, option="--data.target")
+    usable = read.whole.usable(options)
+    alone = frame._replace(columns=(target,)).take(usable)
+    classes = is_class(alone, alone.columns[0], options.task)
     labels = None
     names: tuple[str, ...] = ()
     if classes:
-        found, labels = np.unique(target.values, return_inverse=True)
+        found, labels = alone.columns[0].distinct()
         names = class_names(found)
     given = () if read.test is None else ("test",)
-    split = split_rows(options, len(whole.lines), labels=labels, names=names, given=given)
-    frames = {part: whole.take(rows) for part, rows in split.items()}
+    split = split_rows(options, len(usable), labels=labels, names=names, given=given)
+    rows = {part: usable[chosen] for part, chosen in split.items()}
+    targets = {part: alone.take(chosen) for part, chosen in split.items()}
     if read.test is not None:
-        frames["test"] = read.test.frame
-    targets = {
-        part: (frame, frame.find(name, option="--data.target")) for part, frame in frames.items()
+        rows["test"] = read.test.usable(options)
+        held = read.test.frame.find(name, option="--data.target")
+        targets["test"] = read.test.frame._replace(columns=(held,)).take(rows["test"])
+    pairs = {part: (each, each.columns[0]) for part, each in targets.items()}
+    described, values = label_classes(pairs) if classes else standardise(pairs)
+    features = frame.without((name,), option="--data.target")
+    encoder = fit_encoder(features, rows["train"], fill=options.fill, indicator=options.indicator)
+    return Divided(rows, values, TableReader(described, read.kinds, options.missing, encoder))
+
+
+def _inputs(divided: Divided, read: Read) -> dict[str, Sequence[Any]]:
+    """The rows of the evaluation parts, each a mapping of names to cells, made on access."""
+
+    def row(part: str, at: int) -> dict[str, Any]:
+        cells, number = read.of(part).cells, divided.rows[part][at]
+        return {name: cells[name][number] for name in divided.reader.names}
+
+    return {
+        part: Batches(len(rows), functools.partial(row, part))
+        for part, rows in divided.rows.items()
+        if part != "train"
     }
-    described, values = label_classes(targets) if classes else standardise(targets)
-    features = {
-        part: frame.without((name,), option="--data.target") for part, frame in frames.items()
-    }
-    encoder = fit_encoder(features["train"], fill=options.fill, indicator=options.indicator)
-    reader = TableReader(described, read.kinds, options.missing, encoder)
-    parts = {
-        part: {"features": reader.features(frame), "label" if classes else "target": values[part]}
-        for part, frame in features.items()
-    }
-    sources = {"validation": read.whole, "test": read.test or read.whole}
-    inputs = {
-        part: raw_rows(source, frames[part].lines, reader.names) for part, source in sources.items()
-    }
-    return EncodedTable(parts, inputs, reader)
 
 
-class Source(NamedTuple):
-    """The cells of a table as they are written, and what they were read as."""
-
-    cells: Mapping[str, Any]
-    lines: np.ndarray
-    frame: Frame
-
-
-class Read(NamedTuple):
-    """The target, how cells are written, the table, and the one to test on where it is another."""
-
-    target: str
-    kinds: Mapping[str, Kind]
-    whole: Source
-    test: Source | None
-
-
-def raw_rows(source: Source, lines: np.ndarray, names: Sequence[str]) -> Sequence[Any]:
-    """The rows that begin on these lines, each a mapping of names to cells, made on access."""
-    at = np.searchsorted(source.lines, lines)
-    return Batches(len(lines), lambda row: {name: source.cells[name][at[row]] for name in names})
-
-
-def _read(options: TableData) -> Read:
-    if options.name != "csv":
-        frame = read_bundled(options.name).without(options.ignore, option="--data.ignore")
-        column = frame.find(options.target or frame.names[-1], option="--data.target")
-        kinds: dict[str, Kind] = {
-            c.name: Numbers(".", "") if c.numeric else Text() for c in frame.columns
-        }
-        values = {column.name: column.values for column in frame.columns}
-        return Read(
-            column.name, kinds, Source(values, frame.lines, _completed(frame, options)), None
-        )
-    cells = read_csv(Path(options.path), options)
-    ignored = {cells.find(name, option="--data.ignore") for name in options.ignore}
-    names = [name for name in cells.columns if name not in ignored]
-    target = find_name(
-        options.target or names[-1], names, source=cells.source, option="--data.target"
-    )
-    text = {cells.find(name, option="--data.categorical") for name in options.categorical}
-    guessed = guess_kinds(cells, [name for name in names if name not in text], options)
-    kinds = {name: guessed.get(name, Text()) for name in names}
-    if isinstance(kinds[target], Dates):
-        raise InputError(
-            f"{cells.source}: the target {target!r} is a date; choose another --data.target, or "
-            f"predict it as a category with --data.categorical {target!r}"
-        )
-    whole = to_frame(cells, kinds)
-    for column in whole.columns:
-        if column.name not in guessed or not isinstance(guessed[column.name], Text):
-            continue
-        if column.name != target:
-            advice = f"leave it out with --data.ignore {column.name!r}, or keep its categories "
-            advice += f"with --data.categorical {column.name!r}"
-        else:
-            advice = "choose another --data.target, or say --data.task classification"
-        if column.name != target or options.task == "auto":
-            check_categories(column, source=cells.source, advice=advice)
-    source = Source(cells.columns, cells.lines, _completed(whole, options))
-    if not options.test_path:
-        return Read(target, kinds, source, None)
-    other = read_csv(Path(options.test_path), options)
-    for name in kinds:
-        other.find(name, option="--data.test-path")
-    test = _completed(to_frame(other, kinds), options)
-    return Read(target, kinds, source, Source(other.columns, other.lines, test))
-
-
-def _to_test(options: TableData, reader: TableReader) -> EncodedTable:
+def _to_test(options: TableData, reader: TableReader, mask: Mask) -> tuple[Read, Divided]:
     """All rows as the test split of a trained run, read as it reads them."""
-    names = tuple(reader.kinds)
-    if options.name == "csv":
-        cells = read_csv(Path(options.path), options)
-        for name in names:
-            cells.find(name, option="--data.path")
-        given: Mapping[str, Any] = cells.columns
-        frame = to_frame(cells, reader.kinds)
-    else:
-        frame = read_bundled(options.name)
-        for name in names:
-            frame.find(name, option="--data.name")
-        frame = frame._replace(columns=tuple(frame.find(name, option="") for name in names))
-        given = {column.name: column.values for column in frame.columns}
-    if ignored := [name for name in given if name not in names]:
-        note(f"{frame.source}: the run does not read {len(ignored)} columns, as {ignored[0]!r}")
-    whole = _completed(frame, options)
-    target = whole.find(reader.target.column, option="--data.target")
-    is_class(whole, target, "auto")  # every row needs one
-    features = whole.without((target.name,), option="--data.target")
-    key, values = encode_target(whole, target, reader.target)
-    part = {"features": reader.features(features), key: values}
-    source = Source(given, frame.lines, whole)
-    inputs = {"test": raw_rows(source, whole.lines, reader.names)}
-    return EncodedTable({"train": part, "test": part}, inputs, reader)
-
-
-def _completed(frame: Frame, options: TableData) -> Frame:
-    return frame.complete() if options.fill == "drop" else frame
+    source = read_for(options, reader.kinds, mask)
+    rows = source.usable(options)
+    column = source.frame.find(reader.target.column, option="--data.target")
+    alone = source.frame._replace(columns=(column,)).take(rows)
+    is_class(alone, alone.columns[0], "auto")  # every row needs one
+    values = encode_target(alone, alone.columns[0], reader.target)
+    both = ("train", "test")
+    read = Read(column.name, reader.kinds, source, None)
+    return read, Divided(dict.fromkeys(both, rows), dict.fromkeys(both, values), reader)

@@ -30,6 +30,11 @@ class Target(NamedTuple):
     mean: float = 0.0
     scale: float = 1.0
 
+    @property
+    def key(self) -> str:
+        """The name of its values in a batch."""
+        return "label" if self.names else "target"
+
 
 def is_class(frame: Frame, target: Column, task: Task) -> bool:
     """Whether the target is a class rather than a number.
@@ -46,7 +51,7 @@ def is_class(frame: Frame, target: Column, task: Task) -> bool:
     if task == "regression" and not target.numeric:
         raise InputError(
             f"{frame.source}, line {frame.lines[0]}, column {target.name!r}: "
-            f"{str(target.values[0])!r} is no number, and --data.task regression needs numbers; "
+            f"{target.text(0)!r} is no number, and --data.task regression needs numbers; "
             "choose another --data.target"
         )
     if task != "auto" or not target.numeric:
@@ -64,7 +69,7 @@ def class_names(classes: np.ndarray) -> tuple[str, ...]:
 
 def constant(frame: Frame, target: Column) -> InputError:
     """The error for a target that is always the same."""
-    (value,) = class_names(target.values[:1])
+    (value,) = class_names(target.distinct()[0])
     return InputError(
         f"{frame.source}: the target {target.name!r} is {value!r} in every training row, and "
         "there is nothing to learn; choose another --data.target"
@@ -79,22 +84,21 @@ def label_classes(parts: Parts) -> tuple[Target, dict[str, np.ndarray]]:
             the training part has not.
     """
     frame, target = parts["train"]
-    classes = np.unique(target.values)
+    classes, _ = target.distinct()
     if len(classes) < 2:
         raise constant(frame, target)
+    labels = {}
     for part, (held, column) in parts.items():
-        unseen = ~np.isin(column.values, classes)
+        found, place = column.distinct()
+        unseen = ~np.isin(found, classes)
         if unseen.any():
-            row = unseen.argmax()
+            row = int(unseen[place].argmax())
             raise InputError(
                 f"{held.source}, line {held.lines[row]} of the {part} part has the class "
-                f"{str(column.values[row])!r} in {target.name!r}, which no training row has; "
+                f"{str(found[place[row]])!r} in {target.name!r}, which no training row has; "
                 "remove it, or add such rows to the training data"
             )
-    labels = {
-        part: np.searchsorted(classes, column.values).astype(np.int32)
-        for part, (_, column) in parts.items()
-    }
+        labels[part] = np.searchsorted(classes, found)[place].astype(np.int32)
     return Target(target.name, class_names(classes)), labels
 
 
@@ -115,8 +119,8 @@ def standardise(parts: Parts) -> tuple[Target, dict[str, np.ndarray]]:
     return Target(target.name, (), mean, scale), standard
 
 
-def encode_target(frame: Frame, column: Column, target: Target) -> tuple[str, np.ndarray]:
-    """Other rows' values of the target of a trained run, with their name in a batch.
+def encode_target(frame: Frame, column: Column, target: Target) -> np.ndarray:
+    """Other rows' values of the target of a trained run.
 
     Raises:
         InputError: If a row has a class that the run was not trained on.
@@ -124,13 +128,15 @@ def encode_target(frame: Frame, column: Column, target: Target) -> tuple[str, np
     if not target.names:
         if not column.numeric:
             raise InputError(f"{frame.source}: the target {column.name!r} has no numbers")
-        return "target", ((column.values - target.mean) / target.scale).astype(np.float32)
+        return ((column.values - target.mean) / target.scale).astype(np.float32)
     number = {name: index for index, name in enumerate(target.names)}
-    found = class_names(column.values)
-    for line, name in zip(frame.lines, found, strict=True):
-        if name not in number:
-            raise InputError(
-                f"{frame.source}, line {line} has the class {name!r} in {column.name!r}, which the "
-                "run was not trained on; remove the row"
-            )
-    return "label", np.array([number[name] for name in found], np.int32)
+    values, place = column.distinct()
+    found = class_names(values)
+    labels = np.array([number.get(name, -1) for name in found], np.int32)[place]
+    if (labels < 0).any():
+        row = int((labels < 0).argmax())
+        raise InputError(
+            f"{frame.source}, line {frame.lines[row]} has the class {found[place[row]]!r} in "
+            f"{column.name!r}, which the run was not trained on; remove the row"
+        )
+    return labels

@@ -1,0 +1,1 @@
+"""Tables larger than memory: read in blocks, kept by column on disk, encoded batch by batch."""

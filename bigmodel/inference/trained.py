@@ -16,6 +16,7 @@ from typing import Any
 from jax.sharding import Mesh
 
 from bigmodel.config import ConfigError, from_json
+from bigmodel.data.personal.masking import masked_inputs
 from bigmodel.experiment import Assets, Experiment, InputError, Variables
 from bigmodel.inference.value import Value
 from bigmodel.predictor import Predictor
@@ -126,6 +127,7 @@ class Trained(Value):
             raise InputError(f"{self.script.__file__} has no predictor; see experiments/")
         found: Predictor = make(self.config, self.assets)
         precision = self.config.run.matmul_precision
+        found = masked_inputs(found, getattr(self.config, "data", None), self.assets)
         return found._replace(apply=with_precision(found.apply, precision))
 
 

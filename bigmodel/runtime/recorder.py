@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from bigmodel.config import to_json
+from bigmodel.data.personal.masking import noted
 from bigmodel.data.samples import SAMPLES, dump_samples
 from bigmodel.errors import NotFiniteError
 from bigmodel.experiment import Experiment, Shown, is_maximized
@@ -266,7 +267,7 @@ def open_run(
         maximize=maximize,
         devices=count_devices(compiled.state),
     )
-    facts |= notes
+    facts |= {**notes, **noted(experiment.data.assets)}
     check_sinks(config.run.sinks)
     evaluated = describe(compiled.state, experiment.partition)
     samples = dump_samples(experiment.data.inputs)

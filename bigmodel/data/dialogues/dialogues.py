@@ -11,6 +11,7 @@ from jaxtyping import Bool, Int
 
 from bigmodel.data.dialogues.chat import ANSWERS, Chat, Messages, checked, parsed, read_chat
 from bigmodel.data.parts import data_of
+from bigmodel.data.personal.masking import NO_MASK, Mask
 from bigmodel.data.split import shuffled
 from bigmodel.data.texts.reading import TOKENIZER
 from bigmodel.data.texts.text import Text, TextData
@@ -58,7 +59,8 @@ def load_dialogues(
     if assets is not None:
         tokenizer, chat = load(assets[TOKENIZER]), read_chat(assets)
     chat = chat or Chat()
-    dialogues = read_dialogues(Path(options.path), chat)
+    mask = options.masking()
+    dialogues = read_dialogues(Path(options.path), chat, mask)
     parts = {"train": dialogues, "test": dialogues}
     if assets is None:
         parts = _divided(dialogues, options)
@@ -92,13 +94,13 @@ def load_dialogues(
         inputs[name] = [{"messages": _question(found[at].messages)} for at in kept]
     size = options.batch_size if assets is None else min(options.batch_size, len(inputs["test"]))
     files = {TOKENIZER: tokenizer.dump(), **chat.dump()}
-    data = data_of(arrays, size, prepare=_prepare, deciding=files, assets=files)
+    data = data_of(arrays, size, prepare=_prepare, deciding=files, assets=mask.with_counts(files))
     data = data._replace(inputs={name: inputs[name] for name in data.splits})
     opening = _question(dialogues[0].messages)[-1]["content"]
     return Text(data, tokenizer, opening, arrays["train"]["tokens"].ravel())
 
 
-def read_dialogues(path: Path, chat: Chat) -> list[_Dialogue]:
+def read_dialogues(path: Path, chat: Chat, mask: Mask = NO_MASK) -> list[_Dialogue]:
     """The dialogues of a file, a line of JSON each; blank lines do not count.
 
     Raises:
@@ -109,7 +111,7 @@ def read_dialogues(path: Path, chat: Chat) -> list[_Dialogue]:
         if not line.strip():
             continue
         try:
-            messages = checked(parsed(line))
+            messages = checked(mask.inside(parsed(line)))
             if all(each["role"] != ANSWERS for each in messages[1:]):
                 raise InputError(
                     f'it has no answer, a message of "role": "{ANSWERS}" after another'

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, TypeVar
 from bigmodel.data.images.images import load_images
 from bigmodel.data.images.options import ImageData
 from bigmodel.data.labelled import LabelledData
+from bigmodel.data.personal.masking import Personal
 from bigmodel.data.sequences.reading import (
     SEQUENCES,
     RowReader,
@@ -29,7 +30,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class SequenceSource(LabelledData, CsvFormat):
+class SequenceSource(LabelledData, CsvFormat, Personal):
     """Which sequences, and how they are divided."""
 
     name: Literal[
@@ -56,6 +57,11 @@ class SequenceSource(LabelledData, CsvFormat):
     """series: number of values that a forecast is made from"""
     horizon: int = 1
     """series: steps from the last value of the window to the one that is forecast"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mask and self.name not in ("text", "topics", "series"):
+            raise InputError(f"--data.mask is for texts and tables, not for {self.name}")
 
     @property
     def forecast(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from bigmodel.data.personal.masking import NO_MASK, Mask
 from bigmodel.data.texts.text_file import normalized, read_lines
 from bigmodel.experiment import InputError
 
@@ -19,13 +20,14 @@ class Sentence(NamedTuple):
     labels: tuple[str, ...]
 
 
-def read_conll(path: Path, *, word: int, label: int | None) -> list[Sentence]:
+def read_conll(path: Path, *, word: int, label: int | None, mask: Mask = NO_MASK) -> list[Sentence]:
     """The sentences of a file whose columns blanks separate.
 
     Args:
         path: The file.
         word: The column of the words, counted from 1.
         label: The column of the labels; None is the last one of the first word's line.
+        mask: Replaces the words that are personal data.
 
     Raises:
         InputError: The file cannot be read, a line has too few columns, or there is no word.
@@ -37,7 +39,7 @@ def read_conll(path: Path, *, word: int, label: int | None) -> list[Sentence]:
         if not fields or fields[0] == START:
             if found:
                 words, labels = zip(*found, strict=True)
-                sentences.append(Sentence(words, labels))
+                sentences.append(Sentence(mask.words(words), labels))
             found = []
             continue
         label = len(fields) if label is None else label

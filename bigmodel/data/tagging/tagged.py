@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from bigmodel.data.parts import data_of
+from bigmodel.data.personal.masking import NO_MASK, Mask, Personal
 from bigmodel.data.python_code.token_kinds import labelled_source
 from bigmodel.data.split import Folds, check_held_out, check_positive, split_rows
 from bigmodel.data.tagging.conll import Sentence, read_conll
@@ -23,7 +24,7 @@ OUTSIDE = "O"
 
 
 @dataclass(frozen=True)
-class TaggedData(Folds):
+class TaggedData(Folds, Personal):
     """Which sentences, how they are divided, and what a token is."""
 
     name: Literal["python", "conll"] = "python"
@@ -85,8 +86,9 @@ def load_tagged(
         InputError: A file cannot be read, an option is out of range, or a trained run does not
             know a label.
     """
+    mask = options.masking()
     if assets is None:
-        parts = divide(options)
+        parts = divide(options, mask)
         if tokenizer is None:
             # Words are read after a blank, as they are encoded.
             texts = {
@@ -103,7 +105,7 @@ def load_tagged(
         reader = TagReader(labels, options.length, options.length, tokenizer)
     else:
         reader = tag_reader(assets)
-        parts = dict.fromkeys(("train", "test"), read(options))
+        parts = dict.fromkeys(("train", "test"), read(options, mask))
     encoded = {name: _encode(found, reader) for name, found in parts.items()}
     if assets is None:
         most = max(len(each.words) for found in encoded.values() for each in found)
@@ -125,18 +127,18 @@ def load_tagged(
         }
     size = options.batch_size if assets is None else min(options.batch_size, len(encoded["test"]))
     deciding = {TOKENIZER: reader.tokenizer.dump(), "labels": "\n".join(reader.labels).encode()}
-    data = data_of(arrays, size, deciding=deciding, assets=reader.dump())
+    data = data_of(arrays, size, deciding=deciding, assets=mask.with_counts(reader.dump()))
     inputs = {part: [list(each.words) for each in encoded[part]] for part in data.splits}
     return Tagged(data._replace(inputs=inputs), reader)
 
 
-def divide(options: TaggedData) -> dict[str, list[Sentence]]:
+def divide(options: TaggedData, mask: Mask = NO_MASK) -> dict[str, list[Sentence]]:
     """The sentences of ``train``, ``validation`` and ``test``.
 
     Raises:
         InputError: As for :func:`load_tagged`.
     """
-    sentences = read(options)
+    sentences = read(options, mask)
     if len(sentences) < 3:
         raise InputError(
             f"{options.path} has {len(sentences)} sentence(s), and three are the fewest to divide; "
@@ -146,17 +148,17 @@ def divide(options: TaggedData) -> dict[str, list[Sentence]]:
     parts = {part: [sentences[row] for row in rows] for part, rows in split.items()}
     if not options.test_path:
         return parts
-    test = read_conll(Path(options.test_path), word=options.word, label=options.label)
+    test = read_conll(Path(options.test_path), word=options.word, label=options.label, mask=mask)
     return parts | {"test": test}
 
 
-def read(options: TaggedData) -> list[Sentence]:
+def read(options: TaggedData, mask: Mask = NO_MASK) -> list[Sentence]:
     """The sentences of the options' file, or those that every Python brings."""
     if options.path:
-        return read_conll(Path(options.path), word=options.word, label=options.label)
+        return read_conll(Path(options.path), word=options.word, label=options.label, mask=mask)
     if options.name == "conll":
         raise InputError("--data.name conll needs --data.path, a file of lines WORD LABEL")
-    return labelled_source()
+    return [each._replace(words=mask.words(each.words)) for each in labelled_source()]
 
 
 class _Encoded(NamedTuple):

@@ -12,6 +12,7 @@ import numpy as np
 
 from bigmodel.data.labelled import Example, LabelledData, all_to_test, divide, label_numbers
 from bigmodel.data.parts import data_of
+from bigmodel.data.personal.masking import NO_MASK, Mask, Personal
 from bigmodel.data.split import check_positive
 from bigmodel.data.texts.reading import TOKENIZER, TextReader, text_reader
 from bigmodel.data.texts.text_file import normalized, read_lines
@@ -34,7 +35,7 @@ SHORTEST = 80
 
 
 @dataclass(frozen=True)
-class LabelledTextData(LabelledData):
+class LabelledTextData(LabelledData, Personal):
     """Which texts, how they are divided, and what a token is."""
 
     name: Literal["text", "topics"] = "text"
@@ -85,14 +86,15 @@ def load_labelled_text(
         InputError: A file cannot be read, a line of it is not a label, a tab and a text, the
             test file has a label that the training file lacks, or an option is out of range.
     """
+    mask = options.masking()
     if assets is not None:
         reader = text_reader(assets)
-        lines = _read(options)
+        lines = _read(options, mask)
         parts = all_to_test(lines, reader.names, source=options.path or options.name)
         encoded = _encode(parts, reader.tokenizer, replace(options, length=reader.time))
         options = replace(options, batch_size=min(options.batch_size, len(lines)))
     else:
-        parts, names = divide_texts(options)
+        parts, names = divide_texts(options, mask)
         if tokenizer is None:
             texts = {name: [line.content for line in lines] for name, lines in parts.items()}
             train = texts.pop("train")
@@ -112,32 +114,33 @@ def load_labelled_text(
         for name, lines in parts.items()
     }
     deciding = {TOKENIZER: reader.tokenizer.dump()}
-    data = data_of(arrays, options.batch_size, deciding=deciding, assets=reader.dump())
+    kept = mask.with_counts(reader.dump())
+    data = data_of(arrays, options.batch_size, deciding=deciding, assets=kept)
     inputs = {part: [Beginning(line.content) for line in parts[part]] for part in data.splits}
     return LabelledText(data._replace(inputs=inputs), reader)
 
 
 def divide_texts(
-    options: LabelledTextData,
+    options: LabelledTextData, mask: Mask = NO_MASK
 ) -> tuple[dict[str, list[Example[str]]], tuple[str, ...]]:
     """The lines of ``train``, ``validation`` and ``test``, and the labels in their order.
 
     Raises:
         InputError: As for :func:`load_labelled_text`.
     """
-    test = read_labelled_lines(Path(options.test_path)) if options.test_path else None
-    return divide(options, _read(options), test, source=options.path or options.name)
+    test = read_labelled_lines(Path(options.test_path), mask) if options.test_path else None
+    return divide(options, _read(options, mask), test, source=options.path or options.name)
 
 
-def _read(options: LabelledTextData) -> list[Example[str]]:
+def _read(options: LabelledTextData, mask: Mask) -> list[Example[str]]:
     if options.path:
-        return read_labelled_lines(Path(options.path))
+        return read_labelled_lines(Path(options.path), mask)
     if options.name == "text":
         raise InputError("texts with labels need --data.path, a file of lines LABEL<tab>TEXT")
-    return labelled_paragraphs()
+    return [each._replace(content=mask(each.content)) for each in labelled_paragraphs()]
 
 
-def read_labelled_lines(path: Path) -> list[Example[str]]:
+def read_labelled_lines(path: Path, mask: Mask = NO_MASK) -> list[Example[str]]:
     """The labels and texts of a file; a text goes from the first tab to the line's end.
 
     Blank lines do not count, nor do blanks around a label.
@@ -146,7 +149,7 @@ def read_labelled_lines(path: Path) -> list[Example[str]]:
         InputError: The file cannot be read, or a line, which is named, cannot be used.
     """
     found = []
-    for number, line in enumerate(read_lines(path), start=1):
+    for number, line in enumerate(map(mask, read_lines(path)), start=1):
         if not line.strip():
             continue
         label, tab, text = line.partition("\t")

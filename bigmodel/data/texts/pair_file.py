@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Int
 
 from bigmodel.data.packaged import packaged
+from bigmodel.data.personal.masking import NO_MASK, Mask
 from bigmodel.data.texts.text_file import normalized, read_lines
 from bigmodel.experiment import InputError
 
@@ -26,7 +27,9 @@ class Pair(NamedTuple):
     group: str
 
 
-def read_pairs(path: str, *, source: int, target: int, group: int | None) -> list[Pair]:
+def read_pairs(
+    path: str, *, source: int, target: int, group: int | None, mask: Mask = NO_MASK
+) -> list[Pair]:
     """The pairs of a file in the order of their first lines.
 
     Columns are counted from 1. Lines of one group with the same source are one pair with several
@@ -39,7 +42,7 @@ def read_pairs(path: str, *, source: int, target: int, group: int | None) -> lis
     columns = {"source": source, "target": target} | ({} if group is None else {"group": group})
     needed = max(columns.values())
     found: dict[tuple[str, str], tuple[str, ...]] = {}
-    for number, line in enumerate(read_lines(Path(path)), start=1):
+    for number, line in enumerate(map(mask, read_lines(Path(path))), start=1):
         if not line.strip():
             continue
         fields = line.split("\t")

@@ -14,6 +14,7 @@ from jaxtyping import Int
 
 from bigmodel.data.batches import Arrays
 from bigmodel.data.parts import data_of
+from bigmodel.data.personal.masking import Mask, Personal
 from bigmodel.data.python_code.docstrings import read_docstrings
 from bigmodel.data.split import check_held_out, check_positive, shuffled
 from bigmodel.data.texts.pair_file import Pair, held_out_groups, read_cmudict, read_pairs
@@ -37,7 +38,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class PairData:
+class PairData(Personal):
     """Which pairs, how they are divided, and what a token is."""
 
     name: Literal["cmudict", "docstrings", "tsv"] = "cmudict"
@@ -133,9 +134,10 @@ def load_pairs(options: PairData, assets: Assets | None = None) -> Pairs:
         InputError: the data cannot be read or leaves nothing to train on, a pair is longer than
             the most and ``long`` refuses it, or an option does not fit the data.
     """
-    pairs = _read(options)
+    mask = options.masking()
+    pairs = _read(options, mask)
     if assets is not None:
-        return _to_test(pairs, options, pair_reader(assets))
+        return _to_test(pairs, options, pair_reader(assets), mask)
     parts = _split(pairs, options)
     train = [pairs[row] for row in parts["train"]]
     others = [pairs[row] for name in ("validation", "test") for row in parts[name]]
@@ -165,17 +167,19 @@ def load_pairs(options: PairData, assets: Assets | None = None) -> Pairs:
             f"--data.target-unit {units.target} --data.max-target {most.target}{left_out}"
         )
     reader = PairReader(source, target, most.source, most.target)
-    found = {"pairs.json": json.dumps(counts, indent=2).encode()}
+    found = mask.with_counts({"pairs.json": json.dumps(counts, indent=2).encode()})
     return _pairs(rows, pairs, reader, options, symbols=units.target == "symbol", found=found)
 
 
-def _to_test(pairs: list[Pair], options: PairData, reader: PairReader) -> Pairs:
+def _to_test(pairs: list[Pair], options: PairData, reader: PairReader, mask: Mask) -> Pairs:
     """All pairs as the test split of a trained run."""
     every = np.arange(len(pairs))
     rows = _rows(pairs, every, reader.source, reader.target, every=False)
     options = replace(options, batch_size=min(options.batch_size, len(rows)))
     symbols = json.loads(reader.target.dump()).get("type") == "symbol"
-    return _pairs({"train": rows, "test": rows}, pairs, reader, options, symbols=symbols)
+    found = mask.with_counts({})
+    parts = {"train": rows, "test": rows}
+    return _pairs(parts, pairs, reader, options, symbols=symbols, found=found)
 
 
 def _rows(
@@ -265,16 +269,22 @@ class _Row(NamedTuple):
     example: int
 
 
-def _read(options: PairData) -> list[Pair]:
+def _read(options: PairData, mask: Mask) -> list[Pair]:
     if options.path:
         return read_pairs(
-            options.path, source=options.source, target=options.target, group=options.group
+            options.path,
+            source=options.source,
+            target=options.target,
+            group=options.group,
+            mask=mask,
         )
     if options.held_out:
         raise InputError("--data.held-out is for a file; give it as --data.path FILE")
     if options.name == "docstrings":
-        return read_docstrings()
-    return [Pair(word, spoken, "") for word, spoken in read_cmudict().items()]
+        pairs = read_docstrings()
+    else:
+        pairs = [Pair(word, spoken, "") for word, spoken in read_cmudict().items()]
+    return [Pair(*map(mask.inside, pair)) for pair in pairs] if options.mask else pairs
 
 
 def _split(pairs: list[Pair], options: PairData) -> dict[str, Int[np.ndarray, "rows"]]:

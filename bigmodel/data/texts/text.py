@@ -12,6 +12,7 @@ from jaxtyping import Int
 
 from bigmodel.data.batches import Batches
 from bigmodel.data.parts import fingerprint
+from bigmodel.data.personal.masking import Personal
 from bigmodel.data.split import check_held_out, check_positive
 from bigmodel.data.texts.corpus import read_corpus, split_corpus
 from bigmodel.data.texts.reading import TOKENIZER
@@ -28,7 +29,7 @@ OPENING = 8
 
 
 @dataclass(frozen=True)
-class TextData:
+class TextData(Personal):
     """A text, split by characters: training first, then validation, then test."""
 
     name: Literal["topics", "text", "dialogues"] = "topics"
@@ -107,7 +108,9 @@ def load_text(
         from bigmodel.data.texts.shards.prepared_text import load_prepared_text
 
         return load_prepared_text(options, assets, tokenizer)
+    mask = options.masking()
     source, text = read_corpus(options.name, options.path)
+    text = mask(text)
     if assets is not None:
         parts = {"train": text, "test": text}
         tokenizer = load(assets[TOKENIZER])
@@ -153,7 +156,7 @@ def load_text(
         batch_size=options.batch_size,
         steps_per_epoch=max(1, steps_per_epoch),
         fingerprint=fingerprint({"train": train} | tokens, kept),
-        assets=kept,
+        assets=mask.with_counts(kept),
     )
     first, *_ = text.split(maxsplit=1) or [text]
     return Text(data, tokenizer, first[:OPENING], train)

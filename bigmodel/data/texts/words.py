@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 
 from bigmodel.data.batches import in_order
 from bigmodel.data.parts import fingerprint
+from bigmodel.data.personal.masking import Personal
 from bigmodel.data.split import check_held_out, check_positive
 from bigmodel.data.texts.corpus import read_corpus, split_corpus
 from bigmodel.data.texts.reading import WORDS, word_reader
@@ -30,7 +31,7 @@ COUNTS = "counts.json"
 
 
 @dataclass(frozen=True)
-class WordData:
+class WordData(Personal):
     """Which text, split by characters (training first), and how pairs of words are sampled."""
 
     name: Literal["topics", "text"] = "topics"
@@ -85,7 +86,9 @@ def load_words(options: WordData, assets: Assets | None = None) -> Words:
     Raises:
         InputError: The file cannot be read as UTF-8 text, or it has too few words.
     """
+    mask = options.masking()
     source, text = read_corpus(options.name, options.path)
+    text = mask(text)
     parts = {"train": text, "test": text}
     if assets is None:
         parts = split_corpus(text, validation=options.validation, test=options.test)
@@ -136,7 +139,7 @@ def load_words(options: WordData, assets: Assets | None = None) -> Words:
         batch_size=options.batch_size,
         steps_per_epoch=steps_per_epoch,
         fingerprint=fingerprint({"train": train} | tokens, deciding),
-        assets={**deciding, COUNTS: json.dumps(counts.tolist()).encode()},
+        assets=mask.with_counts({**deciding, COUNTS: json.dumps(counts.tolist()).encode()}),
         inputs={
             name: [vocabulary[number] for number in arrays["centre"]]
             for name, arrays in pairs.items()

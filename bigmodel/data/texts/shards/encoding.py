@@ -12,12 +12,13 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from jaxtyping import Int
 
+from bigmodel.data.personal.masking import NO_MASK, Mask
 from bigmodel.data.prepared.contents import Content, check_unchanged
 from bigmodel.data.prepared.progress import Progress
 from bigmodel.data.prepared.threads import threads
 from bigmodel.data.texts.reading import TOKENIZER
 from bigmodel.data.texts.shards.division import Starts, Survey, blocks, divided
-from bigmodel.data.texts.shards.pieces import END, pieces
+from bigmodel.data.texts.shards.pieces import END, Piece, pieces
 from bigmodel.data.texts.shards.token_file import dtype_of
 from bigmodel.data.texts.shards.vocabularies import end_of, ended
 from bigmodel.data.texts.tokenizers import Kind, Tokenizer, learn_tokenizer
@@ -29,11 +30,12 @@ Out = TypeVar("Out")
 
 
 class Source(NamedTuple):
-    """Files of text as they were when this run began, and the field that has the text."""
+    """Files of text as they were when this run began, the field with the text, and its mask."""
 
     name: str
     files: Sequence[Content]
     field: str
+    mask: Mask = NO_MASK
 
     @property
     def size(self) -> int:
@@ -44,6 +46,11 @@ class Source(NamedTuple):
     def paths(self) -> list[Path]:
         """Where they are."""
         return [each.path for each in self.files]
+
+    def pieces(self, mask: Mask, read: Callable[[int], None]) -> Iterator[Piece]:
+        """The text in pieces, which a mask counts."""
+        for piece in pieces(self.paths, self.field, read):
+            yield piece._replace(text=mask(piece.text))
 
 
 class Learning(NamedTuple):
@@ -85,13 +92,13 @@ def encode(
     survey = Survey()
     known = isinstance(tokenizer, Tokenizer)
     with Progress(f"reading {source.name}", source.size) as progress:
-        for piece in pieces(source.paths, source.field, progress.add):
+        for piece in source.pieces(source.mask.again(), progress.add):
             survey.add(piece.text, characters=not known)
     starts = starts_of(survey.length)
     if isinstance(tokenizer, Learning):
         tokenizer = ended(_learned(tokenizer, survey, starts))
     (folder / TOKENIZER).write_bytes(tokenizer.dump())
-    workers = threads(THREADS)
+    workers, mask = threads(THREADS), source.mask.again()
     counts = dict.fromkeys(starts, 0)
     with (
         Progress(f"preparing {source.name}", source.size) as progress,
@@ -105,11 +112,13 @@ def encode(
             ]
             for part in starts
         }
-        texts = blocks(divided(pieces(source.paths, source.field, progress.add), starts))
+        texts = blocks(divided(source.pieces(mask, progress.add), starts))
         for part, tokens, ends in in_order(pool, _encoder(tokenizer), texts, ahead=2 * workers):
             for file, array in zip(files[part], (tokens, ends + counts[part]), strict=True):
                 file.write(array.tobytes())
             counts[part] += len(tokens)
+    for name, content in mask.with_counts({}).items():
+        (folder / name).write_bytes(content)
     check_unchanged(source.files)
 
 

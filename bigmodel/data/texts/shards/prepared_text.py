@@ -6,10 +6,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from bigmodel.data.personal.masking import MASKED, Mask
 from bigmodel.data.prepared.cache import prepared, recorded
 from bigmodel.data.prepared.contents import Content, check_unchanged, contents, digest_of
 from bigmodel.data.texts.reading import TOKENIZER
@@ -55,13 +57,15 @@ class Part(NamedTuple):
 class Prepared(NamedTuple):
     """Parts by name, training first, their tokenizer, and a digest of all of it.
 
-    ``read`` are the files that are read while the run goes on, and may not change.
+    ``read`` are the files that are read while the run goes on, and may not change; ``masked`` is
+    the file of a run that counts what was replaced, where something was to be.
     """
 
     parts: Mapping[str, Part]
     tokenizer: Tokenizer
     digest: str
     read: tuple[Content, ...] = ()
+    masked: Assets = MappingProxyType({})
 
 
 def load_prepared_text(
@@ -115,7 +119,7 @@ def load_prepared_text(
         batch_size=options.batch_size,
         steps_per_epoch=count // options.batch_size,
         fingerprint=_digest({"tokens": found.digest, TOKENIZER: kept[TOKENIZER].decode()}),
-        assets=kept,
+        assets={**kept, **found.masked},
     )
     look = train[: min(len(train), LOOKED_AT)]
     opening, *_ = found.tokenizer.decode(look[:OPENING]).split(maxsplit=1) or ["\n"]
@@ -124,9 +128,15 @@ def load_prepared_text(
 
 def _found(options: TextData, tokenizer: Tokenizer | None, *, whole: bool) -> Prepared:
     """Token files that are there, or that are made of a text; all is ``test`` if ``whole``."""
+    mask = options.masking()
     paths = token_paths(options.path, whole=whole)
     if not paths:
-        return _made(options, tokenizer, whole=whole)
+        return _made(options, tokenizer, mask, whole=whole)
+    if options.mask:
+        raise InputError(
+            f"--data.mask finds nothing in tokens, which {options.path} has; mask the text that "
+            "they were made of"
+        )
     there = read_token_folder(paths, tokenizer, cache=options.cache)
     parts = {
         name: Part(TokenFile(path, DTYPE), there.facts / documents_name(name))
@@ -136,7 +146,7 @@ def _found(options: TextData, tokenizer: Tokenizer | None, *, whole: bool) -> Pr
     return Prepared(parts, there.tokenizer, digest, there.read)
 
 
-def _made(options: TextData, tokenizer: Tokenizer | None, *, whole: bool) -> Prepared:
+def _made(options: TextData, tokenizer: Tokenizer | None, mask: Mask, *, whole: bool) -> Prepared:
     """The token files of a text, made now or at an earlier start."""
     files = text_files(options.path)
     content = contents(files, cache=options.cache)
@@ -153,8 +163,9 @@ def _made(options: TextData, tokenizer: Tokenizer | None, *, whole: bool) -> Pre
         "field": options.field,
         "tokenizer": said,
         "parts": "test" if whole else fractions,
+        "mask": mask.key,
     }
-    source = Source(options.path, content, options.field)
+    source = Source(options.path, content, options.field, mask)
 
     def starts(length: int) -> Starts:
         return {"test": 0} if whole else starts_of(length, **fractions)
@@ -171,7 +182,9 @@ def _made(options: TextData, tokenizer: Tokenizer | None, *, whole: bool) -> Pre
         for name, path in paths.items()
         if path.exists()
     }
-    return Prepared(parts, made, _digest(recorded(folder)))
+    counted = folder / MASKED
+    masked = {MASKED: counted.read_bytes()} if counted.exists() else {}
+    return Prepared(parts, made, _digest(recorded(folder)), masked=masked)
 
 
 def _digest(facts: Mapping[str, str]) -> str:

@@ -2,8 +2,8 @@
 
 By patterns and checksums of our own. Presidio and scrubadub bring a model of a language or
 scikit-learn with them; ``phonenumbers``, which is well kept, looks through 60 kB of text a second
-and knows national numbers only with their country. `tests/data/personal` measures precision and
-recall on texts that it generates, with what merely looks alike.
+and knows national numbers only with their country. What `personal_examples.py` among the tests
+generates, with what merely looks alike, measures precision and recall.
 
 No match has a line end, a tab, a comma, a semicolon or a pipe in it, so that lines stay lines and
 cells cells. Each pattern begins with a set of characters and looks back after the first one, for

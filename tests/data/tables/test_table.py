@@ -6,6 +6,7 @@ import pytest
 from sklearn import datasets
 
 from bigmodel.data.split import split_rows
+from bigmodel.data.tables.large import blocks
 from bigmodel.data.tables.table import TableData, encode_table, load_table
 
 ROWS = 60
@@ -18,12 +19,16 @@ def rows(line="{n},{city},{grade}", header="size,city,grade"):
                       for n in range(ROWS))]  # fmt: skip
 
 
-@pytest.fixture
-def csv(write):
+@pytest.fixture(params=["in memory", "on disk"])
+def csv(write, request, monkeypatch, tmp_path):
     """Writes a table, and perhaps one to test on, and gives the options that read them."""
+    if request.param == "on disk":
+        monkeypatch.setattr(blocks, "LARGE", -1)
+        monkeypatch.setattr(blocks, "BYTES", 100)
 
     def csv(content, test=None, **options):
         given = {"path": write(content, "table.csv"), "batch_size": 8}
+        given["cache"] = str(tmp_path / "cache")
         if test is not None:
             given["test_path"] = write(test, "test.csv")
         return TableData("csv", **given | options)

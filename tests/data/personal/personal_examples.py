@@ -3,8 +3,10 @@
 python tests/data/personal/personal_examples.py
 """
 
+import argparse
 import random
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from bigmodel.data.personal.masking import Mask
@@ -134,8 +136,15 @@ def shares(count: int = 200) -> tuple[dict[str, Share], dict[str, float]]:
     }, mistaken
 
 
+def read_options(arguments: Sequence[str]) -> argparse.Namespace:
+    """How many sentences with each kind."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sentences", type=int, default=1000, help="with each kind")
+    return parser.parse_args(arguments)
+
+
 if __name__ == "__main__":
-    by_kind, looks = shares(1000)
+    by_kind, looks = shares(read_options(sys.argv[1:]).sentences)
     for kind, (precision, recall) in by_kind.items():
         print(f"{kind:8} precision {precision:.3f} recall {recall:.3f}")
     print({kind: share for kind, share in looks.items() if share})

@@ -50,7 +50,7 @@ class Source(NamedTuple):
     def pieces(self, mask: Mask, read: Callable[[int], None]) -> Iterator[Piece]:
         """The text in pieces, which a mask counts."""
         for piece in pieces(self.paths, self.field, read):
-            yield piece._replace(text=mask(piece.text))
+            yield Piece(mask(piece.text), piece.whole, piece.at)
 
 
 class Learning(NamedTuple):

@@ -1,5 +1,6 @@
 """A text of any size: prepared once, then batches that seed and step decide."""
 
+import json
 import time
 
 import numpy as np
@@ -196,3 +197,17 @@ def test_token_files_that_are_cut_or_change_are_named(tokens, load, refused):
     (tokens / "val.bin").write_bytes(b"odd")
     with refused(f"{tokens}/val.bin is cut: 3 bytes are no uint16 tokens"):
         load(tokens)
+
+
+def test_a_large_text_is_masked_before_it_is_learned_and_kept(shard, load, tmp_path, refused):
+    path = shard("a.jsonl", [f"{text} jo{n}@example.org" for n, text in enumerate(DOCUMENTS)])
+    options = {"mask": True, "tokenizer": "bpe", "vocab_size": 280}
+    first, later = load(path, **options), load(path, **options)
+    for text in (first, later):
+        assert json.loads(text.data.assets["masked.json"])["email"] == len(DOCUMENTS)
+        assert "[EMAIL]" in decoded(text, "test")
+        assert "example" not in "".join(decoded(text, part) for part in ("train", "test"))
+    assert "masked.json" not in load(path, tokenizer="bpe", vocab_size=280).data.assets
+    np.arange(900, dtype="<u2").tofile(tmp_path / "train.bin")
+    with refused("--data.mask finds nothing in tokens, which .*train.bin has"):
+        load(tmp_path / "train.bin", mask=True)

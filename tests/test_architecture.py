@@ -23,7 +23,7 @@ ROOMS = (
         "tree.py",
     ),
     ("config.py", "predictor.py", "script.py"),
-    ("models", "data", "figures", "pretrained"),
+    ("models", "data", "figures", "pages", "pretrained"),
     ("training",),
     ("sharding",),
     ("processes",),
@@ -31,7 +31,7 @@ ROOMS = (
     ("run_directory",),
     ("runtime",),
     ("launching", "planning", "inference"),
-    ("export", "serving", "studies"),
+    ("analysis", "export", "serving", "studies"),
 )
 """The rooms, and the files of the ground floor, from the lowest up; the package is the door."""
 FLOORS = {"__init__": len(ROOMS)} | {
@@ -50,6 +50,7 @@ ON_DEVICES = (
 UNKNOWN = {
     "data": (JAX, FLAX),
     "figures": (JAX, FLAX, "bigmodel.data", MODELS),
+    "pages": (JAX, FLAX, "bigmodel.data", MODELS),
     "models": ("bigmodel.data",),
     "pretrained": (JAX, FLAX),
     "training": (FLAX, *ON_FILES, *ON_DEVICES),
@@ -61,6 +62,7 @@ UNKNOWN = {
     "launching": (FLAX, "experiments"),
     "planning": (FLAX, "experiments"),
     "inference": (FLAX, "experiments"),
+    "analysis": (FLAX, "experiments"),
     "export": (FLAX, "experiments"),
     "studies": (FLAX, "experiments"),
     "serving": (FLAX, "experiments"),

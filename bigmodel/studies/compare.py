@@ -20,8 +20,8 @@ from bigmodel.experiment import InputError
 from bigmodel.run_directory.changes import flags
 from bigmodel.run_directory.same_run import LAYOUT_FIELDS
 from bigmodel.studies.runs import SomeRun, read_run
-from bigmodel.studies.tables import ABSENT, number_text, option_text, show_table
 from bigmodel.tracking.progress import say
+from bigmodel.tracking.tables import ABSENT, number_text, option_text, show_table
 
 PLACES = tuple(name for name in LAYOUT_FIELDS if name.startswith("run."))
 """Options that say only where a run is, or what else it writes."""

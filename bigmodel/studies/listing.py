@@ -23,8 +23,8 @@ from bigmodel.nearest import nearest_option
 from bigmodel.run_directory.recorded import find_runs
 from bigmodel.studies.metric import main_metric
 from bigmodel.studies.runs import ENDED, UNREADABLE, SomeRun, read_run
-from bigmodel.studies.tables import ABSENT, number_text, option_text, show_table
 from bigmodel.tracking.progress import say
+from bigmodel.tracking.tables import ABSENT, number_text, option_text, show_table
 
 STATES = ("begun", *ENDED, UNREADABLE)
 COLUMNS: dict[str, Callable[[SomeRun], Any]] = {

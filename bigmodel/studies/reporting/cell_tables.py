@@ -5,29 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
+from bigmodel.pages.tables import NOTHING, Entry, Table, interval, number
 from bigmodel.studies.reporting.content import Report
 from bigmodel.studies.runs import ENDED
 from bigmodel.studies.statistics.scores import Effect, Row
 from bigmodel.studies.statistics.statistics import Comparison, Spread
-
-NOTHING = "\N{EN DASH}"
-
-
-class Entry(NamedTuple):
-    """A cell of a table: its text, and the number by which it is sorted."""
-
-    text: str
-    number: float | None = None
-
-
-class Table(NamedTuple):
-    """Column names and rows of entries. ``words`` are the indices of the text columns."""
-
-    header: tuple[str, ...]
-    words: frozenset[int]
-    rows: tuple[tuple[Entry, ...], ...]
 
 
 def cells_table(report: Report) -> Table:
@@ -50,7 +33,7 @@ def cells_table(report: Report) -> Table:
                 _seeds(row),
                 Entry(remarks(report, row)),
                 number(some.mean, digits),
-                interval(some, digits),
+                _interval(some, digits),
                 *(number(value, digits) for value in values),
                 *_compared(row.comparison, row.adjusted, digits),
                 number(row.seconds, 1),
@@ -70,7 +53,7 @@ def short_table(report: Report, rows: Iterable[Row]) -> Table:
     for row in rows:
         compared = _compared(row.comparison, row.adjusted, digits)
         mean = number(row.spread.mean, digits)
-        some = (_seeds(row), mean, interval(row.spread, digits), *compared[:2], compared[5])
+        some = (_seeds(row), mean, _interval(row.spread, digits), *compared[:2], compared[5])
         made.append((*_options(report, row), *some))
     return Table(header, frozenset(range(len(varied))), tuple(made))
 
@@ -88,7 +71,7 @@ def effects_table(report: Report, effects: Iterable[Effect]) -> Table:
             Entry(level.value),
             Entry(str(level.spread.count), level.spread.count),
             number(level.spread.mean, digits),
-            interval(level.spread, digits),
+            _interval(level.spread, digits),
             *_compared(level.comparison, level.adjusted, digits)[:-1],
             Entry(f"{effect.used} of {effect.settings}", effect.used),
         )
@@ -135,20 +118,8 @@ def decimals(rows: Sequence[Row]) -> int:
     return min(8, max(0, digits - math.floor(math.log10(finite[len(finite) // 2]))))
 
 
-def number(value: float, digits: int) -> Entry:
-    """A number with this many decimals, or with four significant digits if it is large."""
-    if math.isnan(value):
-        return Entry(NOTHING)
-    text = f"{value:.4g}" if abs(value) >= 1e6 else f"{value:.{digits}f}"
-    return Entry(text, value)
-
-
-def interval(of: Spread | Comparison, digits: int) -> Entry:
-    """The two ends of an interval, sorted by its width."""
-    if not (math.isfinite(of.low) and math.isfinite(of.high)):
-        return Entry(NOTHING)
-    low, high = number(of.low, digits).text, number(of.high, digits).text
-    return Entry(f"{low} to {high}", of.high - of.low)
+def _interval(of: Spread | Comparison, digits: int) -> Entry:
+    return interval(of.low, of.high, digits)
 
 
 def _options(report: Report, row: Row) -> tuple[Entry, ...]:
@@ -179,7 +150,7 @@ def _compared(comparison: Comparison | None, adjusted: float, digits: int) -> tu
         difference = Entry(f"+{difference.text}", difference.number)
     return (
         difference,
-        interval(comparison, digits),
+        _interval(comparison, digits),
         number(comparison.improvement, 2),
         _p(comparison.p),
         Entry(comparison.test if comparison.count else NOTHING),

@@ -10,8 +10,9 @@ import numpy as np
 
 from bigmodel.figures.canvas import picture, png
 from bigmodel.figures.intervals import Band, Interval, draw_bands, draw_intervals
+from bigmodel.pages.page import Drawing
+from bigmodel.pages.tables import NOTHING
 from bigmodel.run_directory.history import History
-from bigmodel.studies.reporting.cell_tables import NOTHING
 from bigmodel.studies.reporting.content import Report
 from bigmodel.studies.statistics.scores import Row, best_rows
 
@@ -21,15 +22,6 @@ POINTS = 200
 """The largest number of points of a curve."""
 
 MEDIAN = "the median of the seconds at which the seeds were at a step"
-
-
-class Drawing(NamedTuple):
-    """A figure as PNG and SVG, with the name of its file and a caption."""
-
-    name: str
-    caption: str
-    png: bytes
-    svg: str
 
 
 def draw_means(report: Report) -> Drawing:

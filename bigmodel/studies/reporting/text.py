@@ -8,8 +8,8 @@ import math
 import re
 from collections.abc import Iterator
 
+from bigmodel.pages.tables import Table
 from bigmodel.studies.reporting.cell_tables import (
-    Table,
     cells_table,
     effects_table,
     left_out_table,
@@ -17,8 +17,8 @@ from bigmodel.studies.reporting.cell_tables import (
 )
 from bigmodel.studies.reporting.content import Report, notes, statistics_words, step_rule, warnings
 from bigmodel.studies.statistics.scores import best_rows
-from bigmodel.studies.tables import show_table
 from bigmodel.tracking.progress import say
+from bigmodel.tracking.tables import show_table
 
 LATEX = {
     "\\": r"\textbackslash{}",

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NoReturn, Protocol, cast
 
 from bigmodel import errors
+from bigmodel.analysis import audit, card
 from bigmodel.experiment import InputError
 from bigmodel.export import export
 from bigmodel.inference import evaluate, predict
@@ -64,6 +65,8 @@ COMMANDS = {
     "evaluate": evaluate,
     "serve": serve,
     "export": export,
+    "audit": audit,
+    "card": card,
 }
 
 

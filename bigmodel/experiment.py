@@ -125,6 +125,9 @@ class Data(NamedTuple):
     ``inputs`` are the examples of the splits, in order, as a user would hand them to it: what its
     ``encode`` makes of those of a batch are arrays of that batch. ``receive`` makes of a batch what
     the experiment reads; a step does it on the devices (:mod:`bigmodel.receiving`).
+    ``seen`` are the training examples in order, as a split has them: none is augmented.
+    ``column(split, name, option=...)`` is what their source says of each example of a split, also
+    where no network reads it: numbers with NaN, or texts with "", where it says nothing.
     """
 
     train: Train
@@ -135,6 +138,8 @@ class Data(NamedTuple):
     assets: Assets = MappingProxyType({})
     inputs: Mapping[str, Sequence[Any]] = MappingProxyType({})
     receive: Callable[[Batch], Batch] = dict
+    seen: Sequence[Batch] = ()
+    column: Callable[..., np.ndarray] | None = None
 
     @property
     def example(self) -> Batch:

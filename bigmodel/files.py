@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import itertools
 import json
 import os
 import socket
@@ -48,6 +49,19 @@ def write_atomically(path: Path, content: bytes) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Writes a value as indented JSON, whole or not at all."""
     write_atomically(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+
+
+def free_folder(asked: Path | None, folder: Path) -> Path:
+    """A folder to write to: the one that is asked for, else one in ``folder`` by the next number.
+
+    Raises:
+        InputError: the one that is asked for has files.
+    """
+    if asked is None:
+        return next(path for n in itertools.count() if not (path := folder / str(n)).exists())
+    if asked.exists() and (not asked.is_dir() or any(asked.iterdir())):
+        raise InputError(f"--out {asked} is not empty; choose another folder")
+    return asked
 
 
 def sync(path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Int
 
+from bigmodel.data.lookup import Lookup, lookup
 from bigmodel.data.split import Folds, check_held_out, split_rows
 from bigmodel.experiment import InputError
 from bigmodel.output import note
@@ -91,6 +92,12 @@ def label_numbers(examples: Sequence[Example[T]], names: Sequence[str]) -> Int[n
     """The class of each example by its number in ``names``."""
     number = {name: index for index, name in enumerate(names)}
     return np.array([number[example.label] for example in examples], np.int32)
+
+
+def lines_of(parts: Mapping[str, Sequence[Example[T]]], *, source: str) -> Lookup:
+    """Looks up the ``line`` of a file on which an example stands."""
+    lines = {part: np.array([each.line for each in found], float) for part, found in parts.items()}
+    return lookup(source, ("line",), lambda split, _: lines[split])
 
 
 def _check_labels(

@@ -83,4 +83,5 @@ def data_of(
         steps_per_epoch=rows(parts["train"]) // batch_size,
         fingerprint=digest,
         assets=assets,
+        seen=in_order(parts["train"], batch_size, prepare=prepare),
     )

@@ -15,8 +15,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from bigmodel.experiment import InputError
-from bigmodel.files import write_json
+from bigmodel.files import free_folder, write_json
 from bigmodel.inference.predict import add_run
 from bigmodel.output import tallied, warn
 
@@ -42,9 +41,7 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     from bigmodel.run_directory.drawn import write_figure
 
     run = load_run(parsed.run, parsed.at, script=parsed.script, options=options)
-    folder = parsed.out or _next(run.path / EVALUATIONS)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"--out {folder} is not empty; choose another folder")
+    folder = free_folder(parsed.out, run.path / EVALUATIONS)
     with tallied() as tally:
         found = evaluate(run, other=bool(options))
     for message, count in tally.items():
@@ -58,11 +55,3 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     for name, value in found.values.items():
         print(f"  {name} {value:.4f}")
     return 0
-
-
-def _next(folder: Path) -> Path:
-    """A folder in this one that is not there yet."""
-    number = 0
-    while (folder / str(number)).exists():
-        number += 1
-    return folder / str(number)

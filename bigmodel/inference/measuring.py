@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import jax
 
-from bigmodel.experiment import InputError, PyTree, Variables
+from bigmodel.experiment import Batch, Experiment, InputError, PyTree, Variables
 from bigmodel.inference.trained import Trained
 from bigmodel.receiving import receiving
-from bigmodel.runtime.evaluation import Evaluation, measure, summarize
+from bigmodel.runtime.evaluation import Evaluation, Splits, measure, summarize
 from bigmodel.runtime.xla import with_precision
 
 
@@ -27,8 +28,8 @@ class Evaluated:
         return self.evaluated["params"]
 
 
-def evaluate(run: Trained, *, other: bool = False) -> Evaluation:
-    """The metrics and figures of a run on the data that its config names.
+def rebuilt(run: Trained, *, other: bool = False) -> Experiment:
+    """The experiment of a run, with the data that its config names.
 
     Args:
         run: a trained run.
@@ -43,11 +44,27 @@ def evaluate(run: Trained, *, other: bool = False) -> Evaluation:
             f"{run.script.__file__}: its build takes no assets, and so no other data can be "
             "encoded as the run's was; see experiments/"
         )
-    experiment = run.build(run.assets) if other else run.build()
-    eval_step = receiving(experiment).eval_step
-    eval_step = with_precision(eval_step, run.config.run.matmul_precision)
-    splits = measure(jax.jit(eval_step), Evaluated(run.variables), experiment.data.splits)
-    assert splits is not None
+    return run.build(run.assets) if other else run.build()
+
+
+def measure_run(
+    run: Trained, experiment: Experiment, splits: Mapping[str, Sequence[Batch]]
+) -> Splits:
+    """What the experiment of a run measures of some splits."""
+    eval_step = with_precision(receiving(experiment).eval_step, run.config.run.matmul_precision)
+    found = measure(jax.jit(eval_step), Evaluated(run.variables), splits)
+    assert found is not None
+    return found
+
+
+def evaluate(run: Trained, *, other: bool = False) -> Evaluation:
+    """The metrics and figures of a run on the data that its config names; see :func:`rebuilt`.
+
+    Raises:
+        InputError: the data cannot be used.
+    """
+    experiment = rebuilt(run, other=other)
+    splits = measure_run(run, experiment, experiment.data.splits)
     found = summarize(experiment, splits)
     shown = experiment.show(run.variables) if experiment.show else {}
     return Evaluation(found.values, {**shown, **found.shown})

@@ -71,7 +71,7 @@ def summarize(experiment: Experiment, splits: Splits) -> Evaluation:
     values: dict[str, float] = {}
     shown: dict[str, Figure] = {}
     for split, measured in splits.items():
-        real = {name: _real(name, metric) for name, metric in measured.items()}
+        real = {name: without_padding(name, metric) for name, metric in measured.items()}
         for name, value in experiment.summarize(real).items():
             if isinstance(value, float | int):
                 values[f"{split}/{name}"] = value
@@ -99,7 +99,8 @@ def _whole(parts: Mapping[str, Any]) -> Measured:
     }
 
 
-def _real(name: str, metric: Mean | Rows) -> Mean | Rows:
+def without_padding(name: str, metric: Mean | Rows) -> Mean | Rows:
+    """A mean as it is, and rows without those of weight 0."""
     if isinstance(metric, Mean):
         return metric
     kept = np.asarray(metric.weight) > 0

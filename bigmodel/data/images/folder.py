@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 import mimetypes
 import os
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from jaxtyping import Int32
+from jaxtyping import Int, Int32
 
+from bigmodel.data.lookup import Lookup, lookup
 from bigmodel.data.texts.text_file import normalized
 from bigmodel.experiment import InputError
 from bigmodel.output import note
@@ -24,16 +25,23 @@ NAMES = {
 PARTS = {name: part for part, names in NAMES.items() for name in names}
 """Names of folders that hold a part of the data; their case does not matter."""
 IGNORED = "__MACOSX"
+TOLD = ("path", "subfolder")
+"""What is known of a file beside its pixels."""
 
 Classes = Mapping[str, list[str]]
 """The files of each class, by its name."""
 
 
+Told: TypeAlias = Callable[[str, Int[np.ndarray, " row"]], np.ndarray]
+"""The texts that one of ``TOLD`` has for some files."""
+
+
 class Files(NamedTuple):
-    """Paths of images, by class and name, and the class of each."""
+    """Paths of images, by class and name, the class of each, and the folder of the classes."""
 
     paths: list[str]
     label: Int32[np.ndarray, " file"]
+    folder: Path
 
 
 def find_images(
@@ -74,11 +82,38 @@ def find_images(
     for part, files in classes.items():
         counts = [len(files.get(name, ())) for name in names]
         label = np.repeat(np.arange(len(names), dtype=np.int32), counts)
-        parts[part] = Files([file for name in names for file in files.get(name, ())], label)
+        found = [file for name in names for file in files.get(name, ())]
+        parts[part] = Files(found, label, folders[part])
     if len(parts) > 1:
         told = (f"{part} {len(files.paths)}" for part, files in parts.items())
         note(f"{path} is split by its folders: {', '.join(told)} images")
     return parts, names
+
+
+def told_of(paths: Sequence[str], folders: Sequence[Path], root: Path) -> Told:
+    """What tells of each file its path from the root, or below which folder of its class it is.
+
+    ``folders`` have the classes. A file that is not in the root has its path from one of them.
+    """
+    inner = sorted(folders, key=lambda folder: -len(folder.parts))
+
+    def one(name: str, path: PurePath) -> str:
+        folder = next(folder for folder in inner if path.is_relative_to(folder))
+        if name == "path":
+            return path.relative_to(root if path.is_relative_to(root) else folder).as_posix()
+        return "/".join(path.relative_to(folder).parts[1:-1])
+
+    return lambda name, files: np.array([one(name, PurePath(paths[n])) for n in files], object)
+
+
+def files_apart(
+    parts: Mapping[str, Mapping[str, Any]], told: Told | None, source: str
+) -> tuple[dict[str, dict[str, Any]], Lookup | None]:
+    """The arrays that a network may read, and what looks up where the images lie, if they do."""
+    read = {part: {n: a for n, a in of.items() if n != "file"} for part, of in parts.items()}
+    if told is None:
+        return read, None
+    return read, lookup(source, TOLD, lambda part, name: told(name, parts[part]["file"]))
 
 
 def _part_folders(path: Path) -> dict[str, Path]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bigmodel.data.images.augmentation import Augmentation, augmented
+from bigmodel.data.images.folder import Told, files_apart
 from bigmodel.data.images.mixing import mixtures, received
 from bigmodel.data.images.options import ImageData
 from bigmodel.data.images.pixels import Chosen, digest_of_parts
@@ -67,7 +68,7 @@ def load_images(options: ImageData, assets: Assets | None = None) -> Images:
             raise InputError(f"--data.{name} {path[:200]} is no folder")
     if assets is not None:
         return _to_test(options, image_reader(assets))
-    parts, names = read_parts(options)
+    parts, names, told = read_parts(options)
     whole, label = parts["train"], parts["train"]["label"]
     split = split_rows(options, len(label), labels=label, names=names, given=parts)
     parts = {
@@ -94,7 +95,7 @@ def load_images(options: ImageData, assets: Assets | None = None) -> Images:
         raise InputError(
             f"--data.shift {options.shift} must be smaller than the images: {height}x{width}"
         )
-    return _images(parts, reader, options)
+    return _images(parts, reader, options, told)
 
 
 def _to_test(options: ImageData, reader: ImageReader) -> Images:
@@ -103,11 +104,12 @@ def _to_test(options: ImageData, reader: ImageReader) -> Images:
     if options.name == "folder":
         colours: Any = "grey" if channels == 1 else "rgb"
         options = replace(options, size=height, resize=reader.resize, channels=colours)
-    parts, names = read_parts(options, reader.names)
+    parts, names, told = read_parts(options, reader.names)
     unknown = [name for name in names if name not in reader.names]
-    image, *others = (part["image"] for part in parts.values())
-    image = np.concatenate([image, *others]) if others else image
-    label = np.concatenate([part["label"] for part in parts.values()])
+    whole, *others = parts.values()
+    if others:
+        whole = {n: np.concatenate([whole[n], *(part[n] for part in others)]) for n in whole}
+    image, label = whole["image"], whole["label"]
     known = reader.resize or height, reader.resize or reader.shape[1], channels
     if unknown or image.shape[1:] != known:
         what = (
@@ -115,13 +117,17 @@ def _to_test(options: ImageData, reader: ImageReader) -> Images:
         )
         raise InputError(f"--data.name {options.name} has {what}, which the run was not trained on")
     number = np.array([reader.names.index(name) for name in names], np.int32)
-    everything = {"image": image, "label": number[label]}
-    size = min(options.batch_size, len(label))
-    parts = {"train": everything, "test": everything}
-    return _images(parts, reader, replace(options, batch_size=size, **vars(Augmentation())))
+    whole = whole | {"label": number[label]}
+    options = replace(
+        options, batch_size=min(options.batch_size, len(label)), **vars(Augmentation())
+    )
+    return _images({"train": whole, "test": whole}, reader, options, told)
 
 
-def _images(parts: dict[str, Any], reader: ImageReader, options: ImageData) -> Images:
+def _images(
+    parts: dict[str, Any], reader: ImageReader, options: ImageData, told: Told | None
+) -> Images:
+    parts, column = files_apart(parts, told, options.path)
     shape = reader.shape[:2]
     if reader.low is not None:
         parts = {
@@ -149,7 +155,7 @@ def _images(parts: dict[str, Any], reader: ImageReader, options: ImageData) -> I
         digest=digest_of_parts(parts),
     )
     inputs = {part: _inputs(parts[part]["image"], shape) for part in data.splits}
-    return Images(data._replace(inputs=inputs, receive=received), reader)
+    return Images(data._replace(inputs=inputs, receive=received, column=column), reader)
 
 
 def _chosen(array: Any, rows: np.ndarray) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 
 from bigmodel.data.images.fashion_mnist import NAMES as FASHION_NAMES
 from bigmodel.data.images.fashion_mnist import read_fashion_mnist
-from bigmodel.data.images.folder import Files, find_images
+from bigmodel.data.images.folder import Files, Told, find_images, told_of
 from bigmodel.data.images.pixels import Chosen, Found, Reading, pixels_of, prepare_pixels
 from bigmodel.data.packaged import read_digits
 from bigmodel.experiment import InputError
@@ -20,23 +20,24 @@ if TYPE_CHECKING:
 
 def read_parts(
     options: ImageData, known: tuple[str, ...] = ()
-) -> tuple[dict[str, dict[str, Any]], tuple[str, ...]]:
+) -> tuple[dict[str, dict[str, Any]], tuple[str, ...], Told | None]:
     """The parts that the data comes in, at least ``train``, and the names of the classes.
 
     Of a folder, where classes are ``known`` from training, it is the part ``test`` alone. ``image``
-    of a part is an array or, where a folder has many images, :class:`Chosen`.
+    of a part is an array or, where a folder has many images, :class:`Chosen`. What comes last tells
+    of files where they are, by the numbers that are ``file`` of a part.
 
     Raises:
         InputError: If the images cannot be used.
     """
     if options.name == "fashion_mnist":
         train, test = read_fashion_mnist(options.path)
-        return {"train": _arrays(*train), "test": _arrays(*test)}, FASHION_NAMES
+        return {"train": _arrays(*train), "test": _arrays(*test)}, FASHION_NAMES, None
     if options.name == "digits":
         table = read_digits()
         image = (table[:, :-1].reshape(-1, 8, 8, 1) / 16).astype(np.float32)
         names = tuple(str(digit) for digit in range(10))
-        return {"train": _arrays(image, table[:, -1].astype(np.int32))}, names
+        return {"train": _arrays(image, table[:, -1].astype(np.int32))}, names, None
     parts, names, found = _find(options, known)
     pixels = pixels_of(found, cache=options.cache, workers=options.threads)
     arrays, start = {}, 0
@@ -44,8 +45,10 @@ def read_parts(
         rows = np.arange(start, start + len(files.label))
         start += len(rows)
         few = isinstance(pixels, np.ndarray) and not isinstance(pixels, np.memmap)
-        arrays[part] = _arrays(pixels[rows] if few else Chosen(pixels, found, rows), files.label)
-    return arrays, names
+        image = pixels[rows] if few else Chosen(pixels, found, rows)
+        arrays[part] = {**_arrays(image, files.label), "file": rows}
+    folders = [files.folder for files in parts.values()]
+    return arrays, names, told_of(found.paths, folders, Path(options.path))
 
 
 def prepare_images(options: ImageData) -> None:

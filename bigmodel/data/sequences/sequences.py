@@ -11,7 +11,7 @@ import numpy as np
 
 from bigmodel.data.batches import Batches
 from bigmodel.data.images.images import Images
-from bigmodel.data.labelled import LabelledData, all_to_test, divide, label_numbers
+from bigmodel.data.labelled import LabelledData, all_to_test, divide, label_numbers, lines_of
 from bigmodel.data.packaged import packaged
 from bigmodel.data.parts import data_of
 from bigmodel.data.sequences.reading import RowReader, SequenceReader, sequence_reader
@@ -79,7 +79,7 @@ def load_sequences(options: SequenceData, assets: Assets | None = None) -> Seque
         if test_path is not None:
             cases += _cases(test_path, options.length)
         parts = all_to_test(cases, reader.names, source=str(path))
-        return _sequences(parts, reader, min(options.batch_size, len(cases)))
+        return _sequences(parts, reader, min(options.batch_size, len(cases)), str(path))
     test = None
     if test_path is not None and not options.folds:
         test = _cases(test_path, options.length)
@@ -90,10 +90,12 @@ def load_sequences(options: SequenceData, assets: Assets | None = None) -> Seque
                 "same"
             )
     parts, names = divide(options, cases, test, source=str(path))
-    return _sequences(parts, _fit(parts, names), options.batch_size)
+    return _sequences(parts, _fit(parts, names), options.batch_size, str(path))
 
 
-def _sequences(parts: dict[str, list[Case]], reader: SequenceReader, batch_size: int) -> Sequences:
+def _sequences(
+    parts: dict[str, list[Case]], reader: SequenceReader, batch_size: int, source: str
+) -> Sequences:
     arrays = {
         name: {
             **reader.padded([case.content for case in cases]),
@@ -103,7 +105,8 @@ def _sequences(parts: dict[str, list[Case]], reader: SequenceReader, batch_size:
     }
     data = data_of(arrays, batch_size, assets=reader.dump())
     inputs = {part: [case.content for case in parts[part]] for part in data.splits}
-    return Sequences(data._replace(inputs=inputs), reader)
+    column = lines_of(parts, source=source)
+    return Sequences(data._replace(inputs=inputs, column=column), reader)
 
 
 def image_rows(images: Images) -> Sequences:
@@ -122,6 +125,7 @@ def image_rows(images: Images) -> Sequences:
     data = images.data._replace(
         train=lambda *which: as_sequence(train(*which)),
         splits={name: all_as_sequences(batches) for name, batches in splits.items()},
+        seen=all_as_sequences(images.data.seen),
         receive=dict,
     )
     return Sequences(data, reader)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 
+from bigmodel.data.lookup import Lookup
 from bigmodel.data.personal.masking import Mask
 from bigmodel.data.tables.bundled_tables import read_bundled
 from bigmodel.data.tables.columns import Frame, find_name
@@ -21,6 +22,7 @@ from bigmodel.data.tables.large.kept import Wanted, keep
 from bigmodel.data.tables.large.rows import cells_of
 from bigmodel.data.tables.numbers import Numbers
 from bigmodel.data.tables.reading import TABLE, TableReader
+from bigmodel.data.texts.text_file import normalized
 from bigmodel.experiment import InputError
 from bigmodel.output import note
 
@@ -72,13 +74,13 @@ def read_table(options: TableData, mask: Mask) -> Read:
         StorageError: A large one cannot be kept.
     """
     if options.name != "csv":
-        frame = read_bundled(options.name).without(options.ignore, option="--data.ignore")
-        frame = frame.masked(mask)
+        everything = read_bundled(options.name).masked(mask)
+        frame = everything.without(options.ignore, option="--data.ignore")
         column = frame.find(options.target or frame.names[-1], option="--data.target")
         kinds: dict[str, Kind] = {
             c.name: Numbers(".", "") if c.numeric else Text() for c in frame.columns
         }
-        cells = {column.name: column.values for column in frame.columns}
+        cells = {column.name: column.values for column in everything.columns}
         return Read(column.name, kinds, Source(cells, frame), None)
     path = Path(options.path)
     small, every = _opened(path, options, mask)
@@ -172,11 +174,65 @@ def read_for(options: TableData, kinds: Mapping[str, Kind], mask: Mask) -> Sourc
         for name in kinds:
             frame.find(name, option="--data.name")
         given = frame.names
+        cells = {column.name: column.values for column in frame.columns}
         frame = frame._replace(columns=tuple(frame.find(name, option="") for name in kinds))
-        source = Source({column.name: column.values for column in frame.columns}, frame)
+        source = Source(cells, frame)
     if ignored := [name for name in given if name not in kinds]:
         note(
             f"{source.frame.source}: the run does not read {len(ignored)} columns, as "
             f"{ignored[0]!r}"
         )
     return source
+
+
+def any_column(
+    options: TableData,
+    read: Read,
+    rows: Mapping[str, Int[np.ndarray, " rows"]],
+    kinds: Mapping[str, Kind],
+    mask: Mask,
+) -> Lookup:
+    """Looks up a column for the rows of a part, also one that no network reads.
+
+    Values are float64 with NaN, or texts with "", where one is missing; a date is its year.
+    """
+
+    def column(part: str, name: str, *, option: str) -> np.ndarray:
+        source = read.of(part)
+        path = Path(source.frame.source)
+        names = read_header(path, options, mask) if source.content else tuple(source.cells)
+        found = find_name(name, names, source=str(path), option=option)
+        kind, cells = kinds.get(found), source.cells.get(found)
+        if cells is None:
+            kept = keep(Wanted(path, options, (found,)), mask, cache=options.cache)
+            kind, cells = kept.kinds[found], cells_of(kept.frame, kept.kinds)[found]
+        if isinstance(cells, np.ndarray):
+            return cells[rows[part]]
+        if not source.content:
+            kind, cells = _as_read(str(path), found, cells, kind, options)
+        chosen = [cells[row] for row in rows[part].tolist()]
+        if isinstance(kind, Text):
+            return np.array(chosen, object)
+        if isinstance(kind, Dates):
+            chosen = [cell and int(str(cell).split("-")[0]) for cell in chosen]
+        return np.array(chosen, np.float64)
+
+    return column
+
+
+def _as_read(
+    source: str, name: str, cells: Sequence[str], kind: Kind | None, options: TableData
+) -> tuple[Kind, Sequence[Any]]:
+    """What cells in memory mean; without a kind that is guessed, and what is no number is text.
+
+    Raises:
+        InputError: Nothing says what the numbers mean.
+    """
+    table = Cells(source, {name: list(cells)}, np.arange(len(cells)), {name: ()})
+    kind = kind or guess_kinds(table, [name], options)[name]
+    meaning: dict[str, Any] = {"": None}
+    if not isinstance(kind, Text):
+        meaning |= {cell: kind.read(cell) for cell in set(cells) if cell}
+    if isinstance(kind, Text) or any(cell and meaning[cell] is None for cell in meaning):
+        return Text(), [normalized(cell) for cell in cells]
+    return kind, [meaning[cell] for cell in cells]

@@ -17,7 +17,7 @@ from bigmodel.data.tables.csv_table import CsvFormat
 from bigmodel.data.tables.encoding import Fill, fit_encoder
 from bigmodel.data.tables.large.division import Divided, batched, dense, divide_once
 from bigmodel.data.tables.reading import TableReader, table_reader
-from bigmodel.data.tables.sources import Read, read_for, read_table
+from bigmodel.data.tables.sources import Read, any_column, read_for, read_table
 from bigmodel.data.tables.target import (
     Target,
     Task,
@@ -152,7 +152,8 @@ def load_table(options: TableData, assets: Assets | None = None) -> Table:
         deciding=read.contents(reader),
         assets=mask.with_counts(reader.dump()),
     )
-    return Table(data._replace(inputs=_inputs(divided, read)), reader)
+    column = any_column(options, read, divided.rows, reader.kinds, mask)
+    return Table(data._replace(inputs=_inputs(divided, read), column=column), reader)
 
 
 def encode_table(options: TableData) -> EncodedTable:

@@ -10,7 +10,14 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from bigmodel.data.labelled import Example, LabelledData, all_to_test, divide, label_numbers
+from bigmodel.data.labelled import (
+    Example,
+    LabelledData,
+    all_to_test,
+    divide,
+    label_numbers,
+    lines_of,
+)
 from bigmodel.data.parts import data_of
 from bigmodel.data.personal.masking import NO_MASK, Mask, Personal
 from bigmodel.data.split import check_positive
@@ -117,7 +124,8 @@ def load_labelled_text(
     kept = mask.with_counts(reader.dump())
     data = data_of(arrays, options.batch_size, deciding=deciding, assets=kept)
     inputs = {part: [Beginning(line.content) for line in parts[part]] for part in data.splits}
-    return LabelledText(data._replace(inputs=inputs), reader)
+    column = lines_of(parts, source=options.path or options.name)
+    return LabelledText(data._replace(inputs=inputs, column=column), reader)
 
 
 def divide_texts(

@@ -1,0 +1,1 @@
+"""How well a run serves the groups of its examples."""

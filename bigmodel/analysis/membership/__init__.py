@@ -1,0 +1,1 @@
+"""Whether the outputs of a run tell what it was trained on."""

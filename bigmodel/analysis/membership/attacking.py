@@ -1,0 +1,68 @@
+"""From a run and its data to what attacks find out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bigmodel.analysis.examples import example_losses
+from bigmodel.analysis.membership.attack import attack, roc_curve
+from bigmodel.analysis.membership.report import Report
+from bigmodel.analysis.membership.sampling import sampled, training_batches
+from bigmodel.experiment import Experiment
+from bigmodel.figures.canvas import picture, png
+from bigmodel.figures.roc import draw_roc
+from bigmodel.inference.measuring import rebuilt
+from bigmodel.inference.trained import Trained, load_run
+from bigmodel.pages.page import Drawing
+
+
+def attack_run(
+    run: Trained,
+    experiment: Experiment,
+    split: str,
+    *,
+    references: Sequence[str],
+    examples: int,
+    seed: int,
+) -> tuple[Report, Drawing]:
+    """Attacks a run by the losses of its training examples and of others.
+
+    Args:
+        run: the run.
+        experiment: it, with its own data.
+        split: the held-out examples.
+        references: other runs of the kind, that say how hard an example is.
+        examples: of each kind, at most.
+        seed: decides which examples, and what is drawn for intervals.
+
+    Raises:
+        InputError: nothing is measured of an example, or a reference cannot read it.
+    """
+    rng = np.random.default_rng(seed)
+    sources = training_batches(experiment, run.config.seed), experiment.data.splits[split]
+    batches = [list(sampled(source, examples, rng)) for source in sources]
+    own = [example_losses(run, experiment, some) for some in batches]
+    scores = {"loss threshold": [-losses for losses in own]}
+    if references:
+        others = [load_run(path) for path in references]
+        made = [(other, rebuilt(other)) for other in others]
+        hard = [np.mean([example_losses(*one, some) for one in made], axis=0) for some in batches]
+        scores["calibrated loss"] = [a - b for a, b in zip(hard, own, strict=True)]
+    report = Report(
+        str(run.path),
+        run.step,
+        split,
+        (own[0], own[1]),
+        [attack(name, *both, rng=rng) for name, both in scores.items()],
+        tuple(references),
+        None,
+        seed,
+    )
+    figure = draw_roc(
+        {name: roc_curve(*both) for name, both in scores.items()}, least=1 / len(own[1])
+    )
+    caption = "How many members are found over how many others are taken for members; the dashed "
+    caption += "line is a guess."
+    return report, Drawing("roc", caption, png(figure), picture(figure))

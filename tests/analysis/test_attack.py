@@ -1,0 +1,55 @@
+"""An attack has the advantage that its scores allow, and none where there is nothing to find."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+from sklearn import metrics
+
+from bigmodel.analysis.membership.attack import attack, largest_advantage, roc_curve
+
+
+def scores(shift: float, count: int = 2000) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return rng.normal(shift, 1, count), rng.normal(0, 1, count)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5, 2.0])
+def test_the_advantage_is_that_of_the_best_threshold(shift: float) -> None:
+    members, others = scores(shift)
+    found = attack("a", members, others, rng=np.random.default_rng(1))
+    # Of two normal distributions that are shifted against each other.
+    assert found.advantage.low < 2 * norm.cdf(shift / 2) - 1 < found.advantage.high
+    assert found.area.low < norm.cdf(shift / math.sqrt(2)) < found.area.high
+    label = np.repeat([1, 0], len(members))
+    false, true, _ = metrics.roc_curve(label, np.concatenate([members, others]))
+    assert found.area.value == pytest.approx(metrics.auc(false, true))
+    for rate, one in found.rates.items():
+        if np.isfinite(one.value):
+            assert one.value == pytest.approx(np.interp(rate, false, true), abs=2e-3)
+            assert one.low <= one.value <= one.high
+    mine = roc_curve(members, others)
+    assert metrics.auc(*mine) == pytest.approx(metrics.auc(false, true))
+    assert math.isnan(found.rates[0.001].value)  # two of 2,000 are too few to say
+
+
+def test_without_a_difference_the_advantage_is_zero_in_the_mean() -> None:
+    rng = np.random.default_rng(0)
+    advantages = [attack("a", *rng.normal(size=(2, 60)), rng=rng).advantage for _ in range(40)]
+    values = np.array([one.value for one in advantages])
+    assert abs(values.mean()) < 3 * values.std() / math.sqrt(len(values))
+    covered = np.mean([one.low <= 0 <= one.high for one in advantages])
+    assert covered >= 0.85
+
+
+@pytest.mark.parametrize("equal", [0.0, 1.0])
+def test_equal_scores_have_no_advantage(equal: float) -> None:
+    found = attack("a", np.full(50, equal), np.full(50, equal), rng=np.random.default_rng(0))
+    assert found.advantage.value == 0
+    assert found.area.value == 0.5
+
+
+def test_privacy_bounds_the_advantage() -> None:
+    assert largest_advantage(1.0, 0.0) == pytest.approx((math.e - 1) / (math.e + 1))
+    assert largest_advantage(0.0, 1e-3) == pytest.approx(1e-3)

@@ -71,7 +71,5 @@ def split_of(run: Trained, experiment: Experiment, asked: str | None) -> str:
     if not splits:
         raise InputError(f"{run.path} held no examples out; give data after --")
     if asked is not None and asked not in splits:
-        raise InputError(
-            f"--split {asked} is none of the splits of {run.path}: {', '.join(splits)}"
-        )
+        raise InputError(f"--split {asked}: {run.path} has the splits {', '.join(splits)}")
     return asked or splits[-1]

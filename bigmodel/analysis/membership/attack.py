@@ -51,36 +51,45 @@ def attack(
 ) -> Attack:
     """Attacks by scores, of which a greater one means a member.
 
+    The intervals of the area and of the rates are percentiles of bootstrap samples of members and
+    others.
+    """
+    curve = [_curve(members, others)]
+    for _ in range(draws_of(len(members) + len(others))):
+        curve.append(_curve(_again(members, rng), _again(others, rng)))
+    found = [
+        Estimate(float(column[0]), *percentiles(column[1:].tolist()), len(others))
+        if math.isfinite(column[0])
+        else NONE
+        for column in np.array(curve).T
+    ]
+    rates = dict(zip(FALSE_POSITIVE_RATES, found[1:], strict=True))
+    return Attack(name, advantage(members, others, rng=rng), found[0], rates)
+
+
+def advantage(
+    members: Float[np.ndarray, " member"],
+    others: Float[np.ndarray, " other"],
+    *,
+    rng: np.random.Generator,
+) -> Estimate:
+    """The true less the false positive rate, with the interval of a difference of two shares.
+
     The threshold is chosen on one half of the examples and judged on the other, and the other way
     round: chosen on the examples that it is judged by, it would have an advantage where there is
-    none. The interval of the advantage is that of a difference of two shares (Newcombe, 1998), all
-    others are percentiles of bootstrap samples of members and others.
+    none.
     """
     scores = np.concatenate([members, others])
     member = np.arange(len(scores)) < len(members)
-    taken = np.empty(len(scores), bool)
     half = np.empty(len(scores), bool)
     for kind in (member, ~member):
         rows = rng.permutation(np.flatnonzero(kind))
         half[rows] = np.arange(len(rows)) < len(rows) // 2
+    taken = np.empty(len(scores), bool)
     for judged in (half, ~half):
-        threshold = best_threshold(scores[~judged], member[~judged])
-        taken[judged] = scores[judged] >= threshold
+        taken[judged] = scores[judged] >= best_threshold(scores[~judged], member[~judged])
     true = share(int((taken & member).sum()), len(members))
-    false = share(int((taken & ~member).sum()), len(others))
-    curve = [_curve(members, others)]
-    for _ in range(draws_of(len(scores))):
-        curve.append(_curve(_again(members, rng), _again(others, rng)))
-    columns = np.array(curve)
-    examples = [len(scores), *[len(others)] * len(FALSE_POSITIVE_RATES)]
-    found = [
-        Estimate(float(column[0]), *percentiles(column[1:].tolist()), n)
-        if math.isfinite(column[0])
-        else NONE
-        for column, n in zip(columns.T, examples, strict=True)
-    ]
-    rates = dict(zip(FALSE_POSITIVE_RATES, found[1:], strict=True))
-    return Attack(name, difference(true, false), found[0], rates)
+    return difference(true, share(int((taken & ~member).sum()), len(others)))
 
 
 def best_threshold(

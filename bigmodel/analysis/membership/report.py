@@ -98,7 +98,7 @@ def warnings(report: Report) -> list[str]:
 def attacks_table(report: Report) -> Table:
     """A row for each attack."""
     header = ["attack", "advantage", "95 % interval", "ROC AUC", "95 % interval of AUC"]
-    header += [f"true positive rate at {rate:.1%}" for rate in FALSE_POSITIVE_RATES]
+    header += [f"true positive rate at {100 * rate:g} %" for rate in FALSE_POSITIVE_RATES]
     rows = [
         (
             Entry(one.name),

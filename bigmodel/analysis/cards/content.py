@@ -73,7 +73,7 @@ def _model(run: Trained) -> dict[str, str]:
     manifest, summary = run.recorded.manifest, run.summary
     parameters = summary.get("parameters")
     return {
-        "experiment": str(manifest["script"]),
+        "experiment": Path(manifest["script"]).name,
         "input": run.predictor.inputs,
         "answer": run.predictor.outputs,
         "parameters": f"{parameters:,}" if parameters else "",
@@ -87,8 +87,8 @@ def _data(run: Trained, data: Data | None) -> dict[str, str]:
     options = run.recorded.config.get("data", {})
     found = {
         "name": str(options.get("name", "")),
-        "path": str(options.get("path", "") or ""),
-        "test path": str(options.get("test_path", "") or ""),
+        "path": Path(options.get("path") or "").name,
+        "test path": Path(options.get("test_path") or "").name,
         "sha256": str(run.recorded.manifest.get("data_fingerprint", ""))[:16],
     }
     if data is not None:
@@ -96,7 +96,8 @@ def _data(run: Trained, data: Data | None) -> dict[str, str]:
             found["training examples"] = f"{_count(data.seen):,}"
         for name, batches in data.splits.items():
             found[f"{name} examples"] = f"{_count(batches):,}"
-    chosen = ("validation", "test", "split_seed", "folds", "fold")
+    folds = ("folds", "fold") if options.get("folds") else ("test",)
+    chosen = (*folds, "validation", "split_seed")
     divided = {n: options[n] for n in chosen if options.get(n) is not None}
     found["divided by"] = ", ".join(
         f"`--data.{n.replace('_', '-')} {v}`" for n, v in divided.items()

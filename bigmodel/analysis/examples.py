@@ -35,7 +35,11 @@ def example_means(run: Trained, experiment: Experiment, batches: Iterable[Batch]
         real = is_real(batch)
         try:
             measured = jax.device_get(compiled(state, dict(batch)))
-        except (KeyError, TypeError, ValueError) as error:
+        except KeyError as error:
+            raise InputError(
+                f"{run.path}: these examples have no {error}, which its evaluation reads"
+            ) from None
+        except (TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
             raise InputError(f"{run.path} cannot read these examples: {reason}") from None
         for name, mean in measured.items():

@@ -88,12 +88,7 @@ class Batches(Sequence[Batch]):
         return self._make(self._indices[index])
 
 
-def in_order(
-    arrays: Arrays,
-    batch_size: int,
-    *,
-    prepare: Prepare = dict,
-) -> Batches:
+def in_order(arrays: Arrays, batch_size: int, *, prepare: Prepare = dict) -> Batches:
     """Returns all rows in order, in batches of one shape, the last padded with ``weight`` 0."""
 
     def padded(array: np.ndarray) -> np.ndarray:

@@ -23,27 +23,12 @@ from bigmodel.experiment import Assets, Figure, InputError, Shown
 from bigmodel.files import locked, write_atomically, write_json
 from bigmodel.run_directory.drawn import write_figure
 from bigmodel.run_directory.history import History, read_metrics
-from bigmodel.run_directory.same_run import check_config, free_options, recorded_config
+from bigmodel.run_directory.same_run import check_config, recorded_config, start_of
 from bigmodel.tracking.outlets import Outlets
 from bigmodel.tracking.sinks import Sinks
 
 CONFIG, MANIFEST, METRICS, SUMMARY = "config.json", "manifest.json", "metrics.jsonl", "summary.json"
 ASSETS = "assets"
-OF_EACH_START = (
-    "command",
-    "started",
-    "code",
-    "python",
-    "packages",
-    "processor",
-    "device_kind",
-    "device_count",
-    "process_count",
-    "cores",
-    "xla_flags",
-    "accelerator",
-)
-"""Entries of the manifest that are recorded for each start of a run."""
 
 
 class RunDirectory:
@@ -140,13 +125,7 @@ class RunDirectory:
         for name, content in assets.items() if self.writing else ():
             write_atomically(self.path / ASSETS / name, content)
 
-    def create(
-        self,
-        config: Mapping[str, Any],
-        manifest: Mapping[str, Any],
-        *,
-        step: int,
-    ) -> None:
+    def create(self, config: Mapping[str, Any], manifest: Mapping[str, Any], *, step: int) -> None:
         """Writes what is known before the first step of this start.
 
         The manifest is that of the start from which the run has come: where it goes on from
@@ -157,13 +136,8 @@ class RunDirectory:
             return
         self.lock()
         there = self.read_json(MANIFEST) or {}
-        start = {
-            "step": step,
-            **{name: manifest[name] for name in OF_EACH_START if name in manifest},
-            "options": free_options(config),
-        }
         kept = there if there and step > 0 else manifest
-        starts = [*there.get("starts", []), start]
+        starts = [*there.get("starts", []), start_of(step, config, manifest)]
         write_json(self.path / MANIFEST, {**kept, "starts": starts})
         before = self.read_json(CONFIG)
         if (kept_config := recorded_config(before, config)) != before:

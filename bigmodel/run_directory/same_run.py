@@ -33,6 +33,21 @@ PATH_FIELDS = ("data.path", "data.test_path", "init.from", "teacher.run")
 """Options that say where the data, what was learned and the teacher are; the fingerprint says what
 they are."""
 LENGTH_FIELDS = ("run.steps", "run.epochs")
+OF_EACH_START = (
+    "command",
+    "started",
+    "code",
+    "python",
+    "packages",
+    "processor",
+    "device_kind",
+    "device_count",
+    "process_count",
+    "cores",
+    "xla_flags",
+    "accelerator",
+)
+"""Entries of the manifest that are recorded for each start of a run."""
 EARLY = "stopped early"
 """The status of a run that its patience has ended."""
 
@@ -130,7 +145,12 @@ def recorded_config(there: Mapping[str, Any] | None, here: Mapping[str, Any]) ->
     return {**here, "mesh": there["mesh"]} if there and "mesh" in there else dict(here)
 
 
-def free_options(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a start has of the options that may change from one to the next, by dotted names."""
+def start_of(step: int, config: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What is recorded of a start at a step: what may differ from one start of a run to the next.
+
+    These are entries of the manifest and, under ``options`` by dotted names, of the config.
+    """
     fields = (*FREE_FIELDS, *PATH_FIELDS, *LENGTH_FIELDS)
-    return {name: value for name, value in flat(config).items() if is_among(name, fields)}
+    options = {name: value for name, value in flat(config).items() if is_among(name, fields)}
+    facts = {name: manifest[name] for name in OF_EACH_START if name in manifest}
+    return {"step": step, **facts, "options": options}

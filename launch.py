@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NoReturn, Protocol, cast
 
 from bigmodel import errors
-from bigmodel.analysis import audit, card
+from bigmodel.analysis import audit, card, explain
 from bigmodel.experiment import InputError
 from bigmodel.export import export
 from bigmodel.inference import evaluate, predict
@@ -63,6 +63,7 @@ COMMANDS = {
     "list": listing,
     "predict": predict,
     "evaluate": evaluate,
+    "explain": explain,
     "serve": serve,
     "export": export,
     "audit": audit,

@@ -1,1 +1,1 @@
-"""What is asked of a trained run before it is used: whom it serves less, what it gives away."""
+"""What is asked of a run before it is used: why it answers so, whom it serves less, what it tells."""

@@ -6,13 +6,17 @@ import functools
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
+import numpy as np
 
 from bigmodel.experiment import Assets, Batch, InputError, PyTree, Variables
-from bigmodel.inference.answering import BATCH, answers
+from bigmodel.inference.answering import BATCH, Named, answers
 from bigmodel.predictor import Predictor
+
+if TYPE_CHECKING:
+    from bigmodel.inference.explanation.explaining import Explanation, Method
 
 
 class Value(ABC):
@@ -79,3 +83,49 @@ class Value(ABC):
         if self.predictor.stream is None:
             raise InputError(f"{self.path} writes no text piece by piece; use predict")
         return self.predictor.stream(self.variables, each)
+
+    def explain(
+        self, each: Any, *, method: Method = "integrated_gradients", **options: Any
+    ) -> Explanation:
+        """What of an input its answer is due to.
+
+        Args:
+            each: what ``predictor.inputs`` says, such as the path of an image file.
+            method: gradients, smoothgrad, integrated_gradients, grad_cam, rollout or occlusion.
+            options: the other fields of
+                :class:`~bigmodel.inference.explanation.explaining.How`, such as ``label``.
+
+        Raises:
+            InputError: the input cannot be used, or the network does not support the method;
+                those that it supports are named.
+        """
+        from bigmodel.inference.explanation.explaining import How, explanations
+
+        how = How(method, **options)
+        [(_, found)] = explanations(self, [Named(each, "the input")], how)
+        return found
+
+    def activations(self, each: Any, pattern: str = "*") -> dict[str, np.ndarray]:
+        """What layers give for an input, by path, in the order in which they end.
+
+        Args:
+            each: what ``predictor.inputs`` says, such as the path of an image file.
+            pattern: paths such as ``encoder/blocks_0/attention`` match it as those of files do,
+                from the right: ``blocks_*``, ``blocks_*/attention``, ``*`` for all.
+
+        Returns:
+            Arrays as the layers give them, for a batch of one; of a layer that is called more
+            than once the last.
+
+        Raises:
+            InputError: the input cannot be used, no layer is of the pattern, or one is where it
+                cannot be read.
+        """
+        from bigmodel.inference.explanation.activations import activations
+
+        return activations(self, each, pattern)
+
+    @functools.cached_property
+    def networks(self) -> dict[Any, Any]:
+        """What explanations have found of the network, by the shapes of an input."""
+        return {}

@@ -74,6 +74,18 @@ def updated_cache(
     return WindowCache(put(cache.keys, keys), put(cache.values, values))
 
 
+def weights_of(
+    query: Heads,
+    key: Float[Array, "batch source shared size"],
+    mask: Bool[Array, "#batch #time source"],
+) -> Float[Array, "batch time heads source"]:
+    """The attention weights, whose sum over the source is 1."""
+    source = key.shape[1]
+    # With the unit vectors as values, the outputs are the weights.
+    units = jnp.eye(source, dtype=key.dtype)[None, :, None]
+    return attend(query, key, jnp.broadcast_to(units, (*key.shape[:3], source)), mask)
+
+
 class Attention(nn.Module):
     """Attention of each position to a source: the sequence itself, or another one.
 
@@ -125,12 +137,7 @@ class Attention(nn.Module):
     ) -> Float[Array, "batch time heads source"]:
         """The attention weights, whose sum over the source is 1."""
         keys, _ = self.keys_and_values(source)
-        # With the unit vectors as values, the outputs are the weights.
-        units = jnp.broadcast_to(
-            jnp.eye(source.shape[1], dtype=keys.dtype)[None, :, None],
-            (*keys.shape[:3], source.shape[1]),
-        )
-        return attend(self._split(self.query(x)), keys, units, mask)
+        return weights_of(self._split(self.query(x)), keys, mask)
 
     def _split(self, projected: Float[Array, "batch length width"]) -> Heads:
         size = self.width // self.heads
@@ -167,7 +174,11 @@ class CausalAttention(nn.Module):
         positions: Int[Array, "time"],
         rotary: Rotation | None,
         cache: WindowCache | None,
-    ) -> tuple[Float[Array, "batch time width"], WindowCache | None]:
+        weights: bool = False,
+    ) -> (
+        tuple[Float[Array, "batch time width"], WindowCache | None]
+        | Float[Array, "batch time heads time"]
+    ):
         """Attend among the positions of ``x`` and, where there is one, of the cache.
 
         Args:
@@ -175,6 +186,7 @@ class CausalAttention(nn.Module):
             positions: Their positions, which begin where the cache ends.
             rotary: The rotation of these positions; None without rotary positions.
             cache: Keys and values of the positions before; None if there are no others.
+            weights: See :meth:`weights`; there is no cache then.
 
         Returns:
             The output, and the cache updated with these positions (None without a cache).
@@ -197,6 +209,9 @@ class CausalAttention(nn.Module):
             key = RmsNorm(self.dtype, self.norm, name="norm_key")(key)
         if rotary is not None:
             query, key = rotate(query, rotary), rotate(key, rotary)
+        if weights:
+            seen = window_mask(positions, positions, window=self.window)
+            return weights_of(query, key, seen[None])
         if cache is None and kv_heads % axis_size("tensor"):
             # Each device then has the keys and values of its own query heads.
             key, value = (jnp.repeat(x, self.heads // kv_heads, axis=2) for x in (key, value))
@@ -226,3 +241,15 @@ class CausalAttention(nn.Module):
             name="output",
         )
         return output(mixed.reshape(batch, time, self.heads * size)), cache
+
+    def weights(
+        self,
+        x: Float[Array, "batch time width"],
+        *,
+        positions: Int[Array, "time"],
+        rotary: Rotation | None,
+    ) -> Float[Array, "batch time heads time"]:
+        """The attention weights among the positions of ``x``; those of a position add up to 1."""
+        found = self(x, positions=positions, rotary=rotary, cache=None, weights=True)
+        assert not isinstance(found, tuple)
+        return found

@@ -1,0 +1,1 @@
+"""What an explanation shows, and what it is worth."""

@@ -33,11 +33,18 @@ class Band(NamedTuple):
 
 
 def draw_bands(
-    bands: Sequence[Band], *, x: str, y: str, names: str, reference: int | None = None
+    bands: Sequence[Band],
+    *,
+    x: str,
+    y: str,
+    names: str,
+    reference: int | None = None,
+    linear: bool = False,
 ) -> Figure:
     """Draws at most eleven curves in one panel, and a legend with the title ``names`` below it.
 
-    The curve of index ``reference``, which the others are compared with, is black and dashed.
+    The curve of index ``reference``, which the others are compared with, is black and dashed. The
+    axis is logarithmic where values span several decades, unless it is to be ``linear``.
     """
     longest = max(len(band.name) for band in bands)
     columns = 1 if longest > 36 else 2 if longest > 22 else 3
@@ -52,7 +59,7 @@ def draw_bands(
         lines += axes.plot(
             band.places, band.middle, color=color, linestyle=dashes, marker=marker, linewidth=1.6
         )
-    if wide(np.concatenate([band.middle for band in bands])):
+    if not linear and wide(np.concatenate([band.middle for band in bands])):
         axes.set_yscale("log")
     axes.grid(color="gray", alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)

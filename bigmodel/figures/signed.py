@@ -64,7 +64,7 @@ def draw_over_image(
     grey = image.mean(axis=2)
     shown = np.clip(image if image.shape[2] == 3 else np.repeat(image[..., :1], 3, axis=2), 0, 1)
     left.imshow(shown, interpolation="nearest")
-    right.imshow(0.55 + 0.45 * np.clip(grey, 0, 1), cmap="gray", vmin=0, vmax=1)
+    right.imshow(0.72 + 0.28 * np.clip(grey, 0, 1), cmap="gray", vmin=0, vmax=1)
     most = limit(values)
     drawn = right.imshow(
         values,

@@ -120,7 +120,9 @@ def quality_section(quality: Quality) -> tuple[list[str], bytes]:
     ]
     what = "probability or number that is explained"
     names = "mean of the inputs, and quartiles"
-    drawn = draw_bands(bands, x="share of the input, %", y=what, names=names, reference=2)
+    drawn = draw_bands(
+        bands, x="share of the input, %", y=what, names=names, reference=2, linear=True
+    )
     deletion, insertion, by_chance = quality.areas()
     fewer, more = quality.better()
     count = len(quality.curves)

@@ -66,8 +66,8 @@ def sanity(found: Explanation, variables: Variables, *, seed: int = 0) -> dict[s
 
     Returns:
         By the name of the layer down to which each array's weights are in a random order, the rank
-        correlation of the sizes of the units' numbers with those of the trained weights. The last
-        one is of all weights.
+        correlation of the units' numbers with those of the trained weights, with their signs: sizes
+        alone would be alike wherever an input is at the baseline. The last one is of all weights.
     """
     rng = np.random.default_rng(seed)
     alike: dict[str, float] = {}
@@ -77,7 +77,7 @@ def sanity(found: Explanation, variables: Variables, *, seed: int = 0) -> dict[s
             leaf = np.asarray(mixed[path])
             mixed[path] = leaf.ravel()[rng.permutation(leaf.size)].reshape(leaf.shape)
         other = explain(found.question, {**variables, "params": nested(mixed)}, found.how)
-        alike[name] = rank_correlation(np.abs(found.values), np.abs(other.values))
+        alike[name] = rank_correlation(found.values, other.values)
     return alike
 
 

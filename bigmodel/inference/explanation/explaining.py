@@ -42,7 +42,7 @@ class How:
     """of a prediction for each mask or word: which, from 1 on; the first unless told"""
     baseline: float = 0.0
     """integrated gradients, occlusion: the number that stands for nothing: of images 0 is black,
-    of standardised numbers 0 is their mean; of tokens it is the vector of zeros in any case"""
+    of standardised numbers 0 is their mean; of tokens it is the mean vector of the vocabulary"""
     steps: int = 50
     """integrated gradients: nodes of the integral"""
     samples: int = 32

@@ -106,12 +106,9 @@ def integrated_gradients(
     with respect to a share ``a`` of each number, so that no more of the input is needed.
     """
     nodes, weights = np.polynomial.legendre.leggauss(steps)
-    nodes, weights = (nodes + 1) / 2, weights / 2
-    if network.reads_tokens:
-        # Norms of vectors change all of it near zero: with a = u^3 more nodes are there.
-        nodes, weights = nodes**3, weights * 3 * nodes**2
-    pairs = jnp.asarray(nodes, jnp.float32), jnp.asarray(weights, jnp.float32)
-    slope = _slope(network, variables, batch, index, partial(_scaled, baseline=baseline))
+    pairs = jnp.asarray((nodes + 1) / 2, jnp.float32), jnp.asarray(weights / 2, jnp.float32)
+    base = network.baseline(variables, baseline)
+    slope = _slope(network, variables, batch, index, partial(_scaled, baseline=base))
 
     def add(total: Numbers, pair: tuple[Array, Array]) -> tuple[Numbers, None]:
         share, weight = pair
@@ -135,11 +132,12 @@ def kept_scores(
 
     A unit of which the mask is 0 is at the baseline; of a single number the probability is none.
     """
+    base = network.baseline(variables, baseline)
 
     def one(mask: Float[Array, " units"]) -> Float[Array, " 2"]:
         # What is no unit, of number -1, is kept.
         keep = jnp.append(mask, jnp.float32(1))[of]
-        logits = network.logits(variables, batch, _scaled(keep, baseline))[0]
+        logits = network.logits(variables, batch, _scaled(keep, base))[0]
         return jnp.stack([logits[index], jax.nn.log_softmax(logits)[index]])
 
     return jax.lax.map(one, masks, batch_size=AT_ONCE)

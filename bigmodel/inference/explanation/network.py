@@ -19,6 +19,7 @@ from bigmodel.inference.value import Value
 from bigmodel.models.attention.moe import Routed
 from bigmodel.models.taps import Apply, Change, Layer, layers, tapped
 from bigmodel.nearest import nearest_option
+from bigmodel.tree import named_leaves
 
 NUMBERS = ("image", "features", "sequence")
 """Arrays of a batch that networks read as they are; tokens are read as vectors of an embedding."""
@@ -40,6 +41,19 @@ class Network(NamedTuple):
     def reads_tokens(self) -> bool:
         """Whether the numbers are what a layer gives."""
         return self.features not in NUMBERS
+
+    def baseline(self, variables: Variables, number: Array) -> Array:
+        """What stands for nothing: this number, or of tokens the mean vector of the vocabulary.
+
+        Norms make a network steep near the vector of zeros, which no text has. Members of an
+        ensemble have tables of their own, and there it is zero.
+        """
+        if not self.reads_tokens:
+            return number
+        table = named_leaves(variables["params"]).get(f"{self.features}/embedding")
+        if table is None:
+            return jnp.zeros((), jnp.float32)
+        return jnp.asarray(table, jnp.float32).mean(axis=0)[None, None]
 
     def logits(
         self, variables: Variables, batch: Batch, change: Change, **taps: Any

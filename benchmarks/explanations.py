@@ -11,42 +11,32 @@ randomised (Adebayo et al., 2018), of the first ten images.
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated
-
-import tyro
 
 from bigmodel.analysis.explanations.quality import Quality, curves, sanity
 from bigmodel.experiment import InputError
 from bigmodel.inference.answering import Named
-from bigmodel.inference.explanation.explaining import METHODS, How, Method, explanations
+from bigmodel.inference.explanation.explaining import METHODS, How, explanations
 from bigmodel.inference.trained import load_run
 from bigmodel.tracking.tables import show_table
 
 CHECKED = 10
 
 
-@dataclass(frozen=True)
-class Options:
-    """What is measured."""
-
-    runs: Annotated[tuple[str, ...], tyro.conf.Positional]
-    """run directories"""
-    images: int = 100
-    """images of each test split, from its beginning"""
-    methods: tuple[Method, ...] = METHODS
-    """methods; those that a run does not support are left out"""
-
-
-def read_options(arguments: Sequence[str]) -> Options:
+def read_options(arguments: Sequence[str]) -> argparse.Namespace:
     """The options of the benchmark."""
-    return tyro.cli(Options, args=arguments)
+    parser = argparse.ArgumentParser(description=__doc__)
+    add = parser.add_argument
+    add("runs", nargs="+", metavar="RUN", help="run directories")
+    add("--images", type=int, default=100, help="of each test split, from its beginning")
+    add("--methods", nargs="+", choices=METHODS, default=METHODS, help="default: all supported")
+    return parser.parse_args(arguments)
 
 
-def main(options: Options) -> None:
+def main(options: argparse.Namespace) -> None:
     """Prints a row for each run and method."""
     rows = []
     for path in options.runs:

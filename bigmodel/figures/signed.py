@@ -96,9 +96,10 @@ def draw_text(
     for column, line, text, number in placed:
         box = (column, line + 0.04), _cells(text), 0.92
         axes.add_patch(Rectangle(*box, color=_faded(values[number], most), linewidth=0))
-        words = label(text, length=ACROSS)
-        style: dict[str, Any] = {"family": "monospace", "fontsize": 9.0, "va": "center"}
-        axes.text(column, line + 0.5, words.replace(" ", "\N{NO-BREAK SPACE}"), **style)
+        # So large that a character is as wide as its place.
+        style: dict[str, Any] = {"family": "monospace", "fontsize": 12.0, "va": "center"}
+        before = len(text) - len(text.lstrip())
+        axes.text(column + before, line + 0.5, label(text, length=ACROSS), **style)
     _bar(figure, axes, most, value, signed=signed)
     return figure
 

@@ -1,1 +1,1 @@
-"""What is asked of a run before it is used: why it answers so, whom it serves less, what it tells."""
+"""Of a trained run: why it answers what it does, whom it serves less, what it gives away."""

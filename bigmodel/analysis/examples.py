@@ -8,10 +8,9 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from bigmodel.experiment import Batch, Experiment, InputError, Mean, Rows, State
-from bigmodel.inference.measuring import Evaluated
+from bigmodel.experiment import Batch, Experiment, InputError, Mean, Rows
+from bigmodel.inference.measuring import Evaluated, eval_step_of
 from bigmodel.inference.trained import Trained
-from bigmodel.runtime.xla import with_precision
 
 Totals = Mapping[str, Mean]
 """Means by name, of which total and count are float64 ``[example]``."""
@@ -23,13 +22,13 @@ def example_means(run: Trained, experiment: Experiment, batches: Iterable[Batch]
     Raises:
         InputError: the network cannot read the batches.
     """
+    eval_step = eval_step_of(run, experiment)
 
-    def of_row(state: State, row: Batch) -> Totals:
-        measured = experiment.eval_step(state, {name: value[None] for name, value in row.items()})
+    def of_row(state: Evaluated, row: Batch) -> Totals:
+        measured = eval_step(state, {name: value[None] for name, value in row.items()})
         return {name: mean for name, mean in measured.items() if isinstance(mean, Mean)}
 
-    step = with_precision(jax.vmap(of_row, in_axes=(None, 0)), run.config.run.matmul_precision)
-    compiled, state = jax.jit(step), Evaluated(run.variables)
+    compiled, state = jax.jit(jax.vmap(of_row, in_axes=(None, 0))), Evaluated(run.variables)
     found: dict[str, list[Mean]] = {}
     for batch in batches:
         real = is_real(batch)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import jax
 
-from bigmodel.experiment import Batch, Experiment, InputError, PyTree, Variables
+from bigmodel.experiment import Batch, Experiment, InputError, Measured, PyTree, Variables
 from bigmodel.inference.trained import Trained
 from bigmodel.receiving import receiving
 from bigmodel.runtime.evaluation import Evaluation, Splits, measure, summarize
@@ -51,10 +51,14 @@ def measure_run(
     run: Trained, experiment: Experiment, splits: Mapping[str, Sequence[Batch]]
 ) -> Splits:
     """What the experiment of a run measures of some splits."""
-    eval_step = with_precision(receiving(experiment).eval_step, run.config.run.matmul_precision)
-    found = measure(jax.jit(eval_step), Evaluated(run.variables), splits)
+    found = measure(jax.jit(eval_step_of(run, experiment)), Evaluated(run.variables), splits)
     assert found is not None
     return found
+
+
+def eval_step_of(run: Trained, experiment: Experiment) -> Callable[[Evaluated, Batch], Measured]:
+    """What is measured of a batch as the data of a run make it; whoever reads these uses it."""
+    return with_precision(receiving(experiment).eval_step, run.config.run.matmul_precision)
 
 
 def evaluate(run: Trained, *, other: bool = False) -> Evaluation:

@@ -8,6 +8,7 @@ from scipy.stats import norm
 from sklearn import metrics
 
 from bigmodel.analysis.membership.attack import advantage, attack, largest_advantage, roc_curve
+from bigmodel.analysis.membership.attacking import bound_of
 
 
 def scores(shift: float, count: int = 2000) -> tuple[np.ndarray, np.ndarray]:
@@ -55,3 +56,5 @@ def test_equal_scores_have_no_advantage(equal: float) -> None:
 def test_privacy_bounds_the_advantage() -> None:
     assert largest_advantage(1.0, 0.0) == pytest.approx((math.e - 1) / (math.e + 1))
     assert largest_advantage(0.0, 1e-3) == pytest.approx(1e-3)
+    assert bound_of({"privacy": {"epsilon": 1.0, "delta": 0.0}}) == largest_advantage(1.0, 0.0)
+    assert bound_of({"status": "completed"}) is None

@@ -138,7 +138,12 @@ def test_an_overfitted_network_gives_its_training_examples_away(
     path = train(folder, "overfitted", *options, steps=500)
     other = train(folder, "reference", *options, "--data.split-seed=1", steps=500)
     untrained = train(folder, "untrained", *options, steps=2)
-    for attacked, references, most in ((path, [], None), (path, [other], None), (untrained, [], 0)):
+    cases = ((path, [], None), (path, [other], 0.1), (untrained, [], 1.0))
+    for attacked, references, epsilon in cases:
+        if epsilon is not None:
+            summary = json.loads((attacked / "summary.json").read_text())
+            summary["privacy"] = {"epsilon": epsilon, "delta": 1e-5, "clip": 1.0}
+            (attacked / "summary.json").write_text(json.dumps(summary))
         out = tmp_path / f"{attacked.name}-{len(references)}"
         asked = [word for each in references for word in ("--reference", each)]
         said = typed("audit", attacked, "--membership", "--at", "last", *asked, "--out", out)
@@ -148,10 +153,20 @@ def test_an_overfitted_network_gives_its_training_examples_away(
         assert found["others"]["examples"] == 160
         assert list(found["attacks"]) == ["loss threshold", *["calibrated loss"] * len(references)]
         for one in found["attacks"].values():
-            if most is None:
+            if attacked is path:
                 assert one["advantage"]["low"] > 0.1
             else:
                 assert one["advantage"]["low"] < 0 < one["advantage"]["high"]
+        bound = found["largest_advantage_by_privacy"]
+        if epsilon is None:
+            assert bound is None
+        else:
+            assert bound == pytest.approx(
+                (np.exp(epsilon) - 1 + 2e-5) / (np.exp(epsilon) + 1), rel=1e-6
+            )
+            assert f"no attack has an advantage above {bound:.3f}" in said.out
+            assert f"at most {bound:.3f} for any attack" in (out / "audit.html").read_text()
+        assert said.out.count("is above what differential privacy") == (2 if epsilon == 0.1 else 0)
         assert (out / "figures" / "roc.png").exists()
 
 

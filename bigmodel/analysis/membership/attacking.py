@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from bigmodel.analysis.examples import example_losses
-from bigmodel.analysis.membership.attack import attack, roc_curve
+from bigmodel.analysis.membership.attack import attack, largest_advantage, roc_curve
 from bigmodel.analysis.membership.report import Report
 from bigmodel.analysis.membership.sampling import sampled, training_batches
 from bigmodel.experiment import Experiment
@@ -57,7 +58,7 @@ def attack_run(
         (own[0], own[1]),
         [attack(name, *both, rng=rng) for name, both in scores.items()],
         tuple(references),
-        None,
+        bound_of(run.summary),
         seed,
     )
     figure = draw_roc(
@@ -66,3 +67,12 @@ def attack_run(
     caption = "How many members are found over how many others are taken for members; the dashed "
     caption += "line is a guess."
     return report, Drawing("roc", caption, png(figure), picture(figure))
+
+
+def bound_of(summary: Mapping[str, Any]) -> float | None:
+    """The largest advantage by what a run has spent in the end; None where it was not private.
+
+    ``privacy`` in its summary has ``epsilon`` and ``delta``, which hold for earlier steps too.
+    """
+    spent = summary.get("privacy")
+    return None if spent is None else largest_advantage(spent["epsilon"], spent["delta"])

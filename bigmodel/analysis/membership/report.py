@@ -88,6 +88,13 @@ def warnings(report: Report) -> list[str]:
             f"the interval of the advantage is {widest:.2f} wide, for there are few examples; a "
             "smaller advantage than that cannot be told from none"
         )
+    if report.bound is not None:
+        found += [
+            f"{one.name}: the advantage is above what differential privacy allows, so the noise, "
+            "the account or the attacked examples are not those of the run"
+            for one in report.attacks
+            if one.advantage.low > report.bound
+        ]
     if not report.references:
         found.append(
             "without --reference the attack does not know which examples are easy for any network"

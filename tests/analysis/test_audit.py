@@ -204,7 +204,7 @@ def test_some_examples_are_from_everywhere(mlp: Path) -> None:
         (["--by", "sex", "--split", "tets"], "--split tets: "),
         (["--by", "sex", "--reference", "x"], "--reference is for --membership"),
         (["--by", "id"], "--by id has"),
-        (["--groups", "nowhere.csv"], "nowhere.csv"),
+        (["--groups", "nowhere.csv"], "--groups nowhere.csv does not exist"),
         (["--membership", "--reference", "nowhere"], "there is no run directory nowhere"),
         (["--membership", "--", "--data.path", "x"], "needs the run's own data"),
         (["--by", "sex", "--out", "."], "is not empty"),

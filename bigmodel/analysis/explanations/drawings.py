@@ -84,7 +84,13 @@ def section(name: str, found: Explanation, drawn: Figure) -> Iterator[str]:
     if found.units.kind == "text":
         yield colored(found)
     else:
-        yield figure(Drawing(name, meaning(found), b"", picture(drawn)))
+        yield figure(Drawing(name, caption(found), b"", picture(drawn)))
+
+
+def caption(found: Explanation) -> str:
+    """What the colors of an explanation are."""
+    key = "red speaks for it, blue against it" if found.signed else "the redder, the more"
+    return f"{meaning(found)}: {key}."
 
 
 def colored(found: Explanation) -> str:
@@ -96,10 +102,9 @@ def colored(found: Explanation) -> str:
         color = f"rgba({255 * red:.0f}, {255 * green:.0f}, {255 * blue:.0f}, {DEEPEST * share:.3f})"
         spans.append(f'<span style="background: {color}" title="{value:.4g}">{text(piece)}</span>')
     style = "white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.9; max-width: 60rem"
-    key = "red speaks for it, blue against it" if found.signed else "the redder, the more"
     return (
         f'<p style="{style}">{"".join(spans)}</p>'
-        f"<figure><figcaption>{text(meaning(found))}: {key}.</figcaption></figure>"
+        f"<figure><figcaption>{text(caption(found))}</figcaption></figure>"
     )
 
 
@@ -130,14 +135,14 @@ def quality_section(quality: Quality) -> tuple[list[str], bytes]:
         ("deletion", f"area {deletion:.4f}, at random {by_chance:.4f}; {fewer} of {count} better"),
         ("insertion", f"area {insertion:.4f}, at random {by_chance:.4f}; {more} of {count} better"),
     ]
-    caption = "Units are taken away, or put in, from the largest number to the smallest."
+    order = "Units are taken away, or put in, from the largest number to the smallest."
     likeness = quality.likeness()
     rows = tuple((Entry(name or "all"), number(alike, 3)) for name, alike in likeness.items())
     header = ("weights randomised from the output down to", "rank correlation")
     content = [
         "<h2>What the explanations are worth</h2>",
         notes(pairs),
-        figure(Drawing("curves", caption, b"", picture(drawn))),
+        figure(Drawing("curves", order, b"", picture(drawn))),
         "<h2>With randomised weights</h2>",
         "<p>A correlation near 1 would say that the explanation does not depend on what was "
         "learned (Adebayo et al., 2018). The last row is of all weights.</p>",

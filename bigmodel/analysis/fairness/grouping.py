@@ -133,6 +133,10 @@ def read_list(
         InputError: the file cannot be read, has no such column or two rows for the same, or none
             of its rows is about an example of the split.
     """
+    if not path.exists():
+        raise InputError(
+            f"--groups {path} does not exist; give a table whose first column the data have"
+        )
     cells = read_csv(path, CsvFormat())
     key, *others = cells.columns
     chosen = tuple(cells.find(name, option="--by") for name in names) or tuple(others)

@@ -45,8 +45,8 @@ def read_parts(
         rows = np.arange(start, start + len(files.label))
         start += len(rows)
         few = isinstance(pixels, np.ndarray) and not isinstance(pixels, np.memmap)
-        image = pixels[rows] if few else Chosen(pixels, found, rows)
-        arrays[part] = {**_arrays(image, files.label), "file": rows}
+        chosen = pixels[rows] if few else Chosen(pixels, found, rows)
+        arrays[part] = {**_arrays(chosen, files.label), "file": rows}
     folders = [files.folder for files in parts.values()]
     return arrays, names, told_of(found.paths, folders, Path(options.path))
 

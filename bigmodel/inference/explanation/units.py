@@ -93,7 +93,7 @@ def _columns(features: np.ndarray, assets: Assets, given: Any) -> Units:
     of = np.repeat(np.arange(len(columns)), counts)[None]
     names = tuple(column.name for column in columns)
     cells = given if isinstance(given, Mapping) else {}
-    shown = [str(cells[name]) if name in cells else "" for name in names]
+    shown = [str(cells[name]) or "missing" if name in cells else "" for name in names]
     return Units("row", of, (len(names),), names, shown)
 
 

@@ -5,6 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from initial import initial
+from rare import rare
 
 from bigmodel.analysis.explanations.quality import curves, groups, rank_correlation, sanity
 from bigmodel.data.texts.tokenizers import byte_tokenizer, word_tokenizer
@@ -138,14 +140,14 @@ class Convolved(nn.Module):
 def test_grad_cam_of_a_mean_is_the_channels_by_the_weights_of_the_class():
     image = jax.random.normal(jax.random.key(0), (1, 6, 4, 1), jnp.float32)
     module = Convolved()
-    variables = module.init(jax.random.key(1), image)
+    variables = initial(module.init, jax.random.key(1), image)
 
     def apply(variables, batch):
         return module.apply(variables, batch["image"])
 
     question = asked(apply, {"image": image}, variables, kind="image", features="image", target=2)
     found = explain(question, variables, How("grad_cam"))
-    channels = tapped(apply, variables, {"image": image}).layers["conv"]
+    channels = jax.jit(lambda: tapped(apply, variables, {"image": image}))().layers["conv"]
     kernel = variables["params"]["head"]["kernel"][:, 2]
     expected = np.maximum(np.einsum("bhwc,c->bhw", channels, kernel) / 24, 0)
     np.testing.assert_allclose(found.numbers, expected, rtol=1e-4, atol=1e-6)
@@ -156,16 +158,16 @@ def test_grad_cam_of_a_mean_is_the_channels_by_the_weights_of_the_class():
     assert list(groups(question.read, ["conv/kernel", "head/kernel"])) == ["head", "conv"]
 
 
-@pytest.mark.parametrize("pooling", ["mean", "token"])
+@pytest.mark.parametrize("pooling", [rare("mean"), "token"])
 def test_a_rollout_is_the_product_over_the_blocks_from_what_is_read(pooling):
     model = Vit(patch=2, layers=2, width=8, heads=2, pooling=pooling).build(3)
     image = jax.random.normal(jax.random.key(0), (1, 6, 4, 1), jnp.float32)
-    variables = model.init(jax.random.key(1), {"image": image})
+    variables = initial(model.init, jax.random.key(1), {"image": image})
     apply = Evaluated(model.apply)
     question = asked(apply, {"image": image}, variables, kind="image", features="image")
     found = explain(question, variables, How("rollout"))
     before = pooling == "token"
-    weights = tapped(apply, variables, {"image": image}, weights=True).weights
+    weights = jax.jit(lambda: tapped(apply, variables, {"image": image}, weights=True))().weights
     first, second = ((w[0].mean(axis=1) + np.eye(6 + before)) / 2 for w in weights.values())
     joint = np.asarray(second) @ np.asarray(first)
     expected = joint[0] if before else joint.mean(axis=0)

@@ -8,6 +8,7 @@ from PIL import Image
 
 from bigmodel.data.images.images import ImageData, load_images
 from bigmodel.data.sequences.sequences import image_rows
+from bigmodel.data.tables.large import blocks
 from bigmodel.data.tables.table import TableData, load_table
 from bigmodel.data.texts.labelled_text import LabelledTextData, load_labelled_text
 from bigmodel.experiment import InputError
@@ -23,10 +24,17 @@ def table(folder: Path, name: str, rows: int, first: int = 0) -> str:
     return str(path)
 
 
+@pytest.mark.parametrize("large", [False, True])
 @pytest.mark.parametrize("tested", [False, True])
-def test_columns_of_a_table_are_in_the_order_of_a_split(tmp_path: Path, tested: bool) -> None:
+def test_columns_of_a_table_are_in_the_order_of_a_split(
+    tmp_path: Path, tested: bool, large: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if large:
+        monkeypatch.setattr(blocks, "LARGE", -1)
+    cache = str(tmp_path / "cache")
     options = TableData(
         "csv",
+        cache=cache,
         path=table(tmp_path, "a.csv", 60),
         test_path=table(tmp_path, "b.csv", 30, first=100) if tested else "",
         ignore=("id", "site", "born"),
@@ -35,7 +43,7 @@ def test_columns_of_a_table_are_in_the_order_of_a_split(tmp_path: Path, tested: 
     )
     data, reader = load_table(options)
     other = load_table(
-        TableData("csv", path=options.path, target="grade"), assets=reader.dump()
+        TableData("csv", path=options.path, cache=cache, target="grade"), assets=reader.dump()
     ).data
     for some, splits in ((data, ("validation", "test")), (other, ("test",))):
         for split in splits:

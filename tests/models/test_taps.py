@@ -24,6 +24,11 @@ def of(model):
     return functools.partial(lambda *given: model.apply(*given, train=False, key=None)[0])
 
 
+def read(model, variables, batch, **taps):
+    """What is tapped, compiled as one: the paths of a jitted mapping are in order."""
+    return jax.jit(lambda *given: tapped(of(model), *given, **taps))(variables, batch)
+
+
 @pytest.fixture(scope="module")
 def gpt():
     batch = {"tokens": jax.random.randint(jax.random.key(0), (2, TIME), 0, 11, jnp.int32)}
@@ -33,7 +38,7 @@ def gpt():
 
 def test_causal_weights_are_those_that_the_layer_mixes_its_values_with(gpt):
     model, variables, batch = gpt
-    found = tapped(of(model), variables, batch, weights=True)
+    found = read(model, variables, batch, weights=True)
     assert list(found.weights) == ["blocks_0/attention", "blocks_1/attention"]
     for path, weights in found.weights.items():
         assert weights.shape == (2, TIME, 4, TIME)
@@ -55,8 +60,8 @@ def test_causal_weights_are_those_that_the_layer_mixes_its_values_with(gpt):
 def test_a_stack_is_read_as_the_same_blocks_one_by_one(gpt):
     model, variables, batch = gpt
     stack = Gpt(**{**CAUSAL.__dict__, "scan": True}).build(vocab_size=11, context=TIME)
-    alone = tapped(of(model), variables, batch, weights=True)
-    loop = tapped(of(stack), {"params": as_stack(variables["params"])}, batch, weights=True)
+    alone = read(model, variables, batch, weights=True)
+    loop = read(stack, {"params": as_stack(variables["params"])}, batch, weights=True)
     np.testing.assert_allclose(loop.outputs, alone.outputs, atol=1e-5)
     for one, other in zip(loop[1:], alone[1:], strict=True):
         assert list(one) == list(other)
@@ -66,8 +71,8 @@ def test_a_stack_is_read_as_the_same_blocks_one_by_one(gpt):
 
 def test_a_change_of_a_layer_is_what_the_network_goes_on_with(gpt):
     model, variables, batch = gpt
-    doubled = tapped(of(model), variables, batch, changes={"norm": lambda x: 2 * x})
-    whole = of(model)(variables, batch)
+    doubled = read(model, variables, batch, changes={"norm": lambda x: 2 * x})
+    whole = jax.jit(of(model))(variables, batch)
     np.testing.assert_allclose(doubled.outputs, 2 * whole, rtol=1e-4, atol=1e-5)
 
 
@@ -78,5 +83,5 @@ def test_what_members_of_an_ensemble_do_is_known_and_not_read():
     known = layers(of(model), variables, batch)
     assert known["block_0/attention"].kind == "self-attention"
     assert all(layer.inside for layer in known.values())
-    found = tapped(of(model), variables, batch, weights=True)
+    found = read(model, variables, batch, weights=True)
     assert found.layers == {} == found.weights

@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Int
 
 from bigmodel.data.lookup import Lookup
-from bigmodel.data.tables.any_column import values_of
 from bigmodel.data.tables.csv_table import CsvFormat, read_csv
+from bigmodel.data.tables.sources import values_of
 from bigmodel.experiment import InputError
 
 MISSING = "(missing)"
@@ -153,14 +153,8 @@ def read_list(
     rows = np.array([row_of.get(value, -1) for value in keys])
     found = []
     for name in chosen:
-        values = values_of(
-            cells.columns[name],
-            np.maximum(rows, 0),
-            name,
-            kind=None,
-            options=CsvFormat(),
-            source=str(path),
-        )
+        every = values_of(str(path), name, cells.columns[name], None, CsvFormat())
+        values = every[np.maximum(rows, 0)]
         values[rows < 0] = np.nan if values.dtype.kind == "f" else ""
         found.append(values)
     return chosen, found

@@ -14,7 +14,7 @@ from bigmodel.data.lookup import Lookup
 from bigmodel.data.personal.masking import Mask
 from bigmodel.data.tables.bundled_tables import read_bundled
 from bigmodel.data.tables.columns import Frame, find_name
-from bigmodel.data.tables.csv_table import Cells, read_csv
+from bigmodel.data.tables.csv_table import Cells, CsvFormat, read_csv
 from bigmodel.data.tables.dates import Dates
 from bigmodel.data.tables.kinds import Kind, Text, check_categories, guess_kinds, to_frame
 from bigmodel.data.tables.large.blocks import is_large, read_header
@@ -209,21 +209,26 @@ def any_column(
         if isinstance(cells, np.ndarray):
             return cells[rows[part]]
         if not source.content:
-            kind, cells = _as_read(str(path), found, cells, kind, options)
-        chosen = [cells[row] for row in rows[part].tolist()]
-        if isinstance(kind, Text):
-            return np.array(chosen, object)
-        if isinstance(kind, Dates):
-            chosen = [cell and int(str(cell).split("-")[0]) for cell in chosen]
-        return np.array(chosen, np.float64)
+            return values_of(str(path), found, cells, kind, options)[rows[part]]
+        return _values([cells[row] for row in rows[part].tolist()], kind)
 
     return column
 
 
-def _as_read(
-    source: str, name: str, cells: Sequence[str], kind: Kind | None, options: TableData
-) -> tuple[Kind, Sequence[Any]]:
-    """What cells in memory mean; without a kind that is guessed, and what is no number is text.
+def _values(meaning: Sequence[Any], kind: Kind | None) -> np.ndarray:
+    if isinstance(kind, Text):
+        return np.array(meaning, object)
+    if isinstance(kind, Dates):
+        meaning = [date and int(str(date).split("-")[0]) for date in meaning]
+    return np.array(meaning, np.float64)
+
+
+def values_of(
+    source: str, name: str, cells: Sequence[str], kind: Kind | None, options: CsvFormat
+) -> np.ndarray:
+    """The values of all cells of a column: float64 with NaN, or texts with "" for a missing one.
+
+    A date is its year. Without a kind that is guessed, and what only looks like numbers is text.
 
     Raises:
         InputError: Nothing says what the numbers mean.
@@ -234,5 +239,5 @@ def _as_read(
     if not isinstance(kind, Text):
         meaning |= {cell: kind.read(cell) for cell in set(cells) if cell}
     if isinstance(kind, Text) or any(cell and meaning[cell] is None for cell in meaning):
-        return Text(), [normalized(cell) for cell in cells]
-    return kind, [meaning[cell] for cell in cells]
+        return _values([normalized(cell) for cell in cells], Text())
+    return _values([meaning[cell] for cell in cells], kind)

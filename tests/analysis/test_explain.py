@@ -84,7 +84,9 @@ def test_each_method_that_a_run_supports_explains_what_it_answers(trained, name)
             one.explain(given, method=method)
 
 
-@pytest.mark.parametrize("name", [rare("gan"), "autoencoder", rare("recommender"), rare("seq2seq")])
+@pytest.mark.parametrize(
+    "name", [rare("gan"), rare("autoencoder"), rare("recommender"), rare("seq2seq")]
+)
 def test_what_is_neither_a_class_nor_a_number_is_refused_and_its_layers_are_read(trained, name):
     one, given = trained(name)
     with pytest.raises(InputError, match="and what is explained is a class, a token or a number"):

@@ -12,11 +12,12 @@ from typing import NoReturn, Protocol, cast
 
 from bigmodel import errors
 from bigmodel.experiment import InputError
-from bigmodel.export import export
+from bigmodel.export import decrypt, export
 from bigmodel.inference import evaluate, predict
 from bigmodel.launching import run, submit
 from bigmodel.output import protect_output
 from bigmodel.planning import plan
+from bigmodel.protection import sign, verify
 from bigmodel.serving import serve
 from bigmodel.studies import ablate, compare, listing, replay, report, work
 
@@ -63,6 +64,9 @@ COMMANDS = {
     "evaluate": evaluate,
     "serve": serve,
     "export": export,
+    "decrypt": decrypt,
+    "sign": sign,
+    "verify": verify,
 }
 
 

@@ -189,7 +189,7 @@ def test_no_room_has_more_than_a_dozen_files() -> None:
 
 
 TEXT = {"open", "fdopen", "read_text", "write_text", "NamedTemporaryFile"}
-BINARY = {"Image", "lzma", "os", "tensorstore"}
+BINARY = {"Image", "lzma", "os", "tarfile", "tensorstore"}
 """Modules whose ``open`` is not for text."""
 
 

@@ -13,11 +13,12 @@ from typing import NoReturn, Protocol, cast
 from bigmodel import errors
 from bigmodel.analysis import audit, card, explain
 from bigmodel.experiment import InputError
-from bigmodel.export import export
+from bigmodel.export import decrypt, export
 from bigmodel.inference import evaluate, predict
 from bigmodel.launching import prepare, run, submit
 from bigmodel.output import protect_output
 from bigmodel.planning import plan
+from bigmodel.protection import sign, verify
 from bigmodel.serving import serve
 from bigmodel.studies import ablate, compare, listing, replay, report, work
 
@@ -68,6 +69,9 @@ COMMANDS = {
     "export": export,
     "audit": audit,
     "card": card,
+    "decrypt": decrypt,
+    "sign": sign,
+    "verify": verify,
 }
 
 

@@ -23,7 +23,7 @@ ROOMS = (
         "tree.py",
     ),
     ("config.py", "predictor.py", "script.py"),
-    ("models", "data", "figures", "pages", "pretrained"),
+    ("models", "data", "figures", "pages", "pretrained", "protection"),
     ("training",),
     ("sharding",),
     ("processes",),
@@ -53,6 +53,7 @@ UNKNOWN = {
     "pages": (JAX, FLAX, "bigmodel.data", MODELS),
     "models": ("bigmodel.data",),
     "pretrained": (JAX, FLAX),
+    "protection": (JAX, FLAX),
     "training": (FLAX, *ON_FILES, *ON_DEVICES),
     "sharding": (FLAX, MODELS),
     "processes": (FLAX, MODELS, LOSSES),
@@ -191,7 +192,7 @@ def test_no_room_has_more_than_a_dozen_files() -> None:
 
 
 TEXT = {"open", "fdopen", "read_text", "write_text", "NamedTemporaryFile"}
-BINARY = {"Image", "lzma", "os", "tensorstore"}
+BINARY = {"Image", "lzma", "os", "tarfile", "tensorstore"}
 """Modules whose ``open`` is not for text."""
 
 

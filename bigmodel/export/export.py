@@ -5,8 +5,9 @@
 The folder has the model, the files that say what its numbers mean, the names and shapes of its
 arrays, a sample input with its output, and a README whose five lines run it. Where the runtime is
 installed, it is then asked with held-out examples of the run's data, or with those of --input, and
-must answer as the run does. What comes after -- changes options of the run, such as those of
-sampling.
+must answer as the run does. --sign signs all files with a key, and --encrypt makes them one file
+that a passphrase opens: see docs/protection.md. What comes after -- changes options of the run,
+such as those of sampling.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import importlib
 import importlib.util
 import itertools
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,12 +28,15 @@ from bigmodel.experiment import InputError
 from bigmodel.files import PARTIAL, sync
 from bigmodel.inference.predict import add_run, read
 from bigmodel.output import warn
+from bigmodel.protection.sealing import SEALED, seal
+from bigmodel.protection.secrets import add_passphrase, check_installed, read_passphrase
+from bigmodel.protection.signatures import read_private, sign
 
 if TYPE_CHECKING:
     from bigmodel.export.program import Program
     from bigmodel.inference.trained import Trained
 
-FORMATS = ("stablehlo", "onnx", "savedmodel", "litert", "safetensors", "huggingface")
+FORMATS = ("stablehlo", "onnx", "savedmodel", "litert", "safetensors", "huggingface", "run")
 EXAMPLES = 16
 TOLERANCE = 1e-4
 
@@ -62,6 +67,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, required=True, metavar="DIR", help="new folder")
     help_text = "inputs to check with; default: held-out examples of the run's data"
     add("--input", nargs="+", metavar="INPUT", help=help_text)
+    add(
+        "--sign",
+        type=Path,
+        metavar="KEY",
+        help="private Ed25519 key in PEM, to sign all files with",
+    )
+    add("--encrypt", action="store_true", help=f"all in one file {SEALED}, under a passphrase")
+    add_passphrase(parser)
 
 
 def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
@@ -76,32 +89,56 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     for module in chosen.NEEDS:
         if importlib.util.find_spec(module) is None:
             raise InputError(f"--format {parsed.format} needs {module}: {chosen.INSTALL}")
-    out = parsed.out.resolve()
-    with new_folder(out) as folder:
-        # Imported here, for other commands start without JAX.
-        from bigmodel.export.program import make_program, reason, write_beside
-        from bigmodel.inference.trained import load_run
-        from bigmodel.tree import widened
-
-        run = load_run(parsed.run, parsed.at, script=parsed.script, options=options)
-        program = make_program(run, examples(run, parsed.input))
-        if chosen.RESULT == "outputs":  # Few runtimes have bfloat16.
-            program = program._replace(variables=widened(program.variables))
-        try:
-            program = chosen.write(program, folder)
-        # Converters raise errors of many kinds for an operation that they do not know.
-        except Exception as error:
-            if isinstance(error, EXPECTED):
-                raise
-            raise InputError(
-                f"{parsed.format} cannot be made of {parsed.run}: {reason(str(error))}"
-            ) from error
-        write_beside(program, run, folder, parsed.format, lines=program.lines or chosen.LINES)
-        report = check(chosen, program, folder, parsed.format)
+    if parsed.passphrase_file is not None and not parsed.encrypt:
+        raise InputError("--passphrase-file is for --encrypt; give both, or neither")
+    key = None if parsed.sign is None else read_private(parsed.sign)
+    with new_folder(parsed.out.resolve()) as folder:
+        with encrypted(folder, parsed) as plain:
+            report = write(chosen, plain, parsed, options)
+        if key is not None:
+            report += f"\n{sign(folder, key)}"
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    print(f"wrote {parsed.out}: {size / 1e3:,.0f} kB; its README.md says how to run it")
+    how = "launch.py decrypt opens it" if parsed.encrypt else "its README.md says how to run it"
+    print(f"wrote {parsed.out}: {size / 1e3:,.0f} kB; {how}")
     print(report, flush=True)
     return 0
+
+
+def write(chosen: Format, folder: Path, parsed: argparse.Namespace, options: Sequence[str]) -> str:
+    """Writes an export, asks it, and says what it answered."""
+    # Imported here, for other commands start without JAX.
+    from bigmodel.export.program import make_program, reason, write_beside
+    from bigmodel.inference.trained import load_run
+    from bigmodel.tree import widened
+
+    run = load_run(parsed.run, parsed.at, script=parsed.script, options=options)
+    program = make_program(run, examples(run, parsed.input))
+    if chosen.RESULT == "outputs":  # Few runtimes have bfloat16.
+        program = program._replace(variables=widened(program.variables))
+    try:
+        program = chosen.write(program, folder)
+    # Converters raise errors of many kinds for an operation that they do not know.
+    except Exception as error:
+        if isinstance(error, EXPECTED):
+            raise
+        raise InputError(
+            f"{parsed.format} cannot be made of {parsed.run}: {reason(str(error))}"
+        ) from error
+    write_beside(program, run, folder, parsed.format, lines=program.lines or chosen.LINES)
+    return check(chosen, program, folder, parsed.format)
+
+
+@contextmanager
+def encrypted(out: Path, parsed: argparse.Namespace) -> Iterator[Path]:
+    """The folder to write to: ``out``, or a private one that becomes an encrypted file in it."""
+    if not parsed.encrypt:
+        yield out
+        return
+    check_installed("--encrypt")
+    passphrase = read_passphrase(parsed.passphrase_file, parsed.out, new=True)
+    with tempfile.TemporaryDirectory(prefix="bigmodel-") as plain:
+        yield Path(plain)
+        seal(Path(plain), out / SEALED, passphrase)
 
 
 @contextmanager

@@ -96,7 +96,7 @@ def make_program(run: Trained, examples: Sequence[Any]) -> Program:
         # By operations that every platform has.
         with jax.default_device(jax.devices("cpu")[0]):
             outputs = run.predictor.apply(nested(variables), dict(inputs))
-        return {output_name(path): array for path, array in named_leaves(outputs).items()}
+        return by_name(outputs)
 
     with jax.default_device(jax.devices("cpu")[0]):
         outputs = jax.jit(apply)(variables, inputs)
@@ -114,6 +114,11 @@ def encoded(predictor: Predictor, examples: Sequence[Any]) -> Batch:
         first = predictor.encode(examples[:1])["tokens"][0, :1].tolist()
         examples = [first, *examples[1:]]
     return predictor.encode(examples)
+
+
+def by_name(outputs: Any) -> dict[str, Any]:
+    """The arrays of the outputs by names that every runtime takes."""
+    return {output_name(path): array for path, array in named_leaves(outputs).items()}
 
 
 def output_name(path: str) -> str:

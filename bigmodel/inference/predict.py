@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from bigmodel.experiment import InputError
 from bigmodel.output import tallied, warn
+from bigmodel.protection.secrets import add_passphrase
 
 if TYPE_CHECKING:
     from bigmodel.data.tables.csv_table import CsvFormat
@@ -64,6 +65,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--cut", action="store_true", help="read the beginning of texts that are too long")
     add("--count", type=positive, default=1, help="samples: how many of each input; default: 1")
     add("--seed", type=int, default=0, help="samples: seed of the first of each; default: 0")
+    add_passphrase(parser)
 
 
 def positive(text: str) -> int:
@@ -86,7 +88,8 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     from bigmodel.inference.outputs import first_of, opened
     from bigmodel.tracking.progress import counted
 
-    run = load(parsed.run, parsed.at, script=parsed.script, options=options)
+    where = {"script": parsed.script, "passphrase_file": parsed.passphrase_file}
+    run = load(parsed.run, parsed.at, options=options, **where)
     kind = run.predictor.kind
     chosen = {"cut": parsed.cut, "count": parsed.count > 1, "seed": parsed.seed != 0}
     for option, given in chosen.items():

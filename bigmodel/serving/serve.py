@@ -8,8 +8,10 @@ POST /predict takes JSON, a form with files, or a file as the body: an image, a 
 text. An image in JSON is base64 of a file, or an array. The answer is {"predictions": [...],
 "warnings": [...]}, an error {"error": "one line"}. Requests of the same moment are computed
 together. GET /health and GET /metrics (Prometheus) watch it. SIGTERM ends it when what it has is
-answered. It has neither TLS nor passwords: put a proxy in front of it where others reach it. What
-comes after -- changes options of the run that matter here, such as those of sampling.
+answered. --token-file lets only those ask who give the token in the file, and --log writes a line
+of each request without its contents: see docs/protection.md. It has no TLS: put a proxy in front of
+it where others reach it. What comes after -- changes options of the run that matter here, such as
+those of sampling.
 """
 
 from __future__ import annotations
@@ -19,9 +21,12 @@ import gc
 import signal
 import socket
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from bigmodel.experiment import InputError
 from bigmodel.inference.predict import ASKED, add_run, positive
+from bigmodel.protection.secrets import add_passphrase
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +40,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--max-body", type=positive, default=16, metavar="MB", help="of a request (default: 16)")
     add("--queue", type=positive, default=1024, help="inputs that may wait (default: 1024)")
     add("--timeout", type=float, default=30.0, metavar="SECONDS", help="default: 30")
+    add("--token-file", type=Path, metavar="FILE", help="has the token that requests must give")
+    add("--log", type=Path, metavar="FILE", help="gets a line of JSON for each request")
+    add_passphrase(parser)
 
 
 def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
@@ -47,6 +55,7 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     try:
         import uvicorn
 
+        from bigmodel.serving.access import appending, read_token, with_log, with_token
         from bigmodel.serving.application import Limits, application
     except ModuleNotFoundError as error:
         raise InputError(
@@ -65,10 +74,14 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
         parsed.queue,
         parsed.timeout,
     )
+    token = None if parsed.token_file is None else read_token(parsed.token_file)
+    write = None if parsed.log is None else appending(parsed.log)
     with listen(parsed.host, parsed.port) as listening:
-        run = load(parsed.run, parsed.at, script=parsed.script, options=options)
+        where = {"script": parsed.script, "passphrase_file": parsed.passphrase_file}
+        app: Any = application(load(parsed.run, parsed.at, options=options, **where), limits)
+        app = app if token is None else with_token(app, token)
         config = uvicorn.Config(
-            application(run, limits),
+            app if write is None else with_log(app, write),
             access_log=False,
             log_level="warning",
             server_header=False,

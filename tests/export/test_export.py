@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 import tokenizers
 
+import bigmodel
 import launch
 from bigmodel.data.texts.shards.vocabularies import ended
 from bigmodel.data.texts.tokenizers import Kind, learn_tokenizer
+from bigmodel.experiment import InputError
 from bigmodel.export import program, stablehlo
 from bigmodel.export.huggingface_tokenizer import end_of_text, tokenizer_files
 from bigmodel.export.program import relative_difference
@@ -192,6 +194,25 @@ def test_the_sample_and_the_assets_are_those_of_the_run(runs: Path, tmp_path: Pa
         assert run.predictor.decode(answers["output"])[0]["class"] == run.predict(files)[0]["class"]
     assert (out / "assets" / "images.json").read_bytes() == run.assets["images.json"]
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_an_encrypted_run_answers_as_the_run_without_plain_files(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    pytest.importorskip("cryptography")
+    monkeypatch.setattr("bigmodel.protection.sealing.COST", 2)
+    monkeypatch.setenv("BIGMODEL_PASSPHRASE", "correct horse")
+    run, out = load_run(trained(runs, "cnn")), tmp_path / "export"
+    assert export(run.path, "run", out, "--encrypt") == 0
+    assert "agrees on 16 examples" in capsys.readouterr().out
+    assert [path.name for path in out.iterdir()] == ["export.sealed"]
+    opened = bigmodel.load(out)
+    assert opened.path == out
+    inputs = held_out(run, 3)
+    assert opened.predict(inputs) == run.predict(inputs)
+    monkeypatch.setenv("BIGMODEL_PASSPHRASE", "wrong horse")
+    with pytest.raises(InputError, match="the passphrase is not that of"):
+        bigmodel.load(out)
 
 
 @needs_export

@@ -5,7 +5,7 @@ import http.client
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import pytest
@@ -59,8 +59,12 @@ class Served(NamedTuple):
 
 
 @contextlib.contextmanager
-def serving(run: Trained, limits: Limits) -> Iterator[Served]:
-    config = uvicorn.Config(application(run, limits), port=0, log_level="warning", ws="none")
+def serving(
+    run: Trained, limits: Limits, around: Callable[[Any], Any] = lambda app: app
+) -> Iterator[Served]:
+    config = uvicorn.Config(
+        around(application(run, limits)), port=0, log_level="warning", ws="none"
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

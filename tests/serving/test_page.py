@@ -1,10 +1,14 @@
 """The page in a real browser."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from browser import Browser, browser
-from served import Served
+from served import Served, serving
+
+from bigmodel.serving.access import with_token
+from bigmodel.serving.application import Limits
 
 SHOWN = "return document.querySelector('#answer .main')?.textContent"
 
@@ -21,7 +25,7 @@ def _no_errors(page: Browser) -> Iterator[None]:
     yield
     assert page.errors() == []
     fetched = page.run("return performance.getEntriesByType('resource').map((one) => one.name)")
-    assert {name.rpartition("/")[2] for name in fetched} <= {"predict"}
+    assert {name.rpartition("/")[2] for name in fetched} <= {"predict", ""}
 
 
 def test_a_digit_is_drawn_and_a_sample_is_tried(images: Served, page: Browser) -> None:
@@ -70,3 +74,26 @@ def test_a_row_is_filled_in(rows: Served, page: Browser) -> None:
     assert row["sex"] == "neither"
     assert shown == rows.run.predict([row])[0]["class"]
     assert "never saw" in page.run("return document.querySelector('.warning').textContent")
+
+
+def test_with_a_token_the_page_is_as_without_and_a_tab_keeps_it(
+    images: Served, page: Browser
+) -> None:
+    def guarded(app: Any) -> Any:
+        return with_token(app, "a-token")
+
+    with serving(images.run, Limits(batch_size=1), guarded) as served:
+        page.open(f"http://127.0.0.1:{served.port}/")
+        page.write("#token", "wrong")
+        page.click("button")
+        page.wait("return document.querySelector('p').textContent.includes('not its token')")
+        assert "about" not in page.run("return document.body.innerHTML")
+        page.write("#token", "a-token")
+        page.click("button")
+        page.wait("return document.querySelector('#sample')")
+        page.click("#sample")
+        assert page.wait(SHOWN) == images.run.predict([page.run("return input.get()")])[0]["class"]
+        page.open(f"http://127.0.0.1:{served.port}/")
+        page.wait("return document.querySelector('#sample')")
+    # The browser itself says that the statuses were no good ones.
+    assert [line for line in page.errors() if "401" not in line] == []

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NoReturn, Protocol, cast
 
 from bigmodel import errors
+from bigmodel.compression import compress
 from bigmodel.experiment import InputError
 from bigmodel.export import export
 from bigmodel.inference import evaluate, predict
@@ -64,6 +65,7 @@ COMMANDS = {
     "evaluate": evaluate,
     "serve": serve,
     "export": export,
+    "compress": compress,
 }
 
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import jax
 
-from bigmodel.experiment import InputError, PyTree, Variables
+from bigmodel.experiment import Batch, Experiment, InputError, Measured, PyTree, Variables
 from bigmodel.inference.trained import Trained
+from bigmodel.quantized import restored
 from bigmodel.receiving import receiving
 from bigmodel.runtime.evaluation import Evaluation, measure, summarize
-from bigmodel.runtime.xla import with_precision
+from bigmodel.runtime.xla import MatmulPrecision, with_precision
+from bigmodel.training.compression.reading import reading
 
 
 @jax.tree_util.register_dataclass
@@ -44,10 +46,20 @@ def evaluate(run: Trained, *, other: bool = False) -> Evaluation:
             "encoded as the run's was; see experiments/"
         )
     experiment = run.build(run.assets) if other else run.build()
-    eval_step = receiving(experiment).eval_step
-    eval_step = with_precision(eval_step, run.config.run.matmul_precision)
-    splits = measure(jax.jit(eval_step), Evaluated(run.variables), experiment.data.splits)
+    return measured(experiment, run.variables, run.config.run.matmul_precision)
+
+
+def measured(
+    experiment: Experiment, variables: Variables, precision: MatmulPrecision
+) -> Evaluation:
+    """The metrics and figures of variables, those of few bits too."""
+
+    def eval_step(variables: Variables, batch: Batch) -> Measured:
+        return receiving(experiment).eval_step(Evaluated(variables), batch)
+
+    step = jax.jit(with_precision(reading(eval_step), precision))
+    splits = measure(step, variables, experiment.data.splits)
     assert splits is not None
     found = summarize(experiment, splits)
-    shown = experiment.show(run.variables) if experiment.show else {}
+    shown = experiment.show(restored(variables)) if experiment.show else {}
     return Evaluation(found.values, {**shown, **found.shown})

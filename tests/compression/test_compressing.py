@@ -1,0 +1,110 @@
+"""Compressed runs: smaller, like any other run, and no further compressed."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from recorded import read, summary
+from test_contract import ROOT, build, run
+
+import bigmodel
+import launch
+from bigmodel.compression.channels import narrowed
+from bigmodel.inference.measuring import evaluate, measured
+from bigmodel.quantized import restored
+from bigmodel.tree import map_named
+
+EXPERIMENTS = ROOT / "experiments"
+SIZES = ("--model.widths", "16", "32", "--model.dense=64", "--model.convolutions=1")
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short run of a convolutional network."""
+    path = tmp_path_factory.mktemp("compressed") / "digits"
+    assert run(build(EXPERIMENTS / "cnn.py", *SIZES), path, steps=80, eval_every=80) == 0
+    return path
+
+
+def compress(run: Path, out: Path, *options: str) -> int:
+    return launch.main(["compress", str(run), "--out", str(out), *options])
+
+
+@pytest.mark.parametrize(
+    ("options", "most"),
+    [(["--to", "int8"], 0.27), (["--to", "int4", "--keep-float", "head"], 0.19)],
+)
+def test_a_compressed_run_is_smaller_and_a_run_like_any_other(
+    options: list[str], most: float, digits: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "small"
+    assert compress(digits, out, *options) == 0
+    table = capfd.readouterr().out
+    assert [line for line in table.splitlines() if line.startswith("test/accuracy")]
+    before, made = bigmodel.load(digits), bigmodel.load(out)
+    assert size(made) < most * size(before)
+    assert read(out, "manifest.json")["compressed"]["from"] == str(digits)
+    found = evaluate(made).values
+    assert {name: summary(out)[name] for name in found} == pytest.approx(found, rel=1e-5)
+    if "int8" in options:
+        accuracy = before.summary["test/accuracy"]
+        assert found["test/accuracy"] == pytest.approx(accuracy, abs=0.01)
+    inputs = list(made.build().data.inputs["test"][:3])
+    assert [answer["class"] for answer in made.predict(inputs)]
+    # It is what others begin with, and what they cannot begin from again.
+    begun = build(EXPERIMENTS / "cnn.py", f"--init.from={out}", *SIZES).experiment.init(
+        jax.random.key(0)
+    )
+    jax.tree.map(np.testing.assert_array_equal, begun.params, restored(made.variables)["params"])
+    assert launch.main(["replay", str(out)]) == 2
+    assert compress(out, tmp_path / "again", "--to", "int8") == 2
+    said = capfd.readouterr().err
+    assert f"{out} is compressed already, to {options[1]} from {digits}" in said
+    assert f"replay {digits}" in said
+    assert not (tmp_path / "again").exists()
+
+
+def size(run: bigmodel.inference.trained.Trained) -> int:
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(run.variables["params"]))
+
+
+def test_layers_read_inputs_of_eight_bits(
+    digits: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert compress(digits, tmp_path / "small", "--to", "int8", "--activations") == 0
+    assert "of 4 layers read inputs of eight bits" in capfd.readouterr().err
+    made = bigmodel.load(tmp_path / "small")
+    ends = made.variables["params"]["blocks_0"]["conv_0"]["kernel"]["inputs"]
+    np.testing.assert_allclose(ends, [0, 1], atol=1e-6)  # Those of pixels.
+    accuracy = bigmodel.load(digits).summary["test/accuracy"]
+    assert summary(tmp_path / "small")["test/accuracy"] > accuracy - 0.01
+    # The rounding is there, and it is small.
+    inputs = made.predictor.encode(list(made.build().data.inputs["test"][:8]))
+    rounded, plain = made.apply(inputs), made.predictor.apply(restored(made.variables), inputs)
+    assert 0 < np.abs(np.asarray(rounded) - np.asarray(plain)).max() < 0.2
+
+
+def test_a_network_of_half_the_channels_computes_what_the_others_had_no_part_in(
+    digits: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "half"
+    assert compress(digits, out, "--to", "channels", "--keep", "0.5") == 0
+    half = bigmodel.load(out)
+    assert half.config.model.widths == (8, 16)
+    assert half.config.model.dense == (32,)
+    wrote = capfd.readouterr().out.splitlines()[-1]
+    assert wrote.endswith(f"--init.from {out} --model.widths 8 16 --model.dense 32")
+    # The larger network with zeros in the place of what was taken away.
+    run = bigmodel.load(digits)
+    experiment, precision = run.build(), run.config.run.matmul_precision
+    entries = narrowed(run, experiment, 0.5).entries
+
+    def zeroed(path: str, leaf: jax.Array) -> np.ndarray:
+        left, kept = np.zeros_like(leaf), np.ix_(*entries[path])
+        left[kept] = np.asarray(leaf)[kept]
+        return left
+
+    expected = measured(experiment, map_named(zeroed, run.variables), precision).values
+    found = measured(half.build(), half.variables, precision).values
+    assert found == pytest.approx(expected, rel=1e-4, abs=1e-5)

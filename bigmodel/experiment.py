@@ -94,8 +94,7 @@ class Model(NamedTuple):
     ``(outputs, updates)``: the outputs, and the new values of all collections but ``params`` (an
     empty mapping where there are none). ``key`` is None where nothing is random, as in evaluation.
     ``begins_with`` is a digest of what was learned before and the variables begin with, empty where
-    all are drawn. ``project(before, after, step, steps)`` are the parameters as an update may leave
-    them, of a run of so many steps; None where it may leave any.
+    all are drawn. ``project(before, after, step, steps)``, if any, changes what updates lead to.
     """
 
     init: Callable[[Key, Batch], Variables]

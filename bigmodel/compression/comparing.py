@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jax
 
 from bigmodel.compression.onnx_runtime import seconds_in_onnx_runtime
+from bigmodel.compression.timing import seconds
 from bigmodel.compression.writing import Saved
 from bigmodel.experiment import Experiment, Variables
 from bigmodel.inference.answering import filled
@@ -23,7 +21,6 @@ from bigmodel.studies.tables import show_table
 
 EXAMPLES = 64
 """Inputs of which a prediction is timed."""
-TIMES = 9
 
 
 def compare(run: Trained, made: Trained, experiment: Experiment | None) -> dict[str, float]:
@@ -40,7 +37,7 @@ def compare(run: Trained, made: Trained, experiment: Experiment | None) -> dict[
         names = [name for name in values if name.startswith(f"{split}/")]
         rows += [row(name, before[name], values[name], digits=4) for name in names]
         rows += speeds(run, made, experiment)
-    header = ["", run.path.name, made.path.name.strip(".").partition(".")[0], "of it"]
+    header = ["", run.path.name, made.path.name.strip(".").partition(".")[0], "ratio"]
     show_table(header, rows, right=header[1:])
     return values
 
@@ -60,23 +57,12 @@ def speeds(run: Trained, made: Trained, experiment: Experiment) -> list[list[str
     inputs = list(inputs[:EXAMPLES])
     count = len(inputs)
     batch = {**filled(run.predictor.encode(inputs), count)}
-    here = [seconds(each.jitted, each.variables, batch) * 1e3 for each in (run, made)]
+    here = [seconds(partial(each.jitted, each.variables, batch)) * 1e3 for each in (run, made)]
     rows = [row(f"JAX, ms for {count}", *here)]
     there = seconds_in_onnx_runtime(run, made, inputs)
     if there is not None:
         rows.append(row(f"ONNX Runtime, ms for {count}", *(1e3 * each for each in there)))
     return rows
-
-
-def seconds(function: Callable[..., Any], *arguments: Any) -> float:
-    """The median time of a call, after one that compiles."""
-    jax.block_until_ready(function(*arguments))
-    found = []
-    for _ in range(TIMES):
-        begun = time.perf_counter()
-        jax.block_until_ready(function(*arguments))
-        found.append(time.perf_counter() - begun)
-    return statistics.median(found)
 
 
 def same_model(run: Trained, made: Trained) -> bool:

@@ -15,6 +15,7 @@ its manifest says from what it was made. A table compares both.
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     help_text = "training batches that decide the ranges of the inputs; default: 8"
     add("--batches", type=positive, default=8, help=help_text)
     help_text = "int8, int4: path patterns of the parameters that stay float32, such as head"
-    add("--keep-float", nargs="+", default=[], metavar="PATTERN", help=help_text)
+    add("--keep-float", nargs="+", type=pattern, default=[], metavar="PATTERN", help=help_text)
     help_text = "channels: share of the channels and heads that are kept; default: 0.5"
     add("--keep", type=share, help=help_text)
 
@@ -49,6 +50,15 @@ def share(text: str) -> float:
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no share above 0 and below 1")
     return value
+
+
+def pattern(text: str) -> str:
+    """The value of an option that is a regular expression."""
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no regex: {error}") from None
+    return text
 
 
 def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import statistics
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from bigmodel.compression.timing import seconds
 from bigmodel.export import onnx
 from bigmodel.export.program import Program, make_program, reason
 from bigmodel.inference.trained import Trained
@@ -23,7 +22,6 @@ from bigmodel.tree import named_leaves, nested
 
 INTEGER = ("Conv", "Gemm", "MatMul")
 """The operations that become ones of integers; with all of them a ViT fell from 76 to 33 %."""
-TIMES = 9
 
 
 def seconds_in_onnx_runtime(
@@ -49,6 +47,8 @@ def seconds_in_onnx_runtime(
 def _seconds(run: Trained, inputs: Sequence[Any]) -> float:
     import onnxruntime
 
+    # What it warns of is said here, in one line.
+    onnxruntime.set_default_logger_severity(4)
     program = make_program(run, inputs)
     stored = jax.tree.leaves(run.variables, is_leaf=is_stored)
     by_integers = any(is_stored(leaf) and "int8" in leaf for leaf in stored)
@@ -60,12 +60,7 @@ def _seconds(run: Trained, inputs: Sequence[Any]) -> float:
         onnx.write(program, folder, layers_first=by_integers)
         model = folder / "model.onnx"
         session = onnxruntime.InferenceSession(_integers(model, program) if by_integers else model)
-        found = []
-        for _ in range(1 + TIMES):
-            begun = time.perf_counter()
-            session.run(None, program.inputs)
-            found.append(time.perf_counter() - begun)
-    return statistics.median(found[1:])
+        return seconds(lambda: session.run(None, program.inputs))
 
 
 def _integers(model: Path, program: Program) -> Path:

@@ -83,8 +83,8 @@ def ended(variables: Variables, ends: dict[str, tuple[float, float]]) -> Variabl
     params = jax.tree_util.tree_map_with_path(one, variables["params"], is_leaf=is_stored)
     if not found:
         raise InputError(
-            "no layer of this network can read inputs of eight bits, for its blocks are in a loop "
-            "or side by side; leave out --activations"
+            "no layer of this network can read inputs of eight bits, as dense layers and "
+            "convolutions can outside of loops and ensembles; leave out --activations"
         )
     note(f"{found} of {kernels} layers read inputs of eight bits")
     return {**variables, "params": params}

@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import jax
-from jax.extend.core import Jaxpr, Literal
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Literal
 
 from bigmodel.experiment import Batch, Variables
 from bigmodel.tree import path_of
@@ -118,13 +119,13 @@ def coupled(
         variables: Arrays or their shapes.
         batch: Arrays of a batch, all of which are fixed.
     """
-    program = jax.make_jaxpr(function)(variables, batch).jaxpr
+    closed = jax.make_jaxpr(function)(variables, batch)
     paths = [path_of(path) for path, _ in jax.tree_util.tree_leaves_with_path(variables)]
     given = [
         new_axes(shape_of(each), fixed=number >= len(paths))
-        for number, each in enumerate(program.invars)
+        for number, each in enumerate(closed.jaxpr.invars)
     ]
-    for axes in walk(program, given):
+    for axes in walk(closed, given):
         fix(*axes)
     found = dict(zip(paths, given, strict=False))
     return {path: [resolved(axis) for axis in axes] for path, axes in found.items()}
@@ -136,11 +137,19 @@ def shape_of(variable: Any) -> tuple[int, ...]:
     return shape
 
 
-def walk(program: Jaxpr, given: Sequence[Axes]) -> list[Axes]:
+def of_constant(array: Any) -> Axes:
+    """The axes of an array, fixed where its entries differ along them."""
+    array = np.asarray(array)
+    return [
+        [Part(size, fixed=bool((array != array.take([0], axis=n)).any()))] if size != 1 else []
+        for n, size in enumerate(array.shape)
+    ]
+
+
+def walk(closed: ClosedJaxpr, given: Sequence[Axes]) -> list[Axes]:
     """The axes of a program's outputs; on the way, those that belong together are joined."""
-    known: dict[Any, Axes] = {
-        each: new_axes(shape_of(each), fixed=True) for each in program.constvars
-    }
+    program = closed.jaxpr
+    known: dict[Any, Axes] = dict(zip(program.constvars, map(of_constant, closed.consts)))
     known |= dict(zip(program.invars, given, strict=True))
 
     def axes_of(each: Any) -> Axes:
@@ -158,19 +167,19 @@ def outputs(equation: Any, operands: list[Axes], shapes: Sequence[Sequence[int]]
     name, options = equation.primitive.name, equation.params
     inner = next((options[call] for call in CALLS if call in options), None)
     if name == "cond":
-        results = [walk(branch.jaxpr, operands[1:]) for branch in options["branches"]]
+        results = [walk(branch, operands[1:]) for branch in options["branches"]]
         for other in results[1:]:
             together(*zip(results[0], other, strict=True))
         return results[0]
     if inner is not None and name not in ("scan", "while"):
-        inner = getattr(inner, "jaxpr", inner)
-        return walk(inner, operands[len(operands) - len(inner.invars) :])
+        inner = inner if isinstance(inner, ClosedJaxpr) else ClosedJaxpr(inner, ())
+        return walk(inner, operands[len(operands) - len(inner.jaxpr.invars) :])
     if name == "optimization_barrier":
         return operands
     if name in ELEMENTWISE:
         whole = [axes for axes in operands if len(axes) == len(shapes[0])]
         together(*((whole[0], axes) for axes in whole[1:]))
-        return [whole[0]]
+        return [[next((axis for axis in axes if axis), []) for axes in zip(*whole, strict=True)]]
     first = operands[0] if operands else []
     if name in REDUCTIONS:
         return [[axis for n, axis in enumerate(first) if n not in options["axes"]]]
@@ -210,16 +219,16 @@ def whole_axes(name: str, options: Mapping[str, Any], equation: Any) -> set[int]
         return {n for n in every if tuple(options["padding_config"][n]) == (0, 0, 0)}
     if name in ("slice", "dynamic_slice"):
         return {n for n in every if equation.outvars[0].aval.shape[n] == shape[n]}
-    if name == "concatenate":
-        return {*every} - {options["dimension"]}
+    if name in ("concatenate", "split"):
+        return {*every} - {options.get("dimension", options.get("axis"))}
     return set()
 
 
 def together(*pairs: tuple[Axes, Axes], but: int = -1) -> None:
-    """Joins the axes of pairs of arrays, but for one of them."""
+    """Joins the axes of pairs of arrays, but for one of them and those that are broadcast."""
     for one, other in pairs:
         for n, (left, right) in enumerate(zip(one, other, strict=True)):
-            if n != but:
+            if n != but and left and right:
                 join(left, right)
 
 

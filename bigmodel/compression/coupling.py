@@ -149,7 +149,9 @@ def of_constant(array: Any) -> Axes:
 def walk(closed: ClosedJaxpr, given: Sequence[Axes]) -> list[Axes]:
     """The axes of a program's outputs; on the way, those that belong together are joined."""
     program = closed.jaxpr
-    known: dict[Any, Axes] = dict(zip(program.constvars, map(of_constant, closed.consts)))
+    known: dict[Any, Axes] = dict(
+        zip(program.constvars, map(of_constant, closed.consts), strict=True)
+    )
     known |= dict(zip(program.invars, given, strict=True))
 
     def axes_of(each: Any) -> Axes:

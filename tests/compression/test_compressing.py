@@ -20,6 +20,9 @@ from bigmodel.script import load_script
 from bigmodel.tree import map_named
 
 EXPERIMENTS = ROOT / "experiments"
+FEW = 3.5 / 359
+"""Three images of the test split, the most by which eight bits changed the accuracy of such short
+runs, right on 50 to 84 % of them, of 16 seeds; docs/compression.md has longer ones."""
 SIZES = ("--model.widths", "16", "32", "--model.dense=64", "--model.convolutions=1")
 
 
@@ -53,7 +56,7 @@ def test_a_compressed_run_is_smaller_and_a_run_like_any_other(
     assert {name: summary(out)[name] for name in found} == pytest.approx(found, rel=1e-5)
     if "int8" in options:
         accuracy = before.summary["test/accuracy"]
-        assert found["test/accuracy"] == pytest.approx(accuracy, abs=0.005)
+        assert found["test/accuracy"] == pytest.approx(accuracy, abs=FEW)
     inputs = list(made.build().data.inputs["test"][:3])
     assert [answer["class"] for answer in made.predict(inputs)]
     # Others begin with it, and it is neither repeated nor compressed again.
@@ -82,7 +85,7 @@ def test_layers_read_inputs_of_eight_bits(
     ends = made.variables["params"]["blocks_0"]["conv_0"]["kernel"]["inputs"]
     np.testing.assert_allclose(ends, [0, 1], atol=1e-6)  # Those of pixels.
     accuracy = bigmodel.load(digits).summary["test/accuracy"]
-    assert summary(tmp_path / "small")["test/accuracy"] >= accuracy - 0.005
+    assert summary(tmp_path / "small")["test/accuracy"] > accuracy - FEW
     # The rounding is there, and it is small.
     inputs = made.predictor.encode(list(made.build().data.inputs["test"][:8]))
     rounded, plain = made.apply(inputs), made.predictor.apply(restored(made.variables), inputs)

@@ -2,21 +2,27 @@
 
 import dataclasses
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from rare import rare
 from recorded import read, summary
 from test_contract import ROOT, build, run
 
 import bigmodel
 import launch
 from bigmodel.compression.channels import narrowed
+from bigmodel.config import to_json
+from bigmodel.experiment import Experiment, Variables
 from bigmodel.inference.measuring import evaluate, measured
+from bigmodel.inference.trained import Trained
 from bigmodel.quantized import restored
 from bigmodel.runtime.command_line import parse
 from bigmodel.script import load_script
+from bigmodel.training.transfer.beginning import Init
 from bigmodel.tree import map_named
 
 EXPERIMENTS = ROOT / "experiments"
@@ -72,7 +78,7 @@ def test_a_compressed_run_is_smaller_and_a_run_like_any_other(
     assert not (tmp_path / "again").exists()
 
 
-def size(run: bigmodel.inference.trained.Trained) -> int:
+def size(run: Trained) -> int:
     return sum(leaf.nbytes for leaf in jax.tree.leaves(run.variables["params"]))
 
 
@@ -103,12 +109,31 @@ def test_a_network_of_half_the_channels_computes_what_the_others_had_no_part_in(
     # The command that it prints trains this network, on the same data.
     _, script, *words = shlex.split(capfd.readouterr().out.rpartition("train it further: ")[2])
     config = parse(load_script(Path(script)).Config(), words, description="")
-    assert config.init.from_ == str(out)
     settings = dataclasses.replace(half.config.run, dir="")
-    assert config == dataclasses.replace(half.config, init=config.init, run=settings)
-    # The larger network with zeros in the place of what was taken away.
-    run = bigmodel.load(digits)
-    experiment, precision = run.build(), run.config.run.matmul_precision
+    expected = dataclasses.replace(half.config, init=Init(str(out)), run=settings)
+    assert to_json(config) == to_json(expected)
+    assert_as_with_zeros(bigmodel.load(digits), measured_of(half.build(), half.variables))
+
+
+@pytest.mark.parametrize(
+    "script", [rare(name) for name in ("bert", "gpt", "mlp", "resnet", "tagging", "vit")]
+)
+def test_other_networks_of_half_the_channels_and_heads_do_too(script: str, tmp_path: Path) -> None:
+    assert run(build(EXPERIMENTS / f"{script}.py"), tmp_path, steps=2, eval_every=2) == 0
+    trained = bigmodel.load(tmp_path)
+    small = narrowed(trained, trained.build(), 0.5)
+    assert small.config.model != trained.config.model
+    half = trained.script.build(small.config)
+    assert_as_with_zeros(trained, measured_of(half, small.variables))
+
+
+def measured_of(experiment: Experiment, variables: Variables) -> Mapping[str, float]:
+    return measured(experiment, variables, "highest").values
+
+
+def assert_as_with_zeros(run: Trained, found: Mapping[str, float]) -> None:
+    """The metrics are those of the larger network with zeros for what was taken away."""
+    experiment = run.build()
     entries = narrowed(run, experiment, 0.5).entries
 
     def zeroed(path: str, leaf: jax.Array) -> np.ndarray:
@@ -116,8 +141,7 @@ def test_a_network_of_half_the_channels_computes_what_the_others_had_no_part_in(
         left[kept] = np.asarray(leaf)[kept]
         return left
 
-    expected = measured(experiment, map_named(zeroed, run.variables), precision).values
-    found = measured(half.build(), half.variables, precision).values
+    expected = measured_of(experiment, map_named(zeroed, run.variables))
     assert found == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 

@@ -14,6 +14,7 @@ from bigmodel.compression.coupling import Axes, Axis, Part, coupled
 from bigmodel.experiment import Batch, Experiment, InputError, Measured, Variables
 from bigmodel.inference.measuring import Evaluated
 from bigmodel.inference.trained import Trained
+from bigmodel.receiving import receiving
 from bigmodel.tree import map_named, named_leaves
 
 COUNTS = ("widths", "dense", "hidden")
@@ -48,7 +49,7 @@ def narrowed(run: Trained, experiment: Experiment, keep: float) -> Narrowed:
     """
 
     def evaluate(variables: Variables, batch: Batch) -> Measured:
-        return experiment.eval_step(Evaluated(variables), batch)
+        return receiving(experiment).eval_step(Evaluated(variables), batch)
 
     config = dataclasses.replace(run.config, model=fewer(run.config.model, keep))
     small = run.script.build(config)

@@ -14,6 +14,7 @@ from bigmodel.inference.measuring import Evaluated
 from bigmodel.models.layers.reading import changed_inputs
 from bigmodel.output import note
 from bigmodel.quantized import INPUTS, is_stored
+from bigmodel.receiving import receiving
 from bigmodel.tree import path_of
 
 
@@ -52,7 +53,7 @@ def with_ranges(
     @jax.jit
     def evaluate(batch: Batch) -> Measured:
         with changed_inputs(watch):
-            return experiment.eval_step(Evaluated(plain), batch)
+            return receiving(experiment).eval_step(Evaluated(plain), batch)
 
     for step in range(batches):
         batch = data.train(seed, step)

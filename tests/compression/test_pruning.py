@@ -14,6 +14,7 @@ from test_contract import ROOT, build, run, stop_after
 from bigmodel.experiment import Data, InputError, Model
 from bigmodel.inference.measuring import evaluate
 from bigmodel.inference.trained import Trained
+from bigmodel.run_directory.same_run import check_config
 from bigmodel.training.compression.pruning import Prune, pruning
 from bigmodel.training.metrics import cross_entropy
 from bigmodel.training.optimizers import Optimizer
@@ -126,6 +127,16 @@ def test_members_of_an_ensemble_are_pruned_each_alone() -> None:
 def test_what_cannot_be_pruned_is_refused(options, message) -> None:
     with pytest.raises(InputError, match=message.replace("[", r"\[")):
         pruning(Model(init, apply, ()), Prune(**options)).init(jax.random.key(0), BATCH)
+
+
+def test_a_pruned_run_does_not_become_longer() -> None:
+    # Its zeros come at shares of the run, and would have to grow again.
+    def config(steps: int) -> dict[str, Any]:
+        constant = {"optimizer": {"schedule": "constant"}, "run": {"steps": steps}}
+        return {**constant, "prune": {"sparsity": 0.8}}
+
+    with pytest.raises(InputError, match="on which prune.sparsity 0.8 depends"):
+        check_config(Path("run"), config(10), config(20), data_known=True, total=20, reached=10)
 
 
 @pytest.mark.parametrize("script", [EXPERIMENTS / "mlp.py"])

@@ -135,7 +135,7 @@ def test_a_pruned_run_does_not_become_longer() -> None:
         constant = {"optimizer": {"schedule": "constant"}, "run": {"steps": steps}}
         return {**constant, "prune": {"sparsity": 0.8}}
 
-    with pytest.raises(InputError, match="on which prune.sparsity 0.8 depends"):
+    with pytest.raises(InputError, match=r"on which prune\.sparsity 0\.8 depends"):
         check_config(Path("run"), config(10), config(20), data_known=True, total=20, reached=10)
 
 

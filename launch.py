@@ -12,6 +12,7 @@ from typing import NoReturn, Protocol, cast
 
 from bigmodel import errors
 from bigmodel.analysis import audit, card, explain
+from bigmodel.compression import compress
 from bigmodel.experiment import InputError
 from bigmodel.export import decrypt, export
 from bigmodel.inference import evaluate, predict
@@ -72,6 +73,7 @@ COMMANDS = {
     "decrypt": decrypt,
     "sign": sign,
     "verify": verify,
+    "compress": compress,
 }
 
 

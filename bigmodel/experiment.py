@@ -90,17 +90,18 @@ Results: TypeAlias = Mapping[str, "float | Figure"]
 class Model(NamedTuple):
     """A network as two pure functions; the seam behind which Flax, or anything else, hides.
 
-    ``init(key, batch)`` gives the variables. ``apply(variables, batch, train=..., key=...)``
-    gives ``(outputs, updates)``: the outputs, and the new values of all collections other
-    than ``params`` (an empty mapping where there are none). ``key`` is None where nothing is
-    random, as in evaluation. ``begins_with`` is a digest of what was learned before and the
-    variables begin with, empty where all are drawn.
+    ``init(key, batch)`` gives the variables. ``apply(variables, batch, train=..., key=...)`` gives
+    ``(outputs, updates)``: the outputs, and the new values of all collections but ``params`` (an
+    empty mapping where there are none). ``key`` is None where nothing is random, as in evaluation.
+    ``begins_with`` is a digest of what was learned before and the variables begin with, empty where
+    all are drawn. ``project(before, after, step, steps)``, if any, changes what updates lead to.
     """
 
     init: Callable[[Key, Batch], Variables]
     apply: Callable[..., tuple[PyTree, Variables]]
     partition: Rules
     begins_with: str = ""
+    project: Callable[[PyTree, PyTree, Array, int], PyTree] | None = None
 
 
 WHOLE = slice(None)
@@ -195,8 +196,7 @@ class Experiment(NamedTuple):
     ``summarize`` turns what ``eval_step`` measured, put together over a whole split in
     float64, into results: numbers become metrics, text and pixels figures.
 
-    ``maximize`` are the names of the metrics, without the split, of which more is better. All
-    others are minimised.
+    ``maximize`` are the names, without the split, of the metrics of which more is better, not less.
     """
 
     init: Callable[[Key], Any]

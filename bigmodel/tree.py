@@ -18,6 +18,10 @@ GIVEN = "given"
 """The part of a state that an experiment was given, such as a teacher: its ``init`` makes it at
 every start, and no checkpoint has it."""
 
+REPEATING = ("stacked", "experts", "members")
+"""Components of a path by which a model declares that its parameters have a leading axis over
+which they are repeated: one for each layer of a stack, expert, or member of an ensemble."""
+
 
 def path_of(key_path: Any) -> str:
     """The path of a leaf, from the key path that ``jax.tree_util`` gives."""
@@ -50,6 +54,16 @@ def nested(leaves: Mapping[str, Any]) -> dict[str, Any]:
 def map_named(function: Callable[[str, Any], Any], tree: PyTree) -> PyTree:
     """The tree with ``function(path, leaf)`` in the place of each leaf."""
     return jax.tree_util.tree_map_with_path(lambda path, leaf: function(path_of(path), leaf), tree)
+
+
+def repetitions(path: str) -> int:
+    """How many leading axes of a parameter only repeat it: over layers, experts or members."""
+    return sum(name in REPEATING for name in path.split("/"))
+
+
+def dimensions(path: str, parameter: Any) -> int:
+    """The dimensions of a parameter: its axes but for those that only repeat it."""
+    return parameter.ndim - repetitions(path)
 
 
 def widened(tree: PyTree) -> PyTree:

@@ -19,6 +19,7 @@ ROOMS = (
         "nearest.py",
         "output.py",
         "partition.py",
+        "quantized.py",
         "receiving.py",
         "tree.py",
     ),
@@ -32,6 +33,7 @@ ROOMS = (
     ("runtime",),
     ("launching", "planning", "inference"),
     ("analysis", "export", "serving", "studies"),
+    ("compression",),
 )
 """The rooms, and the files of the ground floor, from the lowest up; the package is the door."""
 FLOORS = {"__init__": len(ROOMS)} | {
@@ -67,6 +69,7 @@ UNKNOWN = {
     "export": (FLAX, "experiments"),
     "studies": (FLAX, "experiments"),
     "serving": (FLAX, "experiments"),
+    "compression": (FLAX, "experiments"),
 }
 """What each room may not import or name, beside the floors above it."""
 

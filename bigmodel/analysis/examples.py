@@ -8,8 +8,8 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from bigmodel.experiment import Batch, Experiment, InputError, Mean, Rows
-from bigmodel.inference.measuring import Evaluated, eval_step_of
+from bigmodel.experiment import Batch, Experiment, InputError, Mean, Rows, Variables
+from bigmodel.inference.measuring import eval_step_of
 from bigmodel.inference.trained import Trained
 
 Totals = Mapping[str, Mean]
@@ -24,16 +24,16 @@ def example_means(run: Trained, experiment: Experiment, batches: Iterable[Batch]
     """
     eval_step = eval_step_of(run, experiment)
 
-    def of_row(state: Evaluated, row: Batch) -> Totals:
-        measured = eval_step(state, {name: value[None] for name, value in row.items()})
+    def of_row(variables: Variables, row: Batch) -> Totals:
+        measured = eval_step(variables, {name: value[None] for name, value in row.items()})
         return {name: mean for name, mean in measured.items() if isinstance(mean, Mean)}
 
-    compiled, state = jax.jit(jax.vmap(of_row, in_axes=(None, 0))), Evaluated(run.variables)
+    compiled = jax.jit(jax.vmap(of_row, in_axes=(None, 0)))
     found: dict[str, list[Mean]] = {}
     for batch in batches:
         real = is_real(batch)
         try:
-            measured = jax.device_get(compiled(state, dict(batch)))
+            measured = jax.device_get(compiled(run.variables, dict(batch)))
         except KeyError as error:
             raise InputError(
                 f"{run.path}: these examples have no {error}, which its evaluation reads"

@@ -17,8 +17,9 @@ from bigmodel.export.program import Program
 from bigmodel.files import write_atomically, write_json
 from bigmodel.pretrained.families import family, writer_of
 from bigmodel.pretrained.source import IMAGES, PROCESSOR, TOKENIZER
+from bigmodel.quantized import restored
 from bigmodel.training.transfer.beginning import by_block
-from bigmodel.tree import nested
+from bigmodel.tree import named_leaves, nested
 
 INSTALL = "pip install -e '.[export,transformers]'"
 NEEDS = ("safetensors",)
@@ -41,6 +42,9 @@ def write(program: Program, folder: Path) -> Program:
     from safetensors.numpy import save_file
 
     run, options = program.run, program.config.get("model")
+    # Its networks have no bytes for a kernel.
+    plain = named_leaves(restored(nested(program.variables)))
+    program = program._replace(variables={path: np.asarray(leaf) for path, leaf in plain.items()})
     model = run.predictor.model
     if model is None or not isinstance(options, dict):
         raise InputError(f"{run.path} answers by no logits, and all networks there do")

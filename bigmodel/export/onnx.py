@@ -9,6 +9,7 @@ from typing import Any
 from unittest import mock
 
 import jax
+import jax.numpy as jnp
 from jax.extend.core import jaxpr_as_fun
 
 from bigmodel.export.program import Program
@@ -26,12 +27,13 @@ print(outputs)
 """
 
 
-def write(program: Program, folder: Path) -> Program:
+def write(program: Program, folder: Path, *, layers_first: bool = False) -> Program:
     """Writes ``model.onnx``, and ``model.onnx.data`` beside it where it is large.
 
     What is converted is the program's jaxpr. Functions that the converter sees through, such as
     layers of Flax, it replaces by its own, and some of these know no free batch size. Where an
-    operation of the jaxpr is what it does not know, it gets the functions.
+    operation of the jaxpr is what it does not know, it gets the functions; with ``layers_first`` it
+    gets them first, for ONNX Runtime has integers for its layers and not for a jaxpr's products.
     """
     # They warn of plugins for packages that are not there, and of shapes inside of loops.
     for name in ("jax2onnx", "onnx_ir"):
@@ -39,10 +41,12 @@ def write(program: Program, folder: Path) -> Program:
     from jax2onnx import to_onnx
 
     specs = program.specs()
+    # What NumPy's arrays are computed to is a constant; integers would no longer be ones.
+    variables = {path: jnp.asarray(array) for path, array in program.variables.items()}
 
     def apply(*inputs: Any) -> list[Any]:
         named = dict(zip(specs, inputs, strict=True))
-        return list(program.apply(program.variables, named).values())
+        return list(program.apply(variables, named).values())
 
     def convert(function: Callable[..., list[Any]]) -> None:
         to_onnx(
@@ -56,11 +60,14 @@ def write(program: Program, folder: Path) -> Program:
 
     # The converter knows no choice by platform. ONNX gets what needs no way of its own.
     with mock.patch.object(jax.lax, "platform_dependent", _default):
+        ways = [lambda: jaxpr_as_fun(jax.make_jaxpr(apply)(*specs.values())), lambda: apply]
+        if layers_first:
+            ways.reverse()
         try:
-            convert(jaxpr_as_fun(jax.make_jaxpr(apply)(*specs.values())))
+            convert(ways[0]())
         except Exception as error:
             try:
-                convert(apply)
+                convert(ways[1]())
             except Exception:
                 raise error from None
     return program

@@ -10,9 +10,11 @@ import jax
 
 from bigmodel.experiment import Batch, Experiment, InputError, Measured, PyTree, Variables
 from bigmodel.inference.trained import Trained
+from bigmodel.quantized import restored
 from bigmodel.receiving import receiving
 from bigmodel.runtime.evaluation import Evaluation, Splits, measure, summarize
 from bigmodel.runtime.xla import with_precision
+from bigmodel.training.compression.reading import reading
 
 
 @jax.tree_util.register_dataclass
@@ -47,18 +49,28 @@ def rebuilt(run: Trained, *, other: bool = False) -> Experiment:
     return run.build(run.assets) if other else run.build()
 
 
+def evaluating(experiment: Experiment) -> Callable[[Variables, Batch], Measured]:
+    """What an experiment measures of variables and a batch as its data make it."""
+    eval_step = receiving(experiment).eval_step
+
+    def evaluate(variables: Variables, batch: Batch) -> Measured:
+        return eval_step(Evaluated(variables), batch)
+
+    return evaluate
+
+
+def eval_step_of(run: Trained, experiment: Experiment) -> Callable[[Variables, Batch], Measured]:
+    """The same at a run's precision, and for variables of few bits too."""
+    return with_precision(reading(evaluating(experiment)), run.config.run.matmul_precision)
+
+
 def measure_run(
     run: Trained, experiment: Experiment, splits: Mapping[str, Sequence[Batch]]
 ) -> Splits:
     """What the experiment of a run measures of some splits."""
-    found = measure(jax.jit(eval_step_of(run, experiment)), Evaluated(run.variables), splits)
+    found = measure(jax.jit(eval_step_of(run, experiment)), run.variables, splits)
     assert found is not None
     return found
-
-
-def eval_step_of(run: Trained, experiment: Experiment) -> Callable[[Evaluated, Batch], Measured]:
-    """What is measured of a batch as the data of a run make it; whoever reads these uses it."""
-    return with_precision(receiving(experiment).eval_step, run.config.run.matmul_precision)
 
 
 def evaluate(run: Trained, *, other: bool = False) -> Evaluation:
@@ -68,7 +80,6 @@ def evaluate(run: Trained, *, other: bool = False) -> Evaluation:
         InputError: the data cannot be used.
     """
     experiment = rebuilt(run, other=other)
-    splits = measure_run(run, experiment, experiment.data.splits)
-    found = summarize(experiment, splits)
-    shown = experiment.show(run.variables) if experiment.show else {}
+    found = summarize(experiment, measure_run(run, experiment, experiment.data.splits))
+    shown = experiment.show(restored(run.variables)) if experiment.show else {}
     return Evaluation(found.values, {**shown, **found.shown})

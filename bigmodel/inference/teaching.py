@@ -6,6 +6,7 @@ import jax
 
 from bigmodel.experiment import Assets, Data, InputError
 from bigmodel.inference.loading import load
+from bigmodel.quantized import restored
 from bigmodel.run_directory.sums import params_digest
 from bigmodel.training.teaching.distillation import Teacher, Teaching
 
@@ -38,5 +39,5 @@ def load_teacher(options: Teacher, data: Data, assets: Assets | None = None) -> 
                 f"{option} was trained on other inputs, for its {name} differs from that of this "
                 "data; give a run with the same options of --data"
             )
-    variables = jax.device_get(run.variables)
+    variables = jax.device_get(restored(run.variables))
     return Teaching(options, run.predictor.model, variables, params_digest(variables))

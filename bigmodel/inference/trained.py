@@ -26,6 +26,8 @@ from bigmodel.run_directory.trained import At, choose_step, read_evaluated, read
 from bigmodel.runtime.command_line import parse
 from bigmodel.runtime.xla import with_precision
 from bigmodel.script import load_script
+from bigmodel.training.compression.awareness import rounded
+from bigmodel.training.compression.reading import reading_predictor
 from bigmodel.training.transfer.beginning import Init
 
 
@@ -116,8 +118,12 @@ class Trained(Value):
 
     @functools.cached_property
     def variables(self) -> Variables:
-        """The variables that evaluations use, nested as the model's ``apply`` takes them."""
-        return read_evaluated(self.recorded, self.step, mesh=self._mesh)
+        """The variables that evaluations use, nested as the predictor's ``apply`` takes them.
+
+        Those of few bits are as :mod:`bigmodel.quantized` has them, and ``restored`` gives floats.
+        """
+        found = read_evaluated(self.recorded, self.step, mesh=self._mesh)
+        return rounded(found, self.config.quantization)
 
     @functools.cached_property
     def predictor(self) -> Predictor:
@@ -125,7 +131,7 @@ class Trained(Value):
         make = getattr(self.script, "predictor", None)
         if make is None:
             raise InputError(f"{self.script.__file__} has no predictor; see experiments/")
-        found: Predictor = make(self.config, self.assets)
+        found = reading_predictor(make(self.config, self.assets))
         precision = self.config.run.matmul_precision
         found = masked_inputs(found, getattr(self.config, "data", None), self.assets)
         return found._replace(apply=with_precision(found.apply, precision))

@@ -19,6 +19,9 @@ from bigmodel.run_directory.directory import (
 )
 from bigmodel.run_directory.history import History, read_metrics
 
+COMPRESSED = "compressed"
+"""The entry of a manifest that says from what ``launch.py compress`` has made a run, and how."""
+
 
 class Recorded(NamedTuple):
     """The files of a run. ``summary`` is empty before its end."""

@@ -104,6 +104,8 @@ def check_config(
     if all(is_among(name, LENGTH_FIELDS) for name in differing):
         schedules = {name: value for name, value in new.items() if name.endswith("schedule")}
         falling = [f"{name} {value}" for name, value in schedules.items() if value != "constant"]
+        if new.get("prune.sparsity"):  # It is reached at a share of the run.
+            falling.append(f"prune.sparsity {new['prune.sparsity']}")
         if schedules and not falling and total >= reached:
             return
         if schedules and not falling:

@@ -13,6 +13,7 @@ from bigmodel.experiment import InputError, Variables, is_maximized
 from bigmodel.frozen import merged
 from bigmodel.output import warn
 from bigmodel.pretrained.source import Source, read_foreign
+from bigmodel.quantized import restored
 from bigmodel.run_directory.checkpoints import Checkpoints
 from bigmodel.run_directory.directory import ASSETS, MANIFEST, finished_steps
 from bigmodel.run_directory.history import best_step
@@ -98,7 +99,8 @@ def read_source(path: Path, *, option: str) -> Source:
         if not (path / MANIFEST).exists():
             return read_foreign(path)
         recorded = read_usable(path)
-        leaves = named_leaves(read_evaluated(recorded, choose_step(recorded, "best")))
+        evaluated = read_evaluated(recorded, choose_step(recorded, "best"))
+        leaves = named_leaves(restored(evaluated))
     except InputError as error:
         raise InputError(f"{option}: {error}") from None
     variables = {name: np.asarray(leaf) for name, leaf in leaves.items()}

@@ -16,6 +16,8 @@ from bigmodel.run_directory.trained import read_source
 from bigmodel.runtime.xla import MatmulPrecision
 from bigmodel.sharding.mesh import MeshShape
 from bigmodel.tracking.progress import say
+from bigmodel.training.compression.awareness import Quantization, aware
+from bigmodel.training.compression.pruning import Prune, pruning
 from bigmodel.training.transfer.beginning import Init, beginning
 
 if TYPE_CHECKING:
@@ -133,6 +135,8 @@ class Settings:
     seed: int = 0
     """decides the initial parameters, the order of the data and all that is random"""
     init: Init = Init()
+    quantization: Quantization = Quantization()
+    prune: Prune = Prune()
     mesh: MeshShape = MeshShape()
     run: Run = Run()
 
@@ -140,6 +144,11 @@ class Settings:
         """Raises InputError for a seed that no random generator takes."""
         if not 0 <= self.seed < 2**31:
             raise InputError(f"seed is {self.seed}; it must be between 0 and 2147483647")
+        if self.prune.sparsity and self.init.lora_rank:
+            raise InputError(
+                "--prune.sparsity prunes kernels, and --init.lora-rank trains products beside "
+                "them; leave one of both out"
+            )
 
     @functools.cached_property
     def source(self) -> Source:
@@ -147,22 +156,24 @@ class Settings:
         return read_source(Path(self.init.from_), option="--init.from")
 
     def begin(self, model: Model, assets: Assets | None = None) -> Model:
-        """The model, which begins as the options of ``--init`` say.
+        """The model, which begins, is rounded and pruned as the options say.
 
-        With the assets of a trained run it is the given one, for that run has its variables.
+        With the assets of a trained run it begins as any other, for that run has its variables.
 
         Raises:
             InputError: where what it is to begin with cannot be used.
         """
+        model = aware(model, self.quantization)
         if not self.init.from_ or assets is not None:
-            return model
+            return pruning(model, self.prune)
         learned, sha256 = self.source.variables, self.source.sha256
 
         def tell(line: str) -> None:
             if is_first():
                 say(line)
 
-        return beginning(model, learned, self.init, sha256=sha256, tell=tell)
+        begun = beginning(model, learned, self.init, sha256=sha256, tell=tell)
+        return pruning(begun, self.prune)
 
     def tokenizer(self, assets: Assets | None = None) -> Tokenizer | None:
         """The tokenizer of what the model begins with; None where there is none."""

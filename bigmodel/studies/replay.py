@@ -31,7 +31,7 @@ from bigmodel import errors
 from bigmodel.experiment import InputError
 from bigmodel.processes.signals import Interrupted, StopRequest
 from bigmodel.run_directory.changes import SEVERITY, Change, Effect, changes, changes_on_the_way
-from bigmodel.run_directory.recorded import Recorded
+from bigmodel.run_directory.recorded import COMPRESSED, Recorded
 from bigmodel.studies.replaying.code import checkout, present_code
 from bigmodel.studies.replaying.rebuild import Facts
 from bigmodel.studies.replaying.repeat import read_facts, train
@@ -108,6 +108,8 @@ def _study(parsed: argparse.Namespace) -> int:
 
 def _replay(path: Path, parsed: argparse.Namespace) -> int:
     recorded = read_finished(path)
+    if made := recorded.manifest.get(COMPRESSED):
+        raise InputError(f"{path} was compressed and not trained; replay {made['from']}")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bigmodel-replay-")))
         say(f"{path}: {Path(recorded.manifest['script']).name}, seed {recorded.manifest['seed']}")

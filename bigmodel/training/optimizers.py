@@ -16,11 +16,7 @@ from jaxtyping import Array, Float
 
 from bigmodel.experiment import InputError, PyTree
 from bigmodel.training.rates import check_rate, with_rates
-from bigmodel.tree import map_named, named_leaves
-
-REPEATING = ("stacked", "experts", "members")
-"""Components of a path by which a model declares that its parameters have a leading axis over
-which they are repeated: one for each layer of a stack, expert, or member of an ensemble."""
+from bigmodel.tree import dimensions, map_named, named_leaves, repetitions
 
 Name = Literal["sgd", "momentum", "nesterov", "rmsprop", "adagrad", "adam", "adamw", "lion", "muon"]
 
@@ -198,16 +194,6 @@ class Optimizer:
 
 def _matches(patterns: tuple[str, ...], path: str) -> bool:
     return any(re.search(pattern, path) for pattern in patterns)
-
-
-def repetitions(path: str) -> int:
-    """How many leading axes of a parameter only repeat it: over layers, experts or members."""
-    return sum(name in REPEATING for name in path.split("/"))
-
-
-def dimensions(path: str, parameter: Any) -> int:
-    """The dimensions of a parameter: its axes but for those that only repeat it."""
-    return parameter.ndim - repetitions(path)
 
 
 def _muon(momentum: float, dtype: jnp.dtype) -> optax.GradientTransformation:

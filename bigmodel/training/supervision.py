@@ -31,6 +31,7 @@ from bigmodel.experiment import (
 )
 from bigmodel.frozen import unfrozen
 from bigmodel.partition import unsharded
+from bigmodel.training.compression.pruning import projected
 from bigmodel.training.ensemble import per_member
 from bigmodel.training.gradients import mean_gradients, penalty
 from bigmodel.training.metrics import Metric
@@ -48,9 +49,8 @@ class TrainState:
 
     ``step`` counts the updates that were made. ``variables`` are the model's collections other
     than its parameters; ``average`` is the moving average of both, but for what is frozen, and
-    ``skipped`` counts the updates that were not made
-    (:class:`~bigmodel.training.skipping.Skipped`), each None where the options ask for none. JAX
-    also makes states of shardings and shapes.
+    ``skipped`` counts updates that were not made (:class:`~bigmodel.training.skipping.Skipped`),
+    each None where the options ask for none. JAX also makes states of shardings and shapes.
     """
 
     step: PyTree
@@ -162,10 +162,10 @@ def supervised(
         if optimizer.ema is not None:
             new = unfrozen({"params": params, **variables})
             average = moving_average(average, new, decay=optimizer.ema, step=state.step)
+        params, average, zeros = projected(model, before, params, average, state.step, steps)
         after = TrainState(state.step + 1, params, variables, opt_state, average, state.skipped)
-        return skip_nonfinite(
-            state, after, {**measured, **extra}, gradients, limit=optimizer.skip_nonfinite
-        )
+        metrics = {**measured, **extra, **zeros}
+        return skip_nonfinite(state, after, metrics, gradients, limit=optimizer.skip_nonfinite)
 
     def eval_step(state: State, batch: Batch) -> Measured:
         whole = unsharded(state.evaluated, model.partition)

@@ -55,6 +55,7 @@ def case(script: str, *values: Any) -> Any:
 
 MATRIX = [case(script, form) for script in SCRIPTS for form in FOREIGN]
 EACH = [case(script) for script in SCRIPTS]
+WIDE = ("--model.widths", "32", "64", "--model.dense=64", "--model.convolutions=1")
 needs_export = pytest.mark.skipif(
     not all(importlib.util.find_spec(name) for name in ("flatbuffers", "safetensors")),
     reason="needs the extra export",
@@ -67,11 +68,11 @@ def runs():
         yield Path(folder)
 
 
-def trained(runs: Path, script: str, *more: str) -> Path:
-    """A run of two steps."""
+def trained(runs: Path, script: str, *more: str, of: str = "") -> Path:
+    """A run of two steps; ``of`` is its script where the run has another name."""
     path = runs / script
     if not path.exists():
-        module = load_script(ROOT / "experiments" / f"{script}.py")
+        module = load_script(ROOT / "experiments" / f"{of or script}.py")
         options = ("--run.steps=2", "--run.eval-every=2", f"--run.dir={path}", *more)
         with pytest.raises(SystemExit) as end:
             main(module.build, module.Config(), (*module.TINY, *options))
@@ -132,6 +133,26 @@ def test_other_runtimes_answer_as_the_run_or_say_why_not(
         assert status == 0, printed.err
         assert "agrees on 16 examples" in printed.out
         lines_of(tmp_path / "export")
+
+
+@needs_export
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("form", ["stablehlo", "onnx", "safetensors"])
+def test_a_compressed_run_is_exported_by_its_integers(
+    form: str, runs: Path, tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    if form in FOREIGN:
+        pytest.importorskip(FOREIGN[form])
+    plain, small = runs / "wide", runs / "wide-int8"
+    if not small.exists():
+        trained(runs, "wide", *WIDE, of="cnn")
+        assert launch.main(["compress", str(plain), "--to", "int8", "--out", str(small)]) == 0
+    sizes = {}
+    for run in (plain, small):
+        assert export(run, form, tmp_path / run.name) == 0
+        assert "agrees on 16 examples" in capfd.readouterr().out
+        sizes[run] = max(file.stat().st_size for file in (tmp_path / run.name).iterdir())
+    assert sizes[small] < 0.35 * sizes[plain]
 
 
 @needs_export

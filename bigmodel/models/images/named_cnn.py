@@ -79,6 +79,15 @@ class NamedCnn:
         Raises:
             InputError: The network does not have an option, or refuses its value.
         """
+        return self.network.build(classes)
+
+    @property
+    def network(self) -> ConvNet | Xception:
+        """The options of the network of that name.
+
+        Raises:
+            InputError: It does not have one of them.
+        """
         network = NETWORKS[self.name]
         known = {field.name for field in fields(network)}
         given = {
@@ -92,4 +101,4 @@ class NamedCnn:
                     f"--model.{name.replace('_', '-')} {value} is no option of --model.name "
                     f"{self.name}; leave it out"
                 )
-        return replace(network, **given).build(classes)
+        return replace(network, **given)

@@ -90,6 +90,11 @@ class ResNet:
         return linen.model(ResNetNetwork(self, classes), partition=PARTITION)
 
     @property
+    def channels(self) -> int:
+        """The number of channels of the first stage."""
+        return self.width or (64 if PLANS[self.depth].large else 16)
+
+    @property
     def zeros(self) -> Padding:
         """The padding of convolutions and pooling."""
         return "SYMMETRIC" if self.padding == "symmetric" else "SAME"
@@ -107,7 +112,7 @@ class ResNetNetwork(nn.Module):
         options = self.options
         plan = PLANS[options.depth]
         dtype = jnp.dtype(options.dtype)
-        width = options.width or (64 if plan.large else 16)
+        width = options.channels
         size, stride = (7, 2) if plan.large else (3, 1)
         x = standardized(x, options.mean, options.deviation)
         conv = partial(Conv, padding=options.zeros, use_bias=False, dtype=dtype)

@@ -28,6 +28,7 @@ from bigmodel.experiment import (
 )
 from bigmodel.frozen import unfrozen
 from bigmodel.partition import rules_below, unsharded
+from bigmodel.training.compression.pruning import projected
 from bigmodel.training.generative.frechet import with_distance
 from bigmodel.training.generative.gan_losses import (
     LOSSES,
@@ -277,7 +278,13 @@ def adversarial(
             metrics[f"{name}_learning_rate"] = Mean(learning_rates[name](state.step), one)
             metrics[f"{name}_gradient_norm"] = Mean(optax.tree.norm(all_gradients[name]), one)
         params = kept(state.params, like=before.params, key=key)
+        old, mean = before.params["generator"], average and average["generator"]
+        params["generator"], mean, zeros = projected(
+            generator, old, params["generator"], mean, state.step, steps
+        )
+        average = average and {"generator": mean}
         after = replace(state, step=state.step + 1, params=params, average=average)
+        metrics = {**metrics, **zeros}
         return skip_nonfinite(
             before, after, metrics, all_gradients, limit=generator_optimizer.skip_nonfinite
         )

@@ -10,9 +10,8 @@ import jax.numpy as jnp
 
 from bigmodel.experiment import InputError, Key, Variables
 from bigmodel.frozen import FROZEN, LORA
-from bigmodel.training.optimizers import dimensions, repetitions
 from bigmodel.training.transfer.freezing import few, matches
-from bigmodel.tree import named_leaves, nested
+from bigmodel.tree import dimensions, named_leaves, nested, repetitions
 
 
 def with_factors(

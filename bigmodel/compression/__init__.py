@@ -1,0 +1,1 @@
+"""Trained runs of fewer bits, or of fewer channels."""

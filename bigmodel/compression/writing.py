@@ -1,0 +1,93 @@
+"""A run directory that no training wrote."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from bigmodel.errors import naming
+from bigmodel.experiment import Variables
+from bigmodel.files import write_atomically, write_json
+from bigmodel.inference.trained import Trained
+from bigmodel.output import warn
+from bigmodel.quantized import MOST, restored
+from bigmodel.run_directory.checkpoints import Checkpoints
+from bigmodel.run_directory.directory import ASSETS, CONFIG, MANIFEST, METRICS, SUMMARY
+from bigmodel.run_directory.sums import params_digest
+from bigmodel.run_directory.variables import VARIABLES, Leaf
+from bigmodel.tree import named_leaves
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Saved:
+    """All that the checkpoint has."""
+
+    evaluated: Variables
+
+
+def write_run(
+    folder: Path,
+    run: Trained,
+    variables: Variables,
+    *,
+    config: Mapping[str, Any],
+    facts: Mapping[str, Any],
+) -> None:
+    """Writes the directory of a run with other variables, config and facts about its making.
+
+    Raises:
+        StorageError: for files that cannot be written.
+    """
+    with naming(folder):
+        write_json(folder / CONFIG, config)
+        origin = run.recorded.manifest
+        command = {"command": [sys.executable, *sys.argv], "started": time.time()}
+        write_json(folder / MANIFEST, {**origin, **command, **facts})
+        for name, content in run.assets.items():
+            write_atomically(folder / ASSETS / name, content)
+        description = described(variables, run.assets[VARIABLES])
+        write_atomically(folder / ASSETS / VARIABLES, description)
+    checkpoints = Checkpoints(folder / "checkpoints", warn=warn)
+    checkpoints.save(run.step, Saved(variables))
+    checkpoints.close()
+
+
+def described(variables: Variables, before: bytes) -> bytes:
+    """The content of ``variables.json``; arrays are split as before, and scales are not."""
+    specs = {leaf["path"]: leaf["spec"] for leaf in json.loads(before)}
+    leaves = []
+    for path in named_leaves(variables):
+        whole, _, kind = path.rpartition("/")
+        spec = specs.get(whole if kind in MOST else path, ())
+        leaves.append(Leaf(path, f"evaluated/{path}", spec)._asdict())
+    return json.dumps(leaves, indent=1).encode()
+
+
+def write_measured(
+    folder: Path, run: Trained, metrics: Mapping[str, float], *, seconds: float
+) -> None:
+    """Writes what was measured of a run, as training does at its end."""
+    finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+    line = {"step": run.step, "time": time.time(), "seconds": round(seconds, 3), **finite}
+    params = run.variables["params"]
+    summary = {
+        "status": "completed",
+        "step": run.step,
+        "seconds": round(seconds, 3),
+        "params_digest": params_digest(params),
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(restored(run.variables)["params"])),
+        "best": None,
+        **finite,
+    }
+    with naming(folder):
+        write_atomically(folder / METRICS, (json.dumps(line) + "\n").encode())
+        write_json(folder / SUMMARY, summary)

@@ -1,0 +1,1 @@
+"""Transformations of a model that make it smaller: fewer bits, fewer parameters."""

@@ -94,13 +94,15 @@ class Model(NamedTuple):
     gives ``(outputs, updates)``: the outputs, and the new values of all collections other
     than ``params`` (an empty mapping where there are none). ``key`` is None where nothing is
     random, as in evaluation. ``begins_with`` is a digest of what was learned before and the
-    variables begin with, empty where all are drawn.
+    variables begin with, empty where all are drawn. ``privacy`` are the options of a training that
+    protects each example, None for any other.
     """
 
     init: Callable[[Key, Batch], Variables]
     apply: Callable[..., tuple[PyTree, Variables]]
     partition: Rules
     begins_with: str = ""
+    privacy: Any = None
 
 
 WHOLE = slice(None)
@@ -124,7 +126,9 @@ class Data(NamedTuple):
     :class:`Predictor` is made without the data, such as a trained tokenizer: name to content.
     ``inputs`` are the examples of the splits, in order, as a user would hand them to it: what its
     ``encode`` makes of those of a batch are arrays of that batch. ``receive`` makes of a batch what
-    the experiment reads; a step does it on the devices (:mod:`bigmodel.receiving`).
+    the experiment reads; a step does it on the devices (:mod:`bigmodel.receiving`). ``sampled``
+    makes other training batches, of ``examples`` that are drawn one by one
+    (:class:`~bigmodel.data.poisson.Poisson`).
     """
 
     train: Train
@@ -135,6 +139,8 @@ class Data(NamedTuple):
     assets: Assets = MappingProxyType({})
     inputs: Mapping[str, Sequence[Any]] = MappingProxyType({})
     receive: Callable[[Batch], Batch] = dict
+    examples: int = 0
+    sampled: Callable[[Any], Train] | None = None
 
     @property
     def example(self) -> Batch:
@@ -191,7 +197,8 @@ class Experiment(NamedTuple):
     float64, into results: numbers become metrics, text and pixels figures.
 
     ``maximize`` are the names of the metrics, without the split, of which more is better. All
-    others are minimised.
+    others are minimised. ``privacy`` says how training examples are protected
+    (:class:`~bigmodel.training.privacy.accounting.Mechanism`), None where they are not.
     """
 
     init: Callable[[Key], Any]
@@ -203,6 +210,7 @@ class Experiment(NamedTuple):
     summarize: Callable[[Measured], Results] = scalars
     flops: float | None = None
     maximize: frozenset[str] = frozenset()
+    privacy: Any = None
 
 
 def is_maximized(metric: str, maximize: Collection[str]) -> bool:

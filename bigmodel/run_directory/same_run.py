@@ -89,6 +89,8 @@ def check_config(
     if all(is_among(name, LENGTH_FIELDS) for name in differing):
         schedules = {name: value for name, value in new.items() if name.endswith("schedule")}
         falling = [f"{name} {value}" for name, value in schedules.items() if value != "constant"]
+        if new.get("privacy.epsilon") is not None:
+            falling.append(f"the noise of privacy.epsilon {new['privacy.epsilon']}")
         if schedules and not falling and total >= reached:
             return
         if schedules and not falling:

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from bigmodel.experiment import Assets, InputError, Model
+from bigmodel.experiment import Assets, Experiment, InputError, Model
+from bigmodel.output import note
 from bigmodel.pretrained.source import Source
 from bigmodel.processes.distributed import is_first
+from bigmodel.run_directory.directory import MANIFEST, RunDirectory
 from bigmodel.run_directory.trained import read_source
 from bigmodel.runtime.xla import MatmulPrecision
 from bigmodel.sharding.mesh import MeshShape
 from bigmodel.tracking.progress import say
+from bigmodel.training.privacy.options import Privacy
 from bigmodel.training.transfer.beginning import Init, beginning
 
 if TYPE_CHECKING:
@@ -133,6 +136,7 @@ class Settings:
     seed: int = 0
     """decides the initial parameters, the order of the data and all that is random"""
     init: Init = Init()
+    privacy: Privacy = Privacy()
     mesh: MeshShape = MeshShape()
     run: Run = Run()
 
@@ -147,14 +151,18 @@ class Settings:
         return read_source(Path(self.init.from_), option="--init.from")
 
     def begin(self, model: Model, assets: Assets | None = None) -> Model:
-        """The model, which begins as the options of ``--init`` say.
+        """The model, which begins as ``--init`` says and is to learn as ``--privacy`` does.
 
         With the assets of a trained run it is the given one, for that run has its variables.
 
         Raises:
             InputError: where what it is to begin with cannot be used.
         """
-        if not self.init.from_ or assets is not None:
+        if assets is not None:
+            return model
+        if self.privacy.epsilon is not None:
+            model = model._replace(privacy=self.privacy)
+        if not self.init.from_:
             return model
         learned, sha256 = self.source.variables, self.source.sha256
 
@@ -163,6 +171,26 @@ class Settings:
                 say(line)
 
         return beginning(model, learned, self.init, sha256=sha256, tell=tell)
+
+    def check_protected(self, experiment: Experiment) -> None:
+        """Raises InputError where ``--privacy`` is to protect examples that nothing protects."""
+        if self.privacy.epsilon is None:
+            return
+        if experiment.privacy is None:
+            raise InputError(
+                "--privacy.epsilon is for a network of config.begin that learns targets by one "
+                "loss, and this is none; leave it out"
+            )
+        teacher = getattr(getattr(self, "teacher", None), "run", "")
+        for option, path in (("--init.from", self.init.from_), ("--teacher.run", teacher)):
+            facts = RunDirectory(Path(path)).read_json(MANIFEST) if path else None
+            if facts and facts["data_fingerprint"] == experiment.privacy.data:
+                raise InputError(
+                    f"{option} {path} has learned from the same examples, which --privacy.epsilon "
+                    "would not protect from that; give a run of public data"
+                )
+            if path:
+                note(f"what {option} {path} has learned from is not protected by --privacy.epsilon")
 
     def tokenizer(self, assets: Assets | None = None) -> Tokenizer | None:
         """The tokenizer of what the model begins with; None where there is none."""

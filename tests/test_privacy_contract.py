@@ -19,7 +19,7 @@ from bigmodel.sharding.mesh import MeshShape
 pytest.importorskip("dp_accounting")
 
 # A batch that every mesh divides, and a noise that hides no difference.
-BUDGET = ("--privacy.epsilon=30", "--privacy.microbatch=16", "--run.steps=20")
+BUDGET = ("--privacy.epsilon=8", "--privacy.microbatch=16", "--run.steps=20")
 SHORT: dict[str, Any] = {"steps": 6, "eval_every": 3, "log_every": 2}
 EXPERIMENTS = ROOT / "experiments"
 
@@ -44,7 +44,7 @@ def test_resume_gives_the_bits_and_the_metrics_of_an_undisturbed_run(
     assert whole["params_digest"] == cut["params_digest"]
     assert logged(tmp_path / "whole") == logged(tmp_path / "cut")
     spent = [line["train/epsilon"] for line in logged(tmp_path / "cut") if "train/loss" in line]
-    assert 0 < spent[0] < spent[-1] <= 30
+    assert 0 < spent[0] < spent[-1] <= 8
     assert whole["privacy"]["epsilon"] == spent[-1] == built.experiment.privacy.spent(6)
 
 
@@ -109,6 +109,6 @@ def test_a_run_does_not_begin_with_what_was_learned_from_the_same_examples(tmp_p
 def test_a_private_run_does_not_become_longer(tmp_path: Path) -> None:
     script, constant = EXPERIMENTS / "mlp.py", "--optimizer.schedule=constant"
     assert run(build(script, *BUDGET, constant, "--run.steps=4"), tmp_path, steps=4) == 0
-    with pytest.raises(InputError, match=r"on which the noise of privacy.epsilon 30.0 depends"):
+    with pytest.raises(InputError, match=r"on which the noise of privacy.epsilon 8.0 depends"):
         run(build(script, *BUDGET, constant, "--run.steps=8"), tmp_path, steps=8)
     assert json.loads((tmp_path / "summary.json").read_text())["step"] == 4

@@ -35,7 +35,7 @@ from bigmodel.training.ensemble import per_member
 from bigmodel.training.gradients import check_parts, mean_gradients, penalty
 from bigmodel.training.metrics import Metric
 from bigmodel.training.optimizers import Optimizer, kept, moving_average
-from bigmodel.training.privacy.private import private
+from bigmodel.training.privacy.private import Gradients, private
 from bigmodel.training.skipping import none_skipped, skip_nonfinite
 from bigmodel.training.transfer.beginning import with_beginning
 from bigmodel.training.transfer.freezing import freezing
@@ -108,7 +108,8 @@ def supervised(
     """
     check_parts(data, optimizer)
     model = freezing(model, optimizer.freeze)
-    gradients_of, privacy = partial(mean_gradients, parts=optimizer.accumulate), None
+    gradients_of: Gradients = partial(mean_gradients, parts=optimizer.accumulate)
+    privacy = None
     if model.privacy is not None:
         data, gradients_of, privacy = private(model, data, optimizer, steps=steps)
     data = with_beginning(data, model)

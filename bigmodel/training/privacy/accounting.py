@@ -25,7 +25,8 @@ LEAST, MOST = 300, 10_000
 """The least noise in these units, below which little is protected and the account is slow, and the
 largest multiplier."""
 FINE, COARSE = 1e-4, 1e-3
-"""Intervals by which losses are told apart: the accountant's own, and one ten times as quick."""
+"""Intervals by which losses are told apart: the accountant's own, and a quick one, which is a share
+of epsilon above 1."""
 
 
 class Mechanism(NamedTuple):
@@ -138,15 +139,15 @@ def noise_multiplier(epsilon: float, delta: float, rate: float, steps: int) -> f
         noise = thousandths / DIGITS
         return epsilon_after(steps, noise, rate, delta, interval=interval) <= epsilon
 
-    high = DIGITS
-    while not is_enough(high, COARSE):
+    coarse, high = COARSE * max(1.0, epsilon), DIGITS
+    while not is_enough(high, coarse):
         high *= 2
         if high > MOST * DIGITS:
             raise InputError(
                 f"--privacy.epsilon {epsilon:g} with delta {delta:.2g} cannot be kept in {steps} "
                 "steps; use fewer steps, a smaller batch or a larger epsilon"
             )
-    first = _least(lambda noise: is_enough(noise, COARSE), LEAST, high)
+    first = _least(lambda noise: is_enough(noise, coarse), LEAST, high)
     # Coarser intervals ask for more noise, by a few percent at most.
     low = first - max(1, first // 16)
     return _least(lambda noise: is_enough(noise, FINE), max(LEAST, low), first) / DIGITS

@@ -38,7 +38,7 @@ def clipped_sum(
     first = jax.tree.map(lambda leaf: leaf[0], examples)
 
     def of_leaves(leaves: list[Array], example: PyTree) -> Any:
-        return loss(structure.unflatten(leaves), example)
+        return loss(jax.tree.unflatten(structure, leaves), example)
 
     closed, shapes = jax.make_jaxpr(of_leaves, return_shape=True)(leaves, first)
     # Once more, without what is jitted inside.
@@ -93,4 +93,4 @@ def clipped_sum(
         x = times(ones, x) if jnp.issubdtype(x.dtype, jnp.floating) else x
         sums[product.leaf] = weighted_sum(product, leaves[product.leaf], x, times(factors, g))
     measured = jax.tree.map(lambda leaf: jnp.sum(times(ones, leaf), axis=0), measured)
-    return structure.unflatten([sums[leaf] for leaf in range(len(leaves))]), measured, norms
+    return jax.tree.unflatten(structure, [sums[leaf] for leaf in sorted(sums)]), measured, norms

@@ -37,5 +37,5 @@ class Privacy:
             raise InputError(f"--privacy.delta {self.delta} is no chance; use less than 1")
         if self.microbatch < 1:
             raise InputError(f"--privacy.microbatch {self.microbatch} must be at least 1")
-        if self.epsilon is None and self != Privacy(microbatch=self.microbatch):
+        if self.epsilon is None and (self.delta is not None or self.clip != Privacy.clip):
             raise InputError("--privacy.epsilon is not given, and others of --privacy need it")

@@ -132,7 +132,7 @@ def _noisy(sums: PyTree, key: Key, how: Mechanism, expected: int) -> PyTree:
         (leaf + deviation * jax.random.normal(one, leaf.shape, leaf.dtype)) / expected
         for leaf, one in zip(leaves, keys, strict=True)
     ]
-    return structure.unflatten(noisy)
+    return jax.tree.unflatten(structure, noisy)
 
 
 def _float(array: Array) -> Array:

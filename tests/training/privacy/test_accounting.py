@@ -47,7 +47,7 @@ def test_a_batch_with_too_few_rows_is_rarer_than_what_delta_keeps_for_it() -> No
     [
         (Privacy(epsilon=1.0, delta=0.01), 10, "allow to publish one of the 100 examples"),
         (Privacy(epsilon=1.0), 200, "larger than the training data: 100"),
-        (Privacy(epsilon=1e-7), 100, "cannot be reached in 1000 steps"),
+        (Privacy(epsilon=1e-7), 100, "cannot be kept in 1000 steps"),
     ],
 )
 def test_a_guarantee_that_is_none_is_refused(options: Privacy, size: int, words: str) -> None:

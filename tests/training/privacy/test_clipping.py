@@ -167,7 +167,7 @@ def test_an_example_without_a_finite_gradient_counts_as_none() -> None:
     def loss(params: Any, x: Any) -> Any:
         return jnp.sum(jnp.square(x @ params["kernel"])), {"value": x[0]}
 
-    x = np.array([[1, 2, 3], [np.inf, 0, 0], [np.nan, 1, 1], [1e30, 1, 1]], np.float32)
+    x = jnp.array([[1, 2, 3], [np.inf, 0, 0], [np.nan, 1, 1], [1e30, 1, 1]], jnp.float32)
     real = jnp.ones(4, bool)
     found, measured, _ = clipped_sum(loss, params, x, real, clip=1.0)
     expected, _, norms = clipped_sum(loss, params, x[:1], real[:1], clip=1.0)

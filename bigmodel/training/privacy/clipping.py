@@ -10,7 +10,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from bigmodel.experiment import PyTree
-from bigmodel.training.privacy.products import evaluate, products_in, squared_norm, weighted_sum
+from bigmodel.training.privacy.products import (
+    bind,
+    evaluate,
+    products_in,
+    squared_norm,
+    weighted_sum,
+)
 
 Loss = Callable[[PyTree, PyTree], tuple[Float[Array, ""], PyTree]]
 """From parameters and one example to its loss and what else is measured of it."""
@@ -56,7 +62,8 @@ def clipped_sum(
         def value(added: list[Array], own: dict[int, Array]) -> Any:
             inputs: list[Any] = [None] * len(products)
 
-            def after(equation: Any, operands: list[Any], results: list[Any]) -> list[Any]:
+            def noticed(equation: Any, operands: list[Any]) -> list[Any]:
+                results = bind(equation, operands)
                 number = number_of.get(id(equation))
                 if number is None:
                     return results
@@ -64,7 +71,7 @@ def clipped_sum(
                 return [results[0] + added[number]]
 
             given = [own.get(leaf, array) for leaf, array in enumerate(leaves)]
-            found = evaluate(program, [*given, *jax.tree.leaves(example)], after)
+            found = evaluate(program, [*given, *jax.tree.leaves(example)], noticed)
             value, measured = jax.tree.unflatten(jax.tree.structure(shapes), found)
             return value, (measured, inputs)
 

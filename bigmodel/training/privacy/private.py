@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 import jax
@@ -28,6 +29,7 @@ from bigmodel.training.gradients import LossAndMetrics, split_batch
 from bigmodel.training.optimizers import Optimizer
 from bigmodel.training.privacy.accounting import Mechanism, mechanism
 from bigmodel.training.privacy.clipping import clipped_sum
+from bigmodel.training.privacy.products import with_channels_last
 
 Gradients: TypeAlias = Callable[
     [LossAndMetrics, PyTree, Variables, Batch, Key], tuple[PyTree, Metrics, Variables]
@@ -101,13 +103,15 @@ def noisy_gradients(how: Mechanism, expected: int) -> Gradients:
             mean, metrics, _ = loss(params, variables, jax.tree.map(lambda a: a[None], one), key)
             return mean.total / jnp.where(mean.count > 0, mean.count, 1.0), metrics
 
+        clipped = with_channels_last(partial(clipped_sum, of_one, clip=how.clip))
+
         def add(number: Array, before: Any) -> Any:
             *examples, real = jax.tree.map(
                 lambda array: jax.lax.dynamic_index_in_dim(array, number, keepdims=False), split
             )
-            sums, metrics, norms = clipped_sum(of_one, params, tuple(examples), real, clip=how.clip)
-            clipped = Mean(jnp.sum(real & (norms > how.clip)), jnp.sum(real))
-            after = (sums, {**metrics, "clipped": jax.tree.map(_float, clipped)})
+            sums, metrics, norms = clipped(params, tuple(examples), real)
+            above = Mean(jnp.sum(real & (norms > how.clip)), jnp.sum(real))
+            after = (sums, {**metrics, "clipped": jax.tree.map(_float, above)})
             return jax.tree.map(jnp.add, before, after)
 
         first = jax.tree.map(lambda array: array[0, 0], split[:2])

@@ -38,21 +38,28 @@ class Product(NamedTuple):
     def of(self, kernel: Array, x: Array) -> Array:
         """The product of a parameter as the equation has it and the other operand."""
         operands = (kernel, x) if self.side == 0 else (x, kernel)
-        return _bind(self.equation, operands)[0]
+        return bind(self.equation, operands)[0]
 
     def view(self, parameter: Array) -> Array:
         """The parameter as the equation has it."""
         for equation in self.views:
-            [parameter] = _bind(equation, [parameter])
+            [parameter] = bind(equation, [parameter])
         return parameter
+
+
+def bind(equation: Any, operands: Sequence[Any]) -> list[Any]:
+    """The results of one equation."""
+    params = equation.primitive.get_bind_params(equation.params)
+    results = equation.primitive.bind(*operands, **params)
+    return list(results) if equation.primitive.multiple_results else [results]
 
 
 def evaluate(
     program: ClosedJaxpr,
     arguments: Sequence[Any],
-    after: Callable[[Any, list[Any], list[Any]], list[Any]] = lambda _, __, results: results,
+    bind: Callable[[Any, list[Any]], list[Any]] = bind,
 ) -> list[Any]:
-    """The results of a program, of which ``after(equation, operands, results)`` may change each.
+    """The results of a program, of each equation those that ``bind(equation, operands)`` gives.
 
     What is jitted inside is evaluated in place.
     """
@@ -66,17 +73,43 @@ def evaluate(
     for equation in jaxpr.eqns:
         operands = [read(atom) for atom in equation.invars]
         if equation.primitive.name == "jit":
-            results = evaluate(equation.params["jaxpr"], operands)
+            results = evaluate(equation.params["jaxpr"], operands, bind)
         else:
-            results = _bind(equation, operands)
-        values |= zip(equation.outvars, after(equation, operands, results), strict=True)
+            results = bind(equation, operands)
+        values |= zip(equation.outvars, results, strict=True)
     return [read(atom) for atom in jaxpr.outvars]
 
 
-def _bind(equation: Any, operands: Sequence[Any]) -> list[Any]:
-    params = equation.primitive.get_bind_params(equation.params)
-    results = equation.primitive.bind(*operands, **params)
-    return list(results) if equation.primitive.multiple_results else [results]
+def with_channels_last(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, whose convolutions have their dimensions in one order.
+
+    In loops XLA leaves convolutions on CPUs as they are, and those that gradients ask for, whose
+    dimensions are in other orders, take some forty times as long there as with this one.
+    """
+
+    def changed(*arguments: Any) -> Any:
+        program, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
+        found = evaluate(program, jax.tree.leaves(arguments), _with_channels_last)
+        return jax.tree.unflatten(jax.tree.structure(shapes), found)
+
+    return changed
+
+
+def _with_channels_last(equation: Any, operands: list[Any]) -> list[Any]:
+    params = equation.params
+    if equation.primitive.name != "conv_general_dilated" or params["batch_group_count"] != 1:
+        return bind(equation, operands)
+    numbers = params["dimension_numbers"]
+    batch, channel, *spatial = numbers.lhs_spec
+    x = operands[0].transpose(batch, *spatial, channel)
+    outputs, inputs, *spatial = numbers.rhs_spec
+    kernel = operands[1].transpose(*spatial, inputs, outputs)
+    space = tuple(range(x.ndim - 2))
+    rows = (0, x.ndim - 1, *(axis + 1 for axis in space))
+    last = type(numbers)(rows, (x.ndim - 1, x.ndim - 2, *space), rows)
+    [found] = bind(equation.replace(params={**params, "dimension_numbers": last}), [x, kernel])
+    order = dict(zip(numbers.out_spec, rows, strict=True))
+    return [found.transpose([order[axis] for axis in range(x.ndim)])]
 
 
 def products_in(program: ClosedJaxpr, count: int) -> list[Product]:

@@ -1,6 +1,5 @@
 """A private run keeps the contract too, and says what it cannot protect."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from rare import rare
 from recorded import logged, summary
 from test_contract import ROOT, build, case, losses, run, stop_after
 
@@ -18,8 +18,9 @@ from bigmodel.sharding.mesh import MeshShape
 
 pytest.importorskip("dp_accounting")
 
-# A batch that every mesh divides, and a noise that hides no difference.
-BUDGET = ("--privacy.epsilon=8", "--privacy.microbatch=16", "--run.steps=20")
+# A batch that every mesh divides, and a budget that the accountant is quick with.
+BUDGET = ("--privacy.epsilon=1", "--privacy.microbatch=16", "--run.steps=20")
+CONSTANT = "--optimizer.schedule=constant"
 SHORT: dict[str, Any] = {"steps": 6, "eval_every": 3, "log_every": 2}
 EXPERIMENTS = ROOT / "experiments"
 
@@ -31,10 +32,10 @@ def scripts(*quick: str) -> Any:
 
 
 @scripts("mlp")
-def test_resume_gives_the_bits_and_the_metrics_of_an_undisturbed_run(
+def test_a_resume_gives_the_bits_and_the_metrics_and_a_longer_run_is_refused(
     script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    built = build(script, *BUDGET, "--run.steps=6")
+    built = build(script, *BUDGET, CONSTANT, "--run.steps=6")
     assert run(built, tmp_path / "whole", **SHORT) == 0
     with monkeypatch.context() as patch:
         stop_after(patch, 4)
@@ -44,17 +45,19 @@ def test_resume_gives_the_bits_and_the_metrics_of_an_undisturbed_run(
     assert whole["params_digest"] == cut["params_digest"]
     assert logged(tmp_path / "whole") == logged(tmp_path / "cut")
     spent = [line["train/epsilon"] for line in logged(tmp_path / "cut") if "train/loss" in line]
-    assert 0 < spent[0] < spent[-1] <= 8
+    assert 0 < spent[0] < spent[-1] <= 1
     assert whole["privacy"]["epsilon"] == spent[-1] == built.experiment.privacy.spent(6)
+    with pytest.raises(InputError, match=r"on which the noise of privacy.epsilon 1.0 depends"):
+        run(build(script, *BUDGET, CONSTANT, "--run.steps=8"), tmp_path / "cut", steps=8)
 
 
-@scripts("cnn")
-def test_losses_do_not_depend_on_the_mesh(script: Path) -> None:
+@scripts("mlp")
+@pytest.mark.parametrize("layout", [MeshShape(8), rare(MeshShape(2, 4))])
+def test_losses_do_not_depend_on_the_mesh(script: Path, layout: MeshShape) -> None:
     built = build(script, *BUDGET)
     alone, _ = losses(built, MeshShape(1), 5)
-    for layout in (MeshShape(8), MeshShape(2, 4)):
-        spread, _ = losses(built, layout, 5)
-        np.testing.assert_allclose(spread, alone, rtol=1e-4)
+    spread, _ = losses(built, layout, 5)
+    np.testing.assert_allclose(spread, alone, rtol=1e-5)
 
 
 @pytest.mark.matrix
@@ -83,9 +86,9 @@ def test_seeds_side_by_side_have_the_values_of_each_alone() -> None:
         ("cnn", ("--model.batch-norm",), "batch normalization .batch_stats. mixes"),
         ("cnn", ("--optimizer.accumulate=2",), "in parts of --privacy.microbatch"),
         ("cnn", ("--optimizer.skip-nonfinite=2",), "would tell whether"),
-        ("gan", (), "learns targets by one loss"),
-        ("recommender", (), "a run keeps all ratings"),
-        ("rnn", ("--data.name=sunspots",), "windows of a series overlap"),
+        rare("gan", (), "learns targets by one loss"),
+        rare("recommender", (), "a run keeps all ratings"),
+        rare("rnn", ("--data.name=sunspots",), "windows of a series overlap"),
         ("word2vec", (), "drawn one by one"),
     ],
 )
@@ -97,6 +100,7 @@ def test_what_would_not_be_protected_is_refused(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.matrix
 def test_a_run_does_not_begin_with_what_was_learned_from_the_same_examples(tmp_path: Path) -> None:
     script = EXPERIMENTS / "mlp.py"
     assert run(build(script), tmp_path / "open", **SHORT) == 0
@@ -104,11 +108,3 @@ def test_a_run_does_not_begin_with_what_was_learned_from_the_same_examples(tmp_p
         built = build(script, *BUDGET, f"{option}={tmp_path / 'open'}")
         with pytest.raises(InputError, match=f"{option} .* has learned from the same examples"):
             run(built, tmp_path / "private", **SHORT)
-
-
-def test_a_private_run_does_not_become_longer(tmp_path: Path) -> None:
-    script, constant = EXPERIMENTS / "mlp.py", "--optimizer.schedule=constant"
-    assert run(build(script, *BUDGET, constant, "--run.steps=4"), tmp_path, steps=4) == 0
-    with pytest.raises(InputError, match=r"on which the noise of privacy.epsilon 8.0 depends"):
-        run(build(script, *BUDGET, constant, "--run.steps=8"), tmp_path, steps=8)
-    assert json.loads((tmp_path / "summary.json").read_text())["step"] == 4

@@ -84,6 +84,7 @@ def test_seeds_side_by_side_have_the_values_of_each_alone() -> None:
     ("stem", "options", "words"),
     [
         ("cnn", ("--model.batch-norm",), "batch normalization .batch_stats. mixes"),
+        ("cnn", ("--data.mixup=0.2",), "mixup and --data.cutmix mix two"),
         ("cnn", ("--optimizer.accumulate=2",), "in parts of --privacy.microbatch"),
         ("cnn", ("--optimizer.skip-nonfinite=2",), "would tell whether"),
         rare("gan", (), "learns targets by one loss"),

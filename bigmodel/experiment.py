@@ -95,6 +95,7 @@ class Model(NamedTuple):
     empty mapping where there are none). ``key`` is None where nothing is random, as in evaluation.
     ``begins_with`` is a digest of what was learned before and the variables begin with, empty where
     all are drawn. ``project(before, after, step, steps)``, if any, changes what updates lead to.
+    ``privacy`` are the options of a training that protects each example, None for any other.
     """
 
     init: Callable[[Key, Batch], Variables]
@@ -102,6 +103,7 @@ class Model(NamedTuple):
     partition: Rules
     begins_with: str = ""
     project: Callable[[PyTree, PyTree, Array, int], PyTree] | None = None
+    privacy: Any = None
 
 
 WHOLE = slice(None)
@@ -129,6 +131,8 @@ class Data(NamedTuple):
     ``seen`` are the training examples in order, as a split has them: none is augmented.
     ``column(split, name, option=...)`` is what their source says of each example of a split, also
     where no network reads it: numbers with NaN, or texts with "", where it says nothing.
+    ``sampled`` makes other training batches, of ``examples`` that are drawn one by one
+    (:class:`~bigmodel.data.poisson.Poisson`).
     """
 
     train: Train
@@ -141,6 +145,8 @@ class Data(NamedTuple):
     receive: Callable[[Batch], Batch] = dict
     seen: Sequence[Batch] = ()
     column: Callable[..., np.ndarray] | None = None
+    examples: int = 0
+    sampled: Callable[[Any], Train] | None = None
 
     @property
     def example(self) -> Batch:
@@ -197,6 +203,8 @@ class Experiment(NamedTuple):
     float64, into results: numbers become metrics, text and pixels figures.
 
     ``maximize`` are the names, without the split, of the metrics of which more is better, not less.
+    ``privacy`` says how training examples are protected
+    (:class:`~bigmodel.training.privacy.accounting.Mechanism`), None where they are not.
     """
 
     init: Callable[[Key], Any]
@@ -208,6 +216,7 @@ class Experiment(NamedTuple):
     summarize: Callable[[Measured], Results] = scalars
     flops: float | None = None
     maximize: frozenset[str] = frozenset()
+    privacy: Any = None
 
 
 def is_maximized(metric: str, maximize: Collection[str]) -> bool:

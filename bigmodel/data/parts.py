@@ -9,9 +9,10 @@ from types import MappingProxyType
 import numpy as np
 
 from bigmodel.data.batches import Arrays, Prepare, epochs, in_order, rows
-from bigmodel.experiment import WHOLE, Batch, Data
+from bigmodel.data.poisson import Poisson, poisson
+from bigmodel.experiment import WHOLE, Batch, Data, InputError, Train
 
-Augment = Callable[[dict[str, np.ndarray], int, int, slice], dict[str, np.ndarray]]
+Augment = Callable[[dict[str, np.ndarray], int, int, slice, int], dict[str, np.ndarray]]
 NOTHING: Mapping[str, bytes] = MappingProxyType({})
 
 
@@ -46,6 +47,7 @@ def data_of(
     deciding: Mapping[str, bytes] = NOTHING,
     assets: Mapping[str, bytes] = NOTHING,
     digest: str | None = None,
+    shared: str = "",
 ) -> Data:
     """Shuffled epochs of the part ``train``, and the other parts in order where they have rows.
 
@@ -53,27 +55,35 @@ def data_of(
         parts: arrays of ``train``, ``validation`` and ``test``, in the order of the splits.
         batch_size: rows in a batch.
         prepare: turns stored arrays into model inputs.
-        augment: changes the stored arrays of rows of a training batch, given its seed and step and
-            which rows they are.
+        augment: changes the stored arrays of rows of a training batch, given its seed and step,
+            which rows they are, and how many it has.
         beside: other arrays that the fingerprint covers.
         deciding: files that say what numbers in the arrays mean, which it covers as well.
         assets: files to keep with the results.
         digest: another fingerprint than that of the arrays and files.
+        shared: why an example cannot be protected by itself, where it cannot.
 
     Raises:
         InputError: If not even one batch can be filled.
     """
-    drawn = epochs(parts["train"], batch_size)
     if digest is None:
         named = {f"{part}/{name}": a for part, of in parts.items() for name, a in of.items()}
         digest = fingerprint({**named, **beside}, deciding)
 
-    def train(seed: int, step: int, rows: slice = WHOLE) -> Batch:
-        batch = dict(drawn(seed, step, rows))
-        return prepare(augment(batch, seed, step, rows) if augment else batch)
+    def training(drawn: Train, size: int) -> Train:
+        def train(seed: int, step: int, rows: slice = WHOLE) -> Batch:
+            batch = dict(drawn(seed, step, rows))
+            return prepare(augment(batch, seed, step, rows, size) if augment else batch)
+
+        return train
+
+    def sampled(how: Poisson) -> Train:
+        if shared:
+            raise InputError(f"--privacy.epsilon protects examples one by one, and {shared}")
+        return training(poisson(parts["train"], how), how.size)
 
     return Data(
-        train=train,
+        train=training(epochs(parts["train"], batch_size), batch_size),
         splits={
             name: in_order(part, batch_size, prepare=prepare)
             for name, part in parts.items()
@@ -84,4 +94,6 @@ def data_of(
         fingerprint=digest,
         assets=assets,
         seen=in_order(parts["train"], batch_size, prepare=prepare),
+        examples=rows(parts["train"]),
+        sampled=sampled,
     )

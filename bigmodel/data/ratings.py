@@ -182,6 +182,7 @@ def _ratings(
         prepare=with_tags,
         beside={"tagged": tagged},
         assets=reader.dump(),
+        shared="a run keeps all ratings, for its answers leave out what a user has rated",
     )
     known = {
         part: sorted({int(user) for user in parts[part]["user"] if user < len(reader.users)})

@@ -106,6 +106,8 @@ def check_config(
         falling = [f"{name} {value}" for name, value in schedules.items() if value != "constant"]
         if new.get("prune.sparsity"):  # It is reached at a share of the run.
             falling.append(f"prune.sparsity {new['prune.sparsity']}")
+        if new.get("privacy.epsilon") is not None:
+            falling.append(f"the noise of privacy.epsilon {new['privacy.epsilon']}")
         if schedules and not falling and total >= reached:
             return
         if schedules and not falling:

@@ -130,8 +130,9 @@ class RunRecorder:
             f"train/{name}": float(mean.total / mean.count) if mean.count else float("nan")
             for name, mean in means.items()
         }
-        speeds = self.timer.speeds(step)
-        self.reporter.trained(step, loss=values["train/loss"], speeds=speeds)
+        speeds, protected = self.timer.speeds(step), self.experiment.privacy
+        values |= {"train/epsilon": protected.spent(step)} if protected else {}
+        self.reporter.trained(step, values, speeds)
         self.directory.log(step, values | speeds, seconds=self.timer.total)
 
     def inspected(self, step: int, finite: Any) -> None:
@@ -256,6 +257,7 @@ def open_run(
     first = is_first()
     directory = RunDirectory(path, writing=first, drawing=drawing)
     check_fits(compiled.state)
+    config.check_protected(experiment)
     config.run.check_best(lambda: metric_names(experiment, compiled))
     total = config.run.total_steps(experiment.data.steps_per_epoch)
     fingerprint, maximize = experiment.data.fingerprint, experiment.maximize

@@ -9,15 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from bigmodel.experiment import Assets, InputError, Model
+from bigmodel.experiment import Assets, Experiment, InputError, Model
+from bigmodel.output import note
 from bigmodel.pretrained.source import Source
 from bigmodel.processes.distributed import is_first
+from bigmodel.run_directory.directory import MANIFEST, RunDirectory
 from bigmodel.run_directory.trained import read_source
 from bigmodel.runtime.xla import MatmulPrecision
 from bigmodel.sharding.mesh import MeshShape
 from bigmodel.tracking.progress import say
 from bigmodel.training.compression.awareness import Quantization, aware
 from bigmodel.training.compression.pruning import Prune, pruning
+from bigmodel.training.privacy.options import Privacy
 from bigmodel.training.transfer.beginning import Init, beginning
 
 if TYPE_CHECKING:
@@ -137,6 +140,7 @@ class Settings:
     init: Init = Init()
     quantization: Quantization = Quantization()
     prune: Prune = Prune()
+    privacy: Privacy = Privacy()
     mesh: MeshShape = MeshShape()
     run: Run = Run()
 
@@ -156,7 +160,7 @@ class Settings:
         return read_source(Path(self.init.from_), option="--init.from")
 
     def begin(self, model: Model, assets: Assets | None = None) -> Model:
-        """The model, which begins, is rounded and pruned as the options say.
+        """The model, which begins, is rounded, pruned and protected as the options say.
 
         With the assets of a trained run it begins as any other, for that run has its variables.
 
@@ -164,6 +168,8 @@ class Settings:
             InputError: where what it is to begin with cannot be used.
         """
         model = aware(model, self.quantization)
+        if assets is None and self.privacy.epsilon is not None:
+            model = model._replace(privacy=self.privacy)
         if not self.init.from_ or assets is not None:
             return pruning(model, self.prune)
         learned, sha256 = self.source.variables, self.source.sha256
@@ -174,6 +180,26 @@ class Settings:
 
         begun = beginning(model, learned, self.init, sha256=sha256, tell=tell)
         return pruning(begun, self.prune)
+
+    def check_protected(self, experiment: Experiment) -> None:
+        """Raises InputError where ``--privacy`` is to protect examples that nothing protects."""
+        if self.privacy.epsilon is None:
+            return
+        if experiment.privacy is None:
+            raise InputError(
+                "--privacy.epsilon is for a network of config.begin that learns targets by one "
+                "loss, and this is none; leave it out"
+            )
+        teacher = getattr(getattr(self, "teacher", None), "run", "")
+        for option, path in (("--init.from", self.init.from_), ("--teacher.run", teacher)):
+            facts = RunDirectory(Path(path)).read_json(MANIFEST) if path else None
+            if facts and facts["data_fingerprint"] == experiment.privacy.data:
+                raise InputError(
+                    f"{option} {path} has learned from the same examples, which --privacy.epsilon "
+                    "would not protect from that; give a run of public data"
+                )
+            if path:
+                note(f"what {option} {path} has learned from is not protected by --privacy.epsilon")
 
     def tokenizer(self, assets: Assets | None = None) -> Tokenizer | None:
         """The tokenizer of what the model begins with; None where there is none."""

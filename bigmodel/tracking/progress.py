@@ -53,9 +53,11 @@ class Reporter:
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], completed=step)
 
-    def trained(self, step: int, *, loss: float, speeds: Mapping[str, float]) -> None:
-        """Shows the loss of a step and, where they are known, the speeds of the run by name."""
-        text = f"loss {loss:.4f}"
+    def trained(self, step: int, values: Mapping[str, float], speeds: Mapping[str, float]) -> None:
+        """Shows the loss of a step and, where they are known, what is spent and the speeds."""
+        text = f"loss {values['train/loss']:.4f}"
+        if "train/epsilon" in values:
+            text += f"  epsilon {values['train/epsilon']:.3f}"
         if speeds:
             text += f"  {_speed(speeds)}  {clock((self._total - step) / speeds[STEPS])} left"
         if self._bar is None:
@@ -150,4 +152,6 @@ def print_results(summary: Mapping[str, Any]) -> None:
             if "/" in name
         )
         say(f"  best at step {best['step']}: {'  '.join(values)}")
+    if spent := summary.get("privacy"):
+        say(f"  epsilon {spent['epsilon']:.3f} at delta {spent['delta']:.3g} is spent")
     say(f"  params_digest {summary['params_digest']}")

@@ -33,10 +33,14 @@ def step_size(experiment: Experiment, traced: jax.stages.Traced, batch: Batch) -
 
     ``traced`` is the step before it is compiled, ``batch`` that of all devices, or its shapes.
     """
-    flops = experiment.flops
+    flops, (unit, units) = experiment.flops, batch_size(batch)
+    filled = parts = 1.0
+    if experiment.privacy is not None:
+        filled, parts = experiment.privacy.filled, experiment.privacy.parts
     if flops is None:
-        flops = count_work(traced.jaxpr).model_flops
-    return StepSize(*batch_size(batch), flops)
+        # A loop whose end the data decide counts once.
+        flops = parts * count_work(traced.jaxpr).model_flops
+    return StepSize(unit, round(filled * units), flops)
 
 
 def batch_size(batch: Batch) -> tuple[str, int]:

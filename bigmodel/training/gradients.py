@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from bigmodel.experiment import Batch, Key, Mean, Metrics, PyTree, Variables
+from bigmodel.experiment import Batch, Data, InputError, Key, Mean, Metrics, PyTree, Variables
 from bigmodel.training.optimizers import Optimizer
 
 LossAndMetrics: TypeAlias = Callable[
@@ -66,6 +66,15 @@ def mean_gradients(
 
 def _divide(sums: PyTree, count: jax.Array) -> PyTree:
     return jax.tree.map(lambda x: (x / count).astype(x.dtype), sums)
+
+
+def check_parts(data: Data, optimizer: Optimizer) -> None:
+    """Raises InputError where the optimizer's parts do not divide the batch."""
+    if data.batch_size % optimizer.accumulate:
+        raise InputError(
+            f"--optimizer.accumulate {optimizer.accumulate} does not divide "
+            f"--data.batch-size {data.batch_size}; use a multiple of it"
+        )
 
 
 def split_batch(array: jax.Array, parts: int) -> jax.Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import TypedDict
 
@@ -15,7 +16,6 @@ from bigmodel.experiment import (
     Batch,
     Data,
     Experiment,
-    InputError,
     Key,
     Mean,
     Measured,
@@ -33,9 +33,10 @@ from bigmodel.frozen import unfrozen
 from bigmodel.partition import unsharded
 from bigmodel.training.compression.pruning import projected
 from bigmodel.training.ensemble import per_member
-from bigmodel.training.gradients import mean_gradients, penalty
+from bigmodel.training.gradients import check_parts, mean_gradients, penalty
 from bigmodel.training.metrics import Metric
 from bigmodel.training.optimizers import Optimizer, kept, moving_average
+from bigmodel.training.privacy.private import Gradients, private
 from bigmodel.training.skipping import none_skipped, skip_nonfinite
 from bigmodel.training.transfer.beginning import with_beginning
 from bigmodel.training.transfer.freezing import freezing
@@ -105,12 +106,12 @@ def supervised(
     Raises:
         InputError: where the optimizer's parts do not divide the batch.
     """
-    if data.batch_size % optimizer.accumulate:
-        raise InputError(
-            f"--optimizer.accumulate {optimizer.accumulate} does not divide "
-            f"--data.batch-size {data.batch_size}; use a multiple of it"
-        )
+    check_parts(data, optimizer)
     model = freezing(model, optimizer.freeze)
+    gradients_of: Gradients = partial(mean_gradients, parts=optimizer.accumulate)
+    privacy = None
+    if model.privacy is not None:
+        data, gradients_of, privacy = private(model, data, optimizer, steps=steps)
     data = with_beginning(data, model)
     learning_rate = optimizer.learning_rate_schedule(steps)
     transform = optimizer.transform(steps)
@@ -146,8 +147,8 @@ def supervised(
 
     def train_step(state: TrainState, batch: Batch, key: Key) -> tuple[TrainState, Metrics, PyTree]:
         before = widened(state.params)
-        gradients, measured, variables = mean_gradients(
-            objective, before, state.variables, batch, key, parts=optimizer.accumulate
+        gradients, measured, variables = gradients_of(
+            objective, before, state.variables, batch, key
         )
         one = jnp.ones((), jnp.float32)
         extra = {"learning_rate": Mean(learning_rate(state.step), one)}
@@ -184,4 +185,5 @@ def supervised(
         show,
         summarize,
         maximize=frozenset(maximize),
+        privacy=privacy,
     )

@@ -139,12 +139,13 @@ def _images(
         return batch | {"image": np.ascontiguousarray(central(batch["image"], shape))}
 
     def changed(batch: dict[str, np.ndarray], *which: Any) -> dict[str, np.ndarray]:
-        size, mixup, cutmix = options.batch_size, options.mixup, options.cutmix
+        *place, size = which
+        mixup, cutmix = options.mixup, options.cutmix
         sizes: Any = {"batch_size": size, "shape": shape, "workers": options.threads}
-        batch = batch | {"image": augmented(batch["image"], *which, how=options, **sizes)}
+        batch = batch | {"image": augmented(batch["image"], *place, how=options, **sizes)}
         if not options.mixes:
             return batch
-        return batch | mixtures(*which, size=size, shape=shape, mixup=mixup, cutmix=cutmix)
+        return batch | mixtures(*place, size=size, shape=shape, mixup=mixup, cutmix=cutmix)
 
     data = data_of(
         parts,
@@ -153,6 +154,7 @@ def _images(
         augment=changed,
         assets=reader.dump(),
         digest=digest_of_parts(parts),
+        shared="--data.mixup and --data.cutmix mix two of them" if options.mixes else "",
     )
     inputs = {part: _inputs(parts[part]["image"], shape) for part in data.splits}
     return Images(data._replace(inputs=inputs, receive=received, column=column), reader)

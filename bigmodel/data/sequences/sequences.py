@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from bigmodel.data.parts import data_of
 from bigmodel.data.sequences.reading import RowReader, SequenceReader, sequence_reader
 from bigmodel.data.sequences.ts_file import Case, read_ts
 from bigmodel.data.split import check_positive
-from bigmodel.experiment import Assets, Batch, Data, InputError
+from bigmodel.experiment import Assets, Batch, Data, InputError, Train
 
 VOWELS = "datasets/data/JapaneseVowels/JapaneseVowels_{}.ts"
 
@@ -121,9 +121,17 @@ def image_rows(images: Images) -> Sequences:
     def all_as_sequences(batches: Sequence[Batch]) -> Batches:
         return Batches(len(batches), lambda index: as_sequence(batches[index]))
 
-    train, splits, receive = images.data.train, images.data.splits, images.data.receive
+    def sequences(train: Train) -> Train:
+        return lambda *which: as_sequence(train(*which))
+
+    def sampled(how: Any) -> Train:
+        assert images.data.sampled is not None
+        return sequences(images.data.sampled(how))
+
+    splits, receive = images.data.splits, images.data.receive
     data = images.data._replace(
-        train=lambda *which: as_sequence(train(*which)),
+        train=sequences(images.data.train),
+        sampled=sampled,
         splits={name: all_as_sequences(batches) for name, batches in splits.items()},
         seen=all_as_sequences(images.data.seen),
         receive=dict,

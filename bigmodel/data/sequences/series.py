@@ -110,7 +110,9 @@ def load_series(options: SeriesData, assets: Assets | None = None) -> Series:
         parts["train"] = parts["test"]
     covered = {"values": values, "cuts": np.array([*starts.values(), options.window])}
     digest = fingerprint(covered)
-    data = data_of(parts, options.batch_size, digest=digest, assets=mask.with_counts(reader.dump()))
+    shared = "the windows of a series overlap, so that each of its values is in many of them"
+    kept = mask.with_counts(reader.dump())
+    data = data_of(parts, options.batch_size, digest=digest, assets=kept, shared=shared)
     first = options.window + options.horizon - 1
     windows = np.lib.stride_tricks.sliding_window_view(values, options.window)
     inputs: dict[str, Any] = {

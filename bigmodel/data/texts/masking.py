@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bigmodel.data.batches import Batches
+from bigmodel.data.poisson import Poisson
 from bigmodel.data.texts.text import windows_of
-from bigmodel.experiment import WHOLE, Batch, Data, InputError
+from bigmodel.experiment import WHOLE, Batch, Data, InputError, Train
 
 # Numbers the independent random streams of one seed; the windows of a text have another.
 MASK_STREAM = 2
@@ -66,10 +67,16 @@ def masked(data: Data, options: Masking, *, vocab_size: int, token: int | None =
     """
     ids: dict[str, Any] = {"vocab_size": vocab_size, "token": token}
 
-    def train(seed: int, step: int, rows: slice = WHOLE) -> Batch:
-        random = np.random.default_rng([seed, MASK_STREAM, step])
-        batch = data.train(seed, step, rows)
-        return mask(batch, options, random, **ids, size=data.batch_size, rows=rows)
+    def training(windows: Train, size: int) -> Train:
+        def train(seed: int, step: int, rows: slice = WHOLE) -> Batch:
+            random = np.random.default_rng([seed, MASK_STREAM, step])
+            return mask(windows(seed, step, rows), options, random, **ids, size=size, rows=rows)
+
+        return train
+
+    def sampled(how: Poisson) -> Train:
+        assert data.sampled is not None
+        return training(data.sampled(how), how.size)
 
     def fixed(split: int, index: int, batch: Batch) -> Batch:
         random = np.random.default_rng([EVALUATION_SEED, MASK_STREAM, split, index])
@@ -81,7 +88,8 @@ def masked(data: Data, options: Masking, *, vocab_size: int, token: int | None =
 
     splits = {name: split(number, name) for number, name in enumerate(data.splits)}
     inputs = {name: _inputs(batches) for name, batches in splits.items()}
-    return data._replace(train=train, splits=splits, inputs=inputs)
+    train = training(data.train, data.batch_size)
+    return data._replace(train=train, splits=splits, inputs=inputs, sampled=sampled)
 
 
 def _inputs(batches: Batches) -> Sequence[Any]:

@@ -13,12 +13,13 @@ from jaxtyping import Int
 from bigmodel.data.batches import Batches
 from bigmodel.data.parts import fingerprint
 from bigmodel.data.personal.masking import Personal
+from bigmodel.data.poisson import Poisson, poisson
 from bigmodel.data.split import check_held_out, check_positive
 from bigmodel.data.texts.corpus import read_corpus, split_corpus
 from bigmodel.data.texts.reading import TOKENIZER
 from bigmodel.data.texts.shards.paths import is_prepared
 from bigmodel.data.texts.tokenizers import Tokenizer, learn_tokenizer, load
-from bigmodel.experiment import WHOLE, Assets, Batch, Data, InputError
+from bigmodel.experiment import WHOLE, Assets, Batch, Data, InputError, Train
 
 Tokens = Int[np.ndarray, "tokens"]
 
@@ -142,8 +143,20 @@ def load_text(
         random = np.random.default_rng([seed, CROP_STREAM, step])
         starts = random.integers(len(train) - options.context, size=(options.batch_size, 1))[rows]
         crops = train[starts + np.arange(options.context + 1)]
-        weight = np.ones((len(crops), options.context), np.float32)
-        return {"tokens": crops[:, :-1], "targets": crops[:, 1:], "weight": weight}
+        return _windows(crops, np.ones(len(crops), np.float32))
+
+    # Apart from each other, so that each token is in one of them.
+    cut = len(train) // (options.context + 1)
+    apart = {"crop": train[: cut * (options.context + 1)].reshape(cut, -1)}
+
+    def sampled(how: Poisson) -> Train:
+        drawn = poisson(apart, how)
+
+        def batch(seed: int, step: int, rows: slice = WHOLE) -> Batch:
+            found = drawn(seed, step, rows)
+            return _windows(found["crop"], found["weight"])
+
+        return batch
 
     splits = {
         name: windows(part, size=options.batch_size, context=options.context)
@@ -157,9 +170,17 @@ def load_text(
         steps_per_epoch=max(1, steps_per_epoch),
         fingerprint=fingerprint({"train": train} | tokens, kept),
         assets=mask.with_counts(kept),
+        examples=cut,
+        sampled=sampled,
     )
     first, *_ = text.split(maxsplit=1) or [text]
     return Text(data, tokenizer, first[:OPENING], train)
+
+
+def _windows(crops: Int[np.ndarray, "batch length"], weight: np.ndarray) -> Batch:
+    time = crops.shape[1] - 1
+    weight = np.repeat(weight[:, None], time, axis=1)
+    return {"tokens": crops[:, :-1], "targets": crops[:, 1:], "weight": weight}
 
 
 def with_prompts(data: Data, most: int) -> Data:

@@ -34,7 +34,7 @@ def summary_of(
     last: dict[str, Any] = {}
     for line in recorder.directory.history:
         last.update({name: value for name, value in line.items() if "/" in name})
-    digest = params_digest(state.params)
+    digest, protected = params_digest(state.params), recorder.experiment.privacy
     best, found = None, recorder.best()
     if found is not None:
         tested: dict[str, Any] | None = evaluation_at(recorder.directory.history, found[0], TEST)
@@ -52,6 +52,7 @@ def summary_of(
         "parameters": count_parameters(recorder.compiled.state),
         "best": best,
         **last,
+        **({"privacy": protected.report(step)} if protected else {}),
     }
 
 

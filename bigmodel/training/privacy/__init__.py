@@ -1,0 +1,1 @@
+"""Training whose result says little of any one example: differential privacy."""

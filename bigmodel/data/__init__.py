@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from bigmodel.data.ratings import RatingData as RatingData
     from bigmodel.data.ratings import Ratings as Ratings
     from bigmodel.data.ratings import load_ratings as load_ratings
+    from bigmodel.data.scenes.boxes import BoxReader as BoxReader
+    from bigmodel.data.scenes.boxes import load_boxes as load_boxes
+    from bigmodel.data.scenes.masks import load_masks as load_masks
+    from bigmodel.data.scenes.scenes import SceneData as SceneData
     from bigmodel.data.sequences.reading import sequence_reader as sequence_reader
     from bigmodel.data.sequences.reading import series_reader as series_reader
     from bigmodel.data.sequences.sequences import SequenceData as SequenceData
@@ -69,6 +73,9 @@ _PLACES = {
     "images.reading": ("ImageReader", "image_reader"),
     "known_ratings": ("RatingReader", "rating_reader"),
     "ratings": ("RatingData", "Ratings", "load_ratings"),
+    "scenes.boxes": ("BoxReader", "load_boxes"),
+    "scenes.masks": ("load_masks",),
+    "scenes.scenes": ("SceneData",),
     "sequences.reading": ("sequence_reader", "series_reader"),
     "sequences.sequences": ("SequenceData", "load_sequences"),
     "sequences.series": ("SeriesData", "load_series"),

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from bigmodel.models.images.dcgan import Dcgan as Dcgan
     from bigmodel.models.images.named_cnn import NamedCnn as NamedCnn
     from bigmodel.models.images.resnet import ResNet as ResNet
+    from bigmodel.models.images.unet import Detector as Detector
+    from bigmodel.models.images.unet import PixelUnet as PixelUnet
     from bigmodel.models.images.unet import Unet as Unet
     from bigmodel.models.images.vit import Vit as Vit
     from bigmodel.models.images.xception import Xception as Xception
@@ -37,7 +39,7 @@ _PLACES = {
     "images.dcgan": ("Dcgan",),
     "images.named_cnn": ("NamedCnn",),
     "images.resnet": ("ResNet",),
-    "images.unet": ("Unet",),
+    "images.unet": ("Detector", "PixelUnet", "Unet"),
     "images.vit": ("Vit",),
     "images.xception": ("Xception",),
     "linen": ("model",),

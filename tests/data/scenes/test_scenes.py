@@ -59,7 +59,7 @@ def test_many_objects_hardly_cover_each_other():
     material = digit_material()
     random = np.random.default_rng(0)
     scene = compose(random, by_class(material.cutouts), material, size=64, objects=40)
-    assert 1 < len(scene.boxes)
+    assert len(scene.boxes) > 1
     assert set(scene.mask.ravel()) == {0, *scene.labels.tolist()}
 
 

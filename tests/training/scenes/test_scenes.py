@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from bigmodel.experiment import Mean, Rows
 from bigmodel.training.scenes.average_precision import Found, average_precisions
 from bigmodel.training.scenes.boxes import generalized_ious, ious, kept_boxes
 from bigmodel.training.scenes.detection import (
@@ -27,7 +28,6 @@ from bigmodel.training.scenes.segmentation import (
     pixel_accuracy,
     pixel_cross_entropy,
 )
-from bigmodel.experiment import Mean, Rows
 
 
 def drawn(random, *shape):
@@ -88,7 +88,7 @@ def some_images(random, count, classes):
     return predicted, actual
 
 
-def test_average_precision_is_that_of_pycocotools(capsys):
+def test_average_precision_is_that_of_pycocotools():
     if importlib.util.find_spec("pycocotools") is None:
         pytest.skip("needs pycocotools")
     from pycocotools.coco import COCO

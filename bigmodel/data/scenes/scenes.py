@@ -15,7 +15,7 @@ from bigmodel.data.parts import fingerprint
 from bigmodel.data.scenes.composing import Scene, by_class, compose
 from bigmodel.data.scenes.cutouts import Material, digit_material, stamp_material
 from bigmodel.data.split import check_positive, split_rows
-from bigmodel.experiment import Batch, Data, InputError
+from bigmodel.experiment import WHOLE, Batch, Data, InputError
 
 SCENE_STREAM = 3
 """Numbers one of the independent random streams of a seed."""
@@ -135,7 +135,7 @@ def scene_data(
 ) -> Data:
     """Composed scenes as batches; ``arrays_of`` some scenes, then ``prepare`` of their arrays."""
 
-    def train(seed: int, step: int, rows: slice) -> Batch:
+    def train(seed: int, step: int, rows: slice = WHOLE) -> Batch:
         scenes = [composed.train(seed, step, row) for row in range(options.batch_size)[rows]]
         weight = np.ones(len(scenes), np.float32)
         return prepare({**arrays_of(scenes), "weight": weight})

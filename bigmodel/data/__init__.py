@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from bigmodel.data.sequences.sources import labelled_reader as labelled_reader
     from bigmodel.data.sequences.sources import load_forecasts as load_forecasts
     from bigmodel.data.sequences.sources import load_labelled as load_labelled
+    from bigmodel.data.sounds.reading import sound_reader as sound_reader
+    from bigmodel.data.sounds.sounds import SoundData as SoundData
+    from bigmodel.data.sounds.sounds import load_sounds as load_sounds
+    from bigmodel.data.sounds.sounds import load_speech as load_speech
     from bigmodel.data.tables.reading import table_reader as table_reader
     from bigmodel.data.tables.table import TableData as TableData
     from bigmodel.data.tables.table import load_table as load_table
@@ -85,6 +89,8 @@ _PLACES = {
         "load_forecasts",
         "load_labelled",
     ),
+    "sounds.reading": ("sound_reader",),
+    "sounds.sounds": ("SoundData", "load_sounds", "load_speech"),
     "tables.reading": ("table_reader",),
     "tables.table": ("TableData", "load_table"),
     "tagging.reading": ("TagReader", "tag_reader"),

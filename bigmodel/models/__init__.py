@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bigmodel.models.mlp import Mlp as Mlp
     from bigmodel.models.recommender import Recommender as Recommender
     from bigmodel.models.rnn import Rnn as Rnn
+    from bigmodel.models.sounds.listener import Listener as Listener
     from bigmodel.models.texts.beam import Beam as Beam
     from bigmodel.models.texts.bert import Bert as Bert
     from bigmodel.models.texts.generation import Sampling as Sampling
@@ -46,6 +47,7 @@ _PLACES = {
     "mlp": ("Mlp",),
     "recommender": ("Recommender",),
     "rnn": ("Rnn",),
+    "sounds.listener": ("Listener",),
     "texts.beam": ("Beam",),
     "texts.bert": ("Bert",),
     "texts.generation": ("Sampling",),

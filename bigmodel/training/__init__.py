@@ -57,6 +57,8 @@ if TYPE_CHECKING:
     from bigmodel.training.scenes.detection import detector as detector
     from bigmodel.training.scenes.segmentation import segment_predictor as segment_predictor
     from bigmodel.training.scenes.segmentation import segmenter as segmenter
+    from bigmodel.training.sounds.transcription import text_predictor as text_predictor
+    from bigmodel.training.sounds.transcription import transcriber as transcriber
     from bigmodel.training.supervision import TrainState as TrainState
     from bigmodel.training.supervision import supervised as supervised
     from bigmodel.training.teaching.distillation import Teacher as Teacher
@@ -102,6 +104,7 @@ _NAMES = {
     "regression": "absolute_error forecast_report regression_report regressor squared_error",
     "scenes.detection": "box_predictor detector",
     "scenes.segmentation": "segment_predictor segmenter",
+    "sounds.transcription": "text_predictor transcriber",
     "supervision": "TrainState supervised",
     "teaching.distillation": "Teacher distilled with_logits",
     "teaching.taught": "taught",

@@ -38,7 +38,7 @@ def read_inputs(
     """The inputs that arguments name, in order, each read when it is its turn.
 
     Args:
-        arguments: files, folders of images or sounds, texts themselves; ``-`` or none is standard input.
+        arguments: files, folders of these, texts themselves; ``-`` or none is standard input.
         kind: what an input is.
         written: how the cells of tables are written.
         column: of a series, where a table has several.

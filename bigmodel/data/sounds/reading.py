@@ -51,7 +51,7 @@ class SoundReader(NamedTuple):
         )
 
     def encode(self, inputs: Sequence[Any]) -> dict[str, np.ndarray]:
-        """``spectrum`` float32 ``[batch, time, band]``, and ``length`` int32 ``[batch]``, in frames.
+        """``spectrum`` float32 ``[batch, time, band]``, and ``length`` int32 ``[batch]``, frames.
 
         An input is the path of a file, the content of one, or samples. Files of another rate are
         resampled, and channels become one.

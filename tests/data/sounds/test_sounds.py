@@ -191,7 +191,7 @@ def test_a_transcript_must_fit_its_recording_and_the_run(recordings):
             own(recordings), load_sounds(own(recordings)).data.assets and trained.data.assets
         )
     path.write_text("\n".join([*lines[:-1], f"5.wav\t{'ab' * 40}\tx"]), encoding="utf-8")
-    with pytest.raises(InputError, match="too many for 0.50 s"):
+    with pytest.raises(InputError, match=r"too many for 0\.50 s"):
         load_speech(own(recordings))
 
 

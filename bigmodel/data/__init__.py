@@ -68,6 +68,9 @@ if TYPE_CHECKING:
     from bigmodel.data.texts.words import WordData as WordData
     from bigmodel.data.texts.words import Words as Words
     from bigmodel.data.texts.words import load_words as load_words
+    from bigmodel.data.videos.reading import video_reader as video_reader
+    from bigmodel.data.videos.videos import VideoData as VideoData
+    from bigmodel.data.videos.videos import load_videos as load_videos
 
 _PLACES = {
     "dialogues.chat": ("Chat", "chat_of", "read_chat"),
@@ -108,6 +111,8 @@ _PLACES = {
     ),
     "texts.text": ("Text", "TextData", "load_text", "with_prompts"),
     "texts.vocabulary": ("pair_reader",),
+    "videos.reading": ("video_reader",),
+    "videos.videos": ("VideoData", "load_videos"),
     "texts.words": ("WordData", "Words", "load_words"),
 }
 _ROOM_OF = {name: room for room, names in _PLACES.items() for name in names}

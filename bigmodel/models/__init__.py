@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bigmodel.models.texts.seq2seq import Seq2Seq as Seq2Seq
     from bigmodel.models.texts.transformer import Transformer as Transformer
     from bigmodel.models.texts.word2vec import SkipGram as SkipGram
+    from bigmodel.models.videos.video_net import VideoNet as VideoNet
 
 _PLACES = {
     "images.autoencoder": ("Autoencoder",),
@@ -56,6 +57,7 @@ _PLACES = {
     "texts.seq2seq": ("Seq2Seq",),
     "texts.transformer": ("Transformer",),
     "texts.word2vec": ("SkipGram",),
+    "videos.video_net": ("VideoNet",),
 }
 
 

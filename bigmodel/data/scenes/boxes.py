@@ -134,5 +134,5 @@ def _of_folder(options: SceneData, known: ImageReader | None) -> Boxes:
     arrays = {part: {"image": of.image, **_padded(of.found, most)} for part, of in parts.items()}
     names = "\n".join(reader.names).encode()
     data = data_of(arrays, size, prepare=_prepared, deciding={"names": names}, assets=reader.dump())
-    inputs = {part: parts[part].image for part in data.splits}
+    inputs: dict[str, Any] = {part: parts[part].image for part in data.splits}
     return Boxes(data._replace(inputs=inputs), BoxReader(reader))

@@ -68,8 +68,8 @@ def compose(
     boxes: list[tuple[int, int, int, int]] = []
     labels: list[int] = []
     for _ in range(random.integers(objects + 1)):
-        some = classes[random.integers(len(classes))]
-        cutout = some[random.integers(len(some))]
+        some = classes[int(random.integers(len(classes)))]
+        cutout = some[int(random.integers(len(some)))]
         pixels = _turned(random, cutout, size, mirrored=material.mirrored)
         solid = pixels[..., -1] >= OPAQUE
         rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
@@ -107,7 +107,7 @@ def _ground(
     if not material.grounds:
         noise = random.normal(random.uniform(30, 90), 25, (size, size, channels))
         return np.clip(noise, 0, 255).astype(np.uint8)
-    photograph = material.grounds[random.integers(len(material.grounds))]
+    photograph = material.grounds[int(random.integers(len(material.grounds)))]
     height, width = photograph.shape[:2]
     side = int(random.uniform(0.3, 1) * min(height, width))
     top, left = (int(random.integers(whole - side + 1)) for whole in (height, width))

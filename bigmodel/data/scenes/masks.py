@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -67,7 +67,7 @@ def load_masks(options: SceneData, assets: Assets | None = None) -> Masks:
     )
     names = "\n".join(reader.names).encode()
     data = data_of(parts, size, prepare=prepare, deciding={CLASSES: names}, assets=reader.dump())
-    inputs = {part: parts[part]["image"] for part in data.splits}
+    inputs: dict[str, Any] = {part: parts[part]["image"] for part in data.splits}
     return Masks(data._replace(inputs=inputs), reader)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -142,6 +142,7 @@ def scene_data(
 
     size = options.batch_size
     parts = {part: arrays_of(scenes) for part, scenes in composed.parts.items()}
+    inputs: dict[str, Any] = {part: arrays["image"] for part, arrays in parts.items()}
     return Data(
         train=train,
         splits={part: in_order(arrays, size, prepare=prepare) for part, arrays in parts.items()},
@@ -149,5 +150,5 @@ def scene_data(
         steps_per_epoch=max(1, options.scenes // size),
         fingerprint=composed.digest,
         assets=composed.reader.dump(),
-        inputs={part: arrays["image"] for part, arrays in parts.items()},
+        inputs=inputs,
     )

@@ -70,7 +70,7 @@ class SoundReader(NamedTuple):
     def padded(self, spectra: Sequence[Spectrum]) -> dict[str, np.ndarray]:
         """Standardised spectra, with zeros after the end of each, and their lengths."""
         spectrum = np.zeros((len(spectra), self.time, self.bands), np.float32)
-        mean, deviation = np.float32(self.mean), np.float32(self.deviation)
+        mean, deviation = (np.array(each, np.float32) for each in (self.mean, self.deviation))
         for row, values in zip(spectrum, spectra, strict=True):
             row[: len(values)] = (values - mean) / deviation
         return {"spectrum": spectrum, "length": np.array([len(s) for s in spectra], np.int32)}

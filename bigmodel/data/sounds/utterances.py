@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -32,7 +32,7 @@ class Utterance(NamedTuple):
     voice: str
 
 
-def sung(voice: int, digits: Sequence[int], rate: int, random: np.random.Generator) -> Utterance:
+def sung(voice: int, digits: Iterable[int], rate: int, random: np.random.Generator) -> Utterance:
     """Digits as melodies: each a pair of tones, with a pause between them.
 
     A voice has a pitch, overtones and a tempo of its own. There is noise.
@@ -47,7 +47,7 @@ def sung(voice: int, digits: Sequence[int], rate: int, random: np.random.Generat
 
     def tone(frequency: float) -> np.ndarray:
         time = np.arange(int(rate * 0.11 * tempo * random.uniform(0.85, 1.15))) / rate
-        swell = np.sin(np.pi * np.arange(len(time)) / max(1, len(time) - 1)) ** 0.5
+        swell = np.sqrt(np.abs(np.sin(np.pi * np.arange(len(time)) / max(1, len(time) - 1))))
         waves = sum(
             size * np.sin(2 * np.pi * frequency * (n + 1) * time)
             for n, size in enumerate(overtones)
@@ -67,7 +67,7 @@ def sung(voice: int, digits: Sequence[int], rate: int, random: np.random.Generat
     )
 
 
-def spoken(accent: str, digits: Sequence[int], rate: int, random: np.random.Generator) -> Utterance:
+def spoken(accent: str, digits: Iterable[int], rate: int, random: np.random.Generator) -> Utterance:
     """Digits as espeak-ng says them, at a speed and a pitch that the random stream draws.
 
     Raises:
@@ -104,9 +104,9 @@ def utterances(
 
     def make(number: int) -> Utterance:
         random = np.random.default_rng([seed, number])
-        digits = random.integers(10, size=random.integers(1, longest + 1))
+        digits = random.integers(10, size=random.integers(1, longest + 1)).tolist()
         if longest == 1:
-            digits = np.array([number // voices % 10])
+            digits = [number // voices % 10]
         if source == "tones":
             return sung(number % TONES, digits, rate, random)
         return spoken(ACCENTS[number % len(ACCENTS)], digits, rate, random)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -137,6 +137,7 @@ def _digits(options: VideoData, known: VideoReader | None) -> Videos:
     digest = fingerprint({**arrays, "train": ink[parts["train"]], "shape": shape})
     reader = known or VideoReader(NAMES, (options.frames, options.size, options.size, 1))
     size = options.batch_size
+    inputs: dict[str, Any] = {part: of["video"] for part, of in held.items()}
     data = Data(
         train=train,
         splits={part: in_order(of, size, prepare=_prepared) for part, of in held.items()},
@@ -144,7 +145,7 @@ def _digits(options: VideoData, known: VideoReader | None) -> Videos:
         steps_per_epoch=max(1, options.clips // size),
         fingerprint=digest,
         assets=reader.dump(),
-        inputs={part: of["video"] for part, of in held.items()},
+        inputs=inputs,
     )
     return Videos(data, reader)
 
@@ -198,7 +199,7 @@ def _folder(options: VideoData, known: VideoReader | None) -> Videos:
     count = min(options.batch_size, len(whole["label"])) if known else options.batch_size
     deciding = {"names": "\n".join(reader.names).encode()}
     data = data_of(parts, count, prepare=_prepared, deciding=deciding, assets=reader.dump())
-    inputs = {part: parts[part]["video"] for part in data.splits}
+    inputs: dict[str, Any] = {part: parts[part]["video"] for part in data.splits}
     return Videos(data._replace(inputs=inputs), reader)
 
 

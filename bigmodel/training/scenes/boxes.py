@@ -6,23 +6,24 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-Boxes = Float[Array, "*some 4"]
+Boxes = Float[Array, "*#some 4"]
+OfBoxes = Float[Array, "..."]
 TINY = 1e-9
 
 
-def areas(boxes: Boxes) -> Float[Array, "*some"]:
+def areas(boxes: Boxes) -> OfBoxes:
     """Their areas; a box whose edges are in the wrong order has none."""
     sides = jnp.maximum(boxes[..., 2:] - boxes[..., :2], 0)
     return sides[..., 0] * sides[..., 1]
 
 
-def ious(some: Boxes, others: Boxes) -> Float[Array, "*some"]:
+def ious(some: Boxes, others: Boxes) -> OfBoxes:
     """Intersection over union of each box with the other one at its place."""
     shared, union = _shared_and_union(some, others)
     return shared / jnp.maximum(union, TINY)
 
 
-def generalized_ious(some: Boxes, others: Boxes) -> Float[Array, "*some"]:
+def generalized_ious(some: Boxes, others: Boxes) -> OfBoxes:
     """``IoU - (hull - union) / hull``, from -1 to 1 (Rezatofighi et al., 2019).
 
     The hull is the smallest box around both, so that boxes that are apart have a gradient too.
@@ -40,9 +41,7 @@ def generalized_ious(some: Boxes, others: Boxes) -> Float[Array, "*some"]:
     return shared / jnp.maximum(union, TINY) - (hull - union) / jnp.maximum(hull, TINY)
 
 
-def _shared_and_union(
-    some: Boxes, others: Boxes
-) -> tuple[Float[Array, "*some"], Float[Array, "*some"]]:
+def _shared_and_union(some: Boxes, others: Boxes) -> tuple[OfBoxes, OfBoxes]:
     inner = jnp.concatenate(
         [
             jnp.maximum(some[..., :2], others[..., :2]),

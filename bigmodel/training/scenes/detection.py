@@ -126,8 +126,8 @@ def targets(outputs: Outputs, batch: Batch) -> Targets:
         return ((at[None, None] - centre[..., axis, None]) / deviation[..., axis, None]) ** 2
 
     distance = squared(down, 1)[..., :, None] + squared(across, 0)[..., None, :]
-    bump = jnp.exp(-distance / 2) * (labels > 0)[..., None, None]
-    index = jnp.arange(1, width - 3, dtype=jnp.int32)
+    bump = jnp.where((labels > 0)[..., None, None], jnp.exp(-distance / 2), 0)
+    index = jnp.arange(1, width - 3, dtype=jnp.int32)[None, None]
     of_class = (labels[..., None] == index).astype(jnp.float32)
     heat = jnp.max(bump[..., None] * of_class[:, :, None, None], axis=1)
     nearest = jax.nn.one_hot(jnp.argmax(bump, axis=1), boxes.shape[1], dtype=jnp.float32)
@@ -171,9 +171,10 @@ def _of_images(values: Float[Array, " batch"], batch: Batch) -> Mean:
 def cell_boxes(outputs: Outputs) -> Float[Array, "batch rows columns 4"]:
     """The box of each cell, in shares of the image: its edges' distances are exponentials."""
     _, rows, columns, _ = outputs.shape
-    across = (jnp.arange(columns, dtype=jnp.float32) + 0.5)[None, None, :] / columns
-    down = (jnp.arange(rows, dtype=jnp.float32) + 0.5)[None, :, None] / rows
-    # From a quarter of a cell up to twice the image.
+    across = (jnp.arange(columns, dtype=jnp.float32) + 0.5) / columns
+    down = (jnp.arange(rows, dtype=jnp.float32) + 0.5) / rows
+    across, down = across[None, None, :], down[None, :, None]
+    # From less than a thousandth of the image up to twice of it.
     distance = 0.1 * jnp.exp(jnp.clip(outputs[..., -4:], -5, 3))
     left, top, right, bottom = (distance[..., edge] for edge in range(4))
     return jnp.stack([across - left, down - top, across + right, down + bottom], axis=-1)
@@ -225,7 +226,7 @@ def precision_report(measured: Measured, names: Sequence[str]) -> Results:
     width = max(5, *map(len, names[1:]))
     lines = [f"{'class':{width}}     AP  AP@0.5  objects"]
     lines += [
-        f"{name:{width}}  {of.mean():.3f}   {of[0]:.3f}  {count}"
+        f"{name:{width}}  {of.mean():5.3f}   {of[0]:5.3f}  {count}"
         for name, of, count in zip(names[1:], each.T, counts[1:], strict=True)
     ]
     return {

@@ -92,7 +92,7 @@ def pixel_accuracy(logits: Logits, batch: Batch) -> Mean:
 def confusion(logits: Logits, batch: Batch) -> Mean:
     """How many pixels of each actual class, a row, are predicted as each, in whole numbers."""
     classes = logits.shape[-1]
-    index = jnp.arange(classes, dtype=jnp.int32)
+    index = jnp.arange(classes, dtype=jnp.int32)[None, None, None]
     counted = _counted(batch)[..., None]
     actual = ((jnp.asarray(batch["mask"])[..., None] == index) & counted).astype(jnp.int8)
     predicted = (jnp.argmax(logits, axis=-1)[..., None] == index).astype(jnp.int8)

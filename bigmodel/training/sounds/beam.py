@@ -47,7 +47,7 @@ def beam_search(nats: Float[np.ndarray, "moment letter"], *, width: int) -> tupl
                 before = gap if text and text[-1] == new else both
                 longer = after[(*text, new)]
                 longer[1] = np.logaddexp(longer[1], before + moment[new])
-        best = sorted(after.items(), key=lambda item: -np.logaddexp(*item[1]))[:width]
+        best = sorted(after.items(), key=lambda item: -np.logaddexp(item[1][0], item[1][1]))[:width]
         beams = {text: (ends[0], ends[1]) for text, ends in best}
     text, ends = next(iter(beams.items()))
     return text, float(np.logaddexp(*ends))

@@ -47,9 +47,10 @@ def plain_iou(a, b):
 
 def test_overlaps_are_those_of_the_plain_formulas():
     random = np.random.default_rng(0)
-    some, others = drawn(random, 50), drawn(random, 50)
+    some, others = jnp.asarray(drawn(random, 50)), jnp.asarray(drawn(random, 50))
     for a, b, iou, generalized in zip(
-        some, others, ious(some, others), generalized_ious(some, others), strict=True
+        *map(np.asarray, (some, others, ious(some, others), generalized_ious(some, others))),
+        strict=True,
     ):
         inner, union = plain_iou(a, b)
         hull = area([min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])])

@@ -123,7 +123,7 @@ class UNet(nn.Module):
         label: Int[Array, " batch"] | None = None,
         *,
         train: bool,
-    ) -> Images:
+    ) -> Float[Array, "batch rows columns output"]:
         """The outputs of each pixel, in float32.
 
         Args:

@@ -143,7 +143,9 @@ class ListenerNetwork(nn.Module):
         blocks = make_blocks(EncoderBlock, options, dtype, partition=BLOCK_PARTITION, name="block")
         return run_blocks(blocks, x, mask[:, None], train=train)[0]
 
-    def _recurrent(self, x: Frames, mask: Bool[Array, "batch time"], train: bool) -> Frames:
+    def _recurrent(
+        self, x: Frames, mask: Bool[Array, "batch time"], train: bool
+    ) -> Float[Array, "batch time feature"]:
         options, dtype = self.options, jnp.dtype(self.options.dtype)
         for number in range(options.layers):
             outputs = [

@@ -25,7 +25,7 @@ STANDARD = "-"
 """The argument that stands for standard input."""
 NPY = b"\x93NUMPY"
 """The first bytes of a file of an array."""
-OF_NUMBERS: tuple[Kind, ...] = ("image", "sequence", "series", "sound", "video")
+OF_NUMBERS: tuple[Kind, ...] = ("image", "sequence", "series", "sound", "frames")
 """Kinds of inputs that may be rows of an array."""
 OF_FILES: tuple[Kind, ...] = ("image", "sound")
 """Kinds of inputs that are a file each."""
@@ -65,7 +65,7 @@ def _of_argument(argument: str, kind: Kind, written: CsvFormat, column: str) -> 
     path = Path(argument)
     if kind in OF_NUMBERS and path.suffix == ".npy" and _is_file(path):
         yield from _npy_file(path)
-    elif kind == "video":
+    elif kind == "frames":
         yield Named(path, str(path))
     elif kind in OF_FILES:
         yield from _files(path, kind)

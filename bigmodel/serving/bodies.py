@@ -34,7 +34,7 @@ TYPES: Mapping[Kind, tuple[str, tuple[type, ...]]] = {
     "sequence": ("an array of steps", (list,)),
     "series": ("an array of numbers", (list,)),
     "sound": ("base64 of a sound file, or an array of samples", (str, list)),
-    "video": ("an array of frames", (list,)),
+    "frames": ("an array of frames", (list,)),
     "sample": ("a string, a number or an object", (str, int, float, dict, type(None))),
 }
 """What an input in JSON is. A string is never the path of a file."""

@@ -98,8 +98,7 @@ def supervised(
         steps: length of the run, which the schedule of the learning rate needs.
         show: figures for a person, made of the variables that are evaluated.
         gathered: functions ``(outputs, batch)`` of one row for each example, such as its label,
-            which ``summarize`` gets by name as an array over the whole split; or of a mean, whose
-            total may be an array.
+            which ``summarize`` gets by name as an array over the whole split.
         summarize: from all that an evaluation measured to results.
         maximize: names of the metrics and results of which more is better.
 
@@ -173,8 +172,7 @@ def supervised(
         outputs, _ = model.apply(whole, batch, train=False, key=None)
         measured: dict[str, Mean | Rows] = {**measure(outputs, batch)}
         for name, function in gathered.items():
-            found = function(outputs, batch)
-            measured[name] = found if isinstance(found, Mean) else Rows(found, batch["weight"])
+            measured[name] = Rows(function(outputs, batch), batch["weight"])
         return measured
 
     return Experiment(

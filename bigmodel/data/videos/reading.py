@@ -28,7 +28,7 @@ class VideoReader(NamedTuple):
     @property
     def kind(self) -> Kind:
         """What an input is."""
-        return "video"
+        return "frames"
 
     @property
     def inputs(self) -> str:

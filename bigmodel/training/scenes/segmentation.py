@@ -20,6 +20,7 @@ from bigmodel.experiment import (
     Model,
     PyTree,
     Results,
+    Rows,
     Shown,
     Variables,
     scalars,
@@ -69,12 +70,12 @@ def segmenter(
 
 def of_pixels(values: Float[Array, "batch height width"], batch: Batch) -> Mean:
     """The mean over the pixels that count, of images that are no padding."""
-    return weighted(values, {"weight": _counted(batch).astype(jnp.float32)})
+    counted = _counted(batch) & (jnp.asarray(batch["weight"])[:, None, None] > 0)
+    return weighted(values, {"weight": counted.astype(jnp.float32)})
 
 
 def _counted(batch: Batch) -> Array:
-    real = jnp.asarray(batch["weight"])[:, None, None] > 0
-    return real & (jnp.asarray(batch["mask"]) != UNDECIDED)
+    return jnp.asarray(batch["mask"]) != UNDECIDED
 
 
 def pixel_cross_entropy(logits: Logits, batch: Batch) -> Mean:
@@ -89,15 +90,14 @@ def pixel_accuracy(logits: Logits, batch: Batch) -> Mean:
     return of_pixels(right.astype(jnp.float32), batch)
 
 
-def confusion(logits: Logits, batch: Batch) -> Mean:
-    """How many pixels of each actual class, a row, are predicted as each, in whole numbers."""
+def confusion(logits: Logits, batch: Batch) -> Int[Array, "batch actual predicted"]:
+    """How many pixels of each image and actual class are predicted as each."""
     classes = logits.shape[-1]
     index = jnp.arange(classes, dtype=jnp.int32)[None, None, None]
     counted = _counted(batch)[..., None]
     actual = ((jnp.asarray(batch["mask"])[..., None] == index) & counted).astype(jnp.int8)
     predicted = (jnp.argmax(logits, axis=-1)[..., None] == index).astype(jnp.int8)
-    matrix = jnp.einsum("bhwa,bhwp->ap", actual, predicted, preferred_element_type=jnp.int32)
-    return Mean(matrix, jnp.sum(counted, dtype=jnp.int32))
+    return jnp.einsum("bhwa,bhwp->bap", actual, predicted, preferred_element_type=jnp.int32)
 
 
 def iou_of_classes(
@@ -115,9 +115,9 @@ def iou_report(measured: Measured, names: Sequence[str]) -> Results:
     A class that is neither there nor predicted does not count; where that is so of all objects,
     ``object_iou`` is 1.
     """
-    whole = measured["confusion"]
-    others = {name: metric for name, metric in measured.items() if name != "confusion"}
-    matrix = np.asarray(whole[0], np.float64)
+    rows = measured["confusion"]
+    assert isinstance(rows, Rows)
+    matrix = rows.values.sum(axis=0, dtype=np.float64)
     each = iou_of_classes(matrix)
     objects = each[1:][np.isfinite(each[1:])]
     actual = matrix.sum(axis=1)
@@ -129,7 +129,7 @@ def iou_report(measured: Measured, names: Sequence[str]) -> Results:
         for name, iou, count in zip(names, each, actual, strict=True)
     ]
     return {
-        **scalars(others),
+        **scalars(measured),
         "mean_iou": float(np.nanmean(each)) if np.isfinite(each).any() else 1.0,
         "object_iou": float(objects.mean()) if len(objects) else 1.0,
         "report": "\n".join(lines),

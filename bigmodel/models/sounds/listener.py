@@ -20,6 +20,7 @@ from bigmodel.models.attention.fused import AttentionName
 from bigmodel.models.attention.masks import masked_mean, padding_mask
 from bigmodel.models.attention.positions import sinusoidal
 from bigmodel.models.attention.stack import make_blocks, run_blocks, stacked_partition
+from bigmodel.models.layers.dense import Dense
 from bigmodel.models.layers.feed_forward import Activation
 from bigmodel.models.layers.norm import LayerNorm
 from bigmodel.models.layers.recurrent import RECURRENT_PARTITION, Recurrent
@@ -134,7 +135,7 @@ class ListenerNetwork(nn.Module):
         x = LayerNorm(dtype, name="norm")(x)
         if not self.each:
             x = masked_mean(x, mask)
-        return nn.Dense(self.outputs, dtype=dtype, name="head")(x).astype(jnp.float32)
+        return Dense(self.outputs, dtype=dtype, name="head")(x).astype(jnp.float32)
 
     def _blocks(self, x: Frames, mask: Bool[Array, "batch time"], train: bool) -> Frames:
         options, dtype = self.options, jnp.dtype(self.options.dtype)

@@ -16,6 +16,7 @@ from bigmodel.models.attention.fused import AttentionName
 from bigmodel.models.attention.positions import sinusoidal
 from bigmodel.models.attention.stack import make_blocks, run_blocks, stacked_partition
 from bigmodel.models.layers.convolution import Conv
+from bigmodel.models.layers.dense import Dense
 from bigmodel.models.layers.feed_forward import Activation
 from bigmodel.models.layers.norm import LayerNorm
 from bigmodel.models.linen import model
@@ -90,7 +91,7 @@ class VideoNetwork(nn.Module):
         x = x.astype(dtype)
         x = self._over_frames(x, train) if options.name == "attention" else self._over_all(x)
         x = nn.Dropout(options.dropout, deterministic=not train)(x)
-        return nn.Dense(self.classes, dtype=dtype, name="head")(x).astype(jnp.float32)
+        return Dense(self.classes, dtype=dtype, name="head")(x).astype(jnp.float32)
 
     def _over_all(self, x: Video) -> Float[Array, "batch feature"]:
         options, dtype = self.options, jnp.dtype(self.options.dtype)
@@ -108,7 +109,7 @@ class VideoNetwork(nn.Module):
             conv = Conv(width, stride=2, use_bias=False, dtype=dtype, name=f"space_{number}")
             x = nn.silu(LayerNorm(dtype, name=f"front_norm_{number}")(conv(x)))
         x = x.reshape(batch, frames, -1)
-        x = nn.Dense(options.width, dtype=dtype, name="embed")(x)
+        x = Dense(options.width, dtype=dtype, name="embed")(x)
         positions = jnp.arange(frames, dtype=jnp.int32)
         x = x + sinusoidal(positions, width=options.width).astype(dtype)[None]
         blocks = make_blocks(EncoderBlock, options, dtype, partition=BLOCK_PARTITION, name="block")

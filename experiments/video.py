@@ -57,7 +57,7 @@ def predictor(config: Config, assets: Assets) -> Predictor:
 
 
 TINY = (
-    "--model.widths", "8", "8", "--data.size=12", "--data.frames=3", "--data.clips=128",
+    "--model.widths", "8", "8", "--data.size=12", "--data.frames=3", "--data.clips=2560",
     "--data.batch-size=16", "--optimizer.warmup-steps=0", "--run.steps=60",
 )  # fmt: skip
 

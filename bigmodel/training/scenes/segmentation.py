@@ -8,7 +8,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, UInt8
 
 from bigmodel.data.images.reading import ImageReader
 from bigmodel.experiment import (
@@ -181,7 +181,7 @@ def segment_predictor(model: Model, reader: ImageReader) -> Predictor:
     return Predictor(reader.encode, apply, decode, reader.kind, reader.inputs, what)
 
 
-def _answer(mask: Int[np.ndarray, "height width"], names: Sequence[str]) -> Any:
+def _answer(mask: UInt8[np.ndarray, "height width"], names: Sequence[str]) -> Any:
     shares = np.bincount(mask.ravel(), minlength=len(names)) / mask.size
     order = np.argsort(-shares, kind="stable")
     ranked = Ranked((names[index], float(shares[index])) for index in order if shares[index])

@@ -11,9 +11,10 @@ import numpy as np
 
 from bigmodel.data.labelled import LabelledData
 from bigmodel.data.parts import data_of
+from bigmodel.data.sounds.espeak import recited
 from bigmodel.data.sounds.reading import SoundReader, check_heard, sound_reader
 from bigmodel.data.sounds.spectrum import frames_of, log_mel
-from bigmodel.data.sounds.utterances import Utterance, utterances
+from bigmodel.data.sounds.utterances import Utterance, melodies
 from bigmodel.data.sounds.waves import read_wave, resampled
 from bigmodel.data.split import check_positive, split_rows
 from bigmodel.data.texts.text_file import normalized, read_lines
@@ -42,6 +43,8 @@ class SoundData(LabelledData):
     """tones and espeak: most digits in a recording"""
     recordings: int = 1440
     """tones and espeak: recordings in all parts"""
+    cache: str = ""
+    """espeak: folder that keeps what it has said; by default one in the user's cache"""
     batch_size: int = 32
     """recordings in a batch"""
 
@@ -172,15 +175,9 @@ def _parts(options: SoundData, assets: Assets | None) -> Parts:
 
 def _read(options: SoundData, path: str, rate: int) -> list[Utterance]:
     if options.name != "files":
-        return list(
-            utterances(
-                options.name,
-                count=options.recordings,
-                longest=options.digits,
-                rate=rate,
-                seed=options.split_seed,
-            )
-        )
+        said = {"count": options.recordings, "longest": options.digits, "rate": rate}
+        said["seed"] = options.split_seed
+        return melodies(**said) if options.name == "tones" else recited(**said, cache=options.cache)
     found: list[Utterance] = []
     told = {"resampled": "", "mixed": ""}
     counts = dict.fromkeys(told, 0)

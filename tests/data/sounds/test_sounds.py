@@ -2,11 +2,13 @@
 
 import importlib.util
 import io
+import shutil
 import wave
 
 import numpy as np
 import pytest
 
+from bigmodel.data.sounds.espeak import recited
 from bigmodel.data.sounds.reading import sound_reader
 from bigmodel.data.sounds.sounds import SoundData, load_sounds, load_speech
 from bigmodel.data.sounds.spectrum import HOP, WINDOW, log_mel
@@ -133,6 +135,23 @@ def test_a_voice_is_the_same_pitch_at_other_digits():
     some = [sung(voice, [3, 1], 4000, random) for voice in (0, 0, 1)]
     assert {each.voice for each in some} == {"tones 0", "tones 1"}
     assert {each.text for each in some} == {"three one"}
+
+
+@pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="needs espeak-ng")
+def test_what_espeak_says_is_kept_and_is_the_same_when_it_is_read_again(
+    tmp_path, monkeypatch, capfd
+):
+    def say():
+        return recited(count=3, longest=2, rate=8000, seed=0, cache=str(tmp_path))
+
+    some = say()
+    assert "prepared" in capfd.readouterr().err
+    monkeypatch.setattr("bigmodel.data.sounds.espeak._spoken", None)
+    for one, other in zip(some, say(), strict=True):
+        np.testing.assert_array_equal(one.samples, other.samples)
+        assert one[1:] == other[1:]
+    assert len({each.voice for each in some}) == 3
+    assert all(0.05 < np.abs(each.samples).max() <= 1.1 for each in some)
 
 
 @pytest.fixture

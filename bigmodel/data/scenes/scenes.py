@@ -32,7 +32,7 @@ class SceneData(LabelledData):
     folder: your own"""
     path: str = ""
     """folder: your images and what is in them; stamps: where they are, if not in Debian's place"""
-    size: int = 48
+    size: int = 40
     """height and width in pixels, to which images of a folder are resized"""
     objects: int = 4
     """digits and stamps: most objects in a scene, which may have none"""

@@ -217,7 +217,7 @@ class Unet:
 class PixelUnet:
     """Residual blocks down to a coarse grid and up again, to a class for each pixel."""
 
-    widths: tuple[int, ...] = (16, 32, 64)
+    widths: tuple[int, ...] = (8, 16, 32, 64)
     """channels from the finest grid to the coarsest; each halves height and width"""
     blocks: int = 1
     """number of residual blocks at each grid, down, up and in the middle"""
@@ -242,7 +242,7 @@ class PixelUnet:
 class Detector:
     """Residual blocks down to a coarse grid and up to one whose cells tell what lies there."""
 
-    widths: tuple[int, ...] = (16, 32, 64)
+    widths: tuple[int, ...] = (8, 16, 32, 64)
     """channels from the finest grid to the coarsest; each halves height and width"""
     blocks: int = 1
     """number of residual blocks at each grid, down, up and in the middle"""

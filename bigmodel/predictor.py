@@ -11,9 +11,10 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checka
 
 from bigmodel.experiment import Batch, Model, PyTree, Variables
 
-Kind: TypeAlias = Literal["image", "row", "text", "sequence", "series", "sample"]
+Kind: TypeAlias = Literal["image", "row", "text", "sequence", "series", "sample", "sound", "frames"]
 """What one input is: pixels or an image file; a row of a table; a text; a sequence of steps of
-numbers; the numbers of a series so far; or what to draw a sample of."""
+numbers; the numbers of a series so far; what to draw a sample of; samples or a file of
+sound; or the frames of a clip, or their folder."""
 
 
 class Predictor(NamedTuple):

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from bigmodel.data.ratings import RatingData as RatingData
     from bigmodel.data.ratings import Ratings as Ratings
     from bigmodel.data.ratings import load_ratings as load_ratings
+    from bigmodel.data.scenes.boxes import BoxReader as BoxReader
+    from bigmodel.data.scenes.boxes import load_boxes as load_boxes
+    from bigmodel.data.scenes.masks import load_masks as load_masks
+    from bigmodel.data.scenes.scenes import SceneData as SceneData
     from bigmodel.data.sequences.reading import sequence_reader as sequence_reader
     from bigmodel.data.sequences.reading import series_reader as series_reader
     from bigmodel.data.sequences.sequences import SequenceData as SequenceData
@@ -32,6 +36,10 @@ if TYPE_CHECKING:
     from bigmodel.data.sequences.sources import labelled_reader as labelled_reader
     from bigmodel.data.sequences.sources import load_forecasts as load_forecasts
     from bigmodel.data.sequences.sources import load_labelled as load_labelled
+    from bigmodel.data.sounds.reading import sound_reader as sound_reader
+    from bigmodel.data.sounds.sounds import SoundData as SoundData
+    from bigmodel.data.sounds.sounds import load_sounds as load_sounds
+    from bigmodel.data.sounds.sounds import load_speech as load_speech
     from bigmodel.data.tables.reading import table_reader as table_reader
     from bigmodel.data.tables.table import TableData as TableData
     from bigmodel.data.tables.table import load_table as load_table
@@ -60,6 +68,9 @@ if TYPE_CHECKING:
     from bigmodel.data.texts.words import WordData as WordData
     from bigmodel.data.texts.words import Words as Words
     from bigmodel.data.texts.words import load_words as load_words
+    from bigmodel.data.videos.reading import video_reader as video_reader
+    from bigmodel.data.videos.videos import VideoData as VideoData
+    from bigmodel.data.videos.videos import load_videos as load_videos
 
 _PLACES = {
     "dialogues.chat": ("Chat", "chat_of", "read_chat"),
@@ -69,6 +80,9 @@ _PLACES = {
     "images.reading": ("ImageReader", "image_reader"),
     "known_ratings": ("RatingReader", "rating_reader"),
     "ratings": ("RatingData", "Ratings", "load_ratings"),
+    "scenes.boxes": ("BoxReader", "load_boxes"),
+    "scenes.masks": ("load_masks",),
+    "scenes.scenes": ("SceneData",),
     "sequences.reading": ("sequence_reader", "series_reader"),
     "sequences.sequences": ("SequenceData", "load_sequences"),
     "sequences.series": ("SeriesData", "load_series"),
@@ -78,6 +92,8 @@ _PLACES = {
         "load_forecasts",
         "load_labelled",
     ),
+    "sounds.reading": ("sound_reader",),
+    "sounds.sounds": ("SoundData", "load_sounds", "load_speech"),
     "tables.reading": ("table_reader",),
     "tables.table": ("TableData", "load_table"),
     "tagging.reading": ("TagReader", "tag_reader"),
@@ -95,6 +111,8 @@ _PLACES = {
     ),
     "texts.text": ("Text", "TextData", "load_text", "with_prompts"),
     "texts.vocabulary": ("pair_reader",),
+    "videos.reading": ("video_reader",),
+    "videos.videos": ("VideoData", "load_videos"),
     "texts.words": ("WordData", "Words", "load_words"),
 }
 _ROOM_OF = {name: room for room, names in _PLACES.items() for name in names}

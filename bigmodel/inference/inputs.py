@@ -25,8 +25,10 @@ STANDARD = "-"
 """The argument that stands for standard input."""
 NPY = b"\x93NUMPY"
 """The first bytes of a file of an array."""
-OF_NUMBERS: tuple[Kind, ...] = ("image", "sequence", "series")
+OF_NUMBERS: tuple[Kind, ...] = ("image", "sequence", "series", "sound", "frames")
 """Kinds of inputs that may be rows of an array."""
+OF_FILES: tuple[Kind, ...] = ("image", "sound")
+"""Kinds of inputs that are a file each."""
 HEADER = 1 << 16
 
 
@@ -36,7 +38,7 @@ def read_inputs(
     """The inputs that arguments name, in order, each read when it is its turn.
 
     Args:
-        arguments: files, folders of images, texts themselves; ``-`` or none is standard input.
+        arguments: files, folders of these, texts themselves; ``-`` or none is standard input.
         kind: what an input is.
         written: how the cells of tables are written.
         column: of a series, where a table has several.
@@ -63,8 +65,10 @@ def _of_argument(argument: str, kind: Kind, written: CsvFormat, column: str) -> 
     path = Path(argument)
     if kind in OF_NUMBERS and path.suffix == ".npy" and _is_file(path):
         yield from _npy_file(path)
-    elif kind == "image":
-        yield from _images(path)
+    elif kind == "frames":
+        yield Named(path, str(path))
+    elif kind in OF_FILES:
+        yield from _files(path, kind)
     elif kind in ("text", "sample") and argument != STANDARD and not _is_file(path):
         yield Named(argument, repr(argument[:40]))
     else:
@@ -139,7 +143,7 @@ def _stream(argument: str) -> Stream:
     return open_text(Path(argument))
 
 
-def _images(path: Path) -> Iterator[Named]:
+def _files(path: Path, kind: Kind) -> Iterator[Named]:
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.is_file())
         yield from (Named(file, str(file)) for file in files if not file.name.startswith("."))
@@ -148,7 +152,7 @@ def _images(path: Path) -> Iterator[Named]:
     elif str(path) == STANDARD:
         yield Named(sys.stdin.buffer.read(), "standard input")
     else:
-        raise InputError(f"there is no image {str(path)[:200]}")
+        raise InputError(f"there is no {kind} {str(path)[:200]}")
 
 
 def _lines(stream: Stream) -> Iterator[Named]:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from bigmodel.models.images.dcgan import Dcgan as Dcgan
     from bigmodel.models.images.named_cnn import NamedCnn as NamedCnn
     from bigmodel.models.images.resnet import ResNet as ResNet
+    from bigmodel.models.images.unet import Detector as Detector
+    from bigmodel.models.images.unet import PixelUnet as PixelUnet
     from bigmodel.models.images.unet import Unet as Unet
     from bigmodel.models.images.vit import Vit as Vit
     from bigmodel.models.images.xception import Xception as Xception
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from bigmodel.models.mlp import Mlp as Mlp
     from bigmodel.models.recommender import Recommender as Recommender
     from bigmodel.models.rnn import Rnn as Rnn
+    from bigmodel.models.sounds.listener import Listener as Listener
     from bigmodel.models.texts.beam import Beam as Beam
     from bigmodel.models.texts.bert import Bert as Bert
     from bigmodel.models.texts.generation import Sampling as Sampling
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from bigmodel.models.texts.seq2seq import Seq2Seq as Seq2Seq
     from bigmodel.models.texts.transformer import Transformer as Transformer
     from bigmodel.models.texts.word2vec import SkipGram as SkipGram
+    from bigmodel.models.videos.video_net import VideoNet as VideoNet
 
 _PLACES = {
     "images.autoencoder": ("Autoencoder",),
@@ -37,13 +41,14 @@ _PLACES = {
     "images.dcgan": ("Dcgan",),
     "images.named_cnn": ("NamedCnn",),
     "images.resnet": ("ResNet",),
-    "images.unet": ("Unet",),
+    "images.unet": ("Detector", "PixelUnet", "Unet"),
     "images.vit": ("Vit",),
     "images.xception": ("Xception",),
     "linen": ("model",),
     "mlp": ("Mlp",),
     "recommender": ("Recommender",),
     "rnn": ("Rnn",),
+    "sounds.listener": ("Listener",),
     "texts.beam": ("Beam",),
     "texts.bert": ("Bert",),
     "texts.generation": ("Sampling",),
@@ -52,6 +57,7 @@ _PLACES = {
     "texts.seq2seq": ("Seq2Seq",),
     "texts.transformer": ("Transformer",),
     "texts.word2vec": ("SkipGram",),
+    "videos.video_net": ("VideoNet",),
 }
 
 

@@ -20,7 +20,7 @@ from bigmodel.data.tables.csv_table import CsvFormat
 from bigmodel.data.texts.text_file import Stream, decoded
 from bigmodel.experiment import InputError
 from bigmodel.inference.answering import Named
-from bigmodel.inference.inputs import NPY, OF_NUMBERS, of_npy, of_stream
+from bigmodel.inference.inputs import NPY, OF_FILES, OF_NUMBERS, of_npy, of_stream
 from bigmodel.predictor import Beginning, Kind
 
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
@@ -33,6 +33,8 @@ TYPES: Mapping[Kind, tuple[str, tuple[type, ...]]] = {
     "text": ("a string", (str,)),
     "sequence": ("an array of steps", (list,)),
     "series": ("an array of numbers", (list,)),
+    "sound": ("base64 of a sound file, or an array of samples", (str, list)),
+    "frames": ("an array of frames", (list,)),
     "sample": ("a string, a number or an object", (str, int, float, dict, type(None))),
 }
 """What an input in JSON is. A string is never the path of a file."""
@@ -126,7 +128,7 @@ def _value(value: Any, kind: Kind, name: str) -> Any:
     what, types = TYPES[kind]
     if not isinstance(value, types) or isinstance(value, bool):
         raise InputError(f"{name} is not {what}")
-    if kind != "image" or not isinstance(value, str):
+    if kind not in OF_FILES or not isinstance(value, str):
         return value
     head, comma, tail = value.partition(",")
     try:
@@ -135,7 +137,7 @@ def _value(value: Any, kind: Kind, name: str) -> Any:
         )
     except ValueError:
         raise InputError(f"{name} is not {what}") from None
-    return _checked(content, name)
+    return _checked(content, name, kind)
 
 
 def _of_form(
@@ -167,20 +169,22 @@ def _of_file(name: str, content: bytes, reading: Reading) -> Iterator[Named]:
     if reading.kind in OF_NUMBERS and content.startswith(NPY):
         yield from of_npy(content, name)
         return
-    if reading.kind == "image":
-        yield Named(_checked(content, name), name)
+    if reading.kind in OF_FILES:
+        yield Named(_checked(content, name, reading.kind), name)
         return
     text = decoded(content, name)
     lines = Stream(name, io.StringIO(text, newline=None))
     yield from of_stream(lines, reading.kind, written=reading.written, column=reading.column)
 
 
-def _checked(content: bytes, name: str) -> bytes:
-    """The content of an image file, of which only the head is read.
+def _checked(content: bytes, name: str, kind: Kind) -> bytes:
+    """The content of a file; of an image the head is read.
 
     Raises:
         InputError: it is of no format that is read here, or it has too many pixels.
     """
+    if kind == "sound":
+        return content
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             width, height = image.size

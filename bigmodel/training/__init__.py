@@ -53,6 +53,12 @@ if TYPE_CHECKING:
     from bigmodel.training.regression import regression_report as regression_report
     from bigmodel.training.regression import regressor as regressor
     from bigmodel.training.regression import squared_error as squared_error
+    from bigmodel.training.scenes.detection import box_predictor as box_predictor
+    from bigmodel.training.scenes.detection import detector as detector
+    from bigmodel.training.scenes.segmentation import segment_predictor as segment_predictor
+    from bigmodel.training.scenes.segmentation import segmenter as segmenter
+    from bigmodel.training.sounds.transcription import text_predictor as text_predictor
+    from bigmodel.training.sounds.transcription import transcriber as transcriber
     from bigmodel.training.supervision import TrainState as TrainState
     from bigmodel.training.supervision import supervised as supervised
     from bigmodel.training.teaching.distillation import Teacher as Teacher
@@ -96,6 +102,9 @@ _NAMES = {
     "optimizers": "Optimizer",
     "predictors": "class_predictor number_predictor recommendation_predictor",
     "regression": "absolute_error forecast_report regression_report regressor squared_error",
+    "scenes.detection": "box_predictor detector",
+    "scenes.segmentation": "segment_predictor segmenter",
+    "sounds.transcription": "text_predictor transcriber",
     "supervision": "TrainState supervised",
     "teaching.distillation": "Teacher distilled with_logits",
     "teaching.taught": "taught",

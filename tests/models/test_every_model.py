@@ -42,6 +42,8 @@ BATCH = {
     "image": uniform(5, 8, 8, 1),
     "time": uniform(5),
     "label": integers(3, 5),
+    "spectrum": uniform(3, 8, 5),
+    "video": uniform(3, 3, 8, 8, 1),
     "latent": uniform(5, 6),
     "sequence": uniform(3, 8, 2),
     "length": LENGTHS,
@@ -110,6 +112,18 @@ CASES = {
         replace(VIT, pooling="token", biases=True, mean=(0.5,), deviation=(0.2,), remat=True)
     ),
     "unet": Case(models.Unet(widths=(4, 8), conditional=True, attention=True)),
+    "pixel-unet": Case(models.PixelUnet(widths=(4, 8))),
+    "detector": Case(models.Detector(widths=(4, 8), cell=2)),
+    "listener": Case(
+        models.Listener(layers=1, width=8, heads=2), lambda options: options.classifier(3)
+    ),
+    "listener-lstm": Case(
+        models.Listener("lstm", layers=1, width=8), lambda options: options.transcriber(3)
+    ),
+    "video": Case(models.VideoNet(widths=(4, 6))),
+    "video-attention": Case(
+        models.VideoNet("attention", widths=(4, 6), layers=1, width=8, heads=2)
+    ),
     "generator": Case(GAN, lambda options: options.build((8, 8, 1), 3)[0]),
     "discriminator": Case(GAN, lambda options: options.build((8, 8, 1), 3)[1]),
     "autoencoder": Case(CODER, coder),

@@ -1,7 +1,7 @@
-"""U-Net for denoising (Ronneberger et al., 2015).
+"""U-Net (Ronneberger et al., 2015), to remove noise and to tell the class of each pixel.
 
-Residual blocks with group norm (Ho et al., 2020), scaled and shifted by the time and the class
-(Dhariwal and Nichol, 2021).
+Residual blocks with group norm (Ho et al., 2020), which a denoiser scales and shifts by the time
+and the class (Dhariwal and Nichol, 2021).
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class GroupNorm(nn.Module):
         return norm(x.astype(jnp.float32)).astype(x.dtype)
 
 
-class ConditionedBlock(nn.Module):
-    """Two convolutions and a shortcut; the condition scales and shifts between them."""
+class Block(nn.Module):
+    """Two convolutions and a shortcut; a condition, if any, scales and shifts between them."""
 
     features: int
     dropout: float
@@ -66,14 +66,17 @@ class ConditionedBlock(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Images, condition: Condition, *, train: bool
+        self, x: Images, condition: Condition | None, *, train: bool
     ) -> Float[Array, "batch height width {self.features}"]:
         """Images to images of the same size."""
         inner = Conv(self.features, use_bias=False, dtype=self.dtype, name="inner")
-        y = GroupNorm(affine=False, name="inner_norm")(inner(nn.silu(GroupNorm(name="norm")(x))))
-        scale_shift = nn.Dense(2 * self.features, dtype=self.dtype, name="scale_shift")
-        scale, shift = jnp.split(scale_shift(nn.silu(condition))[:, None, None], 2, axis=-1)
-        y = nn.silu(y * (1 + scale) + shift)
+        y = inner(nn.silu(GroupNorm(name="norm")(x)))
+        y = GroupNorm(affine=condition is None, name="inner_norm")(y)
+        if condition is not None:
+            scale_shift = nn.Dense(2 * self.features, dtype=self.dtype, name="scale_shift")
+            scale, shift = jnp.split(scale_shift(nn.silu(condition))[:, None, None], 2, axis=-1)
+            y = y * (1 + scale) + shift
+        y = nn.silu(y)
         y = nn.Dropout(self.dropout)(y, deterministic=not train)
         outer = Conv(
             self.features, kernel_init=nn.initializers.zeros, dtype=self.dtype, name="outer"
@@ -101,37 +104,43 @@ class PixelAttention(nn.Module):
 
 
 class UNet(nn.Module):
-    """The network that :class:`Unet` describes."""
+    """The network that :class:`Unet`, :class:`PixelUnet` or :class:`Detector` describes.
 
-    options: Unet
+    ``outputs`` are channels, as many as an image has where they are 0. The way up ends at the
+    grid of level ``finest``: 0 is that of the pixels.
+    """
+
+    options: Unet | PixelUnet | Detector
     classes: int
+    outputs: int = 0
+    finest: int = 0
 
     @nn.compact
     def __call__(
         self,
         images: Images,
-        time: Float[Array, " batch"],
+        time: Float[Array, " batch"] | None = None,
         label: Int[Array, " batch"] | None = None,
         *,
         train: bool,
-    ) -> Images:
-        """The prediction of the network, of the shape of the images, in float32.
+    ) -> Float[Array, "batch rows columns output"]:
+        """The outputs of each pixel, in float32.
 
         Args:
-            images: noisy images, whose values without noise are in [-1, 1].
-            time: the noise level, from 0 to 1.
+            images: images, whose values without noise are in [-1, 1].
+            time: the noise level, from 0 to 1; None where there is no condition at all.
             label: the class of each image; -1 for none.
             train: whether dropout is on.
         """
         options, dtype = self.options, jnp.dtype(self.options.dtype)
         widths = options.widths
-        condition = self._condition(time, label)
+        condition = None if time is None else self._condition(time, label)
 
         def blocks(
             x: Images, features: int, name: str
         ) -> Float[Array, "batch height width {features}"]:
             for i in range(options.blocks):
-                block = ConditionedBlock(features, options.dropout, dtype, name=f"{name}_{i}")
+                block = Block(features, options.dropout, dtype, name=f"{name}_{i}")
                 x = block(x, condition, train=train)
             return x
 
@@ -145,13 +154,14 @@ class UNet(nn.Module):
         if options.attention:
             x = PixelAttention(max(1, widths[-1] // 32), dtype, name="attention")(x)
         x = blocks(x, widths[-1], "middle")
-        for level, width in reversed(list(enumerate(widths))):
+        for level, width in reversed(list(enumerate(widths))[self.finest :]):
             skip = skips[level]
             if level < len(widths) - 1:
                 x = Conv(width, dtype=dtype, name=f"double_{level}")(_twice(x, like=skip))
             x = blocks(jnp.concatenate([x, skip], axis=-1), width, f"up_{level}")
         zeros = nn.initializers.zeros
-        last = Conv(images.shape[-1], kernel_init=zeros, dtype=dtype, name="last")
+        outputs = self.outputs or images.shape[-1]
+        last = Conv(outputs, kernel_init=zeros, dtype=dtype, name="last")
         return last(nn.silu(GroupNorm(name="norm")(x))).astype(jnp.float32)
 
     def _condition(
@@ -198,13 +208,79 @@ class Unet:
         Raises:
             InputError: A size is not positive, or the dropout is not a rate.
         """
-        check_widths(self)
-        check_sizes(self, "blocks")
-        if self.attention and self.widths[-1] > 32 and self.widths[-1] % 32:
-            raise InputError(
-                f"--model.widths {self.widths}: attention has heads of 32, "
-                "so the last width must be a multiple"
-            )
-        check_dropout(self.dropout)
+        _check(self)
         also = ("label",) if self.conditional else ()
         return model(UNet(self, classes), inputs=("image", "time", *also), partition=PARTITION)
+
+
+@dataclass(frozen=True)
+class PixelUnet:
+    """Residual blocks down to a coarse grid and up again, to a class for each pixel."""
+
+    widths: tuple[int, ...] = (8, 16, 32, 64)
+    """channels from the finest grid to the coarsest; each halves height and width"""
+    blocks: int = 1
+    """number of residual blocks at each grid, down, up and in the middle"""
+    attention: bool = False
+    """whether the pixels of the coarsest grid attend to each other"""
+    dropout: float = 0.0
+    """dropout rate in the blocks"""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """type of the activations; parameters and outputs are float32"""
+
+    def build(self, classes: int) -> Model:
+        """The network, which reads ``image`` and gives a logit for each class of each pixel.
+
+        Raises:
+            InputError: A size is not positive, or the dropout is not a rate.
+        """
+        _check(self)
+        return model(UNet(self, 0, outputs=classes), partition=PARTITION)
+
+
+@dataclass(frozen=True)
+class Detector:
+    """Residual blocks down to a coarse grid and up to one whose cells tell what lies there."""
+
+    widths: tuple[int, ...] = (8, 16, 32, 64)
+    """channels from the finest grid to the coarsest; each halves height and width"""
+    blocks: int = 1
+    """number of residual blocks at each grid, down, up and in the middle"""
+    cell: int = 2
+    """pixels that a cell is wide, a power of two: 1 for the finest grid"""
+    attention: bool = False
+    """whether the pixels of the coarsest grid attend to each other"""
+    dropout: float = 0.0
+    """dropout rate in the blocks"""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """type of the activations; parameters and outputs are float32"""
+
+    def build(self, classes: int) -> Model:
+        """The network, which reads ``image``.
+
+        It gives a logit for each class, and four numbers for the edges, for each cell.
+
+        Raises:
+            InputError: A size is not positive, the dropout is not a rate, or no grid has such
+                cells.
+        """
+        _check(self)
+        cells = [2**level for level in range(len(self.widths))]
+        if self.cell not in cells:
+            raise InputError(
+                f"--model.cell {self.cell} is none of the {len(cells)} grids' cells: "
+                f"{', '.join(map(str, cells))}"
+            )
+        network = UNet(self, 0, outputs=classes + 4, finest=cells.index(self.cell))
+        return model(network, partition=PARTITION)
+
+
+def _check(options: Unet | PixelUnet | Detector) -> None:
+    check_widths(options)
+    check_sizes(options, "blocks")
+    if options.attention and options.widths[-1] > 32 and options.widths[-1] % 32:
+        raise InputError(
+            f"--model.widths {options.widths}: attention has heads of 32, "
+            "so the last width must be a multiple"
+        )
+    check_dropout(options.dropout)

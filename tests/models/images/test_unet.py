@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from initial import initial
 
-from bigmodel.models.images.unet import ConditionedBlock, GroupNorm, PixelAttention, Unet
+from bigmodel.models.images.unet import Block, GroupNorm, PixelAttention, Unet
 
 SMALL = {"widths": (4, 8), "conditional": True}
 
@@ -95,7 +95,7 @@ def test_group_norm_is_the_formula() -> None:
 
 def test_blocks_that_were_not_trained_change_nothing() -> None:
     x = jax.random.normal(jax.random.key(1), (2, 4, 4, 8))
-    block = ConditionedBlock(8, 0.0, jnp.dtype("float32"))
+    block = Block(8, 0.0, jnp.dtype("float32"))
     condition = np.ones((2, 6), np.float32)
     init, apply = (functools.partial(f, train=False) for f in (block.init, block.apply))
     variables = initial(init, jax.random.key(0), x, condition)

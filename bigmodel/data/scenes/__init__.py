@@ -1,0 +1,1 @@
+"""Scenes: objects before grounds, their masks and their boxes; composed, or of files."""

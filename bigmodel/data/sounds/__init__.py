@@ -1,0 +1,1 @@
+"""Recordings, what is said or heard in them, and their spectra."""

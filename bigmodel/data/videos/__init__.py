@@ -1,0 +1,1 @@
+"""Short clips: a few frames each."""

@@ -1,0 +1,120 @@
+"""Clips as a network reads them, by what a run knows of its clips."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from bigmodel.data.images.reading import decode
+from bigmodel.experiment import Assets, InputError
+from bigmodel.predictor import Kind
+
+VIDEOS = "videos.json"
+
+Clip = UInt8[np.ndarray, "frame size size channel"]
+
+
+class VideoReader(NamedTuple):
+    """What a run knows of its clips: ``names`` of classes, and the ``shape`` of a clip."""
+
+    names: tuple[str, ...]
+    shape: tuple[int, int, int, int]
+
+    @property
+    def kind(self) -> Kind:
+        """What an input is."""
+        return "frames"
+
+    @property
+    def inputs(self) -> str:
+        """What an input is, in a line."""
+        return (
+            f"folders of a clip's frames, or arrays of {'x'.join(map(str, self.shape))} (frames, "
+            "height, width, channels) from 0 to 1, or bytes"
+        )
+
+    def encode(self, inputs: Sequence[Any]) -> dict[str, np.ndarray]:
+        """``video`` float32 ``[batch, frame, size, size, channel]`` in [0, 1].
+
+        An input is the path of a folder of frames, or an array: uint8, or numbers from 0 to 1.
+
+        Raises:
+            InputError: An input is neither.
+        """
+        return {"video": np.stack([self._clip(each) for each in inputs])}
+
+    def dump(self) -> dict[str, bytes]:
+        """The files of a run from which :func:`video_reader` makes this."""
+        return {VIDEOS: json.dumps(self._asdict(), indent=1).encode()}
+
+    def _clip(self, each: Any) -> Float32[np.ndarray, "frame size size channel"]:
+        frames, size, _, channels = self.shape
+        if isinstance(each, str | Path):
+            return unit_range(read_clip(Path(each), frames, size, "L" if channels == 1 else "RGB"))
+        try:
+            clip = np.asarray(each)
+        except ValueError:
+            clip = np.empty(0, object)
+        if clip.dtype.kind not in "uif":
+            raise InputError(f"it is no clip: {repr(each)[:40]}")
+        if clip.ndim == 3:
+            clip = clip[..., None]
+        if clip.shape != self.shape:
+            raise InputError(
+                f"it is an array of {'x'.join(map(str, clip.shape))}, and the clips of the run are "
+                f"{'x'.join(map(str, self.shape))}"
+            )
+        if clip.dtype == np.uint8:
+            return unit_range(clip)
+        # Comparisons are false where a number is none.
+        if not ((clip >= 0) & (clip <= 1)).all():
+            raise InputError("its numbers are not from 0 to 1; give these, or bytes as uint8")
+        return clip.astype(np.float32)
+
+
+def video_reader(assets: Assets) -> VideoReader:
+    """The reader that a run has kept in its files."""
+    kept = json.loads(assets[VIDEOS])
+    return VideoReader(tuple(kept["names"]), tuple(kept["shape"]))
+
+
+def unit_range(clip: UInt8[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:
+    """Bytes as float32 in [0, 1]."""
+    return clip.astype(np.float32) / np.float32(255)
+
+
+def read_clip(folder: Path, frames: int, size: int, mode: Literal["L", "RGB"]) -> Clip:
+    """So many frames of a clip, at equal distances, in the order of the files' names.
+
+    Of a clip that has fewer, some are there twice.
+
+    Raises:
+        InputError: The folder has none, or one cannot be read.
+    """
+    try:
+        files = sorted(
+            file for file in folder.iterdir() if file.is_file() and not file.name.startswith(".")
+        )
+    except OSError as error:
+        raise InputError(
+            f"{str(folder)[:200]} cannot be read as a folder: {error.strerror}"
+        ) from None
+    if not files:
+        raise InputError(f"{folder} has no frames; put images into it")
+    chosen = np.linspace(0, len(files) - 1, frames).round().astype(int)
+    return np.stack([_frame(files[at], size, mode) for at in chosen])
+
+
+def _frame(file: Path, size: int, mode: Literal["L", "RGB"]) -> UInt8[np.ndarray, "size size _"]:
+    try:
+        pixels = decode(file, size=size, mode=mode, background="white").pixels
+    except InputError as error:
+        raise InputError(f"{file} {error}") from error
+    if pixels.dtype != np.uint8:
+        raise InputError(f"{file} has more than 8 bits a pixel; save it with 8")
+    return pixels

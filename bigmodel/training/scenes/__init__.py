@@ -1,0 +1,1 @@
+"""What is where in an image: losses, metrics and answers."""

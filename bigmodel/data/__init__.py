@@ -8,6 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bigmodel.data.captions.captions import CaptionData as CaptionData
+    from bigmodel.data.captions.captions import load_captions as load_captions
     from bigmodel.data.dialogues.chat import Chat as Chat
     from bigmodel.data.dialogues.chat import chat_of as chat_of
     from bigmodel.data.dialogues.chat import read_chat as read_chat
@@ -73,6 +75,7 @@ if TYPE_CHECKING:
     from bigmodel.data.videos.videos import load_videos as load_videos
 
 _PLACES = {
+    "captions.captions": ("CaptionData", "load_captions"),
     "dialogues.chat": ("Chat", "chat_of", "read_chat"),
     "dialogues.dialogues": ("load_dialogues",),
     "images.images": ("Images", "load_images"),

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bigmodel.models.clip import Clip as Clip
     from bigmodel.models.images.autoencoder import Autoencoder as Autoencoder
     from bigmodel.models.images.cnn import ConvNet as ConvNet
     from bigmodel.models.images.cnn1d import ConvNet1d as ConvNet1d
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from bigmodel.models.videos.video_net import VideoNet as VideoNet
 
 _PLACES = {
+    "clip": ("Clip",),
     "images.autoencoder": ("Autoencoder",),
     "images.cnn": ("ConvNet",),
     "images.cnn1d": ("ConvNet1d",),

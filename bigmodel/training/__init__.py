@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from bigmodel.training.regression import regression_report as regression_report
     from bigmodel.training.regression import regressor as regressor
     from bigmodel.training.regression import squared_error as squared_error
+    from bigmodel.training.retrieval.contrastive import contrastive as contrastive
     from bigmodel.training.scenes.detection import box_predictor as box_predictor
     from bigmodel.training.scenes.detection import detector as detector
     from bigmodel.training.scenes.segmentation import segment_predictor as segment_predictor
@@ -102,6 +103,7 @@ _NAMES = {
     "optimizers": "Optimizer",
     "predictors": "class_predictor number_predictor recommendation_predictor",
     "regression": "absolute_error forecast_report regression_report regressor squared_error",
+    "retrieval.contrastive": "contrastive",
     "scenes.detection": "box_predictor detector",
     "scenes.segmentation": "segment_predictor segmenter",
     "sounds.transcription": "text_predictor transcriber",

@@ -99,6 +99,9 @@ KINDS = {
     "altered images": Kind(data.load_images,
         data.ImageData(batch_size=64, shift=1, crop=0.3, jitter=0.3, hue=0.1, randaugment=2),
         "image float32 64 8 8 1, label int32 64, weight float32 64"),
+    "captions": Kind(data.load_captions, data.CaptionData(batch_size=64, shift=1),
+        "image float32 64 8 8 1, tokens int32 64 1, length int32 64, picture int32 64, "
+        "caption int32 64, weight float32 64"),
     "rows of images": Kind(lambda options: image_rows(data.load_images(options)),
         data.ImageData(batch_size=64),
         "sequence float32 64 8 8, length int32 64, label int32 64, weight float32 64"),

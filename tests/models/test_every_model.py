@@ -124,6 +124,9 @@ CASES = {
     "video-attention": Case(
         models.VideoNet("attention", widths=(4, 6), layers=1, width=8, heads=2)
     ),
+    "clip": Case(
+        models.Clip(4, models.NamedCnn(widths=(4, 6), dense=(5,)), models.Bert(**TEXT)), text
+    ),
     "generator": Case(GAN, lambda options: options.build((8, 8, 1), 3)[0]),
     "discriminator": Case(GAN, lambda options: options.build((8, 8, 1), 3)[1]),
     "autoencoder": Case(CODER, coder),

@@ -1,0 +1,1 @@
+"""Images with texts: what encodes both, and the pairs that training sees."""

@@ -2,9 +2,19 @@ r"""Images and texts in one space, from pairs of them (Radford et al., 2021).
 
     python experiments/clip.py   # digits and their names
 
-Your own images, a file of lines IMAGE<tab>TEXT:
+Fashion-MNIST with the names of its classes, and stamps of Tux Paint with what they say, tested on
+stamps that training never saw (`apt install tuxpaint-stamps-default`); what chance would find is
+`test/chance_at_5`:
+
+    python experiments/clip.py --data.name fashion_mnist --run.steps 700
+    python experiments/clip.py --data.name stamps --data.shift 4 --data.batch-size 64 \
+        --run.steps 600 --run.best validation/recall_at_5
+
+Your own images, a file of lines IMAGE<tab>TEXT, and an image of which the text is told, chosen
+among the lines of another file:
 
     python experiments/clip.py --data.name files --data.path TSV
+    python launch.py predict RUN image.png -- --classes FILE
 """
 
 from __future__ import annotations

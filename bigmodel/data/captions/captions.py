@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from bigmodel.data.captions.pairs import Pairs, read_pairs_of
-from bigmodel.data.images.augmentation import augment
+from bigmodel.data.images.augmentation import Augmentation, augmented
 from bigmodel.data.images.reading import ImageReader, image_reader
 from bigmodel.data.labelled import LabelledData
 from bigmodel.data.parts import data_of
@@ -27,7 +27,7 @@ KEPT = 1000
 
 
 @dataclass(frozen=True)
-class CaptionData(LabelledData):
+class CaptionData(LabelledData, Augmentation):
     """Which images with texts, how they are divided, and what a token is."""
 
     name: Literal["digits", "fashion_mnist", "stamps", "files"] = "digits"
@@ -40,10 +40,6 @@ class CaptionData(LabelledData):
     """stamps and files: height and width in pixels that images are resized to"""
     channels: Literal["grey", "rgb"] = "rgb"
     """files: whether images are read as greyscale or in colour"""
-    shift: int = 0
-    """maximum random shift of training images in pixels, vertical and horizontal"""
-    flip: bool = False
-    """whether training images are mirrored horizontally with probability one half"""
     tokenizer: Literal["char", "byte", "bpe", "word"] = "word"
     """what a token is; a BPE and words are learned from the training part"""
     vocab_size: int = 8192
@@ -57,8 +53,8 @@ class CaptionData(LabelledData):
         """Raises InputError where an option is out of range."""
         super().__post_init__()
         check_positive(self, "size", "length", "batch_size")
-        if self.shift < 0:
-            raise InputError(f"--data.shift {self.shift} must not be negative")
+        self.check_augmentation()
+        self.check_unmixed("images with texts have none")
         if self.name == "digits" and self.path:
             raise InputError("--data.path is for other data; digits are bundled")
         if self.name == "files" and not self.path:
@@ -109,22 +105,23 @@ def load_captions(options: CaptionData, assets: Assets | None = None) -> Caption
         size = min(options.batch_size, len(whole.texts))
     captions = tuple(sorted({text for pairs in parts.values() for text in pairs.texts}))
     number = {text: index for index, text in enumerate(captions)}
-    shift, flip = (options.shift, options.flip) if assets is None else (0, False)
-    if shift >= min(images.shape[:2]):
-        raise InputError(f"--data.shift {shift} must be smaller than the images, {images.shape}")
+    how = options if assets is None else Augmentation()
+    if how.shift >= min(images.shape[:2]):
+        raise InputError(f"--data.shift {how.shift} must be smaller than images of {images.shape}")
+    sizes: Any = {"batch_size": size, "shape": images.shape[:2], "workers": 1}
 
     def prepared(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return batch | {"image": images.unit_range(batch["image"])}
 
-    def augmented(batch: dict[str, np.ndarray], *which: Any) -> dict[str, np.ndarray]:
-        return batch | {"image": augment(batch["image"], *which, size=size, shift=shift, flip=flip)}
+    def changed(batch: dict[str, np.ndarray], *which: Any) -> dict[str, np.ndarray]:
+        return batch | {"image": augmented(batch["image"], *which, how=how, **sizes)}
 
     arrays = {part: _arrays(pairs, texts, number) for part, pairs in parts.items()}
     data = data_of(
         arrays,
         size,
         prepare=prepared,
-        augment=augmented,
+        augment=changed,
         deciding={TOKENIZER: texts.tokenizer.dump()},
         assets={**images.dump(), **texts.dump()},
     )

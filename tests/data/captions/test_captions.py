@@ -98,7 +98,8 @@ def test_a_line_that_cannot_be_used_is_named(lines, message, images, write, refu
         ({"name": "stamps", "path": "/nowhere"}, "no stamps with texts"),
         ({"test_path": "x"}, "for --data.name files"),
         ({"shift": -1}, "--data.shift -1"),
-        ({"shift": 8}, "smaller than the images"),
+        ({"mixup": 0.2}, "--data.mixup mixes classes"),
+        ({"shift": 8}, "smaller than images"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(given, message, refused):

@@ -1,14 +1,15 @@
 r"""Images and texts in one space, from pairs of them (Radford et al., 2021).
 
-    python experiments/clip.py   # digits and their names
+    python experiments/clip.py --run.steps 200   # digits: 99.2 % of test images find their name
 
-Fashion-MNIST with the names of its classes, and stamps of Tux Paint with what they say, tested on
-stamps that training never saw (`apt install tuxpaint-stamps-default`); what chance would find is
-`test/chance_at_5`:
+Fashion-MNIST with the names of its classes, and stamps of Tux Paint with what they say
+(`apt install tuxpaint-stamps-default`). Of 157 stamps that training never saw, 26.1 % find their
+own text among the five nearest of 157, of which 130 are in no training pair; by chance it would be
+3.2 % (after 500 steps, which took 7 min on 2 cores that others used):
 
     python experiments/clip.py --data.name fashion_mnist --run.steps 700
     python experiments/clip.py --data.name stamps --data.shift 4 --data.batch-size 64 \
-        --run.steps 600 --run.best validation/recall_at_5
+        --run.steps 500 --run.best validation/recall_at_5
 
 Your own images, a file of lines IMAGE<tab>TEXT, and an image of which the text is told, chosen
 among the lines of another file:

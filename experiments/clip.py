@@ -4,13 +4,13 @@ r"""Images and texts in one space, from pairs of them (Radford et al., 2021).
 
 Fashion-MNIST with the names of its classes (88.2 % of test images find theirs first, 4 min on 2
 shared cores), and stamps of Tux Paint with what they say (`apt install tuxpaint-stamps-default`).
-Of 157 stamps that training never saw, 26.1 % find their own text among the five nearest of 157, of
-which 130 are in no training pair; by chance it would be 3.2 % (7 min on 2 shared cores):
+Of 157 stamps that training never saw, 25.5 % find their own text among the five nearest of 157, of
+which 130 are in no training pair; by chance it would be 3.2 % (9 min on 2 shared cores):
 
     python experiments/clip.py --data.name fashion_mnist --data.validation 0.02 \
         --run.steps 700 --run.eval-every 350
     python experiments/clip.py --data.name stamps --data.shift 4 --data.batch-size 64 \
-        --run.steps 500 --run.best validation/recall_at_5
+        --run.steps 600 --run.eval-every 150
 
 Your own images, a file of lines IMAGE<tab>TEXT, and an image of which the text is told, chosen
 among the lines of another file:

@@ -17,10 +17,12 @@ import launch
 from bigmodel.compression.channels import narrowed
 from bigmodel.config import to_json
 from bigmodel.experiment import Experiment, Variables
-from bigmodel.inference.measuring import evaluate, measured
+from bigmodel.inference.measuring import evaluate, evaluating
 from bigmodel.inference.trained import Trained
 from bigmodel.quantized import restored
 from bigmodel.runtime.command_line import parse
+from bigmodel.runtime.evaluation import measure, summarize
+from bigmodel.runtime.xla import with_precision
 from bigmodel.script import load_script
 from bigmodel.training.transfer.beginning import Init
 from bigmodel.tree import map_named
@@ -128,7 +130,10 @@ def test_other_networks_of_half_the_channels_and_heads_do_too(script: str, tmp_p
 
 
 def measured_of(experiment: Experiment, variables: Variables) -> Mapping[str, float]:
-    return measured(experiment, variables, "highest").values
+    step = jax.jit(with_precision(evaluating(experiment), "highest"))
+    splits = measure(step, variables, experiment.data.splits)
+    assert splits is not None
+    return summarize(experiment, splits).values
 
 
 def assert_as_with_zeros(run: Trained, found: Mapping[str, float]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from functools import partial
 from types import MappingProxyType
 from typing import TypedDict
 
@@ -33,10 +32,10 @@ from bigmodel.frozen import unfrozen
 from bigmodel.partition import unsharded
 from bigmodel.training.compression.pruning import projected
 from bigmodel.training.ensemble import per_member
-from bigmodel.training.gradients import check_parts, mean_gradients, penalty
+from bigmodel.training.gradients import penalty
 from bigmodel.training.metrics import Metric
 from bigmodel.training.optimizers import Optimizer, kept, moving_average
-from bigmodel.training.privacy.private import Gradients, private
+from bigmodel.training.privacy.private import protected
 from bigmodel.training.skipping import none_skipped, skip_nonfinite
 from bigmodel.training.transfer.beginning import with_beginning
 from bigmodel.training.transfer.freezing import freezing
@@ -106,12 +105,8 @@ def supervised(
     Raises:
         InputError: where the optimizer's parts do not divide the batch.
     """
-    check_parts(data, optimizer)
     model = freezing(model, optimizer.freeze)
-    gradients_of: Gradients = partial(mean_gradients, parts=optimizer.accumulate)
-    privacy = None
-    if model.privacy is not None:
-        data, gradients_of, privacy = private(model, data, optimizer, steps=steps)
+    data, gradients_of, privacy = protected(model, data, optimizer, steps=steps)
     data = with_beginning(data, model)
     learning_rate = optimizer.learning_rate_schedule(steps)
     transform = optimizer.transform(steps)

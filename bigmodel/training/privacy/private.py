@@ -25,7 +25,12 @@ from bigmodel.experiment import (
 )
 from bigmodel.frozen import FROZEN
 from bigmodel.output import note
-from bigmodel.training.gradients import LossAndMetrics, split_batch
+from bigmodel.training.gradients import (
+    LossAndMetrics,
+    check_parts,
+    mean_gradients,
+    split_batch,
+)
 from bigmodel.training.optimizers import Optimizer
 from bigmodel.training.privacy.accounting import Mechanism, mechanism
 from bigmodel.training.privacy.clipping import clipped_sum
@@ -37,15 +42,21 @@ Gradients: TypeAlias = Callable[
 """What :func:`~bigmodel.training.gradients.mean_gradients` is, of a batch in one piece."""
 
 
-def private(
+def protected(
     model: Model, data: Data, optimizer: Optimizer, *, steps: int
-) -> tuple[Data, Gradients, Mechanism]:
+) -> tuple[Data, Gradients, Mechanism | None]:
     """Data by Poisson sampling, noisy gradients, and the account, as ``model.privacy`` asks for.
 
+    Without it they are the data as it is, mean gradients, and None.
+
     Raises:
-        InputError: for options under which an example would not be protected.
+        InputError: for options under which an example would not be protected; or where the
+            optimizer's parts do not divide the batch.
     """
     options = model.privacy
+    if options is None:
+        check_parts(data, optimizer)
+        return data, partial(mean_gradients, parts=optimizer.accumulate), None
     if optimizer.accumulate > 1:
         raise InputError(
             "--optimizer.accumulate is not for private training, whose batches are worked through "
@@ -75,9 +86,9 @@ def private(
         f"{data.batch_size:,} examples on average. It holds for the parameters, and not for what "
         f"is measured on examples, nor for what assets/ says of them: {_names(data)}"
     )
-    protected = data._replace(train=sampled, batch_size=how.rows)
     gradients = noisy_gradients(how, data.batch_size)
-    return protected, gradients, how._replace(data=data.fingerprint)
+    data = data._replace(train=sampled, batch_size=how.rows)
+    return data, gradients, how._replace(data=data.fingerprint)
 
 
 def noisy_gradients(how: Mechanism, expected: int) -> Gradients:

@@ -16,7 +16,7 @@ Your own images, a file of lines IMAGE<tab>TEXT, and an image of which the text 
 among the lines of another file:
 
     python experiments/clip.py --data.name files --data.path TSV
-    python launch.py predict RUN image.png -- --classes FILE
+    python launch.py predict runs/clip image.png -- --classes FILE
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def test_training_batches_alone_are_augmented_before_they_are_prepared() -> None
     data = data_of(
         PARTS,
         2,
-        augment=lambda batch, seed, step, _: {"x": batch["x"] + 100 * seed + 1000 * step},
+        augment=lambda batch, seed, step, *_: {"x": batch["x"] + 100 * seed + 1000 * step},
         prepare=lambda batch: {"x": 10 * batch["x"]},
     )
     assert sorted(data.train(3, 1)["x"] % 10_000 // 1000) == [3, 3]

@@ -108,13 +108,14 @@ def load_captions(options: CaptionData, assets: Assets | None = None) -> Caption
     how = options if assets is None else Augmentation()
     if how.shift >= min(images.shape[:2]):
         raise InputError(f"--data.shift {how.shift} must be smaller than images of {images.shape}")
-    sizes: Any = {"batch_size": size, "shape": images.shape[:2], "workers": 1}
 
     def prepared(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return batch | {"image": images.unit_range(batch["image"])}
 
     def changed(batch: dict[str, np.ndarray], *which: Any) -> dict[str, np.ndarray]:
-        return batch | {"image": augmented(batch["image"], *which, how=how, **sizes)}
+        *place, of = which
+        sizes: Any = {"batch_size": of, "shape": images.shape[:2], "workers": 1}
+        return batch | {"image": augmented(batch["image"], *place, how=how, **sizes)}
 
     arrays = {part: _arrays(pairs, texts, number) for part, pairs in parts.items()}
     data = data_of(

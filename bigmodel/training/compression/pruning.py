@@ -9,6 +9,7 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from bigmodel.experiment import (
@@ -148,7 +149,7 @@ def projected(
     before: PyTree,
     after: PyTree,
     average: Variables | None,
-    step: Array,
+    step: Array | np.ndarray,
     steps: int,
 ) -> tuple[PyTree, Variables | None, Metrics]:
     """The parameters after an update, their average, and the share of zeros, of a pruned model.

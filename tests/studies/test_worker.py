@@ -53,13 +53,13 @@ def server() -> int:
 
 
 @slow
-@linux
 def threads(process: int | str) -> list[str]:
-    """The names of its threads, but for that of pyarrow's jemalloc, which is made anew after forks."""
+    """The names of its threads, but for jemalloc's of pyarrow, which is made anew after a fork."""
     names = [path.read_text().strip() for path in Path(f"/proc/{process}/task").glob("*/comm")]
     return [name for name in names if name != "jemalloc_bg_thd"]
 
 
+@linux
 def test_workers_are_forks_of_one_thread_and_end_one_by_one(start: Callable[[], Worker]) -> None:
     first, second = start(), start()
     assert [platform(first), platform(second)] == [("answer", "cpu")] * 2

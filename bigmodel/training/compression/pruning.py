@@ -158,7 +158,7 @@ def projected(
     """
     if model.project is None:
         return after, average, {}
-    params = model.project(before, after, step, steps)
+    params = model.project(before, after, jnp.asarray(step), steps)
     if average is not None:
         sparse = jax.tree.map(
             lambda mean, new: jnp.where(new == 0, jnp.zeros_like(mean), mean),

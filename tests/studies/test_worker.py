@@ -52,13 +52,13 @@ def server() -> int:
     return own
 
 
-@slow
 def threads(process: int | str) -> list[str]:
     """The names of its threads, but for jemalloc's of pyarrow, which is made anew after a fork."""
     names = [path.read_text().strip() for path in Path(f"/proc/{process}/task").glob("*/comm")]
     return [name for name in names if name != "jemalloc_bg_thd"]
 
 
+@slow
 @linux
 def test_workers_are_forks_of_one_thread_and_end_one_by_one(start: Callable[[], Worker]) -> None:
     first, second = start(), start()

@@ -89,7 +89,7 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     write_atomically(folder / "audit.html", html.encode())
     for drawing in drawings:
         write_atomically(folder / "figures" / f"{drawing.name}.png", drawing.png)
-    print(f"written to {folder}: audit.html, audit.json, figures/ ({len(drawings)} pictures)")
+    print(f"written to {folder}: audit.html, audit.json, {len(drawings)} in figures/")
     return 0
 
 

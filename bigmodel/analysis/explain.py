@@ -98,7 +98,7 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
             shutil.rmtree(made, ignore_errors=True)
             if not above and not out.exists():
                 out.parent.rmdir()
-    print(f"{out / PAGE} and {count} pictures")
+    print(f"{out / PAGE} and {count} picture{'s' if count > 1 else ''}")
     return 0
 
 

@@ -59,7 +59,7 @@ def painted(
     colors[1:255] = [color_of(number) for number in range(1, 255)]
     over = (masks > 0)[..., None]
     grounds = np.broadcast_to(images, (*images.shape[:3], 3))
-    return np.where(over, (1 - OPACITY) * grounds + OPACITY * colors[masks], grounds)
+    return np.where(over, (1 - OPACITY) * grounds + OPACITY * colors[masks], grounds).clip(0, 1)
 
 
 def color_of(number: int) -> tuple[float, float, float]:

@@ -19,6 +19,7 @@ from bigmodel.models.layers.convolution import Conv
 from bigmodel.models.layers.dense import Dense
 from bigmodel.models.layers.feed_forward import Activation
 from bigmodel.models.layers.norm import LayerNorm
+from bigmodel.models.layers.resolution import max_pool
 from bigmodel.models.linen import model
 from bigmodel.models.options import check_dropout, check_even_heads, check_sizes, check_widths
 
@@ -101,11 +102,11 @@ class VideoNetwork(nn.Module):
             padded = jnp.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0), (0, 0)))
             x = jnp.concatenate([padded[:, at : at + frames] for at in range(3)], axis=-1)
             name = f"space_time_{number}"
-            conv = Conv(width, stride=2, use_bias=False, dtype=dtype, name=name)
+            conv = Conv(width, use_bias=False, dtype=dtype, name=name)
             x = conv(x.reshape(batch * frames, *x.shape[2:]))
-            x = nn.silu(LayerNorm(dtype, name=f"front_norm_{number}")(x))
+            x = max_pool(nn.silu(LayerNorm(dtype, name=f"front_norm_{number}")(x)))
             x = x.reshape(batch, frames, *x.shape[1:])
-        return x.mean(axis=(1, 2, 3))
+        return x.max(axis=(2, 3)).mean(axis=1)
 
     def _over_frames(self, x: Video, train: bool) -> Float[Array, "batch feature"]:
         options, dtype = self.options, jnp.dtype(self.options.dtype)

@@ -8,6 +8,7 @@ import functools
 import json
 import shutil
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -70,6 +71,8 @@ load = functools.cache(load_script)
 @functools.cache
 def build(script: Path, *options: str) -> Built:
     module = load(script)
+    # Where its annotations are looked up; another test may have loaded it too.
+    sys.modules[module.__name__] = module
     options = (*getattr(module, "TINY", ()), *options)
     config = parse(module.Config(), options, description="")
     return Built(module, config, module.build(config))

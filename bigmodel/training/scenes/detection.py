@@ -46,8 +46,8 @@ PRIOR = -2.2
 """The logit of a centre before anything is learned: a tenth of the cells at most have one."""
 PEAKS = 32
 """Objects in an image at most."""
-LEAST = 0.1
-"""The probability from which on an object is told, or drawn."""
+LEAST, DRAWN = 0.1, 0.3
+"""The probabilities from which on an object is told, and drawn."""
 SHOWN = 6
 
 Outputs = Float[Array, "batch rows columns classes_and_edges"]
@@ -252,8 +252,9 @@ def _shown(model: Model, data: Data, names: Sequence[str]) -> Callable[[Variable
             Found(boxes[labels > 0], labels[labels > 0])
             for boxes, labels in zip(some["boxes"], some["labels"], strict=True)
         ]
+        # The likeliest last, above the others.
         likely = [
-            Found(boxes[scores >= LEAST], labels[scores >= LEAST], scores[scores >= LEAST])
+            Found(*(each[scores >= DRAWN][::-1] for each in (boxes, labels, scores)))
             for boxes, labels, scores in zip(*found, strict=True)
         ]
         return {

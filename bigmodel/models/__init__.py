@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bigmodel.models.images.unet import PixelUnet as PixelUnet
     from bigmodel.models.images.unet import Unet as Unet
     from bigmodel.models.images.vit import Vit as Vit
+    from bigmodel.models.images.vqvae import Vqvae as Vqvae
     from bigmodel.models.images.xception import Xception as Xception
     from bigmodel.models.linen import model as model
     from bigmodel.models.mlp import Mlp as Mlp
@@ -45,6 +46,7 @@ _PLACES = {
     "images.resnet": ("ResNet",),
     "images.unet": ("Detector", "PixelUnet", "Unet"),
     "images.vit": ("Vit",),
+    "images.vqvae": ("Vqvae",),
     "images.xception": ("Xception",),
     "linen": ("model",),
     "mlp": ("Mlp",),

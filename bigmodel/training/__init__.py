@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from bigmodel.training.generative.latents import latents as latents
     from bigmodel.training.generative.latents import with_latents as with_latents
     from bigmodel.training.generative.quality import Quality as Quality
+    from bigmodel.training.generative.quantizing import Tokens as Tokens
+    from bigmodel.training.generative.quantizing import dump_codebook as dump_codebook
+    from bigmodel.training.generative.quantizing import quantizing as quantizing
+    from bigmodel.training.generative.quantizing import read_codebook as read_codebook
     from bigmodel.training.generative.samples import SampleReader as SampleReader
     from bigmodel.training.generative.samples import image_predictor as image_predictor
     from bigmodel.training.generative.samples import with_sample_inputs as with_sample_inputs
@@ -98,6 +102,7 @@ _NAMES = {
     "generative.gan_losses": "LossName",
     "generative.latents": "latents with_latents",
     "generative.quality": "Quality",
+    "generative.quantizing": "Tokens dump_codebook quantizing read_codebook",
     "generative.samples": "SampleReader image_predictor with_sample_inputs",
     "metrics": "Metric accuracy cross_entropy next_token token_accuracy weighted",
     "optimizers": "Optimizer",

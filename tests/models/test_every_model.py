@@ -131,6 +131,7 @@ CASES = {
     "discriminator": Case(GAN, lambda options: options.build((8, 8, 1), 3)[1]),
     "autoencoder": Case(CODER, coder),
     "autoencoder-convolutional": Case(replace(CODER, name="convolutional"), coder),
+    "vqvae": Case(models.Vqvae(5, 3, widths=(4, 6)), lambda options: options.build((8, 8, 1))),
     "rnn": Case(models.Rnn(cell="lstm", layers=2, width=4)),
     "rnn-tokens": Case(
         models.Rnn(cell="gru", width=4, embedding=3, bidirectional=True, output="mean"),
@@ -159,8 +160,9 @@ WITH_DROPOUT = [
     # A generator has none.
     if hasattr(case.options, "dropout") and name not in ("generator", "mlp", "xception")
 ]
-# At whose kinks finite differences say nothing: rectifiers, and routers that choose experts.
+# Finite differences say nothing at the kinks of rectifiers and where experts or codes are chosen.
 WITH_KINKS = ["cnn", "cnn-norm", "xception", "xception-norm", "resnet", "gpt-experts", "gpt-stack"]
+WITH_KINKS += ["vqvae"]
 WITH_BATCH_NORM = ["cnn-norm", "xception-norm", "resnet", "generator"]
 WITH_DTYPE = [name for name, case in CASES.items() if hasattr(case.options, "dtype")]
 DEEP = {
@@ -331,7 +333,7 @@ def test_bfloat16_keeps_float32_parameters_and_outputs_and_computes_roughly_the_
     # A translation's tokens are numbers too.
     types = {leaf.dtype for leaf in jax.tree.leaves(found)} - {jnp.dtype("int32")}
     assert types == {jnp.dtype("float32")}
-    if "experts" not in name and "stack" not in name:  # there another expert may be chosen
+    if name not in ("gpt-experts", "gpt-stack", "vqvae"):  # where another one may be chosen
         rough, exact = outputs(name, dtype="bfloat16"), outputs(name)
         assert not np.array_equal(rough, exact)
         np.testing.assert_allclose(rough, exact, atol=0.05 * float(jnp.abs(exact).max()))

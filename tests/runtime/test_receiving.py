@@ -80,7 +80,7 @@ def test_mixed_images_train_alike_on_every_mesh() -> None:
     assert plain != alone
 
 
-@pytest.mark.parametrize("script", ["gan", "diffusion", "autoencoder"])
+@pytest.mark.parametrize("script", ["gan", "diffusion", "autoencoder", "vqvae"])
 def test_only_classes_are_mixed(script: str) -> None:
     with pytest.raises(InputError, match=r"^--data.mixup mixes classes, and .*; leave it out$"):
         build(ROOT / "experiments" / f"{script}.py", "--data.mixup=0.2")

@@ -30,6 +30,7 @@ from bigmodel.experiment import (
 )
 from bigmodel.figures.grid import tile
 from bigmodel.figures.scatter import draw_scatter
+from bigmodel.models.images.vqvae import Quantized
 from bigmodel.predictor import Predictor, Reader
 from bigmodel.training.generative.latents import with_latents
 from bigmodel.training.generative.samples import as_bytes
@@ -129,7 +130,12 @@ def reconstructions(model: Model, data: Data) -> Callable[[Variables], Shown]:
 
 
 def reconstruction_predictor(
-    encoder: Model, decoder: Model, reader: Reader, *, latents: int
+    encoder: Model,
+    decoder: Model,
+    reader: Reader,
+    *,
+    latents: int | None = None,
+    code: str = "latent",
 ) -> Predictor:
     """A predictor of the latents of an image and what the decoder makes of them.
 
@@ -139,29 +145,30 @@ def reconstruction_predictor(
         encoder: as for :func:`coding`.
         decoder: as for :func:`coding`.
         reader: encodes images.
-        latents: how many numbers an image is squeezed into.
+        latents: how many of what the encoder gives for an image the decoder reads; None for all.
+        code: by what name it reads them.
     """
 
     def apply(variables: Variables, batch: Batch) -> PyTree:
-        code = encoder.apply(variables, {"image": batch["image"]}, train=False, key=None)[0]
-        code = code[:, :latents]
-        logits, _ = decoder.apply(variables, {"latent": code}, train=False, key=None)
+        found = encoder.apply(variables, {"image": batch["image"]}, train=False, key=None)[0]
+        found = found[:, :latents]
+        logits, _ = decoder.apply(variables, {code: found}, train=False, key=None)
         restored = jax.nn.sigmoid(logits)
         error = jnp.mean(jnp.square(restored - batch["image"]), axis=(1, 2, 3))
-        return {"latents": code, "reconstruction": restored, "squared_error": error}
+        return {f"{code}s": found, "reconstruction": restored, "squared_error": error}
 
     def decode(outputs: PyTree) -> list[Any]:
-        columns = (outputs["latents"], outputs["squared_error"], outputs["reconstruction"])
+        columns = (outputs[f"{code}s"], outputs["squared_error"], outputs["reconstruction"])
         return [
             {
-                "latents": np.asarray(code).tolist(),
+                f"{code}s": np.asarray(found).tolist(),
                 "squared_error": float(error),
                 "reconstruction": as_bytes(np.asarray(image)),
             }
-            for code, error, image in zip(*columns, strict=True)
+            for found, error, image in zip(*columns, strict=True)
         ]
 
-    answer = "latents, the reconstruction, and its mean squared error per pixel"
+    answer = f"{code}s, the reconstruction, and its mean squared error per pixel"
     return Predictor(reader.encode, apply, decode, reader.kind, reader.inputs, answer)
 
 
@@ -222,7 +229,7 @@ def _normal(batch: Batch, name: str, shape: tuple[int, ...], key: Key | None) ->
     return jax.random.normal(key, shape, jnp.float32)
 
 
-def _per_image(pixels: Float[Array, "batch ..."]) -> Float[Array, " batch"]:
+def per_image(pixels: Float[Array, "batch ..."]) -> Float[Array, " batch"]:
     """The sums over the pixels, as a product.
 
     On CPUs XLA computes a sigmoid one element at a time where it is summed up, and many at a time
@@ -232,13 +239,13 @@ def _per_image(pixels: Float[Array, "batch ..."]) -> Float[Array, " batch"]:
     return jnp.matmul(rows, jnp.ones(rows.shape[1], rows.dtype), precision="highest")
 
 
-def sum_of_squares(coded: Coded, batch: Batch) -> Mean:
+def sum_of_squares(coded: Coded | Quantized, batch: Batch) -> Mean:
     """The squares of the errors of an image's pixels, summed."""
     error = jax.nn.sigmoid(coded.logits) - batch["image"]
-    return weighted(_per_image(jnp.square(error)), batch)
+    return weighted(per_image(jnp.square(error)), batch)
 
 
-def pixel_error(coded: Coded, batch: Batch) -> Mean:
+def pixel_error(coded: Coded | Quantized, batch: Batch) -> Mean:
     """The mean square of the error of a pixel."""
     pixels = coded.logits[0].size
     total, count = sum_of_squares(coded, batch)
@@ -251,7 +258,7 @@ def reconstruction(coded: Coded, batch: Batch) -> Mean:
     A pixel x between 0 and 1 costs ``-x log p - (1 - x) log(1 - p)``.
     """
     image, logits = batch["image"], coded.logits
-    return weighted(_per_image(jax.nn.softplus(logits) - image * logits), batch)
+    return weighted(per_image(jax.nn.softplus(logits) - image * logits), batch)
 
 
 def divergence(coded: Coded, batch: Batch) -> Mean:
@@ -259,7 +266,7 @@ def divergence(coded: Coded, batch: Batch) -> Mean:
     assert coded.log_variance is not None
     log_variance = coded.log_variance
     terms = jnp.exp(log_variance) + jnp.square(coded.code) - 1 - log_variance
-    return weighted(_per_image(terms / 2), batch)
+    return weighted(per_image(terms / 2), batch)
 
 
 def negative_elbo(coded: Coded, batch: Batch) -> Mean:

@@ -2,8 +2,8 @@ r"""A codebook of image tokens: VQ-VAE (van den Oord et al., 2017).
 
     python experiments/vqvae.py
 
-An image becomes a grid of tokens, 4x4 of them for a digit of 8x8, and is restored from these.
-`perplexity` says how many of the codes
+An image becomes a grid of tokens, 4x4 of them for a digit of 8x8, and is restored from these; what
+follows each other in such grids `text_to_image.py` learns. `perplexity` says how many of the codes
 are in use. Your own images, one subfolder a class, whose names do not matter here:
 
     python experiments/vqvae.py --data.name folder --data.path DIR --model.widths 32 64 128

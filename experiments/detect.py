@@ -2,6 +2,9 @@ r"""A one-stage network without anchors finds objects and their classes (Zhou et
 
     python experiments/detect.py   # handwritten digits on noise
 
+mAP@0.5 is 0.958 on digits that training never saw, and mAP 0.812, after 8 minutes (4 of CPU;
+measured on 2 cores that other programs used too).
+
 Stamps of Tux Paint before photographs, six classes, tested on stamps that training never saw
 (`apt install tuxpaint-stamps-default`, `pip install scikit-image`):
 

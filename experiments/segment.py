@@ -2,6 +2,9 @@ r"""A U-Net tells the class of each pixel (Ronneberger et al., 2015).
 
     python experiments/segment.py   # handwritten digits on noise
 
+Mean IoU 0.66 of 11 classes on digits that training never saw, after 7 minutes (4 of CPU;
+measured on 2 cores that other programs used too).
+
 Stamps of Tux Paint before photographs, six classes, tested on stamps that training never saw
 (`apt install tuxpaint-stamps-default`, `pip install scikit-image`):
 

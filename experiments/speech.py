@@ -2,6 +2,9 @@ r"""A network writes down what is said (Graves et al., 2006).
 
     python experiments/speech.py   # up to four digits as melodies, tested on voices never heard
 
+The label error rate is 0 % there, after 5 minutes (3 of CPU; measured on 2 cores that other
+programs used too).
+
 Digits as espeak-ng says them in 72 voices, which are synthetic (`apt install espeak-ng`):
 
     python experiments/speech.py --data.name espeak --data.rate 16000 --data.recordings 2880

@@ -128,7 +128,7 @@ def test_options_that_are_named_exist() -> None:
         for script in (ROOT / "experiments").glob("*.py")
         for option in option_names(module_of(script).Config())
     } | {command_line.FROM}
-    option = re.compile(r"--[a-z-]+\.[a-z0-9_-]*[a-z0-9]")
+    option = re.compile(r"--[a-z-]+(?:\.[a-z0-9_-]*[a-z0-9])+")
     named = {name.replace("_", "-") for text in texts() for name in option.findall(text)}
     assert len(named) > 80
     assert named <= known

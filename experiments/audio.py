@@ -8,6 +8,8 @@ Digits as espeak-ng says them in 72 voices, which are synthetic (`apt install es
 
     python experiments/audio.py --data.name espeak --data.rate 16000
 
+There too it hears all digits of the voices that training never heard (a minute).
+
 Your own recordings: a file of lines FILE<tab>CLASS, perhaps <tab>VOICE, so that no voice is in two
 parts. WAV is read by itself, FLAC and others with `pip install -e '.[sound]'`:
 

@@ -9,6 +9,9 @@ Digits as espeak-ng says them in 72 voices, which are synthetic (`apt install es
 
     python experiments/speech.py --data.name espeak --data.rate 16000 --data.recordings 2880
 
+Of voices that are in no other part it writes each digit right: a label error rate of 0 %, after 8
+minutes (5 of CPU; measured on 2 cores that other programs used too).
+
 Your own recordings: a file of lines FILE<tab>TRANSCRIPT, perhaps <tab>VOICE, so that no voice is in
 two parts. WAV is read by itself, FLAC and others with `pip install -e '.[sound]'`:
 

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from bigmodel.experiment import Batch, Key, Model, PyTree, Variables
 from bigmodel.models.images.named_cnn import NamedCnn
+from bigmodel.models.layers.extremes import larger, smaller
 from bigmodel.models.options import check_sizes
 from bigmodel.models.texts.bert import Bert
 from bigmodel.partition import rules_below
@@ -70,7 +71,7 @@ class Clip:
         ) -> tuple[PyTree, Variables]:
             updates: dict[str, dict[str, PyTree]] = {}
             params = widened(variables["params"])
-            scale = jnp.minimum(jnp.exp(params["log_scale"]), LARGEST_SCALE)
+            scale = smaller(jnp.exp(params["log_scale"]), jnp.float32(LARGEST_SCALE))
             outputs = {"scale": scale, "bias": params.get("bias", jnp.zeros_like(scale))}
             for number, (name, tower) in enumerate(towers.items()):
                 if READS[name] not in batch:
@@ -92,7 +93,7 @@ class Clip:
 def unit(vectors: Float[Array, "batch width"]) -> Float[Array, "batch width"]:
     """Vectors of length 1 in the same directions; 0 stays 0, and has a gradient of 0 there."""
     squared = jnp.sum(jnp.square(vectors), axis=1, keepdims=True)
-    return vectors * jax.lax.rsqrt(jnp.maximum(squared, 1e-12))
+    return vectors * jax.lax.rsqrt(larger(squared, jnp.full_like(squared, 1e-12)))
 
 
 def zero_shot(model: Model, texts: Batch) -> Model:

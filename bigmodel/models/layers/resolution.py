@@ -7,18 +7,18 @@ from jaxtyping import Array, Float
 
 from bigmodel.experiment import InputError
 from bigmodel.models.layers.convolution import Images
+from bigmodel.models.layers.extremes import larger
 
 
 def max_pool(x: Images) -> Float[Array, "batch height//2 width//2 channel"]:
     """The maximum of each window of 2x2; an odd last row or column is left out.
 
-    The maximum over a reshaped array has a cheaper gradient on CPUs than XLA's windowed
-    reduction: a training step of a small convolutional network takes about half the time.
+    Choosing between neighbours has a cheaper gradient on CPUs than XLA's windowed reduction, and
+    than the maximum of a reshaped array.
     """
-    batch, height, width, channels = x.shape
-    height, width = height // 2, width // 2
-    x = x[:, : 2 * height, : 2 * width]
-    return x.reshape(batch, height, 2, width, 2, channels).max(axis=(2, 4))
+    height, width = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
+    rows = larger(x[:, :height:2, :width], x[:, 1:height:2, :width])
+    return larger(rows[:, :, ::2], rows[:, :, 1::2])
 
 
 def mean_pool(x: Images) -> Float[Array, "batch height//2 width//2 channel"]:

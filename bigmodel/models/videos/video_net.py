@@ -17,6 +17,7 @@ from bigmodel.models.attention.positions import sinusoidal
 from bigmodel.models.attention.stack import make_blocks, run_blocks, stacked_partition
 from bigmodel.models.layers.convolution import Conv
 from bigmodel.models.layers.dense import Dense
+from bigmodel.models.layers.extremes import largest
 from bigmodel.models.layers.feed_forward import Activation
 from bigmodel.models.layers.norm import LayerNorm
 from bigmodel.models.layers.resolution import max_pool
@@ -106,7 +107,7 @@ class VideoNetwork(nn.Module):
             x = conv(x.reshape(batch * frames, *x.shape[2:]))
             x = max_pool(nn.silu(LayerNorm(dtype, name=f"front_norm_{number}")(x)))
             x = x.reshape(batch, frames, *x.shape[1:])
-        return x.max(axis=(2, 3)).mean(axis=1)
+        return largest(x.reshape(batch, frames, -1, x.shape[-1])).mean(axis=1)
 
     def _over_frames(self, x: Video, train: bool) -> Float[Array, "batch feature"]:
         options, dtype = self.options, jnp.dtype(self.options.dtype)

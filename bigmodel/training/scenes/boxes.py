@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from bigmodel.models.layers.extremes import larger, smaller
+
 Boxes = Float[Array, "*#some 4"]
 OfBoxes = Float[Array, "..."]
 TINY = 1e-9
@@ -13,14 +15,14 @@ TINY = 1e-9
 
 def areas(boxes: Boxes) -> OfBoxes:
     """Their areas; a box whose edges are in the wrong order has none."""
-    sides = jnp.maximum(boxes[..., 2:] - boxes[..., :2], 0)
+    sides = jax.nn.relu(boxes[..., 2:] - boxes[..., :2])
     return sides[..., 0] * sides[..., 1]
 
 
 def ious(some: Boxes, others: Boxes) -> OfBoxes:
     """Intersection over union of each box with the other one at its place."""
     shared, union = _shared_and_union(some, others)
-    return shared / jnp.maximum(union, TINY)
+    return shared / positive(union)
 
 
 def generalized_ious(some: Boxes, others: Boxes) -> OfBoxes:
@@ -32,25 +34,30 @@ def generalized_ious(some: Boxes, others: Boxes) -> OfBoxes:
     hull = areas(
         jnp.concatenate(
             [
-                jnp.minimum(some[..., :2], others[..., :2]),
-                jnp.maximum(some[..., 2:], others[..., 2:]),
+                smaller(some[..., :2], others[..., :2]),
+                larger(some[..., 2:], others[..., 2:]),
             ],
             axis=-1,
         )
     )
-    return shared / jnp.maximum(union, TINY) - (hull - union) / jnp.maximum(hull, TINY)
+    return shared / positive(union) - (hull - union) / positive(hull)
 
 
 def _shared_and_union(some: Boxes, others: Boxes) -> tuple[OfBoxes, OfBoxes]:
     inner = jnp.concatenate(
         [
-            jnp.maximum(some[..., :2], others[..., :2]),
-            jnp.minimum(some[..., 2:], others[..., 2:]),
+            larger(some[..., :2], others[..., :2]),
+            smaller(some[..., 2:], others[..., 2:]),
         ],
         axis=-1,
     )
     shared = areas(inner)
     return shared, areas(some) + areas(others) - shared
+
+
+def positive(area: OfBoxes) -> OfBoxes:
+    """Areas by which one may divide."""
+    return larger(area, jnp.full_like(area, TINY))
 
 
 def kept_boxes(

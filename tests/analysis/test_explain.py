@@ -128,9 +128,9 @@ def test_another_class_is_explained_by_its_name(trained):
 def typed(capsys, monkeypatch, tmp_path):
     """Types the command in an empty folder: its status, output, and errors."""
     monkeypatch.chdir(tmp_path)
-    capsys.readouterr()
 
     def run_command(*arguments, stdin=""):
+        capsys.readouterr()
         monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
         status = launch.main(["explain", *map(str, arguments)])
         said = capsys.readouterr()

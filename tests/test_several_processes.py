@@ -1,5 +1,6 @@
 """Real processes on this machine do what one process does."""
 
+import json
 import os
 import socket
 import subprocess
@@ -50,6 +51,29 @@ def test_several_processes_have_the_losses_of_one(kind: str, count: int, tmp_pat
     assert results(tmp_path / "many") == pytest.approx(results(tmp_path / "one"), rel=1e-3)
     logs = sorted(path.name for path in (tmp_path / "many" / "logs").iterdir())
     assert logs == [f"rank-{rank}.log" for rank in range(1, count)]
+
+
+@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.matrix)])
+@pytest.mark.parametrize("packing", ["across", pytest.param("document", marks=pytest.mark.matrix)])
+def test_several_processes_prepare_a_text_once_and_have_its_losses(
+    packing: str, count: int, tmp_path: Path
+) -> None:
+    rows = ({"text": f"{n} is larger than {n - 1}. " * (1 + n % 9)} for n in range(400))
+    (tmp_path / "texts.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    options = ("--run.steps=6", "--run.log-every=1", "--run.eval-every=3", "--data.validation=0.2",
+               f"--data.path={tmp_path}/texts.jsonl", f"--data.packing={packing}")  # fmt: skip
+    said = ""
+    for name, number in (("one", 1), ("many", count)):
+        # A cache of its own, so that the processes agree on who makes it.
+        cache = f"--data.cache={tmp_path}/cache-{name}"
+        done = launch(SCRIPTS["gpt"], tmp_path / name, number, *options, cache)
+        assert done.returncode == 0, done.stdout + done.stderr
+        said = done.stdout + done.stderr
+    logs = [path.read_text() for path in (tmp_path / "many/logs").iterdir()]
+    assert sum(text.count("prepared ") for text in (said, *logs)) == 1
+    assert len(losses(tmp_path / "one")) == 6
+    assert losses(tmp_path / "many") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
+    assert results(tmp_path / "many") == pytest.approx(results(tmp_path / "one"), rel=1e-5)
 
 
 def test_two_processes_save_what_one_goes_on_with_and_have_its_losses(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from bigmodel.data.prepared.contents import SOURCES, what_changed
 from bigmodel.errors import StorageError, naming
 from bigmodel.experiment import Assets, Figure, InputError, Shown
 from bigmodel.files import locked, write_atomically, write_json
@@ -65,10 +66,13 @@ class RunDirectory:
             raise StorageError(f"cannot read {path}: it is not a JSON object")
         return value
 
-    def check_same_run(self, config: Mapping[str, Any], fingerprint: str, *, total: int) -> None:
+    def check_same_run(
+        self, config: Mapping[str, Any], fingerprint: str, assets: Assets, *, total: int
+    ) -> None:
         """Raises InputError where the directory holds another run, naming what differs.
 
-        ``total`` is the length of the run in steps: see :func:`check_config`.
+        ``assets`` may list the files of the data. ``total`` is the length of the run in steps: see
+        :func:`check_config`.
         """
         try:
             str(self.path).encode()
@@ -93,9 +97,12 @@ class RunDirectory:
         known = before is not None
         check_config(self.path, there, config, data_known=known, total=total, reached=reached)
         if before not in (None, fingerprint):
+            files = self.read_json(f"{ASSETS}/{SOURCES}")
+            here = json.loads(assets[SOURCES]) if SOURCES in assets else None
+            what = what_changed(files, here) if files and here else ""
             raise InputError(
                 f"the data has changed since the run in {self.path} began "
-                "(its sha256 differs); choose another --run.dir"
+                f"({what or 'its sha256 differs'}); choose another --run.dir"
             )
 
     def lock(self) -> None:

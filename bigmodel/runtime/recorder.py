@@ -261,7 +261,7 @@ def open_run(
     config.run.check_best(lambda: metric_names(experiment, compiled))
     total = config.run.total_steps(experiment.data.steps_per_epoch)
     fingerprint, maximize = experiment.data.fingerprint, experiment.maximize
-    directory.check_same_run(as_json, fingerprint, total=total)
+    directory.check_same_run(as_json, fingerprint, experiment.data.assets, total=total)
     facts = manifest(
         script=script,
         seed=config.seed,

@@ -7,7 +7,8 @@ import pytest
 from recorded import digest, read, summary
 
 from bigmodel.config import to_json
-from bigmodel.experiment import Experiment
+from bigmodel.experiment import Experiment, InputError
+from bigmodel.run_directory.directory import RunDirectory
 from bigmodel.run_directory.same_run import default_directory
 from bigmodel.runtime.entry import main
 from bigmodel.runtime.settings import Run, Settings
@@ -69,6 +70,21 @@ def test_what_decides_no_bit_may_change_and_is_recorded(capsys) -> None:
     assert read(A, "config.json")["run"]["eval_every"] == 4
     assert status("--data.path=x", directory="b") == 0
     assert digest(A) == digest(Path("b"))
+
+
+def test_the_file_of_the_data_that_has_changed_is_named(tmp_path: Path) -> None:
+    (tmp_path / "assets").mkdir()
+    for name, content in (
+        ("config.json", {}),
+        ("manifest.json", {"data_fingerprint": "before"}),
+        ("assets/sources.json", {"1.txt": "a", "2.txt": "b"}),
+    ):
+        (tmp_path / name).write_text(json.dumps(content))
+    directory = RunDirectory(tmp_path, writing=False)
+    for now, message in (({"1.txt": "a", "2.txt": "c"}, "2.txt is another one"), ({}, "sha256")):
+        assets = {"sources.json": json.dumps(now).encode()} if now else {}
+        with pytest.raises(InputError, match=message):
+            directory.check_same_run({}, "now", assets, total=1)
 
 
 def test_more_steps_of_a_constant_schedule_go_on_to_the_bits_of_a_longer_run(capsys) -> None:

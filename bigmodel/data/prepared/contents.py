@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +18,8 @@ from bigmodel.errors import StorageError, naming
 from bigmodel.experiment import InputError
 from bigmodel.files import user_cache, write_atomically
 
+SOURCES = "sources.json"
+"""The asset that says which files a run was made of."""
 CHUNK = 1 << 22
 THREADS = 8
 YOUNG_NS = 2 * 10**9
@@ -103,6 +105,23 @@ def check_unchanged(read: Iterable[Content]) -> None:
 def digest_of(read: Iterable[Content]) -> str:
     """One sha256 of the contents of files in their order, wherever they are."""
     return hashlib.sha256("\n".join(content.sha256 for content in read).encode()).hexdigest()
+
+
+def listed(read: Sequence[Content]) -> bytes:
+    """The sha256 of each file by its name, as :data:`SOURCES` has them."""
+    root = os.path.commonpath([content.path.parent for content in read])
+    names = {content.path.relative_to(root).as_posix(): content.sha256 for content in read}
+    return json.dumps(names).encode()
+
+
+def what_changed(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """The first file in which two lists differ, and how; empty where they do not."""
+    for name in sorted(before.keys() | now.keys()):
+        if name not in now:
+            return f"{name} is missing"
+        if before.get(name) != now[name]:
+            return f"{name} is {'another one' if name in before else 'new'}"
+    return ""
 
 
 def _remembered(paths: Sequence[Path], cache: str) -> list[Content]:

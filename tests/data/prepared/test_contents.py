@@ -1,13 +1,20 @@
 """Files are recognised by their content, which is read anew only where they may have changed."""
 
 import hashlib
+import json
 import os
 import time
 
 import pytest
 
 from bigmodel.data.prepared import contents as module
-from bigmodel.data.prepared.contents import check_unchanged, contents, digest_of
+from bigmodel.data.prepared.contents import (
+    check_unchanged,
+    contents,
+    digest_of,
+    listed,
+    what_changed,
+)
 
 OLD = time.time_ns() - 3600 * 10**9
 
@@ -77,3 +84,16 @@ def test_a_file_that_changes_under_a_run_is_named(files, tmp_path, refused):
 def test_a_cache_that_cannot_be_written_is_done_without(files, tmp_path):
     (tmp_path / "file").touch()
     assert len(contents(files, cache=str(tmp_path / "file"))) == 2
+
+
+def test_what_has_changed_between_two_starts_is_named(files, tmp_path):
+    def files_now():
+        return json.loads(listed(contents(files, cache=str(tmp_path / "cache"))))
+
+    before = files_now()
+    assert what_changed(before, files_now()) == ""
+    files[1].write_bytes(b"else")
+    assert what_changed(before, files_now()) == f"{files[1].name} is another one"
+    gone = files.pop()
+    assert what_changed(before, files_now()) == f"{gone.name} is missing"
+    assert what_changed(files_now(), before) == f"{gone.name} is new"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from bigmodel.experiment import InputError
+from bigmodel.output import note
 
 Format: TypeAlias = Literal["text", "jsonl", "csv", "tsv", "parquet", "tokens"]
 
@@ -27,6 +28,8 @@ SMALL = 1 << 24
 SMALL_PACKED = SMALL // 4
 NUMBERED = re.compile(r"(.*\D)?(\d+)-of-(\d+)")
 """How the name of a shard says how many there are: ``train-00002-of-00041.parquet``."""
+PADDED = re.compile(r"(\D*)(\d{2,})(\D*)")
+"""How it says which one it is, and no more: ``part-00002.jsonl``, where one begins with 0."""
 
 
 def format_of(path: Path) -> Format:
@@ -84,6 +87,7 @@ def text_files(path: str) -> list[Path]:
                 f"{each} is a token file, which is given alone, or as a folder with its train.bin"
             )
     _check_all_there(found)
+    _tell_gaps(found)
     return found
 
 
@@ -106,3 +110,18 @@ def _check_all_there(files: Sequence[Path]) -> None:
                 f"{folder} has {len(there)} of the {count} shards {name}*-of-{count}; number "
                 f"{missing[0]} is missing"
             )
+
+
+def _tell_gaps(files: Sequence[Path]) -> None:
+    """Says which shards lack between others; nothing says whether they are to be there."""
+    series: dict[tuple[Path, str, int, str], set[int]] = {}
+    for path in files:
+        if match := PADDED.fullmatch(path.name):
+            name, number, end = match.groups()
+            series.setdefault((path.parent, name, len(number), end), set()).add(int(number))
+    for (folder, name, width, end), there in series.items():
+        missing = sorted({*range(min(there), max(there))} - there)
+        is_padded = min(there) < 10 ** (width - 1)
+        if missing and is_padded and len(missing) < len(there):
+            more = f" and {len(missing) - 1} more" if missing[1:] else ""
+            note(f"{folder} lacks {name}{missing[0]:0{width}}{end}{more} between its shards")

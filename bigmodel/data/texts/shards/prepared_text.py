@@ -13,7 +13,14 @@ import numpy as np
 
 from bigmodel.data.personal.masking import MASKED, Mask
 from bigmodel.data.prepared.cache import prepared, recorded
-from bigmodel.data.prepared.contents import Content, check_unchanged, contents, digest_of
+from bigmodel.data.prepared.contents import (
+    SOURCES,
+    Content,
+    check_unchanged,
+    contents,
+    digest_of,
+    listed,
+)
 from bigmodel.data.texts.reading import TOKENIZER
 from bigmodel.data.texts.shards.division import Starts, starts_of
 from bigmodel.data.texts.shards.encoding import (
@@ -57,15 +64,15 @@ class Part(NamedTuple):
 class Prepared(NamedTuple):
     """Parts by name, training first, their tokenizer, and a digest of all of it.
 
-    ``read`` are the files that are read while the run goes on, and may not change; ``masked`` is
-    the file of a run that counts what was replaced, where something was to be.
+    ``read`` are the files that are read while the run goes on, and may not change; ``assets`` name
+    the files that all is made of, and count what was replaced, where something was to be.
     """
 
     parts: Mapping[str, Part]
     tokenizer: Tokenizer
     digest: str
     read: tuple[Content, ...] = ()
-    masked: Assets = MappingProxyType({})
+    assets: Assets = MappingProxyType({})
 
 
 def load_prepared_text(
@@ -119,7 +126,7 @@ def load_prepared_text(
         batch_size=options.batch_size,
         steps_per_epoch=count // options.batch_size,
         fingerprint=_digest({"tokens": found.digest, TOKENIZER: kept[TOKENIZER].decode()}),
-        assets={**kept, **found.masked},
+        assets={**kept, **found.assets},
     )
     look = train[: min(len(train), LOOKED_AT)]
     opening, *_ = found.tokenizer.decode(look[:OPENING]).split(maxsplit=1) or ["\n"]
@@ -143,7 +150,9 @@ def _found(options: TextData, tokenizer: Tokenizer | None, *, whole: bool) -> Pr
         for name, path in paths.items()
     }
     digest = _digest(dict(zip(paths, (content.sha256 for content in there.read), strict=True)))
-    return Prepared(parts, there.tokenizer, digest, there.read)
+    return Prepared(
+        parts, there.tokenizer, digest, there.read, assets={SOURCES: listed(there.read)}
+    )
 
 
 def _made(options: TextData, tokenizer: Tokenizer | None, mask: Mask, *, whole: bool) -> Prepared:
@@ -183,8 +192,10 @@ def _made(options: TextData, tokenizer: Tokenizer | None, mask: Mask, *, whole: 
         if path.exists()
     }
     counted = folder / MASKED
-    masked = {MASKED: counted.read_bytes()} if counted.exists() else {}
-    return Prepared(parts, made, _digest(recorded(folder)), masked=masked)
+    known = {SOURCES: listed(content)}
+    if counted.exists():
+        known[MASKED] = counted.read_bytes()
+    return Prepared(parts, made, _digest(recorded(folder)), assets=known)
 
 
 def _digest(facts: Mapping[str, str]) -> str:

@@ -46,6 +46,16 @@ def test_a_missing_shard_of_a_numbered_series_is_named(folder, refused):
     assert names(folder / "train-00003*") == ["train-00003-of-00004.txt"]
 
 
+def test_a_gap_between_numbered_shards_is_told(folder, capsys):
+    for number in (0, 1, 2, 5, 6):
+        (folder / f"part-0{number}.jsonl.gz").touch()
+        (folder / f"20{number}.txt").touch()
+    assert len(names(folder / "part-*")) == 5
+    assert "lacks part-03.jsonl.gz and 1 more between its shards" in capsys.readouterr().err
+    assert len(names(folder / "20*")) == 5
+    assert capsys.readouterr().err == ""
+
+
 def test_small_texts_and_what_is_no_file_are_read_as_before(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "SMALL", 4)
     assert not any(map(is_prepared, map(str, (

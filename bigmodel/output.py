@@ -12,6 +12,9 @@ from contextvars import ContextVar
 from functools import cache
 from typing import Any, TextIO
 
+RANK = "BIGMODEL_PROCESS"
+"""The variable that numbers the processes of a run; what those but the first print is not shown."""
+
 
 class _Lenient(io.FileIO):
     """A descriptor whose writes never fail: what cannot be written is dropped."""

@@ -18,7 +18,8 @@ from typing import Any
 from bigmodel import errors
 from bigmodel.experiment import InputError
 from bigmodel.launching.job import Job
-from bigmodel.processes.rendezvous import COORDINATOR, COUNT, RANK, RESUMES
+from bigmodel.output import RANK
+from bigmodel.processes.rendezvous import COORDINATOR, COUNT, RESUMES
 
 PORT = 8476
 """Of the coordinator. Each pod has its own address, so that no other one can be there."""

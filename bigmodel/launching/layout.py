@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from bigmodel.experiment import InputError
 from bigmodel.launching.job import check_positive
-from bigmodel.processes.rendezvous import COORDINATOR, COUNT, RANK
+from bigmodel.output import RANK
+from bigmodel.processes.rendezvous import COORDINATOR, COUNT
 
 PORT = 12355
 """Of the coordinator where several hosts have to know it beforehand."""

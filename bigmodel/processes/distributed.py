@@ -16,12 +16,12 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from bigmodel.experiment import InputError, PyTree
+from bigmodel.output import RANK
 from bigmodel.processes.heartbeat import is_watched
 from bigmodel.processes.rendezvous import (
     COORDINATOR,
     COUNT,
     JOIN_SECONDS,
-    RANK,
     RESUMES,
     rendezvous,
 )

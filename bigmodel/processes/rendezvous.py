@@ -20,8 +20,8 @@ from bigmodel.config import differences
 from bigmodel.errors import JoinError
 from bigmodel.experiment import InputError
 
-COORDINATOR, COUNT, RANK = "BIGMODEL_COORDINATOR", "BIGMODEL_PROCESSES", "BIGMODEL_PROCESS"
-"""Environment variables set by the launcher: ``host:port``, number of processes, rank."""
+COORDINATOR, COUNT = "BIGMODEL_COORDINATOR", "BIGMODEL_PROCESSES"
+"""Environment variables set by the launcher: ``host:port`` and the number of processes."""
 JOIN_SECONDS = "BIGMODEL_JOIN_SECONDS"
 RESUMES = "BIGMODEL_RESUMES"
 """Set by a job scheduler's script that starts a process of status 75 again."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 import sys
 import time
@@ -15,14 +16,17 @@ from typing import Any
 from bigmodel.data.prepared.contents import cache_root, contents, read_contents, remember
 from bigmodel.errors import StorageError
 from bigmodel.experiment import InputError
-from bigmodel.files import InUseError, locked, sync, user_cache, write_json
-from bigmodel.output import note
+from bigmodel.files import LOCK, InUseError, locked, sync, user_cache, write_json
+from bigmodel.output import RANK, note
 
 LAYOUT = 1
 """Version of what is kept beside the files of prepared data."""
 WHOLE = "whole.json"
 """File of a folder of prepared data that says what the others are; it is written last."""
 WAIT_SECONDS = 0.5
+HEAD_START = 3.0
+"""Seconds in which the others leave it to the first process of a run to prepare: it shows how far
+it is."""
 READ_ONLY = 0o444
 
 
@@ -50,6 +54,7 @@ def prepared(
     folder = place / "data"
     if not folder.exists():
         _tell_of_others(place)
+        _leave_to_first(place)
         with _turn(place):
             if not folder.exists():
                 _make(place, folder, key, make, cache)
@@ -89,6 +94,12 @@ def _place(kind: str, key: Mapping[str, Any], cache: str) -> Path:
 def _tell_of_others(place: Path) -> None:
     for other in sorted(place.parent.glob(f"{place.name.rpartition('-')[0]}-*/data")):
         note(f"{other.parent} is of another version of the code and is not used")
+
+
+def _leave_to_first(place: Path) -> None:
+    until = time.monotonic() + (HEAD_START if os.environ.get(RANK, "0") != "0" else 0)
+    while time.monotonic() < until and not (place / LOCK).exists():
+        time.sleep(WAIT_SECONDS / 10)
 
 
 @contextlib.contextmanager

@@ -34,10 +34,17 @@ from bigmodel.data.texts.shards.paths import format_of, text_files
 from bigmodel.data.texts.shards.token_file import TokenFile, dtype_of
 from bigmodel.data.texts.shards.token_folder import DTYPE, read_token_folder, token_paths
 from bigmodel.data.texts.shards.vocabularies import uncounted
-from bigmodel.data.texts.shards.windows import Documents, Packed, Windows, in_order, shuffled
+from bigmodel.data.texts.shards.windows import (
+    Documents,
+    Packed,
+    Windows,
+    drawn,
+    in_order,
+    shuffled,
+)
 from bigmodel.data.texts.text import OPENING, Text, TextData
 from bigmodel.data.texts.tokenizers import Tokenizer, load
-from bigmodel.experiment import WHOLE, Assets, Batch, Data, InputError
+from bigmodel.experiment import WHOLE, Assets, Batch, Data, InputError, Train
 
 VERSION = 1
 """Of the token files: another one where the same text and options give other tokens."""
@@ -51,14 +58,15 @@ class Part(NamedTuple):
     tokens: TokenFile
     documents: Path
 
-    def windows(self, options: TextData) -> Windows:
-        """Its windows, as ``--data.packing`` says."""
+    def windows(self, options: TextData, *, apart: bool = False) -> Windows:
+        """Its windows, as ``--data.packing`` says; of those ``apart`` no two have a token."""
         count = len(self.tokens)
         if options.packing != "document":
-            return Packed(count, options.context)
+            return Packed(count, options.context, apart)
         ends = np.fromfile(self.documents, "<i8")
         # What comes after the last end is a document too.
-        return Documents(ends if count in ends[-1:] else np.append(ends, count), options.context)
+        ends = ends if count in ends[-1:] else np.append(ends, count)
+        return Documents(ends, options.context, apart=apart)
 
 
 class Prepared(NamedTuple):
@@ -109,15 +117,18 @@ def load_prepared_text(
             f"the {len(train)} training tokens of {options.path}, {count} windows; use a smaller "
             "--data.batch-size or --data.context"
         )
-    drawn = shuffled(train, windows[first], options.batch_size)
+    apart = found.parts[first].windows(options, apart=True)
 
-    def batch(seed: int, step: int, rows: slice = WHOLE) -> Batch:
-        check_unchanged(found.read)
-        return drawn(seed, step, rows)
+    def checked(made: Train) -> Train:
+        def batch(seed: int, step: int, rows: slice = WHOLE) -> Batch:
+            check_unchanged(found.read)
+            return made(seed, step, rows)
+
+        return batch
 
     kept = {TOKENIZER: found.tokenizer.dump()}
     data = Data(
-        train=batch,
+        train=checked(shuffled(train, windows[first], options.batch_size)),
         splits={
             name: in_order(part.tokens, windows[name], options.batch_size)
             for name, part in found.parts.items()
@@ -127,6 +138,8 @@ def load_prepared_text(
         steps_per_epoch=count // options.batch_size,
         fingerprint=_digest({"tokens": found.digest, TOKENIZER: kept[TOKENIZER].decode()}),
         assets={**kept, **found.assets},
+        examples=len(apart),
+        sampled=lambda how: checked(drawn(train, apart, how)),
     )
     look = train[: min(len(train), LOOKED_AT)]
     opening, *_ = found.tokenizer.decode(look[:OPENING]).split(maxsplit=1) or ["\n"]

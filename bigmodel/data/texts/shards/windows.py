@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from bigmodel.data.batches import Batches
+from bigmodel.data.poisson import Poisson
 from bigmodel.data.texts.shards.token_file import TokenFile
 from bigmodel.experiment import WHOLE, Batch, Train
 
@@ -38,17 +39,22 @@ class Windows(Protocol):
 
 
 class Packed(NamedTuple):
-    """Consecutive windows of all tokens, whatever documents they are of."""
+    """Consecutive windows of all tokens, whatever documents they are of.
+
+    A token that is the last target of one window is the first token of the next one; of windows
+    that are ``apart`` each has tokens of its own.
+    """
 
     tokens: int
     context: int
+    apart: bool = False
 
     def __len__(self) -> int:
-        return max(0, -(-(self.tokens - 1) // self.context))
+        return max(0, -(-(self.tokens - 1) // (self.context + self.apart)))
 
     def spans(self, indices: Indices) -> tuple[Indices, Indices]:
         """See :class:`Windows`."""
-        starts = indices * self.context
+        starts = indices * (self.context + self.apart)
         return starts, np.minimum(self.context + 1, self.tokens - starts)
 
 
@@ -58,14 +64,18 @@ class Documents:
     Args:
         ends: int64 ``[document]``, the position after each document's last token.
         context: targets in a window at most.
+        apart: whether no token is in two windows, as the last target and as the first token.
     """
 
-    def __init__(self, ends: Int[np.ndarray, "documents"], context: int) -> None:
+    def __init__(
+        self, ends: Int[np.ndarray, "documents"], context: int, *, apart: bool = False
+    ) -> None:
         self.context = context
+        self._step = context + apart
         self._ends = ends
         lengths = np.diff(ends, prepend=0)
         # Of a document with its end token all but the first are targets.
-        self._until = np.cumsum(np.maximum(-(-(lengths - 1) // context), 0))
+        self._until = np.cumsum(np.maximum(-(-(lengths - 1) // self._step), 0))
 
     def __len__(self) -> int:
         return int(self._until[-1]) if len(self._until) else 0
@@ -75,7 +85,7 @@ class Documents:
         document = np.searchsorted(self._until, indices, side="right")
         before = np.where(document > 0, self._until[document - 1], 0)
         begin = np.where(document > 0, self._ends[document - 1], 0)
-        starts = begin + (indices - before) * self.context
+        starts = begin + (indices - before) * self._step
         return starts, np.minimum(self.context + 1, self._ends[document] - starts)
 
 
@@ -93,6 +103,15 @@ def gathered(file: TokenFile, windows: Windows, indices: Indices) -> Batch:
         "targets": np.where(has_target, tokens[:, 1:], 0),
         "weight": has_target.astype(np.float32),
     }
+
+
+def drawn(file: TokenFile, windows: Windows, how: Poisson) -> Train:
+    """Batches of windows that are drawn one by one."""
+
+    def train(seed: int, step: int, rows: slice = WHOLE) -> Batch:
+        return gathered(file, windows, how.numbers(len(windows), seed, step)[rows])
+
+    return train
 
 
 def in_order(file: TokenFile, windows: Windows, batch_size: int) -> Batches:

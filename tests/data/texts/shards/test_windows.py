@@ -5,9 +5,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from bigmodel.data.poisson import Poisson
 from bigmodel.data.texts.shards import token_file, windows
 from bigmodel.data.texts.shards.token_file import TokenFile, dtype_of
-from bigmodel.data.texts.shards.windows import Documents, Packed, in_order, shuffled
+from bigmodel.data.texts.shards.windows import Documents, Packed, drawn, in_order, shuffled
 
 ENDS = np.cumsum([5, 1, 9, 30, 2, 7, 8, 60])
 COUNT = int(ENDS[-1])
@@ -98,3 +99,20 @@ def test_the_last_batch_of_a_split_is_padded(file):
     assert last["weight"].shape == (7, 4)
     assert last["weight"].any(axis=1).sum() == len(KINDS["across"]) % 7
     assert not last["tokens"][~last["weight"].any(axis=1)].any()
+
+
+@pytest.mark.parametrize(
+    "kind", [Packed(COUNT, 4, apart=True), Documents(ENDS, 4, apart=True)], ids=KINDS
+)
+def test_windows_that_are_drawn_one_by_one_have_no_token_in_common(file, kind):
+    train = drawn(file, kind, Poisson(rate=1.0, size=48, part=16))
+    batch = train(3, 0)
+    real = batch["weight"] > 0
+    assert real.any(axis=1).sum() == len(kind) < 48
+    read = [np.append(row[:1], after[one]) for row, after, one in
+            zip(batch["tokens"], batch["targets"], real, strict=True) if one.any()]  # fmt: skip
+    tokens = np.concatenate(read)
+    assert len(np.unique(tokens)) == len(tokens) > 0.8 * COUNT
+    some = drawn(file, kind, Poisson(rate=0.5, size=48, part=16))
+    for name, array in some(3, 1, slice(5, 20)).items():
+        np.testing.assert_array_equal(array, some(3, 1)[name][5:20])

@@ -108,20 +108,14 @@ def _causal(options: models.Gpt, source: Source, asking: Asking) -> Made:
     # The cache holds no more than what may be asked and answered, unless positions are counted.
     held = length + sampling.tokens if options.positions == "rotary" else context
     size = source.facts["vocab_size"]
-    model = _within(options, context).build(vocab_size=size, context=context)
-    decoder = _within(options, held).decoder(vocab_size=size, context=held)
+    model = options.build(vocab_size=size, context=context)
+    decoder = options.decoder(vocab_size=size, context=held)
     template, tokens = chat_of(source.facts)
     chat = Talk(template, {**tokens, "before": tokenizer.before})
     predictor = prompt_predictor(
         decoder, tokenizer, sampling, context=length, chat=chat, model=model
     )
     return Made(predictor, model, {TOKENIZER: tokenizer.dump()}, {"prompt": [0]})
-
-
-def _within(options: models.Gpt, context: int) -> models.Gpt:
-    """The options for so many positions, of which a longer window sees all."""
-    longer = options.window is not None and options.window > context
-    return dataclasses.replace(options, window=None) if longer else options
 
 
 def _encoder(options: models.Bert, source: Source, asking: Asking) -> Made:

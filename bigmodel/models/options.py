@@ -51,6 +51,25 @@ def check_even_heads(options: Any) -> None:
         )
 
 
+def check_window(options: Any, *, even: bool = False) -> None:
+    """Raises InputError for a window of no positions, and for global tokens without a window.
+
+    An even one has as many on either side of a position.
+    """
+    check_sizes(options, "window")
+    window, first = options.window, options.global_tokens
+    if even and window is not None and window % 2:
+        raise InputError(
+            f"--model.window {window} must be even, half of it on either side; use {window + 1}"
+        )
+    if first < 0:
+        raise InputError(f"--model.global-tokens {first} is too small; use 0 or more")
+    if first and window is None:
+        raise InputError(
+            f"--model.global-tokens {first} needs --model.window, without which all see all"
+        )
+
+
 def check_dropout(dropout: float) -> None:
     """Raises InputError for what is not a dropout rate."""
     if not 0 <= dropout < 1:

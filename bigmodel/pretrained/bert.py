@@ -61,7 +61,7 @@ ACTIVATIONS = {
     "gelu_new": "gelu",
     "gelu_pytorch_tanh": "gelu",
 }
-KNOWN = {"norm": "post", "biases": True}
+KNOWN = {"norm": "post", "biases": True, "window": None}
 """Options of a ``Bert`` that the whole family has."""
 
 

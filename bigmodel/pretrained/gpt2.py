@@ -34,6 +34,7 @@ KNOWN = {
     "query_key_norm": False,
     "experts": 0,
     "window": None,
+    "global_tokens": 0,
     "kv_heads": None,
     "head_size": None,
 }

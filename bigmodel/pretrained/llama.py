@@ -31,6 +31,7 @@ KNOWN = {
     "norm": "rms",
     "activation": "swiglu",
     "experts": 0,
+    "global_tokens": 0,
 }
 """Options of a ``Gpt`` that all of the family have."""
 
@@ -115,7 +116,7 @@ def refused(options: Mapping[str, Any]) -> str:
     """What only other options of a ``Gpt`` have."""
     for name, known in KNOWN.items():
         if options[name] != known:
-            return f"has --model.{name} {known}, and this has {options[name]}"
+            return f"has --model.{name.replace('_', '-')} {known}, and this has {options[name]}"
     several = [name for name in ("window", "biases", "query_key_norm") if options[name]]
     if len(several) > 1 or (options["qkv_biases"] and several not in ([], ["biases"])):
         names = [*several, *(["qkv_biases"] if options["qkv_biases"] else [])]

@@ -35,7 +35,7 @@ ACTIVATIONS = {
     "gelu_pytorch_tanh": "gelu",
     "relu": "relu",
 }
-KNOWN = {"pooling": "token", "biases": True}
+KNOWN = {"pooling": "token", "biases": True, "window": None}
 """Options of a ``Vit`` that the whole family has."""
 
 

@@ -97,7 +97,9 @@ CASES = {
     "cnn1d": Case(models.ConvNet1d(widths=(4, 6), size=3)),
     "vit": Case(VIT),
     "vit-token": Case(
-        replace(VIT, pooling="token", biases=True, mean=(0.5,), deviation=(0.2,), remat=True)
+        replace(
+            VIT, pooling="token", biases=True, mean=(0.5,), deviation=(0.2,), remat=True, window=2
+        )
     ),
     "unet": Case(models.Unet(widths=(4, 8), conditional=True, attention=True)),
     "pixel-unet": Case(models.PixelUnet(widths=(4, 8))),
@@ -131,7 +133,16 @@ CASES = {
     "gpt": Case(GPT, text),
     "gpt-2": Case(replace(GPT, norm="layer", biases=True, positions="learned"), text),
     "llama": Case(
-        replace(GPT, activation="swiglu", kv_heads=2, tied=False, expansion=2.67, window=3), text
+        replace(
+            GPT,
+            activation="swiglu",
+            kv_heads=2,
+            tied=False,
+            expansion=2.67,
+            window=3,
+            global_tokens=1,
+        ),
+        text,
     ),
     "gpt-experts": Case(replace(GPT, experts=4, capacity=1.0), text),
     "gpt-stack": Case(replace(GPT, experts=2, activation="swiglu", scan=True), text),

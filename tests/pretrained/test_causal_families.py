@@ -115,6 +115,7 @@ REFUSED = [
     ({"activation": "gelu"}, "llama has --model.activation swiglu, and this has gelu"),
     ({"norm": "layer"}, "llama has --model.norm rms"),
     ({"experts": 2}, "llama has --model.experts 0"),
+    ({"window": 4, "global_tokens": 1}, "llama has --model.global-tokens 0"),
     ({"window": 4, "biases": True}, "llama has no window with biases"),
     ({"positions": "learned"}, "gpt2 has --model.norm layer"),
 ]

@@ -30,7 +30,8 @@ class EncoderBlock(nn.Module):
     """``x + attention(norm(x))``, then ``x + feed_forward(norm(x))`` (Xiong et al., 2020).
 
     With ``norm`` post it is ``norm(x + attention(x))``, then ``norm(x + feed_forward(x))``
-    (Vaswani et al., 2017). ``biases`` are those of attention and feed-forward network.
+    (Vaswani et al., 2017). ``biases`` are those of attention and feed-forward network; ``window``
+    and ``global_tokens`` are :class:`~bigmodel.models.attention.attention.Attention`'s.
 
     ``options`` are those of the network, a :class:`~bigmodel.models.texts.bert.Bert` or another
     with ``layers``, ``width``, ``heads``, ``expansion``, ``activation``, ``attention`` and
@@ -43,6 +44,8 @@ class EncoderBlock(nn.Module):
     biases: bool = False
     norm: Literal["pre", "post"] = "pre"
     epsilon: float = 1e-6
+    window: int | None = None
+    global_tokens: int = 0
 
     def setup(self) -> None:
         """Make the parts that the methods share."""
@@ -50,7 +53,14 @@ class EncoderBlock(nn.Module):
         hidden = options.expansion * options.width
         self.norm_attention = LayerNorm(self.dtype, self.epsilon)
         self.attention = Attention(
-            options.heads, options.width, self.dtype, init, options.attention, self.biases
+            options.heads,
+            options.width,
+            self.dtype,
+            init,
+            options.attention,
+            self.biases,
+            self.window,
+            self.global_tokens,
         )
         self.norm_feed_forward = LayerNorm(self.dtype, self.epsilon)
         self.feed_forward = FeedForward(hidden, options.activation, self.dtype, init, self.biases)

@@ -34,6 +34,8 @@ def attend_sequence(
     attention: AttentionName,
     mask: Bool[Array, "#batch 1 source"] | None = None,
     window: int | None = None,
+    after: int = 0,
+    global_tokens: int = 0,
 ) -> Heads:
     """The attention of :func:`~bigmodel.models.attention.parts.attend_in_parts`, by name.
 
@@ -45,12 +47,20 @@ def attend_sequence(
     """
     name = FUSED.get(platform(), "xla") if attention == "auto" else attention
     why = obstacle(name, query, key)
+    if name in DEVICES and (after or global_tokens):
+        why = why or "takes neither windows on both sides nor --model.global-tokens"
     if why and attention != "auto":
         raise InputError(f"--model.attention {name} {why}; auto takes the fastest that fits")
-    if window is not None and axis_size("sequence") > 1:
+    if window is not None and not after and axis_size("sequence") > 1:
+        if global_tokens:
+            raise InputError(
+                "--model.global-tokens needs all positions on one device; leave --mesh.sequence out"
+            )
         return ring_attend(query, key, value, window=window)
-    function = KERNELS[name] if why is None else attend_in_parts
-    return function(query, key, value, mask=mask, window=window)
+    if why is None and name in DEVICES:
+        return KERNELS[name](query, key, value, mask=mask, window=window)
+    beside = {"after": after, "global_tokens": global_tokens}
+    return attend_in_parts(query, key, value, mask=mask, window=window, **beside)
 
 
 def obstacle(name: str, query: Heads, key: Float[Array, "batch source shared size"]) -> str | None:
@@ -158,8 +168,4 @@ def on_each_device(function: Callable[..., Array]) -> Callable[..., Array]:
     return split
 
 
-KERNELS: dict[str, Callable[..., Heads]] = {
-    "xla": attend_in_parts,
-    "cudnn": cudnn,
-    "splash": splash,
-}
+KERNELS: dict[str, Callable[..., Heads]] = {"cudnn": cudnn, "splash": splash}

@@ -7,14 +7,26 @@ from jaxtyping import Array, Bool, Float, Int
 
 
 def window_mask(
-    queries: Int[Array, "time"], keys: Int[Array, "source"], *, window: int
+    queries: Int[Array, "time"],
+    keys: Int[Array, "source"],
+    *,
+    window: int,
+    after: int = 0,
+    global_tokens: int = 0,
 ) -> Bool[Array, "time source"]:
-    """True where a query may attend to a key: at its own and the ``window - 1`` positions before.
+    """True where a query may attend to a key (Beltagy et al., 2020).
 
-    Keys of negative positions, which are the empty slots of a cache, are masked.
+    That is at its own position, the ``window - 1`` before it and the ``after`` that follow, and at
+    the first ones, the global tokens; these attend to all. Where ``after`` is 0, which is causal,
+    none attends to what follows. Keys of negative positions, which are the empty slots of a cache,
+    are masked.
     """
     behind = queries[:, None] - keys[None, :]
-    return (behind >= 0) & (behind < window) & (keys >= 0)[None, :]
+    seen = (behind >= -after) & (behind < window)
+    if global_tokens:
+        both = (keys < global_tokens)[None, :] | (queries < global_tokens)[:, None]
+        seen = seen | (both if after else both & (behind >= 0))
+    return seen & (keys >= 0)[None, :]
 
 
 def padding_mask(lengths: Int[Array, "batch"], time: int) -> Bool[Array, "batch time"]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float, Int
 
@@ -39,12 +43,15 @@ def attend_in_parts(
     *,
     mask: Bool[Array, "#batch 1 source"] | None = None,
     window: int | None = None,
+    after: int = 0,
+    global_tokens: int = 0,
 ) -> Heads:
     """The attention of :func:`~bigmodel.models.attention.attend.attend`, of a whole sequence.
 
     Beyond ``KEPT`` pairs of positions, its memory grows linearly with either's number, forwards
     and backwards: the scores are computed again for one chunk of queries at a time (Rabe and
-    Staats, 2021).
+    Staats, 2021). So does its work where a window is shorter than the sequence, for a chunk reads
+    only the keys that it may see.
 
     Args:
         query: Of consecutive positions.
@@ -53,20 +60,44 @@ def attend_in_parts(
         mask: True at the keys that are seen; by default all are.
         window: The number of positions that one attends to, itself and those before; None for
             attention that is not causal.
+        after: The number of positions after it that one attends to as well.
+        global_tokens: The number of first positions that all attend to; see
+            :func:`~bigmodel.models.attention.masks.window_mask`.
     """
-    time = query.shape[1]
-    keep = time * key.shape[1] <= KEPT
+    time, source = query.shape[1], key.shape[1]
+    keep = time * source <= KEPT
+    positions = jnp.arange(source, dtype=jnp.int32)
     if window is None:
-        return _attend(query, key, value, mask, None, 0, keep=keep)
-    most = PARTS.get(platform(), 1) // (1 if keep else 2)
+        return _attend(query, key, value, mask, positions, keep=keep)
+    window, after, first = (min(n, source) for n in (window, after, global_tokens))
+    sees = partial(window_mask, window=window, after=after, global_tokens=first)
+    span = CHUNK + window - 1 + after
+
+    def near(x: Array, start: Int[Array, ""]) -> Array:
+        """What a chunk of queries that begin there may see, of all sources on the third axis."""
+        start = jnp.clip(start - (window - 1), first, source - span)
+        around = lax.dynamic_slice_in_dim(x, start, span, axis=2)
+        return jnp.concatenate([x[:, :, :first], around], axis=2)
+
+    narrow = not keep and first + span < source
+    most = 1 if narrow else PARTS.get(platform(), 1) // (1 if keep else 2)
     length = -(-time // max(1, min(most, time // LEAST)))
     mixed = []
     for start in range(0, time, length):
         end = min(start + length, time)
-        first = max(0, start + 1 - window) // LEAST * LEAST
-        seen = slice(first, end)
-        part = query[:, start:end], key[:, seen], value[:, seen]
-        mixed.append(_attend(*part, None, window, start - first, keep=keep))
+        begin = max(0, start + 1 - window) // LEAST * LEAST
+        seen = [slice(0 if begin <= first else begin, end + after)]
+        if begin > first > 0:
+            seen = [slice(first), *seen]
+        keys, values = (jnp.concatenate([x[:, s] for s in seen], axis=1) for x in (key, value))
+        real = None if mask is None else jnp.concatenate([mask[..., s] for s in seen], axis=2)
+        part = query[:, start:end], keys, values, real
+        at = jnp.concatenate([positions[s] for s in seen])
+        mixed.append(_attend(*part, at, sees, start, near if narrow else None, keep=keep))
+    if first and after:
+        keep = first * source <= KEPT
+        whole = _attend(query[:, :first], key, value, mask, positions, keep=keep)
+        mixed = [whole, jnp.concatenate(mixed, axis=1)[:, first:]]
     return jnp.concatenate(mixed, axis=1)
 
 
@@ -75,21 +106,31 @@ def _attend(
     key: Float[Array, "batch source shared size"],
     value: Float[Array, "batch source shared size"],
     mask: Bool[Array, "#batch 1 source"] | None,
-    window: int | None,
-    ahead: int,
+    positions: Int[Array, "source"],
+    sees: Callable[[Array, Array], Array] | None = None,
+    start: int = 0,
+    near: Callable[[Array, Array], Array] | None = None,
     *,
     keep: bool,
 ) -> Heads:
-    """The attention of queries, the first of which is so far ahead of the first key."""
+    """The attention of consecutive queries from a position on to keys at positions.
+
+    ``sees`` is the mask of queries and keys by their positions, and ``near`` takes what a chunk of
+    queries sees from what has all keys on its third axis; by default that is all.
+    """
     batch, time, heads, size = query.shape
     groups = heads // key.shape[2]
-    key, value = by_head(key), by_head(value)
+    everything = by_head(key), by_head(value), mask, positions[None, None]
 
     def attend(first: Int[Array, ""], queries: Heads) -> Heads:
-        seen = mask
-        if window is not None:
-            at, sources = (jnp.arange(n, dtype=jnp.int32) for n in (queries.shape[1], key.shape[2]))
-            seen = window_mask(first + at, sources, window=window)[None]
+        found = everything
+        if near is not None:
+            found = jax.tree.map(lambda x: near(x, first), everything)
+        key, value, seen, sources = found
+        if sees is not None:
+            at = first + jnp.arange(queries.shape[1], dtype=jnp.int32)
+            within = sees(at, sources[0, 0])[None]
+            seen = within if seen is None else within & seen
         seen = None if seen is None else for_groups(seen, groups)
         part = partial_attention(grouped(queries, groups), key, value, seen)
         if not keep:
@@ -97,12 +138,12 @@ def _attend(
         return ungrouped(normalized(part).astype(value.dtype), groups)
 
     if keep:
-        return attend(jnp.int32(ahead), query)
+        return attend(jnp.int32(start), query)
     # What is not a whole chunk is filled up with queries that nobody reads.
     chunks = -(-time // CHUNK)
     query = jnp.pad(query, ((0, 0), (0, chunks * CHUNK - time), (0, 0), (0, 0)))
     query = query.reshape(batch, chunks, CHUNK, heads, size).swapaxes(0, 1)
-    firsts = ahead + CHUNK * jnp.arange(chunks, dtype=jnp.int32)
+    firsts = start + CHUNK * jnp.arange(chunks, dtype=jnp.int32)
     policy = jax.checkpoint_policies.save_only_these_names("attention")
     again = jax.checkpoint(attend, policy=policy, prevent_cse=False)
     _, mixed = jax.lax.scan(lambda _, chunk: (None, again(*chunk)), None, (firsts, query))

@@ -25,6 +25,7 @@ from bigmodel.models.options import (
     check_epsilon,
     check_normalization,
     check_sizes,
+    check_window,
 )
 from bigmodel.tree import widened
 
@@ -58,6 +59,12 @@ class Vit:
     """activation of the feed-forward network"""
     pooling: Literal["mean", "token"] = "mean"
     """input of the last layer: the mean over the patches, or a token before them"""
+    window: int | None = None
+    """number of positions that one attends to beside itself, half of them on either side; by
+    default all"""
+    global_tokens: int = 0
+    """with a window: number of first positions to which all attend, and which attend to all
+    (Beltagy et al., 2020); the token before the patches is always one"""
     biases: bool = False
     """whether attention (but for keys, where they do nothing) and feed-forward network have them"""
     epsilon: float = 1e-6
@@ -85,6 +92,7 @@ class Vit:
         check_divides(self, "heads", "width")
         check_dropout(self.dropout)
         check_epsilon(self.epsilon)
+        check_window(self, even=True)
         check_normalization(self)
 
     def build(self, classes: int) -> Model:
@@ -157,7 +165,8 @@ class VitNetwork(nn.Module):
         position = self.param("position", small, x.shape[1:], jnp.float32)
         x = x + position.astype(dtype)[None]
         x = nn.Dropout(options.dropout, deterministic=not train)(x)
-        fields = (dtype, options.biases, "pre", options.epsilon)
+        near = options.window, max(int(options.pooling == "token"), options.global_tokens)
+        fields = (dtype, options.biases, "pre", options.epsilon, *near)
         blocks = make_blocks(
             EncoderBlock, options, *fields, partition=BLOCK_PARTITION, name="block"
         )

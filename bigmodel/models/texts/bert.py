@@ -24,7 +24,13 @@ from bigmodel.models.layers.dense import Dense
 from bigmodel.models.layers.feed_forward import Activation
 from bigmodel.models.layers.norm import LayerNorm
 from bigmodel.models.linen import model
-from bigmodel.models.options import check_divides, check_dropout, check_epsilon, check_sizes
+from bigmodel.models.options import (
+    check_divides,
+    check_dropout,
+    check_epsilon,
+    check_sizes,
+    check_window,
+)
 from bigmodel.models.texts.logits import Logits, against, scored
 
 PARTITION: Rules = (
@@ -85,6 +91,12 @@ class Bert:
     """number of vectors that tell the parts of a text apart, of which a separator ends each"""
     pooler: bool = False
     """whether classifiers read tanh(dense(x)) of what is pooled"""
+    window: int | None = None
+    """number of positions that one attends to beside itself, half of them on either side; by
+    default all"""
+    global_tokens: int = 0
+    """with a window: number of first positions to which all attend, and which attend to all
+    (Beltagy et al., 2020); the vector before a text is always one"""
     dropout: float = 0.0
     """probability of dropping a feature of the embedding and of each block's output"""
     attention: AttentionName = "auto"
@@ -104,6 +116,7 @@ class Bert:
         check_divides(self, "heads", "width")
         check_dropout(self.dropout)
         check_epsilon(self.epsilon)
+        check_window(self, even=True)
         if self.token_types < 0:
             raise InputError(f"--model.token-types {self.token_types} is too small; use 0 or more")
 
@@ -187,7 +200,8 @@ class BertEncoder(nn.Module):
         self.positions = embed(self.context + 1, embedding_init=_sinusoidal_init)
         if options.token_types:
             self.token_types = embed(options.token_types, embedding_init=EMBEDDING_INIT)
-        fields = (dtype, options.biases, options.norm, options.epsilon)
+        near = options.window, max(1, options.global_tokens)
+        fields = (dtype, options.biases, options.norm, options.epsilon, *near)
         self.blocks = make_blocks(EncoderBlock, options, *fields, partition=BLOCK_PARTITION)
         # The outputs of the first blocks would outweigh the embedding, which begins at 0.02.
         self.norm_embedding = LayerNorm(dtype, options.epsilon)

@@ -27,7 +27,13 @@ from bigmodel.models.attention.stack import (
 from bigmodel.models.layers.feed_forward import Activation, FeedForward, residual_init
 from bigmodel.models.layers.norm import NORMS
 from bigmodel.models.linen import model
-from bigmodel.models.options import check_divides, check_dropout, check_epsilon, check_sizes
+from bigmodel.models.options import (
+    check_divides,
+    check_dropout,
+    check_epsilon,
+    check_sizes,
+    check_window,
+)
 from bigmodel.models.texts.generation import Decoder
 from bigmodel.models.texts.logits import Head, Logits, against, computed, scored
 from bigmodel.partition import EXAMPLES, constrained
@@ -64,6 +70,8 @@ class Gpt:
     """number of features of a head, by default the width over the heads"""
     window: int | None = None
     """number of positions that one attends to, itself included; by default the whole context"""
+    global_tokens: int = 0
+    """with a window: number of first positions to which all attend (Beltagy et al., 2020)"""
     expansion: float = 4.0
     """width of the feed-forward network, as a multiple of the width"""
     activation: Activation = "gelu"
@@ -110,8 +118,9 @@ class Gpt:
 
     def __post_init__(self) -> None:
         """Raises InputError for sizes that do not fit each other."""
-        check_sizes(self, "layers", "width", "heads", "kv_heads", "window", "experts_per_token")
+        check_sizes(self, "layers", "width", "heads", "kv_heads", "experts_per_token")
         check_sizes(self, "head_size", "microbatches")
+        check_window(self)
         if not 1 <= self.expansion * self.width < float("inf"):
             raise InputError(
                 f"--model.expansion {self.expansion} leaves the feed-forward network no width; "
@@ -173,6 +182,7 @@ class Gpt:
                 heads=self.kv_heads or self.heads,
                 size=self.size,
                 dtype=jnp.dtype(self.dtype),
+                global_tokens=self.global_tokens,
             )
             layers: Any = (cache,) * self.layers
             if is_stacked(self):
@@ -186,12 +196,11 @@ class Gpt:
         return Decoder(empty, decode_step, limit=context if self.positions == "learned" else None)
 
     def _network(self, *, vocab_size: int, context: int) -> GptNetwork:
-        window = context if self.window is None else self.window
-        if window > context:
+        if self.global_tokens > context:
             raise InputError(
-                f"--model.window {window} is longer than --data.context {context}, so that no "
-                f"position would ever see that far; use {context} or fewer"
+                f"--model.global-tokens {self.global_tokens} is more than --data.context {context}"
             )
+        window = min(self.window or context, context)
         return GptNetwork(options=self, vocab_size=vocab_size, context=context, window=window)
 
 
@@ -241,6 +250,7 @@ class GptBlock(nn.Module):
             qkv_biases=options.qkv_biases,
             norm=options.epsilon if options.query_key_norm else None,
             attention=options.attention,
+            global_tokens=options.global_tokens,
             name="attention",
         )
         normed = norm(dtype, options.epsilon, name="norm_attention")(x)

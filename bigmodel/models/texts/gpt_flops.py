@@ -14,7 +14,7 @@ def train_flops(options: Gpt, *, vocab_size: int, context: int, batch_size: int)
     that see each other, the backward pass twice as many (Kaplan et al., 2020; Chowdhery et al.,
     2022).
     A window of ``W`` of ``T`` positions lets one see ``W - W^2 / 2T`` on average, the whole
-    context half of it.
+    context half of it; ``G`` global tokens before it are ``G (T - W - G / 2) / T`` more.
     """
     width = options.width
     shared = (options.kv_heads or options.heads) / options.heads
@@ -25,7 +25,9 @@ def train_flops(options: Gpt, *, vocab_size: int, context: int, batch_size: int)
     if options.experts:
         feed_forward = feed_forward * options.experts_per_token + width * options.experts
     parameters = options.layers * (attention + feed_forward) + width * vocab_size
-    window = options.window or context
+    window = min(options.window or context, context)
+    first = min(options.global_tokens, context - window)
     visible = window - window**2 / (2 * context)
+    visible += first * (context - window - first / 2) / context
     each = 6 * parameters + 12 * options.layers * heads * visible
     return each * batch_size * context

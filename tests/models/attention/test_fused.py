@@ -18,7 +18,7 @@ from bigmodel.planning import target
 from bigmodel.sharding.mesh import MeshShape, make_mesh
 from bigmodel.tracking.flops import count_work
 
-DEVICES = {"cuda": "NVIDIA H100 80GB HBM3", "tpu": "TPU v5 lite"}
+DEVICES = {"cuda": "NVIDIA H100 80GB HBM3", "tpu": "TPU v5 lite", "cpu": "cpu"}
 CALLS = {"cuda": "__cudnn$fmhaSoftmaxBackward", "tpu": "tpu_custom_call"}
 PADDED = padding_mask(jnp.array([256, 77], jnp.int32), 256)[:, None]
 each_kind = pytest.mark.parametrize(
@@ -112,10 +112,15 @@ def test_products_of_kernels_count(platform, products):
         ("cuda", {"size": 12}),
         ("cuda", {"time": 9}),
         ("tpu", {"time": 192}),
+        ("cuda", {"after": 99}),
+        ("tpu", {"global_tokens": 1}),
     ],
 )
 def test_auto_takes_none_that_does_not_take_the_inputs(platform, changes):
-    text = lowered(platform, *[spec(**changes)] * 3, window=100)
+    names = [name for name in changes if name in ("after", "global_tokens")]
+    options = {name: changes[name] for name in names}
+    shape = {name: value for name, value in changes.items() if name not in names}
+    text = lowered(platform, *[spec(**shape)] * 3, window=100, **options)
     assert CALLS[platform] not in text
 
 
@@ -136,6 +141,19 @@ def test_what_a_kernel_cannot_do_is_said_in_one_line(platform, attention, change
     place = on(platform) if platform else use_abstract_mesh(AbstractMesh((), ()))
     with place, pytest.raises(InputError, match=re.escape(message)):
         jax.eval_shape(attended, *[spec(**changes)] * 3)
+
+
+@pytest.mark.parametrize("options", [{"after": 99}, {"global_tokens": 1}], ids=str)
+def test_no_kernel_has_global_tokens_or_windows_on_both_sides(options):
+    attended = partial(attend_sequence, attention="splash", window=100, **options)
+    with on("tpu"), pytest.raises(InputError, match=r"splash takes neither .*; auto takes"):
+        jax.eval_shape(attended, *[spec()] * 3)
+
+
+def test_global_tokens_do_not_go_around_a_ring():
+    attended = partial(attend_sequence, attention="auto", window=100, global_tokens=1)
+    with on("cpu", sequence=2), pytest.raises(InputError, match=r"leave --mesh\.sequence out"):
+        jax.eval_shape(attended, *[spec()] * 3)
 
 
 def test_a_kernel_does_not_go_around_a_ring():

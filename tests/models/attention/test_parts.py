@@ -49,6 +49,45 @@ def test_causal_attention_in_parts_is_attention(monkeypatch, kept, time, window,
     assert_close(found, gradients(partial(attend, mask=mask), *arrays))
 
 
+def plain_mask(time, window, after, first):
+    """What Longformer sees, a pair at a time."""
+    seen = np.zeros((time, time), bool)
+    for query, key in np.ndindex(time, time):
+        near = query - window < key <= query + after
+        seen[query, key] = near or (min(query, key) < first and (key <= query or after > 0))
+    return seen
+
+
+@pytest.mark.parametrize("padded", [False, rare(True)])
+@pytest.mark.parametrize("kept", [2**20, 1], ids=["kept", "again"])
+@pytest.mark.parametrize(
+    ("time", "window", "after", "first", "kv_heads"),
+    [
+        (200, 30, 0, 3, 2),
+        (200, 17, 16, 2, 4),
+        rare(200, 17, 16, 0, 1),
+        rare(203, 1, 0, 70, 4),
+        rare(200, 2, 1, 70, 4),
+        rare(40, 90, 89, 50, 4),
+        rare(40, 20, 0, 40, 4),
+    ],
+)
+def test_windows_with_global_tokens_are_attention(
+    monkeypatch, kept, padded, time, window, after, first, kv_heads
+):
+    monkeypatch.setattr(parts, "KEPT", kept)
+    monkeypatch.setattr(parts, "CHUNK", 16)
+    arrays = heads(0, time, 4), heads(1, time, kv_heads), heads(2, time, kv_heads)
+    real = padding_mask(jnp.array([time, 25], jnp.int32), time)[:, None] if padded else None
+    mask = jnp.asarray(plain_mask(time, window, after, first))[None]
+    # Queries that see nothing are padding, of which nothing is read.
+    read = 1.0 if real is None else (mask & real).any(axis=2)[..., None, None].astype("float32")
+    attended = partial(attend_in_parts, window=window, after=after, global_tokens=first, mask=real)
+    found = gradients(lambda *arrays: read * attended(*arrays), *arrays)
+    expected = partial(attend, mask=mask if real is None else mask & real)
+    assert_close(found, gradients(lambda *arrays: read * expected(*arrays), *arrays))
+
+
 @pytest.mark.parametrize("kept", [2**20, 1], ids=["kept", "again"])
 @pytest.mark.parametrize("mask", [padding_mask(LENGTHS, 130)[:, None], None], ids=["padded", "all"])
 def test_attention_to_another_sequence_is_attention(monkeypatch, kept, mask):
@@ -59,17 +98,34 @@ def test_attention_to_another_sequence_is_attention(monkeypatch, kept, mask):
     assert_close(found, gradients(partial(attend, mask=seen), *arrays))
 
 
-@pytest.mark.parametrize("causal", [True, False])
-def test_memory_grows_linearly_with_the_positions(causal):
+WINDOWS = [
+    {"window": 256, "global_tokens": 4},
+    {"window": 129, "after": 128, "global_tokens": 1},
+]
+
+
+@pytest.mark.parametrize("options", [{"window": 2**20}, {}, rare(WINDOWS[0]), WINDOWS[1]], ids=str)
+def test_memory_grows_linearly_with_the_positions(options):
     def temporaries(time):
-        window = time if causal else None
         shape = jax.ShapeDtypeStruct((1, time, 2, 32), jnp.float32)
-        compiled = jax.jit(partial(gradients, partial(attend_in_parts, window=window)))
+        compiled = jax.jit(partial(gradients, partial(attend_in_parts, **options)))
         return compiled.lower(*[shape] * 3).compile().memory_analysis().temp_size_in_bytes
 
     found = [temporaries(time) for time in (2048, 4096, 8192)]
     assert found[2] < 2 * found[1] * 1.1 < 4 * found[0] * 1.1**2
     assert found[2] < 8192**2 * 2  # a quarter of the scores
+
+
+@pytest.mark.parametrize("options", WINDOWS, ids=str)
+def test_work_within_a_window_grows_linearly_with_the_positions(options):
+    def work(time):
+        shape = jax.ShapeDtypeStruct((1, time, 2, 32), jnp.float32)
+        program = jax.make_jaxpr(partial(gradients, partial(attend_in_parts, **options)))
+        return count_work(program(*[shape] * 3)).flops
+
+    assert work(8192) == pytest.approx(2 * work(4096), rel=0.01)
+    # Scores and values forwards, the scores again, and two products for each backwards.
+    assert work(8192) < 7 * 2 * 2 * 32 * 8192 * (128 + 256 + 4) * 1.05
 
 
 @pytest.mark.parametrize(

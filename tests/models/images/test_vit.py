@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from formulas import dense, layer_norm, softmax
 from initial import initial
+from rare import rare
 from stacking import stacked as as_stack
 
 from bigmodel.experiment import InputError
@@ -32,10 +33,15 @@ def test_patches_that_do_not_fit_are_refused():
         patches(jnp.zeros((1, 8, 4, 1)), 3)
 
 
-@pytest.mark.parametrize("pooling", ["mean", "token"])
-def test_one_block_is_the_formula_and_its_map_the_softmax(pooling):
+@pytest.mark.parametrize(
+    ("pooling", "window", "first"),
+    [("mean", None, 0), ("token", 2, 1), rare("token", None, 0), rare("mean", 4, 2)],
+)
+def test_one_block_is_the_formula_and_its_map_the_softmax(pooling, window, first):
     batch = images(3, 4, 6, 1)
-    options = Vit(**{**SMALL, "layers": 1, "heads": 1}, pooling=pooling, activation="relu")
+    # The token is a global one without being counted.
+    near = {"window": window, "global_tokens": 0 if pooling == "token" else first}
+    options = Vit(**{**SMALL, "layers": 1, "heads": 1}, pooling=pooling, activation="relu", **near)
     model = options.build(5)
     variables = initial(model.init, KEY, batch)
     params = jax.tree.map(lambda p: p + 0.3 * RNG.normal(size=p.shape), variables["params"])
@@ -48,7 +54,10 @@ def test_one_block_is_the_formula_and_its_map_the_softmax(pooling):
     x = x + params["position"]
     read = layer_norm(block["norm_attention"], x)
     query, key, value = (dense(attention[name], read) for name in ("query", "key", "value"))
-    weights = softmax(query @ key.swapaxes(1, 2) / np.sqrt(8))
+    at = np.arange(x.shape[1])
+    seen = np.abs(at[:, None] - at) <= (window or 100) // 2
+    seen = seen | (at < first) | (at < first)[:, None]
+    weights = softmax(np.where(seen, query @ key.swapaxes(1, 2) / np.sqrt(8), -np.inf))
     x = x + dense(attention["output"], weights @ value)
     read = layer_norm(block["norm_feed_forward"], x)
     inner = np.maximum(dense(block["feed_forward"]["up"], read), 0)

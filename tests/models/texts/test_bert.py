@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from formulas import dense, exact, gelu, gelu_exact, layer_norm, softmax
+from rare import rare
 
 from bigmodel.models.texts.bert import Bert
 from bigmodel.tree import named_leaves
@@ -16,7 +17,15 @@ PUBLISHED = replace(
 )
 SPECIAL = {"first": 9, "separator": 7, "mask": 8}
 BOTH = pytest.mark.parametrize(
-    ("options", "special"), [(TINY, {}), (PUBLISHED, SPECIAL)], ids=["pre-norm", "published"]
+    ("options", "special"),
+    [
+        (TINY, {}),
+        (PUBLISHED, SPECIAL),
+        (replace(TINY, window=2), {}),
+        rare(replace(TINY, window=2, global_tokens=2), {}),
+        rare(replace(TINY, window=10**12), {}),
+    ],
+    ids=["pre-norm", "published", "window", "global", "wide"],
 )
 
 
@@ -42,6 +51,13 @@ def outputs(model, variables, batch):
     return model.apply(variables, batch, train=False)[0]
 
 
+def plain_mask(time, options):
+    """What is seen, of which the vector before the text is always a global token."""
+    at, first = np.arange(time), max(1, options.global_tokens)
+    near = np.abs(at[:, None] - at) <= (options.window or 2 * time) // 2
+    return near | (at < first) | (at < first)[:, None]
+
+
 def plain_encoder(p, tokens, length, options=TINY, special=()):
     """One text alone, without its padding, in float64."""
     published, block = options.norm == "post", p["blocks_0"]
@@ -62,7 +78,8 @@ def plain_encoder(p, tokens, length, options=TINY, special=()):
     for head in (slice(0, 4), slice(4, 8)):
         attention = block["attention"]
         query, key, value = (dense(attention[n], read)[:, head] for n in ("query", "key", "value"))
-        mixed[:, head] = softmax(query @ key.T / 2) @ value
+        scores = np.where(plain_mask(length + 1, options), query @ key.T / 2, -np.inf)
+        mixed[:, head] = softmax(scores) @ value
     x = norm(block["norm_attention"], x + dense(attention["output"], mixed), after=True)
     read = norm(block["norm_feed_forward"], x, after=False)
     hidden = activation(dense(block["feed_forward"]["up"], read))

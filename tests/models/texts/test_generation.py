@@ -67,6 +67,9 @@ def tokens(length):
         ({"kv_heads": 2, "window": 3}, [3, 1, 1, 3]),
         rare({"window": 5, "norm": "layer", "biases": True}, [3, 1, 1, 3]),
         rare({"window": 1}, [3, 1, 1, 3]),
+        ({"window": 3, "global_tokens": 2, "kv_heads": 2}, [1, 2, 1, 1, 6, 1, 2]),
+        rare({"window": 2, "global_tokens": 5}, [19, 1, 2]),
+        rare({"window": 3, "global_tokens": 2, "scan": True}, [7, 1, 1, 3]),
         ({"head_size": 6, "query_key_norm": True, "qkv_biases": True}, [3, 1, 1, 3]),
         ({"experts": 4, "capacity": 1.0}, [3, 1, 1, 3]),
         ({"positions": "learned", "window": 3}, [3, 1, 1, 3]),
@@ -78,7 +81,8 @@ def test_cached_logits_are_those_of_the_whole_text(options, pieces):
     logits, decoder, params = network(**options)
     text = tokens(sum(pieces))
     cache, cached = decoder.empty(2), []
-    held = options.get("kv_heads", 4), options.get("window", CONTEXT)
+    slots = options.get("window", CONTEXT) + options.get("global_tokens", 0)
+    held = options.get("kv_heads", 4), slots
     assert {leaf.shape[-4:] for leaf in jax.tree.leaves(cache.layers)} == {
         (2, *held, options.get("head_size", 4))
     }
@@ -119,7 +123,7 @@ def test_the_same_seed_draws_the_same_text_and_another_seed_another():
 @pytest.mark.parametrize(
     ("options", "temperature"),
     [
-        ({"window": 3}, 1.0),
+        ({"window": 3, "global_tokens": 2}, 1.0),
         rare({"experts": 4}, 0.0),
         *(rare({}, temperature) for temperature in (0.0, 1.0)),
     ],

@@ -94,9 +94,17 @@ def test_microbatches_that_do_not_divide_a_batch_are_refused():
         built(Gpt(**TINY, scan=True, microbatches=3))
 
 
-def test_a_window_longer_than_the_context_is_refused():
-    with pytest.raises(InputError, match=r"--model.window 9 is longer than --data.context 8"):
-        Gpt(**TINY, window=9).build(vocab_size=VOCAB, context=CONTEXT)
+def test_a_window_longer_than_the_context_is_all_of_it():
+    [whole, longer] = (
+        Gpt(**TINY, window=window).decoder(vocab_size=VOCAB, context=CONTEXT).empty(1)
+        for window in (None, 10**12)
+    )
+    assert jax.tree.map(jnp.shape, whole) == jax.tree.map(jnp.shape, longer)
+
+
+def test_more_global_tokens_than_there_are_positions_are_refused():
+    with pytest.raises(InputError, match=r"--model.global-tokens 9 is more than --data.context 8"):
+        Gpt(**TINY, window=2, global_tokens=9).build(vocab_size=VOCAB, context=CONTEXT)
 
 
 def plain_attention(p, x, options):
@@ -114,7 +122,8 @@ def plain_attention(p, x, options):
     for b, head, t in np.ndindex(len(x), heads, x.shape[1]):
         shared = head // (heads // kv_heads)
         own, of = slice(head * size, (head + 1) * size), slice(shared * size, (shared + 1) * size)
-        seen = range(max(0, t - (options.window or CONTEXT) + 1), t + 1)
+        near = options.window or CONTEXT
+        seen = [s for s in range(t + 1) if t - s < near or s < options.global_tokens]
         keys = np.array([prepared("key", of, x[b, s], s) for s in seen])
         values = [dense(p["value"], x[b, s])[of] for s in seen]
         weights = np.exp(keys @ prepared("query", own, x[b, t], t) / np.sqrt(size))
@@ -146,6 +155,7 @@ def plain_network(activation, p, x):
         {"kv_heads": 2, "biases": True},
         rare({"window": 1}),
         {"window": 5, "positions": "learned"},
+        {"window": 2, "global_tokens": 3, "kv_heads": 2},
         {"experts": 4},
         rare(GPT2),
         LLAMA,

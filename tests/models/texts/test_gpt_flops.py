@@ -33,6 +33,7 @@ def counted(options: Gpt) -> float:
         {"kv_heads": 2, "head_size": 16},
         {"remat": True},
         {"window": 4},
+        {"window": 4, "global_tokens": 2},
         {"experts": 2, "experts_per_token": 2},
     ],
     ids=str,
@@ -42,6 +43,8 @@ def test_the_formula_is_the_count_without_what_the_mask_hides(changes) -> None:
     formula = train_flops(options, vocab_size=VOCABULARY, context=TIME, batch_size=BATCH)
     window = options.window or TIME
     hidden = TIME - (window - window**2 / (2 * TIME))
+    # The first ones are hidden from none but those that are nearer: 2 of 12, and 1 of 2 more.
+    hidden -= options.global_tokens * (TIME - window - 1) / TIME
     each = 12 * 3 * options.heads * options.size * hidden
     if options.experts:
         # The outputs of the experts are added up by a product with their weights.

@@ -18,6 +18,13 @@ Llama (Touvron et al., 2023), with grouped queries and a sliding window:
     python experiments/gpt.py --model.activation swiglu --model.expansion 2.67 \
         --model.no-tied --model.kv-heads 2 --model.window 64
 
+A window of 256 positions and the first 4 as global tokens (Beltagy et al., 2020). Of 2,048 tokens
+it takes 1.1 s a step and 1.30 GB in all, without the window 2.2 s and 1.47 GB, on 2 shared cores;
+both memories grow linearly with the context, and with the window so does the time:
+
+    python experiments/gpt.py --data.context 2048 --data.batch-size 2 \
+        --model.window 256 --model.global-tokens 4
+
 A mixture of eight experts (Shazeer et al., 2017), two for each token. `train/loss` then holds
 the weighted `train/load_balance` too, `train/nats` does not, and `train/expert_load` says how
 much the busiest expert of all blocks gets, as a multiple of its even share:

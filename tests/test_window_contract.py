@@ -4,12 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rare import rare
 from recorded import summary
 from test_contract import ROOT, build, losses, run, stop_after
 
 from bigmodel.models.attention import parts
 from bigmodel.sharding.mesh import MeshShape
+
+pytestmark = pytest.mark.matrix  # of which test_parts.py has the attention alone
 
 WINDOWED = {
     "gpt": ("--model.window=8", "--model.global-tokens=2"),
@@ -25,14 +26,13 @@ def _in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "CHUNK", 8)
 
 
-@pytest.mark.parametrize("script", ["gpt", rare("bert"), rare("vit")])
+@pytest.mark.parametrize("script", WINDOWED)
 def test_losses_do_not_depend_on_the_mesh(script: str) -> None:
     built = build(ROOT / "experiments" / f"{script}.py", *WINDOWED[script])
     [alone, spread] = (losses(built, shape, 8)[0] for shape in (MeshShape(1), MeshShape(2, 2, 2)))
     np.testing.assert_allclose(spread, alone, rtol=1e-5)
 
 
-@pytest.mark.matrix
 @pytest.mark.parametrize("script", WINDOWED)
 def test_resume_gives_the_bits_of_an_undisturbed_run(
     script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -4,13 +4,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import AbstractDevice, AbstractMesh, AxisType, use_abstract_mesh
+from jax.sharding import (
+    AbstractDevice,
+    AbstractMesh,
+    AxisType,
+    NamedSharding,
+    use_abstract_mesh,
+)
+from jax.sharding import PartitionSpec as P
 from rare import rare
 
 from bigmodel.models.attention import parts
 from bigmodel.models.attention.attend import attend
 from bigmodel.models.attention.masks import padding_mask, window_mask
 from bigmodel.models.attention.parts import attend_in_parts
+from bigmodel.sharding.mesh import MeshShape, make_mesh
 from bigmodel.tracking.flops import count_work
 
 LENGTHS = jnp.array([130, 77], jnp.int32)
@@ -96,6 +104,17 @@ def test_attention_to_another_sequence_is_attention(monkeypatch, kept, mask):
     seen = jnp.ones((1, 1, 130), bool) if mask is None else mask
     found = gradients(partial(attend_in_parts, mask=mask), *arrays)
     assert_close(found, gradients(partial(attend, mask=seen), *arrays))
+
+
+def test_windows_over_split_examples_and_heads_are_those_of_one_device(monkeypatch):
+    monkeypatch.setattr(parts, "KEPT", 1)
+    monkeypatch.setattr(parts, "CHUNK", 16)
+    arrays = [heads(n, 100, 4) for n in range(3)]
+    place = NamedSharding(make_mesh(MeshShape(2, tensor=4)), P("data", None, "tensor"))
+    attended = partial(attend_in_parts, window=9, after=8, global_tokens=2)
+    found = gradients(attended, *jax.device_put(arrays, place))
+    assert {x.sharding.shard_shape(x.shape) for x in found[1]} == {(1, 100, 1, 8)}
+    assert_close(found, gradients(attended, *arrays))
 
 
 WINDOWS = [

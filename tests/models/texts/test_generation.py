@@ -64,7 +64,7 @@ def tokens(length):
         rare({}, [5, 7, 1, 1]),  # a piece that runs over the context's end
         rare({}, [19, 1, 2]),  # a prompt longer than the context
         rare({"kv_heads": 1}, [3, 1, 1, 3]),
-        ({"kv_heads": 2, "window": 3}, [3, 1, 1, 3]),
+        rare({"kv_heads": 2, "window": 3}, [3, 1, 1, 3]),
         rare({"window": 5, "norm": "layer", "biases": True}, [3, 1, 1, 3]),
         rare({"window": 1}, [3, 1, 1, 3]),
         ({"window": 3, "global_tokens": 2, "kv_heads": 2}, [1, 2, 1, 1, 6, 1, 2]),

@@ -154,7 +154,7 @@ def plain_network(activation, p, x):
         rare({"kv_heads": 1}),
         {"kv_heads": 2, "biases": True},
         rare({"window": 1}),
-        {"window": 5, "positions": "learned"},
+        rare({"window": 5, "positions": "learned"}),
         {"window": 2, "global_tokens": 3, "kv_heads": 2},
         {"experts": 4},
         rare(GPT2),

@@ -7,6 +7,8 @@ import takes ten times as long as NumPy's.
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -51,6 +53,15 @@ def check_positive(options: object, *names: str) -> None:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise InputError(f"--data.{name.replace('_', '-')} {value} is too small; use 1 or more")
+
+
+def check_memory(what: str, shape: Sequence[int]) -> None:
+    """Raises InputError where so many bytes are more than this machine has."""
+    needed = math.prod(shape)
+    if needed > (has := os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")):
+        raise InputError(
+            f"{what} need {needed / 1e9:.1f} GB of memory, and this machine has {has / 1e9:.1f} GB"
+        )
 
 
 class Split(NamedTuple):

@@ -53,7 +53,7 @@ def draw_boxes(
         for column in range(count):
             one, shown = axes[row, column], images[column]
             height, width = shown.shape[:2]
-            one.imshow(shown.squeeze(), cmap="gray", vmin=0, vmax=1, extent=(0, width, height, 0))
+            one.imshow(shown, cmap="gray", vmin=0, vmax=1, extent=(0, width, height, 0))
             of = framed[column]
             for number, (box, which) in enumerate(zip(of.boxes, of.labels, strict=True)):
                 left, top, right, bottom = box * [width, height, width, height]

@@ -37,7 +37,7 @@ def draw_masks(
     for row, (shown, name) in enumerate(zip(rows, ("image", "actual", "predicted"), strict=True)):
         for column in range(count):
             one = axes[row, column]
-            one.imshow(shown[column].squeeze(), cmap="gray", vmin=0, vmax=1)
+            one.imshow(shown[column], cmap="gray", vmin=0, vmax=1)
             one.set(xticks=[], yticks=[])
         axes[row, 0].set_ylabel(name)
     there = np.unique(np.concatenate([actual.ravel(), predicted.ravel()]))

@@ -26,7 +26,7 @@ def draw_nearest(
     figure = blank(7.0, 1.25 * count)
     axes = figure.subplots(count, 2, squeeze=False, width_ratios=(1, 5))
     for (picture, table), image, text, found in zip(axes, images, own, nearest, strict=True):
-        picture.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=1)
+        picture.imshow(image, cmap="gray", vmin=0, vmax=1)
         picture.set(xticks=[], yticks=[])
         table.axis("off")
         lines = [f"its text: {text}", *(f"{cosine:5.2f}  {other}" for other, cosine in found)]

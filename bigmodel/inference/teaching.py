@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import jax
@@ -62,6 +63,14 @@ class Codebook(NamedTuple):
     data: Data
 
 
+def own_tokens(options: Tokens, run: Path) -> Tokens:
+    """The options by which a trained run goes on with its own network of tokens."""
+    from bigmodel.training.generative.quantizing import OwnTokens, Tokens
+
+    kind = Tokens if options.run else OwnTokens
+    return kind(**{**vars(options), "run": str(run)})
+
+
 def load_codebook(
     options: Tokens, data: Data, shape: tuple[int, int, int], assets: Assets | None = None
 ) -> Codebook:
@@ -79,7 +88,12 @@ def load_codebook(
     """
     # Imported here, for other students need neither.
     from bigmodel.models.text_to_image import CODES
-    from bigmodel.training.generative.quantizing import CODEBOOK, dump_codebook, read_codebook
+    from bigmodel.training.generative.quantizing import (
+        CODEBOOK,
+        OwnTokens,
+        dump_codebook,
+        read_codebook,
+    )
 
     if assets is not None:
         return Codebook(read_codebook(assets), None, data)
@@ -97,7 +111,8 @@ def load_codebook(
         raise InputError(f"{option} was trained on images of {known}, and these are of {shape}")
     params = jax.device_get(restored(run.variables))["params"]
     params = params.get(CODES, params)
-    digest = {"data": data.fingerprint.encode(), "codes": params_digest(params).encode()}
-    kept = {**data.assets, CODEBOOK: run.assets[CODEBOOK]}
-    data = data._replace(assets=kept, fingerprint=fingerprint({}, digest))
+    data = data._replace(assets={**data.assets, CODEBOOK: run.assets[CODEBOOK]})
+    if not isinstance(options, OwnTokens):
+        digest = {"data": data.fingerprint.encode(), "codes": params_digest(params).encode()}
+        data = data._replace(fingerprint=fingerprint({}, digest))
     return Codebook(read_codebook(run.assets), params, data)

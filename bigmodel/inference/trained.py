@@ -103,14 +103,16 @@ class Trained(Value):
 
         What the run began with and its teacher may be gone; the run itself has all that it needs.
         """
+        # Imported here, for it loads runs itself.
+        from bigmodel.inference.teaching import own_tokens
+
         config = self.config
         if config.init.from_:
             config = dataclasses.replace(config, init=Init(str(self.path)))
         if hasattr(config, "teacher"):
             config = dataclasses.replace(config, teacher=type(config.teacher)())
         if hasattr(config, "tokens"):
-            tokens = dataclasses.replace(config.tokens, run=str(self.path))
-            config = dataclasses.replace(config, tokens=tokens)
+            config = dataclasses.replace(config, tokens=own_tokens(config.tokens, self.path))
         build: Callable[..., Experiment] = self.script.build
         return build(config) if assets is None else build(config, assets)
 

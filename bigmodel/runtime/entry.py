@@ -112,7 +112,7 @@ def main(
     except Exception as error:
         of_jax = isinstance(error, jax.errors.JaxRuntimeError)
         reason = str(error).partition("\n")[0]
-        if of_jax and "RESOURCE_EXHAUSTED" in reason:
+        if isinstance(error, MemoryError) or (of_jax and "RESOURCE_EXHAUSTED" in reason):
             status = _fail(errors.FAILED, f"out of memory: {reason}{_needs(script, options)}")
         elif of_jax and is_peer_lost(reason):
             status = _fail(errors.LOST, f"another process is gone: {reason}")

@@ -46,6 +46,13 @@ def test_a_run_draws_with_the_codebook_of_another_that_may_be_gone(
         one.predict(["sevven"])
 
 
+def test_a_run_that_trained_its_codebook_itself_is_known_by_its_data_alone(tmp_path: Path) -> None:
+    built = build(SCRIPT)
+    assert run(built, tmp_path / "run", steps=2, eval_every=2) == 0
+    one = bigmodel.load(tmp_path / "run")
+    assert one.build().data.fingerprint == built.experiment.data.fingerprint
+
+
 def test_a_run_that_has_no_codebook_for_the_images_is_refused(
     learned: Path, tmp_path: Path
 ) -> None:

@@ -279,18 +279,25 @@ def test_what_does_not_fit_names_the_command_that_plans_it(
     assert not contents()
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 7 bytes."),
+        MemoryError("Unable to allocate 7 bytes"),
+    ],
+)
 def test_a_run_that_runs_out_of_memory_names_the_command_that_plans_it(
-    capsys: pytest.CaptureFixture[str],
+    error: Exception, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def exhausted(_: Config) -> Experiment:
-        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 7 bytes.")
+        raise error
 
     with pytest.raises(SystemExit, match="1"):
         main(exhausted, Config(), SMALL)
-    error = capsys.readouterr().err
-    assert error.startswith("error: out of memory: RESOURCE_EXHAUSTED")
-    assert "python launch.py plan" in error
-    assert error.count("\n") == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: out of memory: {error}")
+    assert "python launch.py plan" in said
+    assert said.count("\n") == 1
 
 
 def test_a_start_that_is_refused_leaves_no_lock_and_no_folder(

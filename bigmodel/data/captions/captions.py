@@ -136,6 +136,8 @@ def read_classes(path: str) -> tuple[str, ...]:
     Raises:
         InputError: It cannot be read, or has fewer than two.
     """
+    if not Path(path).is_file():
+        raise InputError(f"--classes {path} is no file")
     found = tuple(dict.fromkeys(filter(None, map(normalized, read_lines(Path(path))))))
     if len(found) < 2:
         raise InputError(f"{path} has {len(found)} text(s) to choose among; write one on each line")
@@ -154,7 +156,11 @@ def _divided(options: CaptionData) -> dict[str, Pairs]:
     if options.test_path:
         shape = whole.image.shape[1:]
         given["test"] = read_pairs_of(options, options.test_path, shape)["train"]
-    split = split_rows(options, len(whole.image), given=given)
+    if (count := len(whole.image)) < 3:
+        raise InputError(f"{options.path} has {count} image(s), and three are the fewest to divide")
+    # As those who have the classes alone divide them, so that a codebook that was learned from the
+    # images of `vqvae.py` has not seen those of the other parts either.
+    split = split_rows(options, count, labels=whole.labels, names=whole.names, given=given)
     divided = {
         part: whole.of_pictures(rows) if len(rows) else given.get(part)
         for part, rows in split.items()

@@ -10,10 +10,10 @@ import numpy as np
 from jaxtyping import Int
 
 from bigmodel.data.images.fashion_mnist import NAMES, read_fashion_mnist
-from bigmodel.data.images.reading import decode
+from bigmodel.data.images.stacking import stacked
 from bigmodel.data.packaged import read_digits
 from bigmodel.data.scenes.cutouts import STAMPS
-from bigmodel.data.texts.text_file import normalized, read_lines
+from bigmodel.data.texts.text_file import lines_of_files, normalized, read_lines
 from bigmodel.experiment import InputError
 
 if TYPE_CHECKING:
@@ -25,11 +25,16 @@ Shape = tuple[int, int, int]
 
 
 class Pairs(NamedTuple):
-    """Images, uint8 or float32 in [0, 1], texts, and the number of the image that each is of."""
+    """Images, uint8 or float32 in [0, 1], texts, and the number of the image that each is of.
+
+    Where texts are the ``names`` of classes, ``labels`` are those of the images.
+    """
 
     image: np.ndarray
     of: Int[np.ndarray, " text"]
     texts: Sequence[str]
+    labels: Int[np.ndarray, " picture"] | None = None
+    names: Sequence[str] = ()
 
     def of_pictures(self, pictures: Int[np.ndarray, " picture"]) -> Pairs:
         """The pairs of some images."""
@@ -67,7 +72,7 @@ def read_pairs_of(options: CaptionData, path: str, shape: Shape | None = None) -
 
 
 def _of_classes(image: np.ndarray, label: np.ndarray, names: Sequence[str]) -> Pairs:
-    return Pairs(image, np.arange(len(image)), [names[each] for each in label])
+    return Pairs(image, np.arange(len(image)), [names[each] for each in label], label, names)
 
 
 def _of_stamps(folder: Path, size: int) -> Pairs:
@@ -83,37 +88,19 @@ def _of_stamps(folder: Path, size: int) -> Pairs:
             f"{folder} has no stamps with texts; apt install tuxpaint-stamps-default brings them, "
             "or give their folder as --data.path"
         )
-    image = np.stack([_decoded(file, size, "RGB", str(file)) for file in told])
+    image = stacked(list(told), size=size, mode="RGB")
     return Pairs(image, np.arange(len(told)), list(told.values()))
 
 
 def _of_file(path: Path, size: int, mode: Literal["L", "RGB"]) -> Pairs:
     """The pairs of a file, each image read once; its path may be relative to that of the file."""
-    number: dict[str, int] = {}
-    images: list[np.ndarray] = []
+    number: dict[Path, int] = {}
+    told: list[str] = []
     pairs: dict[tuple[int, str], None] = {}
-    for line, content in enumerate(read_lines(path), start=1):
-        if not content.strip():
-            continue
-        file, _, text = (normalized(part) for part in content.partition("\t"))
-        if not (file and text):
-            what = "needs an image and a text" if "\t" in content else "has no tab"
-            raise InputError(f"{path}, line {line} {what}; write IMAGE<tab>TEXT")
+    for name, file, text in lines_of_files(path, "IMAGE<tab>TEXT"):
         if file not in number:
-            number[file] = len(images)
-            images.append(_decoded(path.parent / file, size, mode, f"{path}, line {line}: {file}"))
+            number[file] = len(number)
+            told.append(name)
         pairs[number[file], text] = None
-    if len(images) < 3:
-        raise InputError(f"{path} has {len(images)} image(s), and three are the fewest to divide")
     of, texts = zip(*pairs, strict=True)
-    return Pairs(np.stack(images), np.array(of), texts)
-
-
-def _decoded(file: Path, size: int, mode: Literal["L", "RGB"], where: str) -> np.ndarray:
-    try:
-        pixels = decode(file, size=size, mode=mode, background="white").pixels
-    except InputError as error:
-        raise InputError(f"{where} {error}") from error
-    if pixels.dtype != np.uint8:
-        raise InputError(f"{where} has more than 8 bits a pixel; save it with 8")
-    return pixels
+    return Pairs(stacked(list(number), size=size, mode=mode, told=told), np.array(of), texts)

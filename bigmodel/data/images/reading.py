@@ -18,6 +18,10 @@ from bigmodel.experiment import Assets, InputError
 from bigmodel.predictor import Kind
 
 IMAGES = "images.json"
+ORIENTATION = 0x0112
+"""The EXIF tag of how a camera was held."""
+TURNED = range(5, 9)
+"""Values of it with which width and height change places."""
 DECODING_ERRORS = (
     OSError,
     SyntaxError,
@@ -194,6 +198,13 @@ def decode(
     if pixels.shape[-1] < len(mode):
         pixels = np.repeat(pixels, len(mode), axis=-1)
     return Decoded(pixels, animated)
+
+
+def upright_sides(source: str | Path | bytes) -> tuple[int, int]:
+    """Width and height in pixels of an image file as it is to be looked at."""
+    with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+        width, height = image.size
+        return (height, width) if image.getexif().get(ORIENTATION) in TURNED else (width, height)
 
 
 def _mode(shape: tuple[int, int, int]) -> Literal["L", "RGB"]:

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from bigmodel.data.batches import Arrays
-from bigmodel.data.images.reading import ImageReader, image_reader
+from bigmodel.data.images.reading import ImageReader, image_reader, upright_sides
 from bigmodel.data.parts import data_of
 from bigmodel.data.scenes.coco import Annotated, read_coco
 from bigmodel.data.scenes.composing import Scene
 from bigmodel.data.scenes.scenes import SceneData, compose_scenes, scene_data
 from bigmodel.data.split import split_rows
-from bigmodel.experiment import Assets, Data
+from bigmodel.experiment import Assets, Data, InputError
 from bigmodel.predictor import Kind
-
-ORIENTATION = 0x0112
-"""The EXIF tag of how a camera was held."""
-TURNED = range(5, 9)
-"""Values of it with which width and height change places."""
 
 
 class BoxReader(NamedTuple):
@@ -55,12 +48,10 @@ class BoxReader(NamedTuple):
 
 def _sides(each: Any) -> tuple[int, int]:
     """Width and height in pixels of what can be read as an image."""
-    if not isinstance(each, str | Path | bytes):
-        height, width = np.shape(each)[:2]
-        return width, height
-    with Image.open(io.BytesIO(each) if isinstance(each, bytes) else each) as image:
-        width, height = image.size
-        return (height, width) if image.getexif().get(ORIENTATION) in TURNED else (width, height)
+    if isinstance(each, str | Path | bytes):
+        return upright_sides(each)
+    height, width = np.shape(each)[:2]
+    return width, height
 
 
 class Boxes(NamedTuple):
@@ -119,6 +110,8 @@ def _of_folder(options: SceneData, known: ImageReader | None) -> Boxes:
     """Batches of a user's folder."""
     whole = read_coco(Path(options.path), options.size if known is None else known.shape[0])
     if known is None:
+        if (count := len(whole.found)) < 3:
+            raise InputError(f"{whole.path} lists {count} image(s); three are the fewest to divide")
         reader = ImageReader(whole.names, whole.image.shape[1:])
         given = {}
         if options.test_path:

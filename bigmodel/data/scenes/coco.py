@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Int32, UInt8
-from PIL import Image, ImageOps
 
-from bigmodel.data.images.reading import decode
+from bigmodel.data.images.reading import upright_sides
+from bigmodel.data.images.stacking import stacked
 from bigmodel.data.texts.text_file import normalized, read_text
 from bigmodel.experiment import InputError
 from bigmodel.output import note
@@ -66,20 +66,18 @@ def read_coco(folder: Path, size: int) -> Coco:
         InputError: A file is missing or cannot be used, or an annotation is of no image or
             category, or lies outside of its image.
     """
-    path = folder / FILE
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder; check --data.path")
+    text = read_text(path := folder / FILE)
     try:
-        told = json.loads(read_text(path))
+        told = json.loads(text)
         images, annotations, categories = (
             [_record(each) for each in told[name]]
             for name in ("images", "annotations", "categories")
         )
-        labels = {
-            each["id"]: number
-            for number, each in enumerate(sorted(categories, key=lambda each: each["id"]), start=1)
-        }
-        by_label = sorted(categories, key=lambda each: each["id"])
-        names = (NOTHING, *(normalized(str(each["name"])) for each in by_label))
-        rows = {each["id"]: row for row, each in enumerate(images)}
+        categories.sort(key=lambda each: each["id"])
+        names = (NOTHING, *(normalized(str(each["name"])) for each in categories))
+        labels, rows = _numbers(categories, "categories"), _numbers(images, "images")
         files = [str(each["file_name"]) for each in images]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise InputError(
@@ -87,8 +85,15 @@ def read_coco(folder: Path, size: int) -> Coco:
             f"{type(error).__name__}: {str(error)[:80]}"
         ) from None
     if not images or len(names) < 2 or len(set(names)) != len(names):
-        raise InputError(f"{path} needs images, and categories of names that differ")
-    pixels = [_image(folder, file, size) for file in files]
+        raise InputError(
+            f"{path} needs images, and categories of names that differ, none of them {NOTHING!r}"
+        )
+    places = [_place(folder, file) for file in files]
+    if len(set(places)) < len(places):
+        twice = next(place for place in places if places.count(place) > 1)
+        raise InputError(f"{path} lists {twice} twice; put its boxes under one id")
+    pixels = stacked(places, size=size, mode="RGB")
+    sides = [_sides(file, each, path) for file, each in zip(places, images, strict=True)]
     found: list[list[tuple[np.ndarray, int]]] = [[] for _ in images]
     crowds = 0
     for number, each in enumerate(annotations):
@@ -96,11 +101,11 @@ def read_coco(folder: Path, size: int) -> Coco:
             crowds += 1
             continue
         where = f"{path}, annotation {each.get('id', number)}"
-        if each.get("image_id") not in rows or each.get("category_id") not in labels:
-            raise InputError(f"{where} is of no image or of no category of the file")
-        row = rows[each["image_id"]]
-        sides = pixels[row][1]
-        found[row].append((_box(each.get("bbox"), sides, where), labels[each["category_id"]]))
+        try:
+            row, label = rows[each["image_id"]], labels[each["category_id"]]
+        except (KeyError, TypeError):
+            raise InputError(f"{where} is of no image or of no category of the file") from None
+        found[row].append((_box(each.get("bbox"), sides[row], where), 1 + label))
     if crowds:
         note(f"{path}: {crowds} boxes around crowds are left out")
     annotated = [
@@ -110,7 +115,7 @@ def read_coco(folder: Path, size: int) -> Coco:
         )
         for some in found
     ]
-    return Coco(path, np.stack([of for of, _ in pixels]), annotated, names)
+    return Coco(path, pixels, annotated, names)
 
 
 def _record(value: Any) -> Mapping[str, Any]:
@@ -119,35 +124,46 @@ def _record(value: Any) -> Mapping[str, Any]:
     return value
 
 
-def _image(folder: Path, file: str, size: int) -> tuple[np.ndarray, tuple[int, int]]:
-    """The pixels of an image, and its width and height before it was resized."""
+def _numbers(records: Sequence[Mapping[str, Any]], what: str) -> dict[Any, int]:
+    """The number of each record by its id."""
+    numbers = {each["id"]: number for number, each in enumerate(records)}
+    if len(numbers) < len(records):
+        raise ValueError(f"two of the {what} have the same id")
+    return numbers
+
+
+def _place(folder: Path, file: str) -> Path:
     places = [folder / file, folder / "images" / file]
     path = next((place for place in places if place.is_file()), None)
     if path is None:
         raise InputError(f"{folder / FILE} lists {file!r}, and there is no {places[0]}")
-    try:
-        pixels = decode(path, size=size, mode="RGB", background="white").pixels
-        with Image.open(path) as image:
-            sides = ImageOps.exif_transpose(image).size
-    except InputError as error:
-        raise InputError(f"{path} {error}") from error
-    if pixels.dtype != np.uint8:
-        raise InputError(f"{path} has more than 8 bits a pixel; save it with 8")
-    return pixels, sides
+    return path
+
+
+def _sides(file: Path, record: Mapping[str, Any], path: Path) -> tuple[int, int]:
+    """Width and height of an image, which are those that its boxes are told in."""
+    sides, told = upright_sides(file), (record.get("width"), record.get("height"))
+    if all(told) and told != sides:
+        raise InputError(
+            f"{path} says that {file} has {told[0]}x{told[1]} pixels, and it has "
+            f"{sides[0]}x{sides[1]}; its boxes are of another image"
+        )
+    return sides
 
 
 def _box(value: Any, sides: tuple[int, int], where: str) -> Float32[np.ndarray, "4"]:
     """The edges in shares of the image, of left, top, width and height in pixels."""
     try:
         left, top, width, height = (float(number) for number in value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"{where}: its bbox is not [left, top, width, height]") from None
     edges = np.array([left, top, left + width, top + height])
     if not (np.isfinite(edges).all() and width > 0 and height > 0):
         raise InputError(f"{where}: its bbox {value} has no area")
     across, down = sides
-    if (edges[:2] < -SLACK).any() or edges[2] > across + SLACK or edges[3] > down + SLACK:
+    inner = np.clip(edges, 0, [across, down, across, down])
+    if (np.abs(edges - inner) > SLACK).any() or (inner[2:] <= inner[:2]).any():
         raise InputError(
             f"{where}: its bbox {value} lies outside of the image, which has {across}x{down} pixels"
         )
-    return np.clip(edges / [across, down, across, down], 0, 1).astype(np.float32)
+    return (inner / [across, down, across, down]).astype(np.float32)

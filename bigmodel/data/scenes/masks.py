@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import Image
 
 from bigmodel.data.batches import Arrays
-from bigmodel.data.images.reading import DECODING_ERRORS, ImageReader, decode, image_reader
+from bigmodel.data.images.reading import (
+    DECODING_ERRORS,
+    ImageReader,
+    image_reader,
+    upright_sides,
+)
+from bigmodel.data.images.stacking import stacked
 from bigmodel.data.parts import data_of
 from bigmodel.data.scenes.composing import Scene
 from bigmodel.data.scenes.scenes import SceneData, compose_scenes, scene_data
@@ -112,14 +117,18 @@ def _read(options: SceneData, known: ImageReader | None) -> tuple[dict[str, Arra
 
 def _names(folder: Path) -> tuple[str, ...]:
     """The classes of a folder, the background's first."""
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder; check --data.path")
     if not (folder / CLASSES).is_file():
         raise InputError(
             f"{folder / CLASSES} is missing; write the names of the classes, one a line, in the "
             "order of their numbers in the masks, the background's first"
         )
     names = tuple(normalized(line) for line in read_lines(folder / CLASSES))
-    if len(set(names)) != len(names) or not 2 <= len(names) < UNDECIDED:
-        raise InputError(f"{folder / CLASSES} needs 2 to {UNDECIDED - 1} names that differ")
+    if not all(names) or len(set(names)) != len(names) or not 2 <= len(names) < UNDECIDED:
+        raise InputError(
+            f"{folder / CLASSES} needs 2 to {UNDECIDED - 1} names that differ, one on each line"
+        )
     return names
 
 
@@ -129,8 +138,10 @@ def _of_folder(folder: Path, names: tuple[str, ...], size: int) -> Arrays:
     for one, others, kind in ((images, masks, "mask"), (masks, images, "image")):
         if missing := sorted(one.keys() - others.keys()):
             raise InputError(f"{one[missing[0]]} has no {kind} of the same name in {folder}")
-    pairs = [_pair(images[stem], masks[stem], len(names), size) for stem in sorted(images)]
-    return dict(zip(("image", "mask"), map(np.stack, zip(*pairs, strict=True)), strict=True))
+    stems = sorted(images)
+    pixels = stacked([images[stem] for stem in stems], size=size, mode="RGB")
+    numbers = [_numbers(images[stem], masks[stem], len(names), size) for stem in stems]
+    return {"image": pixels, "mask": np.stack(numbers)}
 
 
 def _files(folder: Path) -> dict[str, Path]:
@@ -149,23 +160,17 @@ def _files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _pair(
+def _numbers(
     image: Path, mask: Path, classes: int, size: int
-) -> tuple[UInt8[np.ndarray, "size size 3"], UInt8[np.ndarray, "size size"]]:
-    try:
-        pixels = decode(image, size=size, mode="RGB", background="white").pixels
-        with Image.open(image) as opened:
-            whole = ImageOps.exif_transpose(opened).size
-    except InputError as error:
-        raise InputError(f"{image} {error}") from error
-    if pixels.dtype != np.uint8:
-        raise InputError(f"{image} has more than 8 bits a pixel; save it with 8")
+) -> UInt8[np.ndarray, "{size} {size}"]:
+    """The classes of the pixels of an image by its mask, resized."""
+    whole = upright_sides(image)
     try:
         with Image.open(mask) as opened:
             opened.load()
             drawn = opened
     except DECODING_ERRORS as error:
-        raise InputError(f"{os.fspath(mask)} cannot be read as an image: {error}") from None
+        raise InputError(f"{mask} cannot be read as an image: {error}") from None
     if drawn.mode not in ("L", "P", "1"):
         raise InputError(
             f"{mask} is an image of mode {drawn.mode}; a mask is grey or has a palette, and its "
@@ -183,4 +188,6 @@ def _pair(
             f"names, or use {UNDECIDED} for what does not count"
         )
     nearest = Image.fromarray(numbers).resize((size, size), Image.Resampling.NEAREST)
-    return pixels, np.asarray(nearest)
+    if ((resized := np.asarray(nearest)) == UNDECIDED).all():
+        raise InputError(f"{mask} has no pixel that counts; remove it and {image.name}")
+    return resized

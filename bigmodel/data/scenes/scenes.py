@@ -14,12 +14,14 @@ from bigmodel.data.labelled import LabelledData
 from bigmodel.data.parts import fingerprint
 from bigmodel.data.scenes.composing import Scene, by_class, compose
 from bigmodel.data.scenes.cutouts import Material, digit_material, stamp_material
-from bigmodel.data.split import check_positive, split_rows
+from bigmodel.data.split import check_memory, check_positive, split_rows
 from bigmodel.experiment import WHOLE, Batch, Data, InputError
 
 SCENE_STREAM = 3
 """Numbers one of the independent random streams of a seed."""
 PARTS = ("validation", "test")
+MOST = 32
+"""Objects in a scene: no more than a detector finds, and far more than there is room for."""
 GROUND = "background"
 
 
@@ -53,6 +55,8 @@ class SceneData(LabelledData):
             raise InputError("--data.test-path is for --data.name folder; leave it out")
         if self.name != "folder" and self.size < 16:
             raise InputError(f"--data.size {self.size} is too small for objects; use 16 or more")
+        if self.objects > MOST:
+            raise InputError(f"--data.objects {self.objects} is too large; use {MOST} or less")
 
 
 class Composed(NamedTuple):
@@ -93,6 +97,9 @@ def compose_scenes(options: SceneData, reader: ImageReader | None = None) -> Com
         return compose(random, classes[part], material, size=size, objects=options.objects)
 
     count = max(1, options.scenes // 4)
+    most = max(options.batch_size, count * (len(held) - 1))
+    # Of each pixel the colours and the class, one by one and as an array.
+    check_memory(f"{most} scenes of {size}x{size} pixels", (2, most, size, size, channels + 1))
     parts = {
         part: [
             scene((options.split_seed, 1 + PARTS.index(part), row), part) for row in range(count)

@@ -84,13 +84,17 @@ class SoundReader(NamedTuple):
             samples = numbers(each).astype(np.float32)
             if samples.ndim != 1 or not len(samples):
                 raise InputError("it is no list of samples")
+        self.check(samples)
+        return samples
+
+    def check(self, samples: Samples) -> None:
+        """Raises InputError for samples that are silent, or longer than those of training."""
         check_heard(samples)
         if (frames := frames_of(len(samples), self.rate)) > self.time:
             raise InputError(
                 f"it lasts {frames * HOP:.2f} s, and the recordings of the run lasted up to "
                 f"{self.time * HOP:.2f} s; cut it"
             )
-        return samples
 
     def dump(self) -> dict[str, bytes]:
         """The files of a run from which :func:`sound_reader` makes this."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -12,12 +12,12 @@ import numpy as np
 from bigmodel.data.labelled import LabelledData
 from bigmodel.data.parts import data_of
 from bigmodel.data.sounds.espeak import recited
-from bigmodel.data.sounds.reading import SoundReader, check_heard, sound_reader
-from bigmodel.data.sounds.spectrum import frames_of, log_mel
+from bigmodel.data.sounds.reading import SoundReader, Spectrum, check_heard, sound_reader
+from bigmodel.data.sounds.spectrum import HOP, frames_of, log_mel
 from bigmodel.data.sounds.utterances import Utterance, melodies
-from bigmodel.data.sounds.waves import read_wave, resampled
-from bigmodel.data.split import check_positive, split_rows
-from bigmodel.data.texts.text_file import normalized, read_lines
+from bigmodel.data.sounds.waves import RATES, read_wave, resampled
+from bigmodel.data.split import check_memory, check_positive, split_rows
+from bigmodel.data.texts.text_file import lines_of_files, normalized
 from bigmodel.experiment import Assets, Data, InputError
 from bigmodel.output import note
 
@@ -54,6 +54,8 @@ class SoundData(LabelledData):
         check_positive(self, "rate", "bands", "digits", "recordings", "batch_size")
         if self.rate < 4000:
             raise InputError(f"--data.rate {self.rate} is too low for voices; use 4000 or more")
+        if self.rate not in RATES:
+            raise InputError(f"--data.rate {self.rate} is no rate of sound; 16000 is usual")
         if self.bands > self.rate // 100:
             raise InputError(f"--data.bands {self.bands} are too many; use {self.rate // 100}")
         if not 0 < self.seconds < 3600:
@@ -86,24 +88,21 @@ def load_sounds(options: SoundData, assets: Assets | None = None) -> Sounds:
         InputError: A file cannot be read, an option is out of range, or a trained run does not
             know a class.
     """
-    parts = _parts(options, assets)
-    if assets is None:
-        names = tuple(sorted({each.text for some in parts.values() for each in some}))
-        if len(names) < 2:
-            raise InputError(f"all recordings are of the class {names[0]!r}; two are the fewest")
-        reader = _fitted(names, parts, options)
-    else:
-        reader = sound_reader(assets)
-    number = {name: index for index, name in enumerate(reader.names)}
+    parts, known = _parts(options, assets)
+    names = known.names if known else _names(parts, "classes", lambda text: [text])
+    if len(names) < 2:
+        raise InputError(f"all recordings are of the class {names[0]!r}; two are the fewest")
+    number = {name: index for index, name in enumerate(names)}
     labels = {}
     for part, some in parts.items():
-        if unknown := {each.text for each in some} - set(number):
-            raise InputError(
-                f"{options.path or options.name} has the class {min(unknown)!r}, which the run "
-                "has not: it was never trained on"
-            )
+        for each in some:
+            if each.text not in number:
+                raise InputError(
+                    f"{each.where} has the class {each.text!r}, which the run has not: it was "
+                    "never trained on"
+                )
         labels[part] = {"label": np.array([number[each.text] for each in some], np.int32)}
-    return _sounds(options, parts, reader, labels, whole=assets is not None)
+    return _sounds(options, parts, names, known, labels)
 
 
 def load_speech(options: SoundData, assets: Assets | None = None) -> Sounds:
@@ -121,15 +120,10 @@ def load_speech(options: SoundData, assets: Assets | None = None) -> Sounds:
         InputError: A file cannot be read, an option is out of range, a recording is too short for
             its transcript, or a trained run does not know a letter.
     """
-    parts = _parts(options, assets)
-    if assets is None:
-        names = tuple(
-            sorted({letter for some in parts.values() for each in some for letter in each.text})
-        )
-        reader = _fitted(names, parts, options)
-    else:
-        reader = sound_reader(assets)
-    number = {name: index for index, name in enumerate(reader.names, start=1)}
+    parts, known = _parts(options, assets)
+    names = known.names if known else _names(parts, "letters", set)
+    rate = known.rate if known else options.rate
+    number = {name: index for index, name in enumerate(names, start=1)}
     most = max(len(each.text) for some in parts.values() for each in some)
     letters = {}
     for part, some in parts.items():
@@ -137,76 +131,85 @@ def load_speech(options: SoundData, assets: Assets | None = None) -> Sounds:
         for row, each in zip(rows, some, strict=True):
             if unknown := [letter for letter in each.text if letter not in number]:
                 raise InputError(
-                    f"the transcript {each.text[:40]!r} has the letter {unknown[0]!r}, which the "
-                    f"run has not: it knows {''.join(reader.names)!r}"
+                    f"{each.where}: the transcript {each.text[:40]!r} has the letter "
+                    f"{unknown[0]!r}, which the run has not: it knows {''.join(names)!r}"
                 )
             repeated = sum(a == b for a, b in zip(each.text, each.text[1:], strict=False))
-            frames = -(-frames_of(len(each.samples), reader.rate) // 2)
+            frames = -(-frames_of(len(each.samples), rate) // 2)
             if len(each.text) + repeated > frames:
                 raise InputError(
-                    f"the transcript {each.text[:40]!r} has {len(each.text)} letters, too many for "
-                    f"{len(each.samples) / reader.rate:.2f} s; check which recording it is of"
+                    f"{each.where}: the transcript {each.text[:40]!r} has {len(each.text)} "
+                    f"letters, too many for {len(each.samples) / rate:.2f} s; check which "
+                    "recording it is of"
                 )
             row[: len(each.text)] = [number[letter] for letter in each.text]
         letters[part] = {"letters": rows}
-    return _sounds(options, parts, reader, letters, whole=assets is not None)
+    return _sounds(options, parts, names, known, letters)
 
 
-def _parts(options: SoundData, assets: Assets | None) -> Parts:
-    """The recordings of each part, at one rate."""
+def _names(parts: Parts, what: str, of: Callable[[str], Iterable[str]]) -> tuple[str, ...]:
+    """What texts are made of, with a word on what no text of the training part has."""
+    heard = {
+        part: {name for each in some for name in of(each.text)} for part, some in parts.items()
+    }
+    names = tuple(sorted(set().union(*heard.values())))
+    if unheard := [name for name in names if name not in heard["train"]]:
+        note(
+            f"no recording to train on has {len(unheard)} of the {what}, such as {unheard[0]!r}: "
+            "nothing is learned of them"
+        )
+    return names
+
+
+def _parts(options: SoundData, assets: Assets | None) -> tuple[Parts, SoundReader | None]:
+    """The recordings of each part, at one rate, and the reader of a trained run."""
     if assets is not None:
-        rate = sound_reader(assets).rate
-        found = _read(options, options.path, rate)
-        return {"train": found, "test": found}
-    found = _read(options, options.path, options.rate)
+        known = sound_reader(assets)
+        return {"test": _read(options, options.path, known)}, known
+    found = _read(options, options.path)
     voices = sorted({each.voice for each in found})
     if len(voices) < 3:
         raise InputError(f"there are {len(voices)} voice(s), and three are the fewest to divide")
     given = {}
     if options.test_path:
-        given = {"test": _read(options, options.test_path, options.rate)}
+        given = {"test": _read(options, options.test_path)}
+        if shared := {each.voice for each in given["test"]} & {*voices}:
+            note(
+                f"{options.test_path} has {len(shared)} voice(s) that are in {options.path} too, "
+                f"such as {min(shared)!r}: they are heard in training"
+            )
     split = split_rows(options, len(voices), given=given)
     part_of = {voices[row]: part for part, rows in split.items() for row in rows}
     parts: dict[str, list[Utterance]] = {part: [] for part in split}
     for each in found:
         parts[part_of[each.voice]].append(each)
-    return {part: some for part, some in {**parts, **given}.items() if some}
+    return {part: some for part, some in {**parts, **given}.items() if some}, None
 
 
-def _read(options: SoundData, path: str, rate: int) -> list[Utterance]:
+def _read(options: SoundData, path: str, known: SoundReader | None = None) -> list[Utterance]:
+    """Recordings at the rate of a trained run, or of the options; a file is a voice by default."""
+    rate = options.rate if known is None else known.rate
     if options.name != "files":
-        said = {"count": options.recordings, "longest": options.digits, "rate": rate}
-        said["seed"] = options.split_seed
-        return melodies(**said) if options.name == "tones" else recited(**said, cache=options.cache)
+        return _made(options, rate, known)
     found: list[Utterance] = []
     told = {"resampled": "", "mixed": ""}
     counts = dict.fromkeys(told, 0)
-    for number, line in enumerate(read_lines(Path(path)), start=1):
-        if not line.strip():
-            continue
-        file, tab, rest = line.partition("\t")
-        text, _, voice = (normalized(field) for field in rest.partition("\t"))
-        if not tab or not text:
-            raise InputError(f"{path}, line {number} is not FILE<tab>TEXT")
-        recording = Path(path).parent / file.strip()
-        where = f"{path}, line {number}: {recording}"
+    for where, recording, fields in lines_of_files(Path(path), "FILE<tab>TEXT"):
+        text, _, voice = (normalized(field) for field in fields.partition("\t"))
         try:
             wave = read_wave(recording)
-            check_heard(wave.samples)
+            if (seconds := len(wave.samples) / wave.rate) > options.seconds:
+                raise InputError(f"it lasts {seconds:.1f} s; cut it, or give more --data.seconds")
+            samples = resampled(wave.samples, wave.rate, rate)
+            (check_heard if known is None else known.check)(samples)
         except InputError as error:
-            raise InputError(f"{where} {error}") from None
-        seconds = len(wave.samples) / wave.rate
-        if seconds > options.seconds:
-            raise InputError(f"{where} lasts {seconds:.1f} s; cut it, or give more --data.seconds")
+            raise InputError(f"{where}: {error}") from None
         changed = {"resampled": wave.rate != rate, "mixed": wave.channels > 1}
         for what, is_so in changed.items():
             if is_so:
                 counts[what] += 1
                 told[what] = told[what] or f"{recording} ({wave.rate} Hz, {wave.channels} channels)"
-        samples = resampled(wave.samples, wave.rate, rate)
-        found.append(Utterance(samples, text, voice or f"line {number}"))
-    if not found:
-        raise InputError(f"{path} has no recordings")
+        found.append(Utterance(samples, text, voice or str(recording), where))
     into = {"resampled": f"resampled to {rate} Hz", "mixed": "mixed to one channel"}
     for what, count in counts.items():
         if count:
@@ -214,44 +217,58 @@ def _read(options: SoundData, path: str, rate: int) -> list[Utterance]:
     return found
 
 
-def _fitted(names: tuple[str, ...], parts: Parts, options: SoundData) -> SoundReader:
-    """The reader of some parts, standardised by the training one."""
-    rate = options.rate
-    spectra = [log_mel(each.samples, rate=rate, bands=options.bands) for each in parts["train"]]
-    frames = np.concatenate(spectra).astype(np.float64)
-    time = max(frames_of(len(each.samples), rate) for some in parts.values() for each in some)
-    deviation = np.maximum(frames.std(axis=0), 1e-3)
-    return SoundReader(
-        names, rate, time, tuple(frames.mean(axis=0).tolist()), tuple(deviation.tolist())
-    )
+def _made(options: SoundData, rate: int, known: SoundReader | None) -> list[Utterance]:
+    """Digits as melodies, or as espeak-ng says them."""
+    count, longest, name = options.recordings, options.digits, options.name
+    # Half of a second for each digit, at the least.
+    check_memory(f"{count} recordings of {longest} digits", (count, longest, rate // 2, 4))
+    how = {"count": count, "longest": longest, "rate": rate, "seed": options.split_seed}
+    made = melodies(**how) if name == "tones" else recited(**how, cache=options.cache)
+    for number, each in enumerate(made):
+        if known is not None:
+            try:
+                known.check(each.samples)
+            except InputError as error:
+                raise InputError(f"--data.name {name}, recording {number}: {error}") from None
+    return made
 
 
 def _sounds(
     options: SoundData,
     parts: Parts,
-    reader: SoundReader,
+    names: tuple[str, ...],
+    known: SoundReader | None,
     targets: Mapping[str, dict[str, np.ndarray]],
-    *,
-    whole: bool,
 ) -> Sounds:
-    arrays = {
-        part: {**_encoded(some, reader, options), **targets[part]} for part, some in parts.items()
+    """Recordings with their targets as batches, read as a trained run reads them, if any."""
+    rate, bands = (options.rate, options.bands) if known is None else (known.rate, known.bands)
+    spectra = {
+        part: [log_mel(each.samples, rate=rate, bands=bands) for each in some]
+        for part, some in parts.items()
     }
-    size = min(options.batch_size, len(parts["test"])) if whole else options.batch_size
-    names = "\n".join(reader.names).encode()
-    data = data_of(arrays, size, deciding={"names": names}, assets=reader.dump())
+    reader = known or _fitted(names, rate, spectra)
+    count = sum(map(len, parts.values()))
+    check_memory(
+        f"{count} recordings of up to {reader.time * HOP:.1f} s", (count, reader.time, bands, 4)
+    )
+    arrays = {part: {**reader.padded(some), **targets[part]} for part, some in spectra.items()}
+    size = options.batch_size
+    if known:
+        arrays["train"] = arrays["test"]
+        size = min(size, count)
+    deciding = {"names": "\n".join(names).encode()}
+    data = data_of(arrays, size, deciding=deciding, assets=reader.dump())
     inputs: dict[str, Sequence[np.ndarray]] = {
         part: [each.samples for each in parts[part]] for part in data.splits
     }
     return Sounds(data._replace(inputs=inputs), reader)
 
 
-def _encoded(
-    some: Sequence[Utterance], reader: SoundReader, options: SoundData
-) -> dict[str, np.ndarray]:
-    try:
-        return reader.encode([each.samples for each in some])
-    except InputError as error:
-        raise InputError(
-            f"a recording of {options.path or options.name} cannot be used: {error}"
-        ) from None
+def _fitted(
+    names: tuple[str, ...], rate: int, spectra: Mapping[str, Sequence[Spectrum]]
+) -> SoundReader:
+    """The reader of some parts, standardised by the training one."""
+    frames = np.concatenate(spectra["train"]).astype(np.float64)
+    mean, deviation = frames.mean(axis=0), np.maximum(frames.std(axis=0), 1e-3)
+    time = max(len(each) for some in spectra.values() for each in some)
+    return SoundReader(names, rate, time, tuple(mean.tolist()), tuple(deviation.tolist()))

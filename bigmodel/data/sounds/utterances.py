@@ -17,11 +17,12 @@ PITCHES = (220.0, 262.0, 311.0, 370.0, 440.0)
 
 
 class Utterance(NamedTuple):
-    """A recording, what is said in it, and by which voice."""
+    """A recording, what is said in it, by which voice, and what messages call it."""
 
     samples: Samples
     text: str
     voice: str
+    where: str = "a recording"
 
 
 def sung(voice: int, digits: Iterable[int], rate: int, random: np.random.Generator) -> Utterance:

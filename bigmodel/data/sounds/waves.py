@@ -38,6 +38,8 @@ def read_wave(source: str | Path | bytes) -> Wave:
         content = source if isinstance(source, bytes) else Path(source).read_bytes()
     except (OSError, ValueError) as error:
         raise InputError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if not content:
+        raise InputError("is empty")
     rate, samples = (_wav if content.startswith(RIFF) else _other)(content)
     if rate not in RATES:
         raise InputError(f"has {rate} samples a second, which is no rate of sound")
@@ -45,9 +47,9 @@ def read_wave(source: str | Path | bytes) -> Wave:
         samples = (samples.astype(np.float32) - 128) / 128
     elif samples.dtype.kind == "i":
         samples = samples.astype(np.float32) / np.float32(-np.iinfo(samples.dtype).min)
-    by_channel = samples.astype(np.float32).reshape(len(samples), -1)
-    if not by_channel.size:
+    if not samples.size:
         raise InputError("has no samples")
+    by_channel = samples.astype(np.float32).reshape(len(samples), -1)
     if not np.isfinite(by_channel).all():
         raise InputError("has samples that are no finite numbers")
     return Wave(by_channel.mean(axis=1), rate, by_channel.shape[1])
@@ -69,9 +71,14 @@ def _wav(content: bytes) -> tuple[int, np.ndarray]:
 
 def _declared_end(content: bytes) -> int:
     """Where the samples of a WAV end by its head; 0 where a program wrote to a pipe."""
-    at = content.find(b"data")
-    size = int.from_bytes(content[at + 4 : at + 8], "little")
-    return 0 if at < 0 or size >= 0x7FFFF000 else at + 8 + size
+    at = len(b"RIFFsizeWAVE")
+    while at + 8 <= len(content):
+        size = int.from_bytes(content[at + 4 : at + 8], "little")
+        if content[at : at + 4] == b"data":
+            return 0 if size >= 0x7FFFF000 else at + 8 + size
+        # Other chunks, which may tell of data too, and are filled up to an even size.
+        at += 8 + size + size % 2
+    raise InputError("is cut, or no WAV: there are no samples in it")
 
 
 def _other(content: bytes) -> tuple[int, np.ndarray]:
@@ -88,7 +95,9 @@ def _other(content: bytes) -> tuple[int, np.ndarray]:
     except (RuntimeError, OSError, ValueError, TypeError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"cannot be read as sound: {str(error)[:80]}") from None
+        # What libsndfile says, without the object that it was read from.
+        reason = getattr(error, "error_string", None) or error
+        raise InputError(f"cannot be read as sound: {str(reason)[:80]}") from None
 
 
 def resampled(samples: Samples, rate: int, to: int) -> Samples:

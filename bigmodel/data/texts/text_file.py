@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import os
 import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator
@@ -178,7 +179,45 @@ def normalized(name: str) -> str:
     Without blanks, byte order marks and zero-width spaces around it, and in Unicode's normal
     form C, so that names that look the same are the same.
     """
-    return unicodedata.normalize("NFC", name).strip().strip("\ufeff\u200b").strip()
+    return bare(unicodedata.normalize("NFC", name))
+
+
+def lines_of_files(path: Path, form: str) -> Iterator[tuple[str, Path, str]]:
+    """Of each line FILE<tab>TEXT that is not blank: what messages call it, its file, its text.
+
+    A text may have tabs itself, behind something else.
+
+    Args:
+        path: the file of lines.
+        form: how messages say what a line is to be.
+
+    Raises:
+        InputError: a line has no tab, no file or no text.
+    """
+    for number, line in enumerate(read_lines(path), start=1):
+        if not line.strip():
+            continue
+        name, tab, text = line.partition("\t")
+        if not (name := bare(name)) or not bare(text.partition("\t")[0]):
+            what = "needs a file and a text" if tab else "has no tab"
+            raise InputError(f"{path}, line {number} {what}; write {form}")
+        yield f"{path}, line {number}: {name}", file_beside(path, name), normalized(text)
+
+
+def bare(name: str) -> str:
+    """A text without blanks, byte order marks and zero-width spaces around it."""
+    return name.strip().strip("\ufeff\u200b").strip()
+
+
+def file_beside(path: Path, name: str) -> Path:
+    """The file that a line of another one names, relative to its folder.
+
+    It may write accents as one character with their letter where the name of the file has two,
+    as programs of macOS do, or the other way round.
+    """
+    forms = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
+    files = [path.parent / form for form in forms]
+    return next((file for file in files if os.path.exists(file)), files[0])
 
 
 def _ended_by_lf(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -10,8 +11,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from bigmodel.data.images.reading import decode
+from bigmodel.data.images.stacking import stacked
+from bigmodel.data.split import check_memory
 from bigmodel.experiment import Assets, InputError
+from bigmodel.output import note
 from bigmodel.predictor import Kind
 
 VIDEOS = "videos.json"
@@ -55,7 +58,8 @@ class VideoReader(NamedTuple):
     def _clip(self, each: Any) -> Float32[np.ndarray, "frame size size channel"]:
         frames, size, _, channels = self.shape
         if isinstance(each, str | Path):
-            return unit_range(read_clip(Path(each), frames, size, "L" if channels == 1 else "RGB"))
+            mode: Literal["L", "RGB"] = "L" if channels == 1 else "RGB"
+            return unit_range(stacked(frames_of(Path(each), frames), size=size, mode=mode))
         try:
             clip = np.asarray(each)
         except ValueError:
@@ -88,33 +92,55 @@ def unit_range(clip: UInt8[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:
     return clip.astype(np.float32) / np.float32(255)
 
 
-def read_clip(folder: Path, frames: int, size: int, mode: Literal["L", "RGB"]) -> Clip:
-    """So many frames of a clip, at equal distances, in the order of the files' names.
+def read_clips(
+    folders: Sequence[Path], frames: int, size: int, mode: Literal["L", "RGB"]
+) -> UInt8[np.ndarray, "clip frame size size channel"]:
+    """So many frames of each clip, at equal distances, in the order of the files' names.
 
-    Of a clip that has fewer, some are there twice.
+    Numbers in names are ordered by their values. Of a clip that has fewer frames, some are there
+    twice.
 
     Raises:
-        InputError: The folder has none, or one cannot be read.
+        InputError: A folder has none, or one cannot be read.
+    """
+    check_memory(f"{len(folders)} clips", (len(folders), frames, size, size, len(mode)))
+    files: list[Path] = []
+    short = []
+    for folder in folders:
+        try:
+            chosen = frames_of(folder, frames)
+        except InputError as error:
+            raise InputError(f"{folder} {error}") from None
+        short += [folder] if len(set(chosen)) < frames else []
+        files += chosen
+    if short:
+        note(
+            f"{len(short)} clips have fewer than {frames} frames, such as {short[0]}; some of "
+            "theirs are there twice"
+        )
+    pixels = stacked(files, size=size, mode=mode)
+    return pixels.reshape(len(folders), frames, *pixels.shape[1:])
+
+
+def frames_of(folder: Path, count: int) -> list[Path]:
+    """The files of so many frames of a clip.
+
+    Raises:
+        InputError: There is none.
     """
     try:
-        files = sorted(
+        files = [
             file for file in folder.iterdir() if file.is_file() and not file.name.startswith(".")
-        )
+        ]
     except OSError as error:
-        raise InputError(
-            f"{str(folder)[:200]} cannot be read as a folder: {error.strerror}"
-        ) from None
+        raise InputError(f"cannot be read as a folder of frames: {error.strerror}") from None
     if not files:
-        raise InputError(f"{folder} has no frames; put images into it")
-    chosen = np.linspace(0, len(files) - 1, frames).round().astype(int)
-    return np.stack([_frame(files[at], size, mode) for at in chosen])
+        raise InputError("has no frames; put images into it")
+    files.sort(key=_in_order)
+    return [files[at] for at in np.linspace(0, len(files) - 1, count).round().astype(int)]
 
 
-def _frame(file: Path, size: int, mode: Literal["L", "RGB"]) -> UInt8[np.ndarray, "size size _"]:
-    try:
-        pixels = decode(file, size=size, mode=mode, background="white").pixels
-    except InputError as error:
-        raise InputError(f"{file} {error}") from error
-    if pixels.dtype != np.uint8:
-        raise InputError(f"{file} has more than 8 bits a pixel; save it with 8")
-    return pixels
+def _in_order(file: Path) -> tuple[list[tuple[str, int]], str]:
+    """By what files are sorted, so that ``9.png`` comes before ``10.png``."""
+    parts = re.findall(r"([^0-9]*)([0-9]*)", file.name)
+    return [(text, int(digits or 0)) for text, digits in parts], file.name

@@ -13,9 +13,15 @@ from bigmodel.data.batches import Arrays, in_order
 from bigmodel.data.labelled import LabelledData
 from bigmodel.data.packaged import read_digits
 from bigmodel.data.parts import data_of, fingerprint
-from bigmodel.data.split import check_positive, split_rows
+from bigmodel.data.split import check_memory, check_positive, split_rows
 from bigmodel.data.texts.text_file import normalized
-from bigmodel.data.videos.reading import Clip, VideoReader, read_clip, unit_range, video_reader
+from bigmodel.data.videos.reading import (
+    Clip,
+    VideoReader,
+    read_clips,
+    unit_range,
+    video_reader,
+)
 from bigmodel.experiment import WHOLE, Assets, Batch, Data, InputError
 
 CLIP_STREAM = 4
@@ -127,6 +133,8 @@ def _digits(options: VideoData, known: VideoReader | None) -> Videos:
         return _prepared({**arrays, "weight": np.ones(len(chosen), np.float32)})
 
     count = max(1, options.clips // 8)
+    most = max(options.batch_size, 2 * count)
+    check_memory(f"{most} clips", (2, most, options.frames, options.size, options.size))
     held = {
         part: clips(part, [(options.split_seed, 1 + number, row) for row in range(count)])
         for number, part in enumerate(PARTS)
@@ -214,21 +222,17 @@ def _renamed(arrays: Arrays, names: tuple[str, ...], to: tuple[str, ...], path: 
 def _read(path: Path, shape: tuple[int, int, int, int]) -> tuple[Arrays, tuple[str, ...]]:
     """All clips of a folder, and the names of its classes."""
     frames, size, _, channels = shape
-    classes = {normalized(folder.name): folder for folder in _folders(path)}
-    if len(classes) < 2:
-        raise InputError(f"{path} has {len(classes)} classes; two are the fewest, a folder each")
-    clips, labels = [], []
-    for label, name in enumerate(sorted(classes)):
-        found = _folders(classes[name])
-        if not found:
-            raise InputError(
-                f"{classes[name]} has no clips; put a folder of frames for each into it"
-            )
-        for folder in found:
-            clips.append(read_clip(folder, frames, size, "L" if channels == 1 else "RGB"))
-            labels.append(label)
-    arrays = {"video": np.stack(clips), "label": np.array(labels, np.int32)}
-    return arrays, tuple(sorted(classes))
+    classes: dict[str, list[Path]] = {}
+    for folder in _folders(path):
+        if not (clips := _folders(folder)):
+            raise InputError(f"{folder} has no clips; put a folder of frames for each into it")
+        classes.setdefault(normalized(folder.name), []).extend(clips)
+    if len(names := tuple(sorted(classes))) < 2:
+        raise InputError(f"{path} has {len(names)} classes; two are the fewest, a folder each")
+    every = [clip for name in names for clip in classes[name]]
+    label = np.repeat(np.arange(len(names), dtype=np.int32), [len(classes[name]) for name in names])
+    video = read_clips(every, frames, size, "L" if channels == 1 else "RGB")
+    return {"video": video, "label": label}, names
 
 
 def _folders(path: Path) -> list[Path]:

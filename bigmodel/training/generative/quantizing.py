@@ -47,8 +47,8 @@ class Tokens:
     """The network that makes tokens of images, and images of tokens."""
 
     run: str = ""
-    """run directory of `vqvae.py` on images of the same size; by default a network is trained
-    before the run"""
+    """run directory of `vqvae.py` on images of the same size; divided as they are here, so that it
+    has seen none to test on; by default a network is trained before the run"""
     model: Vqvae = Vqvae()
     optimizer: Optimizer = Optimizer("adam", learning_rate=2e-3, eps=1e-6)
     steps: int = 2000
@@ -65,6 +65,10 @@ class Tokens:
         steps = self.steps
         experiment = quantizing(model, self.optimizer, data, commitment=0.25, steps=steps)
         return jax.device_get(fit(experiment, steps=steps).evaluated["params"])
+
+
+class OwnTokens(Tokens):
+    """Those of a run that trained their network itself, which are no part of its data."""
 
 
 def dump_codebook(options: Vqvae) -> Assets:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 COUNTS = (1, 5, 10)
+BLOCK = 1024
 
 
 def recalls(
@@ -28,29 +29,49 @@ def recalls(
     """
     _, pictures, row = np.unique(picture, return_index=True, return_inverse=True)
     _, captions, column = np.unique(caption, return_index=True, return_inverse=True)
-    own = np.zeros((len(pictures), len(captions)), bool)
-    own[row, column] = True
-    cosines = image[pictures] @ text[captions].T
+    row, column = np.unique(np.stack([row, column]), axis=1)
+    images, texts = image[pictures], text[captions]
     found: dict[str, float] = {}
-    for name, ranks in (("", ranks_of(cosines, own)), ("text_", ranks_of(cosines.T, own.T))):
+    for name, ranks in (
+        ("", ranks_of(images, texts, row, column)),
+        ("text_", ranks_of(texts, images, column, row)),
+    ):
         found |= {f"{name}recall_at_{count}": float((ranks < count).mean()) for count in COUNTS}
-    return found | {f"chance_at_{count}": chance(own, count) for count in COUNTS}
+    own = np.bincount(row, minlength=len(pictures))
+    return found | {f"chance_at_{count}": chance(own, len(captions), count) for count in COUNTS}
 
 
 def ranks_of(
-    similarity: Float[np.ndarray, "query key"], own: Bool[np.ndarray, "query key"]
+    queries: Float[np.ndarray, "query width"],
+    keys: Float[np.ndarray, "key width"],
+    query: Int[np.ndarray, " pair"],
+    key: Int[np.ndarray, " pair"],
 ) -> Int[np.ndarray, " query"]:
-    """How many other keys are as similar as the most similar one of a query's own, or more so."""
-    best = np.where(own, similarity, -np.inf).max(axis=1, keepdims=True)
-    return ((similarity >= best) & ~own).sum(axis=1)
+    """How many other keys are as similar as the most similar one of a query's own, or more so.
+
+    Args:
+        queries: vectors of length 1.
+        keys: vectors of length 1.
+        query: of each query and key that belong together, the number of the query.
+        key: and that of the key.
+    """
+    ranks = np.empty(len(queries), np.int64)
+    # A part at a time, for all with all may not fit the memory.
+    for start in range(0, len(queries), BLOCK):
+        similarity = queries[start : start + BLOCK] @ keys.T
+        own = np.zeros(similarity.shape, bool)
+        here = (query >= start) & (query < start + BLOCK)
+        own[query[here] - start, key[here]] = True
+        best = np.where(own, similarity, -np.inf).max(axis=1, keepdims=True)
+        ranks[start : start + BLOCK] = ((similarity >= best) & ~own).sum(axis=1)
+    return ranks
 
 
-def chance(own: Bool[np.ndarray, "query key"], count: int) -> float:
+def chance(own: Int[np.ndarray, " query"], keys: int, count: int) -> float:
     """The mean probability that ``count`` keys drawn at random have one of a query's own.
 
     ``1 - prod_i (others - i) / (keys - i)``, ``i`` from 0 to below ``count``.
     """
-    keys, drawn = own.shape[1], np.arange(min(count, own.shape[1]))
-    others = (~own).sum(axis=1)
-    missed = np.maximum(others[:, None] - drawn, 0) / (keys - drawn)
+    drawn = np.arange(min(count, keys))
+    missed = np.maximum((keys - own)[:, None] - drawn, 0) / (keys - drawn)
     return float(1 - missed.prod(axis=1).mean())

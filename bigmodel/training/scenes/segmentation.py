@@ -28,7 +28,7 @@ from bigmodel.experiment import (
 from bigmodel.figures.heatmap import draw_heatmap
 from bigmodel.figures.masks import draw_masks
 from bigmodel.predictor import Predictor, Ranked
-from bigmodel.training.metrics import negative_log_likelihood, weighted
+from bigmodel.training.metrics import negative_log_likelihood
 from bigmodel.training.optimizers import Optimizer
 from bigmodel.training.supervision import supervised
 
@@ -70,8 +70,11 @@ def segmenter(
 
 def of_pixels(values: Float[Array, "batch height width"], batch: Batch) -> Mean:
     """The mean over the pixels that count, of images that are no padding."""
-    counted = _counted(batch) & (jnp.asarray(batch["weight"])[:, None, None] > 0)
-    return weighted(values, {"weight": counted.astype(jnp.float32)})
+    real = jnp.asarray(batch["weight"])[:, None, None] > 0
+    counted = (_counted(batch) & real).astype(jnp.float32)
+    # Image by image, for there may be more pixels than 24 bits can count.
+    total, count = (jnp.sum(each, axis=(1, 2)) for each in (values * counted, counted))
+    return Mean(jnp.sum(total), jnp.sum(count))
 
 
 def _counted(batch: Batch) -> Array:

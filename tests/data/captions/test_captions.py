@@ -1,10 +1,12 @@
 """Images with texts: of a file of one's own, of a folder of stamps, of a trained run."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from bigmodel.data import CaptionData, load_captions
+from bigmodel.data import CaptionData, ImageData, load_captions, load_images
 from bigmodel.data.captions.captions import read_classes
 
 
@@ -60,6 +62,24 @@ def test_all_pairs_are_the_test_of_a_trained_run_in_its_tokens(images, write):
     assert len(loaded.texts.names) == 8
 
 
+def test_digits_and_names_are_divided_as_digits_and_classes_are():
+    pairs, images = load_captions(CaptionData()).data, load_images(ImageData()).data
+    for part, inputs in images.inputs.items():
+        np.testing.assert_array_equal(pairs.inputs[part], inputs)
+
+
+def test_a_file_is_found_however_its_accents_are_written(images, write, tmp_path):
+    lines = [line.replace(".png", " für.png") for line in images]
+    for number in range(12):
+        name = unicodedata.normalize(("NFC", "NFD")[number % 2], f"{number} für.png")
+        (tmp_path / f"{number}.png").rename(tmp_path / name)
+    content = "\r\n".join(lines).encode("utf-8-sig")
+    loaded = load_captions(options(write(content)))
+    assert len(list(rows_of(loaded.data))) == 4
+    again = load_captions(options(write([lines[0]])), loaded.data.assets)
+    assert again.captions == ("grey of 0",)
+
+
 def test_stamps_are_told_by_the_first_line_beside_them(tmp_path):
     folder = tmp_path / "animals"
     folder.mkdir()
@@ -77,8 +97,8 @@ def test_stamps_are_told_by_the_first_line_beside_them(tmp_path):
     ("lines", "message"),
     [
         (["0.png one"], "line 1 has no tab"),
-        (["0.png\tone", "\t two"], "line 2 needs an image and a text"),
-        (["0.png\tone", "", "1.png\t "], "line 3 needs an image and a text"),
+        (["0.png\tone", "\t two"], "line 2 needs a file and a text"),
+        (["0.png\tone", "", "1.png\t "], "line 3 needs a file and a text"),
         (["0.png\tone", "none.png\ttwo"], "line 2: none.png cannot be read as an image: No such"),
         (["0.png\tone", "0.png\ttwo"], "has 1 image"),
         (["0.png\tone", "data\ttwo"], "line 2: data cannot be read as an image"),
@@ -88,6 +108,11 @@ def test_a_line_that_cannot_be_used_is_named(lines, message, images, write, refu
     del images
     with refused(message):
         load_captions(options(write(lines)))
+
+
+def test_images_that_the_memory_cannot_hold_are_refused(images, write, refused):
+    with refused("12 images of 1000000x1000000 pixels need"):
+        load_captions(options(write(images), size=10**6))
 
 
 @pytest.mark.parametrize(

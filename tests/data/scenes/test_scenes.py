@@ -128,6 +128,10 @@ def spoil_colour(path):
     Image.new("RGB", (20, 12)).save(path / "masks" / "3.png")
 
 
+def spoil_all(path):
+    Image.new("L", (20, 12), 255).save(path / "masks" / "3.png")
+
+
 def cut_mask(path):
     whole = (path / "masks" / "3.png").read_bytes()
     (path / "masks" / "3.png").write_bytes(whole[: len(whole) // 2])
@@ -149,6 +153,8 @@ def cut_image(path):
         (lambda path: (path / "images" / "3.jpg").unlink(), r"3\.png has no image of the same"),
         (lambda path: (path / "classes.txt").unlink(), r"classes\.txt is missing"),
         (lambda path: (path / "classes.txt").write_text("a\na\n"), "names that differ"),
+        (lambda path: (path / "classes.txt").write_text("a\n\nb\n"), "one on each line"),
+        (spoil_all, r"3\.png has no pixel that counts"),
     ],
 )
 def test_a_folder_of_masks_that_cannot_be_used_is_refused(masked, spoil, message):
@@ -191,6 +197,9 @@ def test_a_folder_of_boxes_becomes_shares_of_the_images(annotated):
     ("key", "value", "message"),
     [
         ("bbox", [30, 5, 20, 10], "lies outside of the image, which has 40x20"),
+        ("bbox", [40.2, 5, 0.5, 10], "lies outside of the image, which has 40x20"),
+        ("bbox", [1, 2, 10**400, 3], "is not .left, top, width, height."),
+        ("image_id", [7], "of no image or of no category"),
         ("bbox", [1, 2, 0, 3], "has no area"),
         ("bbox", [1, 2, float("nan"), 3], "has no area"),
         ("bbox", "abcd", "is not .left, top, width, height."),
@@ -204,6 +213,24 @@ def test_an_annotation_that_cannot_be_used_is_refused(annotated, key, value, mes
     told["annotations"][2][key] = value
     path.write_text(json.dumps(told), encoding="utf-8")
     with pytest.raises(InputError, match=rf"annotation 2.*{message}"):
+        load_boxes(own(annotated))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"id": 8}, "two of the images have the same id"),
+        ({"file_name": "1.png"}, r"lists .*1\.png twice"),
+        ({"file_name": "none.png"}, "lists 'none.png', and there is no"),
+        ({"width": 20, "height": 40}, r"says that .*0\.png has 20x40 pixels, and it has 40x20"),
+    ],
+)
+def test_an_image_that_is_not_told_right_is_refused(annotated, change, message):
+    path = annotated / "annotations.json"
+    told = json.loads(path.read_text(encoding="utf-8"))
+    told["images"][0] |= change
+    path.write_text(json.dumps(told), encoding="utf-8")
+    with pytest.raises(InputError, match=message):
         load_boxes(own(annotated))
 
 
@@ -229,6 +256,8 @@ def test_a_camera_held_upright_gives_upright_sides(tmp_path):
         ({"path": "x"}, "digits are bundled"),
         ({"test_path": "x"}, "leave it out"),
         ({"size": 8}, "too small for objects"),
+        ({"objects": 10**6}, "use 32 or less"),
+        ({"size": 10**5}, "1024 scenes of 100000x100000 pixels need .* GB of memory"),
         ({"name": "stamps", "path": "nowhere"}, "no stamps of the class 'animal'"),
     ],
 )

@@ -70,11 +70,29 @@ def test_flac_is_read_and_a_cut_one_refused():
 
 def test_what_is_no_sound_is_refused(tmp_path):
     whole = wav(tone())
-    for content in (b"", b"text", whole[:30], whole[: len(whole) // 2], b"RIFF" + b"\0" * 60):
-        with pytest.raises(InputError):
+    for content, message in {
+        b"": "is empty",
+        wav(tone()[:0]): "has no samples",
+        whole[:30]: "there are no samples",
+        whole[: len(whole) // 2]: "is cut: it has fewer samples",
+        b"RIFF" + b"\0" * 60: "there are no samples",
+        b"RIFF" + b"\xff" * 60: "there are no samples",
+    }.items():
+        with pytest.raises(InputError, match=message):
             read_wave(content)
+    with pytest.raises(InputError) as error:
+        read_wave(b"text")
+    assert "object at" not in str(error.value)
     with pytest.raises(InputError, match="cannot be read: No such file"):
         read_wave(tmp_path / "nothing.wav")
+
+
+def test_the_samples_of_a_wav_may_follow_other_chunks():
+    whole = wav(tone())
+    other = b"LIST" + (9).to_bytes(4, "little") + b"INFO data" + b"\0"
+    np.testing.assert_array_equal(
+        read_wave(whole[:12] + other + whole[12:]).samples, read_wave(whole).samples
+    )
 
 
 def test_another_rate_keeps_the_pitch():
@@ -185,10 +203,15 @@ def test_files_of_other_rates_and_channels_are_brought_to_one_and_this_is_said(r
     ("spoil", "message"),
     [
         (lambda path: (path / "3.wav").write_bytes(wav(np.zeros(900))), r"line 4.*it is silent"),
-        (lambda path: (path / "3.wav").write_bytes(b"RIFF"), r"line 4.*cannot be read as WAV"),
+        (lambda path: (path / "3.wav").write_bytes(b"RIFF"), r"line 4.*no samples in it"),
         (lambda path: (path / "3.wav").write_bytes(wav(tone())[:900]), r"line 4.*is cut"),
         (lambda path: (path / "3.wav").unlink(), r"line 4.*cannot be read: No such file"),
-        (lambda path: (path / "all.tsv").write_text("0.wav a"), r"line 1 is not FILE<tab>TEXT"),
+        (lambda path: (path / "all.tsv").write_text("0.wav a"), r"line 1 has no tab; write FILE"),
+        (
+            lambda path: (path / "all.tsv").write_text("0.wav\t\tx"),
+            r"line 1 needs a file and a text",
+        ),
+        (lambda path: (path / "3.wav").write_bytes(b""), r"line 4: 3\.wav: is empty"),
         (lambda path: (path / "all.tsv").write_text("0.wav\ta"), "three are the fewest"),
     ],
 )
@@ -198,12 +221,40 @@ def test_recordings_that_cannot_be_used_are_named(recordings, spoil, message):
         load_sounds(own(recordings))
 
 
+def test_a_recording_that_is_told_twice_is_in_one_part(recordings):
+    lines = [f"{number % 3}.wav\t{'ab'[number % 2]}" for number in range(6)]
+    (recordings / "all.tsv").write_text("\n".join(lines), encoding="utf-8")
+    data = load_sounds(own(recordings)).data
+    assert {part: len(samples) for part, samples in data.inputs.items()} == {
+        "validation": 2,
+        "test": 2,
+    }
+
+
+def test_what_training_hears_too_or_never_hears_is_said(recordings, capsys):
+    lines = (recordings / "all.tsv").read_text(encoding="utf-8").splitlines()
+    lines[0] = "0.wav\tc\tvoice 9"
+    (recordings / "test.tsv").write_text("\n".join(lines[:2]), encoding="utf-8")
+    load_speech(own(recordings, test_path=str(recordings / "test.tsv")))
+    said = capsys.readouterr().err
+    assert "has 1 voice(s) that are in" in said
+    assert "such as 'voice 1': they are heard in training" in said
+    assert "no recording to train on has 1 of the letters, such as 'c'" in said
+
+
+def test_a_recording_longer_than_those_of_the_run_is_named(recordings):
+    trained = load_sounds(own(recordings)).data.assets
+    (recordings / "5.wav").write_bytes(wav(tone(seconds=2)))
+    with pytest.raises(InputError, match=r"line 6: 5\.wav: it lasts 2\.01 s, and the recordings"):
+        load_sounds(own(recordings), trained)
+
+
 def test_a_transcript_must_fit_its_recording_and_the_run(recordings):
     path = recordings / "all.tsv"
     lines = path.read_text(encoding="utf-8").splitlines()
     trained = load_speech(own(recordings))
     path.write_text("\n".join([*lines[:-1], "5.wav\tc\tx"]), encoding="utf-8")
-    with pytest.raises(InputError, match="has the letter 'c', which the run has not"):
+    with pytest.raises(InputError, match=r"line 6: 5\.wav: .* has the letter 'c', which the run"):
         load_speech(own(recordings), trained.data.assets)
     with pytest.raises(InputError, match="has the class 'c', which the run has not"):
         load_sounds(
@@ -236,10 +287,12 @@ def test_inputs_that_cannot_be_heard_are_refused(wrong, message):
         ({"name": "files"}, "needs --data.path"),
         ({"path": "x"}, "leave it out"),
         ({"rate": 1000}, "too low for voices"),
+        ({"rate": 10**9}, "no rate of sound"),
+        ({"digits": 10**6}, "1440 recordings of 1000000 digits need .* GB of memory"),
         ({"bands": 90}, "too many"),
         ({"seconds": 0.0}, "must be above 0"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options, message):
     with pytest.raises(InputError, match=message):
-        SoundData(**options)
+        load_sounds(SoundData(**options))

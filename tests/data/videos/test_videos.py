@@ -66,6 +66,25 @@ def test_folders_of_frames_become_clips(folder):
         load_videos(own(folder), data.assets)
 
 
+def test_clips_of_fewer_frames_have_some_twice_and_this_is_said(folder, capsys):
+    load = load_videos(own(folder, frames=6, channels="grey"))
+    assert "10 clips have fewer than 6 frames, such as" in capsys.readouterr().err
+    video = load.reader.encode([folder / "a" / "clip 0"])["video"]
+    assert np.rint(video[0, :, 0, 0, 0] * 255).tolist() == [0, 1, 1, 2, 2, 3]
+    with pytest.raises(InputError, match=r"^cannot be read as a folder of frames: Not a dir"):
+        load.reader.encode([folder / "a" / "clip 0" / "0.png"])
+
+
+def test_frames_are_in_the_order_of_their_numbers(folder):
+    place = folder / "a" / "clip 0"
+    (place / "0.png").rename(place / "frame 10.png")
+    for frame in (1, 2, 3):
+        (place / f"{frame}.png").rename(place / f"frame {frame}.png")
+    load = load_videos(own(folder, frames=4, channels="grey"))
+    video = load.reader.encode([place])["video"]
+    np.testing.assert_allclose(video[0, :, 0, 0, 0] * 255, [1, 2, 3, 0], atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -87,8 +106,9 @@ def test_clips_that_cannot_be_used_are_named(folder, spoil, message):
         ({"path": "x"}, "digits are bundled"),
         ({"size": 9}, "digits move"),
         ({"frames": 1}, "digits move"),
+        ({"size": 10**5}, "1024 clips need .* GB of memory"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options, message):
     with pytest.raises(InputError, match=message):
-        VideoData(**options)
+        load_videos(VideoData(**options))

@@ -113,7 +113,9 @@ def test_negatives_come_from_all_devices(loss):
     assert total / count < 0.8 * float(alone)
 
 
-def test_recall_is_that_of_a_plain_count():
+@pytest.mark.parametrize("block", [7, 1024])
+def test_recall_is_that_of_a_plain_count(block, monkeypatch):
+    monkeypatch.setattr("bigmodel.training.retrieval.recall.BLOCK", block)
     random = np.random.default_rng(0)
     of = jax.tree.map(np.asarray, vectors(1, rows=40))
     picture, caption = random.permutation(40) // 2, random.permutation(40) // 3

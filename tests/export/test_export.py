@@ -36,9 +36,11 @@ SCRIPTS = [
 EXCEPTIONS = {
     # It has no operation for the largest few of an axis, and none to sort one.
     **{("litert", script): "sort" for script in ("bert", "recommender", "seq2seq", "transformer")},
+    # As it says of a sort of truth values.
+    ("litert", "detect"): "tfl.less",
     # Neither has what draws random bits.
-    ("litert", "gpt"): "right_shift",
-    ("onnx", "gpt"): "BitCast",
+    **{("litert", script): "right_shift" for script in ("gpt", "text_to_image")},
+    **{("onnx", script): "BitCast" for script in ("gpt", "text_to_image")},
 }
 """Formats that a script has not, and a part of the message that says why."""
 FOREIGN = {"onnx": "jax2onnx", "savedmodel": "tensorflow", "litert": "ai_edge_litert"}

@@ -11,6 +11,7 @@ from typing import Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax import lax
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Bool, Float, Int
 
@@ -94,7 +95,8 @@ class Listener:
 
 def moments(frames: Int[Array, " batch"]) -> Int[Array, " batch"]:
     """How many moments sounds of so many frames have."""
-    return (frames + 1) // 2
+    # Without the remainder that rounds down below zero, which ONNX has not for any batch size.
+    return lax.div(frames + 1, jnp.full_like(frames, 2))
 
 
 class ListenerNetwork(nn.Module):

@@ -78,8 +78,11 @@ def kept_boxes(
     pairs = ious(boxes[:, None], boxes[None])
     rivals = (pairs > overlap) & (labels[:, None] == labels[None])
     index = jnp.arange(boxes.shape[0], dtype=jnp.int32)
-
-    def suppress(number: Int[Array, ""], kept: Bool[Array, " box"]) -> Bool[Array, " box"]:
-        return kept & ~(kept[number] & rivals[number] & (index > number))
-
-    return jax.lax.fori_loop(0, boxes.shape[0], suppress, real)
+    kept = real
+    # Unrolled, for they are few, and no other runtime has to know the loop.
+    for number in range(boxes.shape[0]):
+        own, others = (
+            jax.lax.index_in_dim(each, number, keepdims=False) for each in (kept, rivals)
+        )
+        kept = kept & ~(own & others & (index > number))
+    return kept

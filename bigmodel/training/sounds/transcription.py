@@ -28,6 +28,7 @@ from bigmodel.experiment import (
     scalars,
 )
 from bigmodel.figures.spectrum import draw_alignment
+from bigmodel.models.sounds.listener import moments
 from bigmodel.predictor import Predictor
 from bigmodel.training.metrics import weighted
 from bigmodel.training.optimizers import Optimizer
@@ -70,7 +71,7 @@ def transcriber(
 
 def moments_of(batch: Batch) -> Array:
     """How many moments each recording has: one for every two frames."""
-    return (jnp.asarray(batch["length"]) + 1) // 2
+    return moments(jnp.asarray(batch["length"]))
 
 
 def ctc(logits: Logits, batch: Batch) -> Mean:

@@ -7,12 +7,16 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from bigmodel.figures.boxes import draw_boxes
 from bigmodel.figures.canvas import label, picture, pixels, png
 from bigmodel.figures.curves import draw_curves, draw_lines
 from bigmodel.figures.grid import tile
 from bigmodel.figures.heatmap import draw_confusion, draw_heatmap
 from bigmodel.figures.intervals import Band, Interval, draw_bands, draw_intervals
+from bigmodel.figures.masks import draw_masks
+from bigmodel.figures.nearest import draw_nearest
 from bigmodel.figures.scatter import draw_scatter
+from bigmodel.training.scenes.average_precision import Found
 
 PLACES = np.arange(5.0)
 POINTS = np.random.default_rng(0).normal(size=(6, 2))
@@ -100,6 +104,27 @@ def test_each_image_of_a_grid_is_where_it_is_read(channels: int) -> None:
         part = picture[top : top + 4, left : left + 6].reshape(image.shape)
         np.testing.assert_allclose(part / 255, image, atol=0.5 / 255 + 1e-6)
     assert not picture[13:17, 9:15].any()
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 3), (2, 5, 4, 1)])
+def test_what_is_in_images_is_drawn_of_one_pixel_in_colour_and_of_grey(
+    shape: tuple[int, ...],
+) -> None:
+    images, mask = np.full(shape, 0.5), np.ones(shape[:3], int)
+    count, names = shape[0], ("ground", NAMES[0])
+    there = [Found(np.array([[0.1, 0.2, 0.5, 0.9]]), np.array([1]), np.array([0.7]))] * count
+    none = [Found(np.zeros((0, 4)), np.zeros(0, int), np.zeros(0))] * count
+    nearest = [[("a", 0.5), (NAMES[0], 0.1)]] * count
+    for one, other in (
+        (draw_masks(images, mask, mask, names), draw_masks(images, mask, 0 * mask, names)),
+        (draw_boxes(images, there, there, names), draw_boxes(images, there, none, names)),
+        (
+            draw_nearest(images, ["a"] * count, nearest),
+            draw_nearest(images, ["b"] * count, nearest),
+        ),
+    ):
+        assert one.shape == other.shape
+        assert np.any(one != other)
 
 
 def test_pixels_are_enlarged_to_squares() -> None:

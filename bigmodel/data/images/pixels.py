@@ -17,7 +17,6 @@ from bigmodel.data.images.threads import for_each
 from bigmodel.data.parts import fingerprint
 from bigmodel.data.prepared.cache import find_prepared, prepared
 from bigmodel.data.prepared.progress import Progress
-from bigmodel.data.split import check_memory
 from bigmodel.errors import StorageError, naming
 from bigmodel.experiment import InputError
 from bigmodel.output import note
@@ -206,8 +205,6 @@ def pixels_of(found: Found, *, cache: str, workers: int) -> np.ndarray | ImageFi
     """
     nbytes = len(found.paths) * int(np.prod(found.reading.shape))
     told = f"{found.roots[0]}: {len(found.paths)} images, {nbytes / 1e9:.1f} GB of pixels,"
-    # As each thread has them while it resizes one.
-    check_memory(f"{found.roots[0]}: {workers} images", (workers, *found.reading.shape))
     folder = find_prepared(KIND, found.key, cache=cache)
     if folder is not None:
         note(f"{told} are read from {folder}")

@@ -12,6 +12,7 @@ from bigmodel.data.images.fashion_mnist import read_fashion_mnist
 from bigmodel.data.images.folder import Files, Told, find_images, told_of
 from bigmodel.data.images.pixels import Chosen, Found, Reading, pixels_of, prepare_pixels
 from bigmodel.data.packaged import read_digits
+from bigmodel.data.split import check_memory
 from bigmodel.experiment import InputError
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ def read_parts(
         names = tuple(str(digit) for digit in range(10))
         return {"train": _arrays(image, table[:, -1].astype(np.int32))}, names, None
     parts, names, found = _find(options, known)
+    check_memory(
+        f"the images of --data.batch-size {options.batch_size}",
+        (options.batch_size, *found.reading.shape),
+    )
     pixels = pixels_of(found, cache=options.cache, workers=options.threads)
     arrays, start = {}, 0
     for part, files in parts.items():

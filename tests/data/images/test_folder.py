@@ -127,6 +127,11 @@ def test_images_of_8_bits_and_of_more_do_not_go_together(folder, refused):
         own(folder)
 
 
+def test_a_batch_that_the_memory_cannot_hold_is_refused(folder, refused):
+    with refused(r"the images of --data.batch-size \d+ need .* GB of memory"):
+        own(folder, size=10**6)
+
+
 def test_training_images_that_are_all_equal_are_refused(tmp_path, refused):
     pictures(tmp_path, lambda level: Image.new("RGBA", (8, 8), (level, 0, 0, 0)))
     with refused(r"all 14 training images are equal .* --data.background"):

@@ -1,6 +1,6 @@
 r"""Images and texts in one space, from pairs of them (Radford et al., 2021).
 
-    python experiments/clip.py --run.steps 200   # digits: 99.2 % of test images find their name
+    python experiments/clip.py --run.steps 200   # digits: 97.2 % of test images find their name
 
 Fashion-MNIST with the names of its classes (88.2 % of test images find theirs first, 4 min on 2
 shared cores), and stamps of Tux Paint with what they say (`apt install tuxpaint-stamps-default`).

@@ -28,7 +28,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from bigmodel.data import CaptionData, TextReader, image_reader, load_captions, text_reader
-from bigmodel.experiment import Array, Assets, Batch, Experiment, Mean, Shown, Variables
+from bigmodel.experiment import (
+    Array,
+    Assets,
+    Batch,
+    Experiment,
+    InputError,
+    Mean,
+    Shown,
+    Variables,
+)
 from bigmodel.figures.grid import tile
 from bigmodel.inference.teaching import load_codebook
 from bigmodel.models import Gpt, Sampling, TextToImage
@@ -73,6 +82,11 @@ class Config(Settings):
 
 def build(config: Config, assets: Assets | None = None) -> Experiment:
     """The experiment of a config, or of a trained run's assets to evaluate other data."""
+    if config.privacy.epsilon is not None and not config.tokens.run:
+        raise InputError(
+            "--privacy.epsilon does not protect the images that the tokens are learned from; give "
+            "--tokens.run, a run on others"
+        )
     pairs = load_captions(config.data, assets)
     shape = pairs.images.shape
     codebook = load_codebook(config.tokens, pairs.data, shape, assets)

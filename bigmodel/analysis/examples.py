@@ -64,6 +64,8 @@ def example_losses(
     loss = example_means(run, experiment, batches).get("loss")
     if loss is None or np.ndim(loss.total) != 1:
         raise InputError(f"{run.path} measures no loss of an example, by which to attack it")
+    if not loss.count.all():
+        raise InputError(f"{run.path} has no loss of an example that is alone in its batch")
     return loss.total / loss.count
 
 

@@ -158,7 +158,7 @@ def _divided(options: CaptionData) -> dict[str, Pairs]:
         given["test"] = read_pairs_of(options, options.test_path, shape)["train"]
     if (count := len(whole.image)) < 3:
         raise InputError(f"{options.path} has {count} image(s), and three are the fewest to divide")
-    # As those who have the classes alone divide them, so that a codebook that was learned from the
+    # Digits as those who know their classes alone, so that a codebook that was learned from the
     # images of `vqvae.py` has not seen those of the other parts either.
     split = split_rows(options, count, labels=whole.labels, names=whole.names, given=given)
     divided = {

@@ -27,7 +27,7 @@ Shape = tuple[int, int, int]
 class Pairs(NamedTuple):
     """Images, uint8 or float32 in [0, 1], texts, and the number of the image that each is of.
 
-    Where texts are the ``names`` of classes, ``labels`` are those of the images.
+    Images with ``labels``, numbers of ``names``, are divided class by class.
     """
 
     image: np.ndarray
@@ -58,7 +58,9 @@ def read_pairs_of(options: CaptionData, path: str, shape: Shape | None = None) -
         case "digits":
             table = read_digits()
             image = (table[:, :-1].reshape(-1, 8, 8, 1) / 16).astype(np.float32)
-            return {"train": _of_classes(image, table[:, -1].astype(np.int32), DIGITS)}
+            label = table[:, -1].astype(np.int32)
+            pairs = _of_classes(image, label, DIGITS)
+            return {"train": pairs._replace(labels=label, names=DIGITS)}
         case "fashion_mnist":
             train, test = read_fashion_mnist(path)
             if shape is not None:
@@ -72,7 +74,7 @@ def read_pairs_of(options: CaptionData, path: str, shape: Shape | None = None) -
 
 
 def _of_classes(image: np.ndarray, label: np.ndarray, names: Sequence[str]) -> Pairs:
-    return Pairs(image, np.arange(len(image)), [names[each] for each in label], label, names)
+    return Pairs(image, np.arange(len(image)), [names[each] for each in label])
 
 
 def _of_stamps(folder: Path, size: int) -> Pairs:

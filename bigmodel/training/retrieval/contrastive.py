@@ -14,6 +14,7 @@ from bigmodel.experiment import (
     Batch,
     Data,
     Experiment,
+    InputError,
     Mean,
     Measured,
     Model,
@@ -59,7 +60,15 @@ def contrastive(
         contrast: which loss.
         captions: the texts by the numbers ``caption``.
         steps: length of the run.
+
+    Raises:
+        InputError: ``model.privacy`` asks for what protects pairs one by one.
     """
+    if model.privacy is not None:
+        raise InputError(
+            "--privacy.epsilon protects examples one by one, and a pair is told from the others "
+            "of a batch; leave it out"
+        )
 
     def summarize(measured: Measured) -> Results:
         rows = measured["pairs"]
@@ -85,16 +94,17 @@ def infonce(vectors: Vectors, batch: Batch) -> Mean:
 
     ``-log softmax(logits)[own]`` over the texts of an image, and over the images of a text (Radford
     et al., 2021; van den Oord et al., 2018), ``logits = scale * image @ text.T``. A pair with the
-    same image or the same text is no other one, and does not count; nor does padding.
+    same image or the same text is no other one, and does not count; nor does padding, nor a pair
+    without any other.
     """
     logits = _logits(vectors)
-    own = jnp.diagonal(logits)
-    counted = _others(batch) | jnp.eye(logits.shape[0], dtype=bool)
+    own, others = jnp.diagonal(logits), _others(batch)
+    counted = others | jnp.eye(logits.shape[0], dtype=bool)
     by_image, by_text = (
         jax.nn.logsumexp(jnp.where(counted, each, -jnp.inf), axis=1) - own
         for each in (logits, logits.T)
     )
-    return weighted((by_image + by_text) / 2.0, batch)
+    return _of_pairs((by_image + by_text) / 2.0, others, batch)
 
 
 def sigmoid(vectors: Vectors, batch: Batch) -> Mean:
@@ -102,9 +112,17 @@ def sigmoid(vectors: Vectors, batch: Batch) -> Mean:
 
     ``-log sigmoid(own) - sum of log sigmoid(-other)``, over what counts for :func:`infonce`.
     """
-    logits = _logits(vectors)
-    other = jnp.sum(jnp.where(_others(batch), jax.nn.softplus(logits), 0.0), axis=1)
-    return weighted(jax.nn.softplus(-jnp.diagonal(logits)) + other, batch)
+    logits, others = _logits(vectors), _others(batch)
+    other = jnp.sum(jnp.where(others, jax.nn.softplus(logits), 0.0), axis=1)
+    return _of_pairs(jax.nn.softplus(-jnp.diagonal(logits)) + other, others, batch)
+
+
+def _of_pairs(
+    values: Float[Array, " batch"], others: Bool[Array, "batch batch"], batch: Batch
+) -> Mean:
+    """The mean over pairs that have others; alone, one has nothing to learn from."""
+    weight = jnp.asarray(batch["weight"], jnp.float32) * jnp.any(others, axis=1).astype(jnp.float32)
+    return weighted(values, {"weight": weight})
 
 
 LOSSES: dict[Contrast, Metric] = {"infonce": infonce, "sigmoid": sigmoid}

@@ -82,6 +82,17 @@ def test_the_same_image_the_same_text_and_padding_are_no_negatives():
 
 
 @pytest.mark.parametrize("loss", [infonce, sigmoid])
+def test_a_pair_without_others_does_not_count(loss):
+    caption, picture = (np.array(each, np.int32) for each in ([0, 1, 0], [0, 1, 1]))
+    of, batch = vectors(rows=3), {**pairs(3), "caption": caption, "picture": picture}
+    alone = loss(of, batch)
+    assert alone.count == 2
+    assert loss(vectors(rows=1), pairs(1)).count == 0
+    gradient = jax.grad(lambda of: loss(of, batch).total)(of)
+    assert all(bool(np.isfinite(each).all()) for each in jax.tree.leaves(gradient))
+
+
+@pytest.mark.parametrize("loss", [infonce, sigmoid])
 def test_negatives_come_from_all_devices(loss):
     """The loss and its gradient on 8 devices are those on one, and not those of eight batches."""
     of, batch = vectors(), shared()

@@ -2,13 +2,16 @@ r"""A U-Net tells the class of each pixel (Ronneberger et al., 2015).
 
     python experiments/segment.py   # handwritten digits on noise
 
-Mean IoU 0.66 of 11 classes on digits that training never saw, after 7 minutes (4 of CPU;
+Mean IoU 0.89 of 11 classes on digits that training never saw, after 18 minutes (12 of CPU;
 measured on 2 cores that other programs used too).
 
 Stamps of Tux Paint before photographs, six classes, tested on stamps that training never saw
 (`apt install tuxpaint-stamps-default`, `pip install scikit-image`):
 
-    python experiments/segment.py --data.name stamps --data.size 64
+    python experiments/segment.py --data.name stamps --data.size 64 --run.steps 2000
+
+Mean IoU 0.52 (letters and houses well, animals and plants badly), after 26 minutes (19 of CPU): the
+480 stamps are learned by heart. Measured on the same.
 
 Your own images: a folder with `images` and `masks`, files of the same names, and `classes.txt`,
 the names of the classes in the order of their numbers in the masks, that of the background first:
@@ -35,9 +38,9 @@ class Config(Settings):
     data: SceneData = SceneData()
     model: PixelUnet = PixelUnet()
     optimizer: Optimizer = Optimizer(
-        "adamw", learning_rate=3e-3, weight_decay=0.01, eps=1e-6, warmup_steps=100
+        "muon", learning_rate=5e-3, momentum=0.95, weight_decay=0.01, eps=1e-8, warmup_steps=100
     )
-    run: Run = Run(steps=1000, eval_every=250)
+    run: Run = Run(steps=3000, eval_every=500)
 
 
 def build(config: Config, assets: Assets | None = None) -> Experiment:

@@ -10,8 +10,8 @@ Stamps of Tux Paint before photographs, six classes, tested on stamps that train
 
     python experiments/segment.py --data.name stamps --data.size 64 --run.steps 2000
 
-Mean IoU 0.52 (letters and houses well, animals and plants badly), after 26 minutes (19 of CPU): the
-480 stamps are learned by heart. Measured on the same.
+Mean IoU 0.52 (letters 0.83, vehicles 0.32) after 26 minutes, 19 of CPU, measured on the same: the
+480 stamps are learned by heart.
 
 Your own images: a folder with `images` and `masks`, files of the same names, and `classes.txt`,
 the names of the classes in the order of their numbers in the masks, that of the background first:

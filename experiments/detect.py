@@ -8,7 +8,10 @@ cores).
 Stamps of Tux Paint before photographs, six classes, tested on stamps that training never saw
 (`apt install tuxpaint-stamps-default`, `pip install scikit-image`):
 
-    python experiments/detect.py --data.name stamps --data.size 64
+    python experiments/detect.py --data.name stamps --data.size 64 --run.steps 1500
+
+mAP@0.5 0.517 and mAP 0.280 after 15 minutes, 9 of CPU (measured on 2 cores that other programs used
+too).
 
 Your own images: a folder with images, and `annotations.json` in COCO's format:
 

@@ -25,11 +25,16 @@ def test_then_the_first_is_noted_and_a_second_ctrl_c_stops_at_once() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_another_signal_of_its_kind_does_not_cut_the_save_short(number: int) -> None:
-    with StopRequest() as stop:
-        stop.defer()
-        for _ in range(3):
-            os.kill(os.getpid(), number)
-        assert stop.number == number
+    # Under nohup the tests begin with a signal that is ignored.
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        with StopRequest() as stop:
+            stop.defer()
+            for _ in range(3):
+                os.kill(os.getpid(), number)
+            assert stop.number == number
+    finally:
+        signal.signal(number, before)
 
 
 def test_a_closed_terminal_that_is_to_be_ignored_is() -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Literal
 
 from bigmodel.data.images.augmentation import Augmentation
 from bigmodel.data.images.sources import prepare_images
 from bigmodel.data.labelled import LabelledData
+from bigmodel.data.prepared.threads import threads
 from bigmodel.data.split import check_positive
 from bigmodel.experiment import InputError
 
@@ -68,4 +68,4 @@ class ImageData(LabelledData, Augmentation):
     @property
     def threads(self) -> int:
         """How many threads decode and alter images."""
-        return self.workers or len(os.sched_getaffinity(0))
+        return self.workers or threads()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -12,6 +11,7 @@ from jaxtyping import UInt8
 
 from bigmodel.data.images.reading import decode
 from bigmodel.data.images.threads import for_each
+from bigmodel.data.prepared.threads import threads
 from bigmodel.data.split import check_memory
 from bigmodel.experiment import InputError
 
@@ -45,5 +45,5 @@ def stacked(
             raise InputError(f"{name} has more than 8 bits a pixel; save it with 8")
         pixels[number] = found
 
-    for_each(fill, len(files), len(os.sched_getaffinity(0)))
+    for_each(fill, len(files), threads())
     return pixels

@@ -47,7 +47,7 @@ def test_a_resume_gives_the_bits_and_the_metrics_and_a_longer_run_is_refused(
     spent = [line["train/epsilon"] for line in logged(tmp_path / "cut") if "train/loss" in line]
     assert 0 < spent[0] < spent[-1] <= 1
     assert whole["privacy"]["epsilon"] == spent[-1] == built.experiment.privacy.spent(6)
-    with pytest.raises(InputError, match=r"on which the noise of privacy.epsilon 1.0 depends"):
+    with pytest.raises(InputError, match=r"the noise of privacy.epsilon 1.0 depends"):
         run(build(script, *BUDGET, CONSTANT, "--run.steps=8"), tmp_path / "cut", steps=8)
 
 
@@ -65,14 +65,14 @@ def test_seeds_side_by_side_have_the_values_of_each_alone() -> None:
     """Batches of different seeds have different numbers of examples, and so of parts."""
     one = build(EXPERIMENTS / "mlp.py", *BUDGET).experiment
     together = side_by_side(one)
-    batch = together.data.train((0, 1), 0)
-    assert batch["weight"][0].sum() != batch["weight"][1].sum()
+    number = next(n for n in range(20) if np.ptp(together.data.train((0, 1), n)["weight"].sum(1)))
+    batch = together.data.train((0, 1), number)
     state = together.init(jnp.stack([init_key(0), init_key(1)]))
     keys = jnp.stack([step_key(0), step_key(1)])
     found, _, _ = jax.jit(together.train_step)(state, batch, keys)
     step = jax.jit(one.train_step)
     for seed in (0, 1):
-        alone, _, _ = step(one.init(init_key(seed)), one.data.train(seed, 0), step_key(seed))
+        alone, _, _ = step(one.init(init_key(seed)), one.data.train(seed, number), step_key(seed))
         jax.tree.map(
             lambda a, b, seed=seed: np.testing.assert_allclose(a[seed], b, rtol=1e-4, atol=1e-6),
             found.params,

@@ -24,7 +24,7 @@ class Privacy:
     """chance with which they may say more; by default a tenth of 1 over the number of examples"""
     clip: float = 1.0
     """largest norm of the gradient of one example; noise is in proportion to it"""
-    microbatch: int = 32
+    microbatch: int = 8
     """examples in memory at a time; no result depends on it but for rounding"""
 
     def __post_init__(self) -> None:

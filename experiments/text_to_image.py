@@ -3,9 +3,10 @@ r"""Images of texts: a transformer over the tokens of a codebook (Ramesh et al.,
     python experiments/text_to_image.py
     python launch.py predict RUN seven three --count 8 --out DIR
 
-A run of `cnn.py` recognises 87 % of 400 digits that were asked for by their names, 40 of each, of
-the best checkpoint, that of step 250; at `--sampling.temperature 0.5` 91 %, at 1 78 % (7 minutes
-with `--tokens.run`, 3 of CPU; measured on 2 cores that other programs used too).
+A run of `cnn.py` recognises 96 % of 400 digits that were asked for by their names, 40 of each, of
+the best checkpoint, that of step 250; at `--sampling.temperature 1` 89 % (1.7 minutes with
+`--tokens.run`, measured on 2 cores). Without dropout the loss of that step is 4.2 nats in place of
+2.7, and they are 87 and 78 %.
 
 It goes on from the words of a text with the tokens of an image, which a trained network of
 `vqvae.py` makes of images, and images of tokens. That is trained first, or given:
@@ -72,7 +73,7 @@ class Config(Settings):
 
     data: CaptionData = CaptionData()
     tokens: Tokens = Tokens()
-    model: Gpt = Gpt()
+    model: Gpt = Gpt(dropout=0.2)
     optimizer: Optimizer = Optimizer(
         "adamw", learning_rate=3e-3, warmup_steps=50, weight_decay=0.1, b2=0.95, clip=1.0
     )

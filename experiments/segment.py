@@ -2,7 +2,7 @@ r"""A U-Net tells the class of each pixel (Ronneberger et al., 2015).
 
     python experiments/segment.py   # handwritten digits on noise
 
-Mean IoU 0.89 of 11 classes on digits that training never saw, after 7 minutes (measured on 2
+Mean IoU 0.90 of 11 classes on digits that training never saw, after 10 minutes (measured on 2
 cores).
 
 Stamps of Tux Paint before photographs, six classes, tested on stamps that training never saw
@@ -40,7 +40,7 @@ class Config(Settings):
     optimizer: Optimizer = Optimizer(
         "muon", learning_rate=5e-3, momentum=0.95, weight_decay=0.01, eps=1e-8, warmup_steps=100
     )
-    run: Run = Run(steps=3000, eval_every=500)
+    run: Run = Run(steps=5000, eval_every=1000)
 
 
 def build(config: Config, assets: Assets | None = None) -> Experiment:

@@ -120,8 +120,10 @@ def _tell_gaps(files: Sequence[Path]) -> None:
             name, number, end = match.groups()
             series.setdefault((path.parent, name, len(number), end), set()).add(int(number))
     for (folder, name, width, end), there in series.items():
-        missing = sorted({*range(min(there), max(there))} - there)
-        is_padded = min(there) < 10 ** (width - 1)
-        if missing and is_padded and len(missing) < len(there):
-            more = f" and {len(missing) - 1} more" if missing[1:] else ""
-            note(f"{folder} lacks {name}{missing[0]:0{width}}{end}{more} between its shards")
+        first, is_padded = min(there), min(there) < 10 ** (width - 1)
+        lacking = max(there) - first + 1 - len(there)
+        # Numbers that are far apart are no series, but ids or dates.
+        if is_padded and 0 < lacking < len(there):
+            missing = next(number for number in range(first, max(there)) if number not in there)
+            more = f" and {lacking - 1} more" if lacking > 1 else ""
+            note(f"{folder} lacks {name}{missing:0{width}}{end}{more} between its shards")

@@ -52,7 +52,9 @@ def test_a_gap_between_numbered_shards_is_told(folder, capsys):
         (folder / f"20{number}.txt").touch()
     assert len(names(folder / "part-*")) == 5
     assert "lacks part-03.jsonl.gz and 1 more between its shards" in capsys.readouterr().err
-    assert len(names(folder / "20*")) == 5
+    for number in (1, 10**11 - 1, 10**12 - 1):
+        (folder / f"20-{number:012}.txt").touch()
+    assert len(names(folder / "20*")) == 8
     assert capsys.readouterr().err == ""
 
 

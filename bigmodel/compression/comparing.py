@@ -10,13 +10,11 @@ import jax
 
 from bigmodel.compression.onnx_runtime import seconds_in_onnx_runtime
 from bigmodel.compression.timing import seconds
-from bigmodel.compression.writing import Saved
+from bigmodel.compression.writing import write_variables
 from bigmodel.experiment import Experiment, Variables
 from bigmodel.inference.answering import filled
 from bigmodel.inference.measuring import measure_run
 from bigmodel.inference.trained import Trained
-from bigmodel.output import warn
-from bigmodel.run_directory.checkpoints import Checkpoints
 from bigmodel.runtime.evaluation import summarize
 from bigmodel.tracking.tables import show_table
 
@@ -81,8 +79,6 @@ def bytes_of(variables: Variables) -> int:
 def saved_bytes(variables: Variables) -> int:
     """The bytes of a checkpoint of the variables alone."""
     with tempfile.TemporaryDirectory() as scratch:
-        checkpoints = Checkpoints(Path(scratch) / "checkpoints", warn=warn)
-        checkpoints.save(0, Saved(variables))
-        checkpoints.close()
+        write_variables(Path(scratch), 0, variables)
         files = (path for path in Path(scratch).rglob("*") if path.is_file())
         return sum(path.stat().st_size for path in files)

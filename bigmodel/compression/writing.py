@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,9 +23,12 @@ from bigmodel.output import warn
 from bigmodel.quantized import MOST, restored
 from bigmodel.run_directory.checkpoints import Checkpoints
 from bigmodel.run_directory.directory import ASSETS, CONFIG, MANIFEST, METRICS, SUMMARY
-from bigmodel.run_directory.sums import params_digest
+from bigmodel.run_directory.sums import SUMS, params_digest, write_sums
 from bigmodel.run_directory.variables import VARIABLES, Leaf
 from bigmodel.tree import named_leaves
+
+OCDBT = {"compression": {"id": "zstd", "level": 19}, "max_inline_value_bytes": 1024}
+"""How TensorStore keeps the index of a checkpoint."""
 
 
 @jax.tree_util.register_dataclass
@@ -60,10 +65,10 @@ def write_run(
 
 
 def write_variables(directory: Path, step: int, variables: Variables) -> None:
-    """Writes a checkpoint of the variables alone.
+    """Writes a checkpoint of the variables alone, in as few bytes as Orbax reads.
 
-    They are written from the host, for where each array was on devices would take a tenth of a
-    small checkpoint of integers.
+    They are written from the host, for where each array was on devices would take a twentieth of a
+    small checkpoint of integers, and so would the indices that a process leaves behind.
 
     Raises:
         StorageError: for files that cannot be written.
@@ -73,6 +78,32 @@ def write_variables(directory: Path, step: int, variables: Variables) -> None:
         checkpoints.save(step, Saved(jax.device_get(variables)))
     finally:
         checkpoints.close()
+    folder = directory / str(step)
+    with naming(folder):
+        write_again(folder)
+        (folder / SUMS).unlink()
+        write_sums(folder)
+
+
+def write_again(folder: Path) -> None:
+    """Writes the keys and values of OCDBT in one transaction: one index, and one file of arrays."""
+    # Imported here, for most commands do without it.
+    import tensorstore
+
+    def opened(path: Path, **options: Any) -> tensorstore.KvStore:
+        spec = {"driver": "ocdbt", "base": f"file://{path.absolute()}/", **options}
+        return tensorstore.KvStore.open(spec).result()
+
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        before = opened(folder)
+        with tensorstore.Transaction() as transaction:
+            after = opened(Path(scratch), config=OCDBT).with_transaction(transaction)
+            for key in before.list().result():
+                after.write(key, before.read(key).result().value).result()
+        for old in (folder / "d", *folder.glob("ocdbt.process_*")):
+            shutil.rmtree(old)
+        for new in Path(scratch).iterdir():
+            new.replace(folder / new.name)
 
 
 def described(variables: Variables, before: bytes) -> bytes:

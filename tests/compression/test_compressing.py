@@ -59,6 +59,12 @@ def test_a_compressed_run_is_smaller_and_a_run_like_any_other(
     assert [line for line in table.splitlines() if line.startswith("test/accuracy")]
     before, made = bigmodel.load(digits), bigmodel.load(out)
     assert size(made) < most * size(before)
+    (line,) = (line for line in table.splitlines() if line.startswith("on disk"))
+    assert float(line.split()[-1]) < most + 0.08
+    # Nothing of it is written that is not read.
+    (step,) = (out / "checkpoints").iterdir()
+    assert len([*(step / "d").iterdir()]) == 1
+    assert not [*step.glob("ocdbt.process_*")]
     assert read(out, "manifest.json")["compressed"]["from"] == str(digits)
     found = evaluate(made).values
     assert {name: summary(out)[name] for name in found} == pytest.approx(found, rel=1e-5)

@@ -91,7 +91,7 @@ def write_again(folder: Path) -> None:
     import tensorstore
 
     def opened(path: Path, **options: Any) -> tensorstore.KvStore:
-        spec = {"driver": "ocdbt", "base": f"file://{path.absolute()}/", **options}
+        spec = {"driver": "ocdbt", "base": f"file://{path.resolve()}/", **options}
         return tensorstore.KvStore.open(spec).result()
 
     with tempfile.TemporaryDirectory(dir=folder) as scratch:

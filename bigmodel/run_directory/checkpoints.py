@@ -52,7 +52,7 @@ class Checkpoints:
     def __init__(
         self, directory: Path, *, warn: Callable[[str], None], writing: bool = True
     ) -> None:
-        self.directory = directory.absolute()
+        self.directory = directory.resolve()
         self._writing = writing
         self._warn = warn
         self._thread: threading.Thread | None = None

@@ -80,7 +80,7 @@ def read_evaluated(recorded: Recorded, step: int, *, mesh: Mesh | None = None) -
     Raises:
         StorageError: they cannot be read.
     """
-    path = (recorded.path / "checkpoints" / str(step)).absolute()
+    path = (recorded.path / "checkpoints" / str(step)).resolve()
     return merged(read_variables(path, recorded.assets[VARIABLES], mesh=mesh))
 
 

@@ -71,7 +71,7 @@ def read_variables(path: Path, description: bytes, *, mesh: Mesh | None = None) 
     arrays = {}
     for leaf in (Leaf(**each) for each in json.loads(description)):
         where = path.with_name(FROZEN) if is_frozen(leaf.saved) else path
-        folder = {"driver": "file", "path": f"{where.absolute()}/"}
+        folder = {"driver": "file", "path": f"{where.resolve()}/"}
         place = {"driver": "ocdbt", "base": folder, "path": f"{leaf.saved}/"}
         specification = {"driver": "zarr", "kvstore": place}
         try:

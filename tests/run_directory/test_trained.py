@@ -64,6 +64,16 @@ def reset_peak_memory():
 P = jax.sharding.PartitionSpec(None, "fsdp")
 
 
+def test_a_run_is_read_by_any_name_of_its_folder(tmp_path, monkeypatch):
+    write_run(tmp_path / "runs" / "a")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "linked").symlink_to(tmp_path / "runs" / "a")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for name in ("../runs/a", "../runs/../runs/a", "../linked"):
+        found = read_evaluated(read_usable(Path(name)), 3)
+        np.testing.assert_array_equal(found["params"]["encoder"]["kernel"], 3 * KERNEL)
+
+
 @pytest.mark.parametrize("average", [False, True])
 def test_variables_are_those_that_are_evaluated(tmp_path, average):
     write_run(tmp_path, average=average)

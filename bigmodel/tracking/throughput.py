@@ -54,13 +54,14 @@ def rates(step: StepSize, *, steps_per_second: float, peak: float | None) -> dic
     """The figures of a run whose devices have together a peak of so many FLOP/s, if it is known.
 
     ``tokens_per_second`` or ``examples_per_second``, ``model_flops_per_second`` and, with a peak,
-    ``mfu``: the model's FLOPs as a share of it (Chowdhery et al., 2022).
+    ``mfu``: the model's FLOPs as a share of it (Chowdhery et al., 2022). A CPU's peak is measured;
+    where more than all of it is used, other programs disturbed that, and no share is told.
     """
     found = {
         f"{step.unit}_per_second": step.units * steps_per_second,
         "model_flops_per_second": step.flops * steps_per_second,
     }
-    if peak:
+    if peak and found["model_flops_per_second"] <= peak:
         found["mfu"] = found["model_flops_per_second"] / peak
     return {name: float(f"{value:.4g}") for name, value in found.items()}
 

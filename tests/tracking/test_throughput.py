@@ -27,6 +27,8 @@ def test_mfu_is_the_share_of_the_peak_where_that_is_known() -> None:
     found = rates(TOKENS, steps_per_second=2.0, peak=48e9)
     assert found == {"tokens_per_second": 200, "model_flops_per_second": 12e9, "mfu": 0.25}
     assert "mfu" not in rates(TOKENS, steps_per_second=2.0, peak=None)
+    # Nobody uses more than all of it.
+    assert "mfu" not in rates(TOKENS, steps_per_second=2.0, peak=11e9)
 
 
 def test_accelerators_have_the_peak_of_the_table_each() -> None:

@@ -87,6 +87,17 @@ Results: TypeAlias = Mapping[str, "float | Figure"]
 """The results of an evaluation, by name: numbers and figures."""
 
 
+class Projection(NamedTuple):
+    """What of the parameters is trained at a step of so many.
+
+    ``gradients(gradients, params, step, steps)`` gives those that the optimizer sees, and
+    ``params(before, after, step, steps)`` the parameters after its update.
+    """
+
+    gradients: Callable[[PyTree, PyTree, Array, int], PyTree]
+    params: Callable[[PyTree, PyTree, Array, int], PyTree]
+
+
 class Model(NamedTuple):
     """A network as two pure functions; the seam behind which Flax, or anything else, hides.
 
@@ -94,7 +105,7 @@ class Model(NamedTuple):
     ``(outputs, updates)``: the outputs, and the new values of all collections but ``params`` (an
     empty mapping where there are none). ``key`` is None where nothing is random, as in evaluation.
     ``begins_with`` is a digest of what was learned before and the variables begin with, empty where
-    all are drawn. ``project(before, after, step, steps)``, if any, changes what updates lead to.
+    all are drawn. ``projection``, if any, changes gradients and what updates lead to.
     ``privacy`` are the options of a training that protects each example, None for any other.
     """
 
@@ -102,7 +113,7 @@ class Model(NamedTuple):
     apply: Callable[..., tuple[PyTree, Variables]]
     partition: Rules
     begins_with: str = ""
-    project: Callable[[PyTree, PyTree, Array, int], PyTree] | None = None
+    projection: Projection | None = None
     privacy: Any = None
 
 

@@ -30,7 +30,7 @@ from bigmodel.experiment import (
 )
 from bigmodel.frozen import unfrozen
 from bigmodel.partition import unsharded
-from bigmodel.training.compression.pruning import projected
+from bigmodel.training.compression.pruning import projected, projected_gradients
 from bigmodel.training.ensemble import per_member
 from bigmodel.training.gradients import penalty
 from bigmodel.training.metrics import Metric
@@ -151,6 +151,7 @@ def supervised(
             value, added = jax.value_and_grad(penalty)(before, optimizer)
             gradients = jax.tree.map(jnp.add, gradients, added)
             extra["penalty"] = Mean(value, one)
+        gradients = projected_gradients(model, gradients, before, state.step, steps)
         extra["gradient_norm"] = Mean(optax.tree.norm(gradients), one)
         updates, opt_state = transform.update(gradients, state.opt_state, before)
         params = kept(optax.apply_updates(before, updates), like=state.params, key=key)

@@ -1,6 +1,7 @@
 """Pruned networks: how many zeros there are when, which, and that they stay."""
 
 import itertools
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from bigmodel.experiment import Data, InputError, Model
 from bigmodel.inference.measuring import evaluate
 from bigmodel.inference.trained import Trained
 from bigmodel.run_directory.same_run import check_config
-from bigmodel.training.compression.pruning import Prune, pruning
+from bigmodel.training.compression.pruning import Prune, erdos_renyi, pruning
 from bigmodel.training.metrics import cross_entropy
 from bigmodel.training.optimizers import Optimizer
 from bigmodel.training.supervision import supervised
@@ -68,7 +69,7 @@ def zeros(state, name="dense", of="params"):
 
 
 def test_the_share_of_zeros_is_that_of_the_cubic_schedule() -> None:
-    options = Prune(sparsity=0.8, begin=0.2, end=0.7, every=2)
+    options = Prune(sparsity=0.8, allocation="uniform", begin=0.2, end=0.7, every=2)
     states, shares = course(options)
     for step, state in enumerate(states[1:]):
         last = min(step - step % 2, 14)  # Steps 4, 6, 8, 10, 12 and 14.
@@ -77,6 +78,31 @@ def test_the_share_of_zeros_is_that_of_the_cubic_schedule() -> None:
         for name, size in (("dense", 320), ("head", 100)):
             assert zeros(state, name).sum() == round(expected * size)
     assert shares[-1] == pytest.approx(0.8)
+
+
+def test_erk_prunes_kernels_of_few_inputs_and_outputs_less() -> None:
+    states, shares = course(Prune(sparsity=0.8, allocation="erk", every=2))
+    # 84 parameters are left, in proportion to 16 + 20 and 20 + 5.
+    assert [zeros(states[-1], name).sum() for name in ("dense", "head")] == [270, 66]
+    assert shares[-1] == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("sparsity", [1e-9, 0.2, 0.5, 0.8, 0.99])
+def test_erk_leaves_small_kernels_whole_and_prunes_as_much_together(sparsity: float) -> None:
+    shapes = {"conv/kernel": (3, 3, 1, 8), "dense/kernel": (400, 300), "head/kernel": (8, 2)}
+    shares = erdos_renyi(sparsity, shapes)
+    sizes = {path: math.prod(shape) for path, shape in shapes.items()}
+    gone = sum(shares[path] * size for path, size in sizes.items())
+    assert gone == pytest.approx(sparsity * sum(sizes.values()))
+    assert all(0 <= share < 1 for share in shares.values())
+    if sparsity == 0.8:
+        assert shares["conv/kernel"] == shares["head/kernel"] == 0
+
+
+def test_erk_of_a_stack_is_that_of_each_block() -> None:
+    alone = erdos_renyi(0.7, {"a/kernel": (8, 9), "b/kernel": (40, 50)})
+    stacked = erdos_renyi(0.7, {"members/a/kernel": (3, 8, 9), "members/b/kernel": (3, 40, 50)})
+    assert [*stacked.values()] == pytest.approx([*alone.values()])
 
 
 def test_the_smallest_go_and_do_not_come_back() -> None:
@@ -91,6 +117,17 @@ def test_the_smallest_go_and_do_not_come_back() -> None:
         np.abs(np.asarray(states[10].params["dense"]["kernel"])[gone]).max()
         < 0.2 + np.abs(first[first != 0]).min()
     )
+
+
+def test_the_optimizer_sees_no_gradient_of_what_is_gone() -> None:
+    params = {"dense": {"kernel": jnp.array([[0.0, 2.0], [3.0, 0.0]]), "bias": jnp.zeros(2)}}
+    gradients = jax.tree.map(jnp.ones_like, params)
+    model = pruning(Model(lambda *_: {"params": params}, apply, ()), Prune(sparsity=0.5, begin=0.2))
+    assert model.projection is not None
+    for step, expected in ((2, [[1, 1], [1, 1]]), (3, [[0, 1], [1, 0]])):
+        found = model.projection.gradients(gradients, params, jnp.int32(step), 10)
+        np.testing.assert_array_equal(found["dense"]["kernel"], expected)
+        np.testing.assert_array_equal(found["dense"]["bias"], [1, 1])
 
 
 def test_two_of_four_inputs_of_an_output_are_zero() -> None:
@@ -109,7 +146,7 @@ def test_members_of_an_ensemble_are_pruned_each_alone() -> None:
     scaled = jnp.asarray(RNG.normal(size=(2, 6, 5)) * [[[1.0]], [[100.0]]], jnp.float32)
     params = {"members": {"kernel": scaled}}
     model = pruning(Model(lambda *_: {"params": params}, apply, ()), Prune(sparsity=0.5))
-    found = model.project(params, params, jnp.int32(7), 10)["members"]["kernel"]
+    found = model.projection.params(params, params, jnp.int32(7), 10)["members"]["kernel"]
     np.testing.assert_array_equal((np.asarray(found) == 0).sum(axis=(1, 2)), [15, 15])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -20,6 +21,7 @@ from bigmodel.experiment import (
     Mean,
     Metrics,
     Model,
+    Projection,
     PyTree,
     Variables,
 )
@@ -37,11 +39,14 @@ class Prune:
     """
 
     sparsity: float = 0.0
-    """share of each kernel's parameters that are zero at the end, those of the smallest magnitudes
-    (Zhu and Gupta, 2017); 0 prunes none"""
+    """share of the kernels' parameters that are zero at the end, of each kernel those of the
+    smallest magnitudes (Zhu and Gupta, 2017); 0 prunes none"""
     pattern: Literal["unstructured", "2:4"] = "unstructured"
     """2:4: two of each four inputs in a row of an output, as NVIDIA's sparse products want it; such
     a sparsity is 0.5, and kernels whose inputs are no multiple of four stay dense"""
+    allocation: Literal["erk", "uniform"] = "erk"
+    """unstructured: erk prunes kernels that have few inputs and outputs less and others more, all
+    together by the sparsity (Evci et al., 2020); uniform prunes the same share of each"""
     begin: float = 0.1
     """share of the run after which the first are pruned"""
     end: float = 0.7
@@ -95,31 +100,47 @@ def pruning(model: Model, options: Prune) -> Model:
             )
         return variables
 
-    def project(before: PyTree, after: PyTree, step: Array, steps: int) -> PyTree:
-        ends = (options.begin, options.end)
-        first, last = (min(round(share * steps), steps - 1) for share in ends)
+    def course(steps: int) -> tuple[int, int]:
+        first, last = (min(round(at * steps), steps - 1) for at in (options.begin, options.end))
+        return first, last
+
+    def without_gone(tree: PyTree, params: PyTree, step: Array, steps: int) -> PyTree:
+        """Zeros in the place of what was pruned before this step."""
+        olds = named_leaves(params)
+
+        def still_gone(path: str, new: Array) -> Array:
+            if not chosen(path, new):
+                return new
+            return jnp.where(
+                (olds[path] == 0) & (step > course(steps)[0]), jnp.zeros_like(new), new
+            )
+
+        return map_named(still_gone, tree)
+
+    def pruned(before: PyTree, after: PyTree, step: Array, steps: int) -> PyTree:
+        first, last = course(steps)
         passed = (step - first).astype(jnp.float32) / max(1, last - first)
         left = 1.0 - jnp.clip(passed, 0.0, 1.0)
-        share = options.sparsity * (1.0 - left * left * left)
+        so_far = 1.0 - left * left * left
+        leaves = named_leaves(after).items()
+        shapes = {path: leaf.shape for path, leaf in leaves if chosen(path, leaf)}
+        allocated = uniform if options.pattern == "2:4" else SHARES[options.allocation]
+        shares = allocated(options.sparsity, shapes)
         on_time = lax.rem(step - first, jnp.int32(options.every)) == 0
         due = (step == last) | ((step >= first) & (step < last) & on_time)
-
-        def still_gone(path: str, old: Array, new: Array) -> Array:
-            gone = (old == 0) & (step > first)
-            return jnp.where(gone, jnp.zeros_like(new), new) if chosen(path, new) else new
 
         def smallest_gone(path: str, leaf: Array) -> Array:
             if not chosen(path, leaf):
                 return leaf
+            share = shares[path] * so_far
             remaining = REMAINING[options.pattern](jnp.abs(leaf), share, repetitions(path))
             return jnp.where(remaining, leaf, jnp.zeros_like(leaf))
 
-        olds = named_leaves(before)
-        params = map_named(lambda path, new: still_gone(path, olds[path], new), after)
         prune = partial(map_named, smallest_gone)
+        params = without_gone(after, before, step, steps)
         return lax.cond(due, prune, lambda params: params, params)
 
-    return model._replace(init=init, project=project)
+    return model._replace(init=init, projection=Projection(without_gone, pruned))
 
 
 def largest(magnitudes: Array, share: Array, repeated: int) -> Array:
@@ -141,7 +162,45 @@ def largest_of_four(magnitudes: Array, share: Array, repeated: int) -> Array:
     return remaining.reshape(magnitudes.shape)
 
 
+def uniform(sparsity: float, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, float]:
+    """The same share of zeros for each kernel."""
+    return dict.fromkeys(shapes, sparsity)
+
+
+def erdos_renyi(sparsity: float, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, float]:
+    """The share of zeros of each kernel by path, of all together the sparsity.
+
+    What is left of a kernel is in proportion to the sum of its axes over their product (the
+    Erdos-Renyi kernel of Evci et al., 2020), and at most all of it.
+    """
+    sizes = {path: math.prod(shape) for path, shape in shapes.items()}
+    axes = {path: shape[repetitions(path) :] for path, shape in shapes.items()}
+    weights = {path: sum(each) / math.prod(each) for path, each in axes.items()}
+    left = (1.0 - sparsity) * sum(sizes.values())
+    shares = dict.fromkeys(shapes, 0.0)
+    rest = [*shapes]
+    # Those of which more than all would be left stay dense, and the others share what remains.
+    while rest:
+        scale = left / sum(weights[path] * sizes[path] for path in rest)
+        full = {path for path in rest if scale * weights[path] >= 1.0}
+        if not full:
+            return shares | {path: 1.0 - scale * weights[path] for path in rest}
+        left -= sum(sizes[path] for path in full)
+        rest = [path for path in rest if path not in full]
+    return shares
+
+
+SHARES = {"uniform": uniform, "erk": erdos_renyi}
 REMAINING = {"unstructured": largest, "2:4": largest_of_four}
+
+
+def projected_gradients(
+    model: Model, gradients: PyTree, params: PyTree, step: Array | np.ndarray, steps: int
+) -> PyTree:
+    """The gradients of what is trained; of a model that is not pruned those that are given."""
+    if model.projection is None:
+        return gradients
+    return model.projection.gradients(gradients, params, jnp.asarray(step), steps)
 
 
 def projected(
@@ -156,9 +215,9 @@ def projected(
 
     Of any other it is what is given, and no metrics. The average is zero where the parameters are.
     """
-    if model.project is None:
+    if model.projection is None:
         return after, average, {}
-    params = model.project(before, after, jnp.asarray(step), steps)
+    params = model.projection.params(before, after, jnp.asarray(step), steps)
     if average is not None:
         sparse = jax.tree.map(
             lambda mean, new: jnp.where(new == 0, jnp.zeros_like(mean), mean),

@@ -28,7 +28,7 @@ from bigmodel.experiment import (
 )
 from bigmodel.frozen import unfrozen
 from bigmodel.partition import rules_below, unsharded
-from bigmodel.training.compression.pruning import projected
+from bigmodel.training.compression.pruning import projected, projected_gradients
 from bigmodel.training.generative.frechet import with_distance
 from bigmodel.training.generative.gan_losses import (
     LOSSES,
@@ -261,10 +261,10 @@ def adversarial(
             return _value(mean), mean
 
         input_gradients, generator_loss = jax.grad(generator_objective, has_aux=True)(fake)
-        (generator_gradients,) = pull_back(input_gradients)
-        state, generator_gradients = apply_gradients(
-            "generator", state, generator_gradients, variables
-        )
+        (pulled,) = pull_back(input_gradients)
+        old = before.params["generator"]
+        trained = projected_gradients(generator, pulled, old, state.step, steps)
+        state, generator_gradients = apply_gradients("generator", state, trained, variables)
         average = state.average
         if generator_optimizer.ema is not None:
             new = unfrozen({"params": state.params["generator"], **state.variables["generator"]})
@@ -278,7 +278,7 @@ def adversarial(
             metrics[f"{name}_learning_rate"] = Mean(learning_rates[name](state.step), one)
             metrics[f"{name}_gradient_norm"] = Mean(optax.tree.norm(all_gradients[name]), one)
         params = kept(state.params, like=before.params, key=key)
-        old, mean = before.params["generator"], average and average["generator"]
+        mean = average and average["generator"]
         params["generator"], mean, zeros = projected(
             generator, old, params["generator"], mean, state.step, steps
         )

@@ -19,13 +19,14 @@ Writes audit.html, audit.json and figures/ to a folder in the run's audits/, or 
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bigmodel.experiment import InputError
 from bigmodel.files import free_folder, write_atomically, write_json
-from bigmodel.inference.predict import add_run, positive
+from bigmodel.inference.predict import add_run, positive, seed
 
 if TYPE_CHECKING:
     from bigmodel.experiment import Experiment
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 AUDITS = "audits"
 SMALLEST = 20
+BINS = 4
 EXAMPLES = 5000
 BY, ATTACK = "--by", "--membership"
 
@@ -46,8 +48,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add(BY, action="append", default=[], metavar="COLUMN", help=text)
     add("--groups", type=Path, metavar="FILE", help="table with such columns, where data have none")
     add("--positive", metavar="CLASS", help="class whose rates are compared; of two, the second")
-    add("--bins", type=positive, default=4, help="groups of a column of numbers; default: 4")
-    add("--edges", type=float, nargs="+", default=(), help="where numbers are divided instead")
+    text = f"groups of a column of numbers; default: {BINS}"
+    add("--bins", type=positive, default=BINS, help=text)
+    add("--edges", type=edge, nargs="+", default=(), help="where numbers are divided instead")
     text = f"examples that a value must be of to be compared; default: {SMALLEST}"
     add("--smallest", type=positive, default=SMALLEST, help=text)
     add(ATTACK, action="store_true", help="attack the run by the losses of examples")
@@ -56,8 +59,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     text = f"of each kind that are attacked at most; default: {EXAMPLES}"
     add("--examples", type=positive, default=EXAMPLES, help=text)
     add("--split", help="held-out examples; default: test")
-    add("--seed", type=int, default=0, help="of what is drawn for intervals; default: 0")
+    add("--seed", type=seed, default=0, help="of what is drawn for intervals; default: 0")
     add("--out", type=Path, help="folder; default: one in the run's audits/")
+
+
+def edge(text: str) -> float:
+    """The value of an option that is a number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if math.isnan(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number")
+    return value
 
 
 def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
@@ -70,8 +84,16 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     grouped = bool(parsed.by or parsed.groups)
     if grouped == parsed.membership:
         raise InputError("give either --by COLUMN or --groups FILE, or --membership")
-    if parsed.reference and not parsed.membership:
-        raise InputError("--reference is for --membership")
+    for option, given, fits in (
+        ("--reference", bool(parsed.reference), parsed.membership),
+        ("--examples", parsed.examples != EXAMPLES, parsed.membership),
+        ("--positive", parsed.positive is not None, grouped),
+        ("--bins", parsed.bins != BINS, grouped),
+        ("--edges", bool(parsed.edges), grouped),
+        ("--smallest", parsed.smallest != SMALLEST, grouped),
+    ):
+        if given and not fits:
+            raise InputError(f"{option} is for {ATTACK if grouped else f'{BY} and --groups'}")
     if parsed.membership and options:
         raise InputError("--membership needs the run's own data; leave out what comes after --")
     # Imported here, for other commands start without JAX.

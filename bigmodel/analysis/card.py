@@ -17,7 +17,7 @@ from pathlib import Path
 from bigmodel.errors import StorageError
 from bigmodel.experiment import InputError
 from bigmodel.files import write_atomically
-from bigmodel.inference.predict import add_run
+from bigmodel.inference.predict import add_run, seed
 from bigmodel.output import warn
 
 CARD = "MODEL_CARD.md"
@@ -28,7 +28,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     add = parser.add_argument
     add("--out", type=Path, help=f"file; default: {CARD} in the run directory")
-    add("--seed", type=int, default=0, help="of what is drawn for intervals; default: 0")
+    add("--seed", type=seed, default=0, help="of what is drawn for intervals; default: 0")
     add("--replace", action="store_true", help="write over a card that is there")
 
 

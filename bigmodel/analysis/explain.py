@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 from bigmodel.errors import naming
 from bigmodel.experiment import InputError
 from bigmodel.files import PARTIAL
-from bigmodel.inference.predict import ASKED, add_run, positive
+from bigmodel.inference.predict import ASKED, add_run, positive, seed
 from bigmodel.output import warn
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--steps", type=int, default=50, help="integrated gradients: nodes; default: 50")
     add("--samples", type=int, default=32, help="smoothgrad: noisy inputs; default: 32")
     add("--noise", type=float, default=0.15, help="smoothgrad: share of the range; default: 0.15")
-    add("--seed", type=int, default=0, help="of the noise and of random orders; default: 0")
+    add("--seed", type=seed, default=0, help="of the noise and of random orders; default: 0")
     add("--window", type=positive, help="occlusion: pixels or steps; default: a seventh")
     add("--layer", metavar="PATH", help="grad_cam: default: the last one with a convolution's map")
 

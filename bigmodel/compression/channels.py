@@ -12,6 +12,7 @@ import numpy as np
 
 from bigmodel.compression.coupling import Axes, Axis, Part, coupled
 from bigmodel.experiment import Experiment, InputError, Variables
+from bigmodel.frozen import merged
 from bigmodel.inference.measuring import evaluating
 from bigmodel.inference.trained import Trained
 from bigmodel.tree import map_named, named_leaves
@@ -47,8 +48,8 @@ def narrowed(run: Trained, experiment: Experiment, keep: float) -> Narrowed:
             apart.
     """
     config = dataclasses.replace(run.config, model=fewer(run.config.model, keep))
-    small = run.script.build(config)
-    wanted = named_leaves(jax.eval_shape(lambda: small.init(jax.random.key(0)).evaluated))
+    small = run.build(model=config.model)
+    wanted = named_leaves(jax.eval_shape(lambda: merged(small.init(jax.random.key(0)).evaluated)))
     leaves = named_leaves(run.variables)
     axes = coupled(
         evaluating(experiment), run.variables, next(iter(experiment.data.splits.values()))[0]

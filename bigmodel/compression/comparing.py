@@ -12,6 +12,7 @@ from bigmodel.compression.onnx_runtime import seconds_in_onnx_runtime
 from bigmodel.compression.timing import seconds
 from bigmodel.compression.writing import write_variables
 from bigmodel.experiment import Experiment, Variables
+from bigmodel.files import PARTIAL
 from bigmodel.inference.answering import filled
 from bigmodel.inference.measuring import measure_run
 from bigmodel.inference.trained import Trained
@@ -37,7 +38,7 @@ def compare(run: Trained, made: Trained, experiment: Experiment | None) -> dict[
         names = [name for name in values if name.startswith(f"{split}/")]
         rows += [row(name, before[name], values[name], digits=4) for name in names]
         rows += speeds(run, made, experiment)
-    header = ["", run.path.name, made.path.name.strip(".").partition(".")[0], "ratio"]
+    header = ["", run.path.name, made.path.name.removeprefix(".").removesuffix(PARTIAL), "ratio"]
     show_table(header, rows, right=header[1:])
     return values
 

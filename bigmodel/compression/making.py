@@ -36,6 +36,12 @@ def compress(parsed: argparse.Namespace) -> None:
     with new_folder(parsed.out.resolve()) as folder:
         run = load_run(parsed.run, parsed.at, script=parsed.script)
         check_uncompressed(run)
+        private = run.config.privacy.epsilon is not None
+        if private and parsed.activations:
+            raise InputError(
+                f"{run.path} is private, and the ends of what its layers read would tell of "
+                "training examples; leave out --activations"
+            )
         experiment = built(run, needed=parsed.activations or parsed.to == "channels")
         facts: dict[str, Any] = {
             "to": parsed.to,
@@ -50,6 +56,8 @@ def compress(parsed: argparse.Namespace) -> None:
             smaller, variables, _ = narrowed(run, experiment, facts["keep"])
             config["model"] = to_json(smaller)["model"]
             hint = f"; train it further: {further(run, parsed.out, config)}"
+            if private:
+                hint = "; being private, it is not trained further on the same examples"
         else:
             facts |= {"activations": parsed.activations, "keep_float": parsed.keep_float}
             variables = of_few_bits(run, experiment, parsed)
@@ -58,7 +66,8 @@ def compress(parsed: argparse.Namespace) -> None:
         write_run(folder, run, variables, config=config, facts={COMPRESSED: facts})
         made = load_run(folder, script=parsed.script or Path(run.script.__file__ or ""))
         metrics = compare(run, made, experiment)
-        write_measured(folder, made, metrics, seconds=time.time() - started)
+        spent = {name: run.summary[name] for name in ("privacy",) if name in run.summary}
+        write_measured(folder, made, metrics, spent, seconds=time.time() - started)
     say(f"wrote {parsed.out}{hint}")
 
 

@@ -118,9 +118,14 @@ def described(variables: Variables, before: bytes) -> bytes:
 
 
 def write_measured(
-    folder: Path, run: Trained, metrics: Mapping[str, float], *, seconds: float
+    folder: Path,
+    run: Trained,
+    metrics: Mapping[str, float],
+    facts: Mapping[str, Any],
+    *,
+    seconds: float,
 ) -> None:
-    """Writes what was measured of a run, as training does at its end."""
+    """Writes what was measured of a run and facts about it, as training does at its end."""
     finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
     line = {"step": run.step, "time": time.time(), "seconds": round(seconds, 3), **finite}
     params = run.variables["params"]
@@ -131,6 +136,7 @@ def write_measured(
         "params_digest": params_digest(params),
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(restored(run.variables)["params"])),
         "best": None,
+        **facts,
         **finite,
     }
     with naming(folder):

@@ -75,6 +75,13 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def seed(text: str) -> int:
+    """The value of an option that is a seed, of the same numbers as those of runs."""
+    if not text.isdecimal() or int(text) >= 2**31:
+        raise argparse.ArgumentTypeError(f"{text!r} is no seed from 0 to {2**31 - 1}")
+    return int(text)
+
+
 def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     """Writes the answers.
 

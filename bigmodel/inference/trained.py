@@ -98,17 +98,19 @@ class Trained(Value):
         """The final metrics; empty before the run has ended."""
         return self.recorded.summary
 
-    def build(self, assets: Assets | None = None) -> Experiment:
+    def build(self, assets: Assets | None = None, *, model: Any = None) -> Experiment:
         """The experiment with the run's own data, or with the assets of a run to evaluate others.
 
         What the run began with and its teacher may be gone; the run itself has all that it needs.
+        With other options of the ``model`` the network begins with random numbers.
         """
         # Imported here, for it loads runs itself.
         from bigmodel.inference.teaching import own_tokens
 
-        config = self.config
+        config = self.config if model is None else dataclasses.replace(self.config, model=model)
         if config.init.from_:
-            config = dataclasses.replace(config, init=Init(str(self.path)))
+            init = Init(str(self.path), exclude=() if model is None else (".*",))
+            config = dataclasses.replace(config, init=init)
         if hasattr(config, "teacher"):
             config = dataclasses.replace(config, teacher=type(config.teacher)())
         if hasattr(config, "tokens"):

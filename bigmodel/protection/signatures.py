@@ -125,13 +125,20 @@ def verify(folder: Path, key: Ed25519PublicKey) -> str:
         ) from None
     except ValueError:
         value = None
-    if not isinstance(value, dict) or value.get("format") != FORMAT:
+    if not isinstance(value, dict) or value.get("format") != FORMAT or not _are(value.get("files")):
         raise InputError(f"{folder / LIST} is of another format than {FORMAT!r}")
     if changes := list(_changes(value["files"], _listed(folder))):
         more = len(changes) - NAMED
         said = "; ".join(changes[:NAMED]) + (f"; and {more} more" if more > 0 else "")
         raise InputError(f"{folder} is not what was signed: {said}")
     return f"is what was signed with the key {named[:16]}, files: {len(value['files'])}"
+
+
+def _are(files: Any) -> bool:
+    """Whether it is the files of a list."""
+    return isinstance(files, dict) and all(
+        isinstance(each, dict) and each.keys() >= {"size", "sha256"} for each in files.values()
+    )
 
 
 def _claimed(content: bytes) -> str:

@@ -56,5 +56,6 @@ def test_equal_scores_have_no_advantage(equal: float) -> None:
 def test_privacy_bounds_the_advantage() -> None:
     assert largest_advantage(1.0, 0.0) == pytest.approx((math.e - 1) / (math.e + 1))
     assert largest_advantage(0.0, 1e-3) == pytest.approx(1e-3)
+    assert largest_advantage(1e4, 1e-5) == 1.0
     assert bound_of({"privacy": {"epsilon": 1.0, "delta": 0.0}}) == largest_advantage(1.0, 0.0)
     assert bound_of({"status": "completed"}) is None

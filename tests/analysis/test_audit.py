@@ -170,6 +170,16 @@ def test_an_overfitted_network_gives_its_training_examples_away(
         assert (out / "figures" / "roc.png").exists()
 
 
+def test_a_run_that_has_learned_from_the_same_examples_is_no_reference(
+    mlp: Path, typed: Any, tmp_path: Path
+) -> None:
+    same = shutil.copytree(mlp, tmp_path / "same")
+    said = typed("audit", mlp, "--membership", "--reference", same, "--out", tmp_path / "a")
+    assert said.status == 2, said.errors
+    assert f"--reference {same} has learned from the same examples" in said.errors
+    assert not (tmp_path / "a").exists()
+
+
 def test_examples_add_up_to_what_is_measured_of_all(mlp: Path) -> None:
     one = bigmodel.load(mlp)
     experiment = rebuilt(one)
@@ -208,13 +218,19 @@ def test_some_examples_are_from_everywhere(mlp: Path) -> None:
         (["--membership", "--reference", "nowhere"], "there is no run directory nowhere"),
         (["--membership", "--", "--data.path", "x"], "needs the run's own data"),
         (["--by", "sex", "--out", "."], "is not empty"),
+        (["--by", "sex", "--seed", "-1"], "'-1' is no seed"),
+        (["--by", "age", "--edges", "18", "nan"], "'nan' is no number"),
+        (["--by", "sex", "--examples", "9"], "--examples is for --membership"),
+        (["--membership", "--positive", "low"], "--positive is for --by"),
+        (["--membership", "--edges", "18"], "--edges is for --by"),
+        (["--membership", "--examples", "1"], "a threshold needs 2 of each"),
     ],
 )
 def test_bad_input_is_one_line(options: list[str], message: str, mlp: Path, typed: Any) -> None:
     if "id" in options:
         options = [*options, "--bins", "150"]
     said = typed("audit", mlp, *options)
-    assert said.status == 2
+    assert said.status == 2, said.errors
     assert message in said.errors
     assert said.errors.count("error: ") == 1
     assert said.errors.splitlines()[-1].startswith("error: ")

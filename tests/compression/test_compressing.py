@@ -172,3 +172,29 @@ def test_options_that_fit_nothing_are_refused(
     (line,) = capfd.readouterr().err.splitlines()
     assert said in line
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "options", [["--init.lora-rank=2"], rare(["--optimizer.freeze", "dense_0"])]
+)
+def test_channels_are_taken_of_a_run_that_was_trained_in_part(
+    options: list[str], tmp_path: Path
+) -> None:
+    script, first, second = EXPERIMENTS / "mlp.py", tmp_path / "first", tmp_path / "second"
+    assert run(build(script), first, steps=2, eval_every=2) == 0
+    assert run(build(script, f"--init.from={first}", *options), second, steps=2, eval_every=2) == 0
+    assert compress(second, tmp_path / "half-1.5", "--to", "channels") == 0
+    assert size(bigmodel.load(tmp_path / "half-1.5")) < 0.7 * size(bigmodel.load(second))
+
+
+def test_a_private_run_stays_private(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path, out = tmp_path / "private", tmp_path / "half-1.5"
+    built = build(EXPERIMENTS / "mlp.py", "--privacy.epsilon=8")
+    assert run(built, path, steps=2, eval_every=2) == 0
+    assert compress(path, tmp_path / "small", "--to", "int8", "--activations") == 2
+    assert "leave out --activations" in capfd.readouterr().err
+    assert compress(path, out, "--to", "channels") == 0
+    assert summary(out)["privacy"] == summary(path)["privacy"]
+    said = capfd.readouterr().out
+    assert "train it further" not in said
+    assert out.name in said.splitlines()[0]

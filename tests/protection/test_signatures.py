@@ -177,3 +177,18 @@ def test_a_key_that_others_can_read_is_warned_of(
     assert launch.main(["sign", str(signed), "--key", str(tmp_path / "own.private")]) == 0
     assert "can be read by others than its owner: chmod 600" in capsys.readouterr().err
     assert verify(signed) == 0
+
+
+@pytest.mark.parametrize("files", [None, ["model.bin"], {"model.bin": 2048}])
+def test_a_list_of_another_form_is_refused(
+    files: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key, folder = Ed25519PrivateKey.generate(), tmp_path / "folder"
+    write_keys(tmp_path, "own", key)
+    folder.mkdir()
+    content = json.dumps({"format": "bigmodel signed files 1", "files": files}).encode()
+    (folder / LIST).write_bytes(content)
+    (folder / SIGNATURE).write_bytes(key.sign(content))
+    (folder / "model.bin").write_bytes(bytes(2048))
+    assert verify(folder) == 2
+    assert f"{LIST} is of another format" in capsys.readouterr().err

@@ -141,4 +141,5 @@ def largest_advantage(epsilon: float, delta: float) -> float:
     ``(exp(epsilon) - 1 + 2 delta) / (exp(epsilon) + 1)`` (Humphries et al., 2023, after Kairouz et
     al., 2015), for members and others that are independent and equally frequent.
     """
-    return math.tanh(epsilon / 2) + 2 * delta / (math.exp(epsilon) + 1)
+    by_epsilon = math.tanh(epsilon / 2)
+    return by_epsilon + delta * (1 - by_epsilon)

@@ -11,7 +11,7 @@ from bigmodel.analysis.examples import example_losses
 from bigmodel.analysis.membership.attack import attack, largest_advantage, roc_curve
 from bigmodel.analysis.membership.report import Report
 from bigmodel.analysis.membership.sampling import sampled, training_batches
-from bigmodel.experiment import Experiment
+from bigmodel.experiment import Experiment, InputError
 from bigmodel.figures.canvas import picture, png
 from bigmodel.figures.roc import draw_roc
 from bigmodel.inference.measuring import rebuilt
@@ -39,15 +39,28 @@ def attack_run(
         seed: decides which examples, and what is drawn for intervals.
 
     Raises:
-        InputError: nothing is measured of an example, or a reference cannot read it.
+        InputError: nothing is measured of an example, there are too few, or a reference cannot be
+            used.
     """
     rng = np.random.default_rng(seed)
     sources = training_batches(experiment, run.config.seed), experiment.data.splits[split]
     batches = [list(sampled(source, examples, rng)) for source in sources]
     own = [example_losses(run, experiment, some) for some in batches]
+    if (fewest := min(map(len, own))) < 2:
+        raise InputError(
+            f"--membership: {fewest} of the training or the {split} examples are attacked, and a "
+            "threshold needs 2 of each; choose more --examples or another --split"
+        )
     scores = {"loss threshold": [-losses for losses in own]}
     if references:
         others = [load_run(path) for path in references]
+        for path, other in zip(references, others, strict=True):
+            digests = {each.recorded.manifest.get("data_fingerprint") for each in (run, other)}
+            if len(digests) == 1 and digests != {None}:
+                raise InputError(
+                    f"--reference {path} has learned from the same examples, and so cannot say how "
+                    "hard one is; give a run with another --data.split-seed"
+                )
         made = [(other, rebuilt(other)) for other in others]
         hard = [np.mean([example_losses(*one, some) for one in made], axis=0) for some in batches]
         scores["calibrated loss"] = [a - b for a, b in zip(hard, own, strict=True)]

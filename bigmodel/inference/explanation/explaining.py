@@ -28,6 +28,8 @@ Method: TypeAlias = Literal[
 METHODS: tuple[Method, ...] = get_args(Method)
 SIGNED = ("integrated_gradients", "occlusion")
 """Methods by which a unit may speak against the output; by others it has more or less weight."""
+MOST = 10_000
+"""Nodes of an integral, and noisy inputs."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,9 @@ class How:
         for name in ("steps", "samples", "window", "position"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise InputError(f"--{name} {value} is too small; use 1 or more")
+        for name in ("steps", "samples"):
+            if (value := getattr(self, name)) > MOST:
+                raise InputError(f"--{name} {value} is too many; use up to {MOST}")
         for name, least in (("noise", 0), ("baseline", -math.inf)):
             if not least <= (value := getattr(self, name)) < math.inf or math.isinf(value):
                 raise InputError(f"--{name} {value} cannot be used; 0.15 is usual for noise")

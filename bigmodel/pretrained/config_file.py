@@ -54,7 +54,7 @@ def number(config: Config, name: str, default: float | None = None) -> float:
     """A finite number; raises InputError where it is none or missing."""
     value = config.get(name)
     value = default if value is None else value
-    most = sys.float_info.max  # Not even which is below a NaN.
+    most = sys.float_info.max  # No comparison with a NaN is true.
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= most:
         raise _wrong(name, value, "a number")
     return float(value)

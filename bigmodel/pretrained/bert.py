@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -121,10 +122,9 @@ def facts(config: Config, beside: Beside) -> dict[str, Any]:
 def to_ours(weights: Weights, config: Config) -> dict[str, np.ndarray]:
     """Variables by our paths, with those of the heads that are there."""
     heads = [pairs for pairs in HEADS if pairs[-1].theirs in weights]
-    pairs = [*_encoder(options(config)), *(pair for head in heads for pair in head)]
     return {
         pair.ours: layout.turned(weights[_spelled(pair.theirs, weights)], pair.axes)
-        for pair in pairs
+        for pair in itertools.chain(_encoder(options(config)), *heads)
     }
 
 

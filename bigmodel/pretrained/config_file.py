@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -54,7 +54,8 @@ def number(config: Config, name: str, default: float | None = None) -> float:
     """A finite number; raises InputError where it is none or missing."""
     value = config.get(name)
     value = default if value is None else value
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    most = sys.float_info.max  # No comparison with a NaN is true.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= most:
         raise _wrong(name, value, "a number")
     return float(value)
 

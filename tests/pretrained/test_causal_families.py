@@ -76,6 +76,7 @@ CONFIGS = [
     ({"rope_parameters": {"rope_type": "yarn"}}, 'rope_type in config.json is "yarn"'),
     ({"rope_parameters": [1]}, "rope_parameters"),
     ({"rms_norm_eps": float("nan")}, "rms_norm_eps in config.json is NaN"),
+    ({"rms_norm_eps": 10**400}, "rms_norm_eps in config.json is 1000"),
     ({"attention_bias": True}, "there is no tensor layers.0.self_attn.q_proj.bias"),
     ({"layer_types": ["full_attention", "sliding_attention"]}, "layer_types"),
     ({"tie_word_embeddings": 1}, "tie_word_embeddings"),

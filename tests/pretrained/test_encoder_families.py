@@ -103,6 +103,7 @@ CONFIGS = [
     ("BertModel", {"intermediate_size": 17}, "it must be a multiple of hidden_size 16"),
     ("BertModel", {"hidden_act": "silu"}, "hidden_act in config.json"),
     ("BertModel", {"is_decoder": True}, "is_decoder"),
+    ("BertModel", {"num_hidden_layers": 2**31 - 1}, "there is no tensor encoder.layer."),
     ("BertForSequenceClassification", {"id2label": {"5": "a"}}, "id2label"),
     ("ViTForImageClassification", {"qkv_bias": False}, "qkv_bias"),
     ("ViTForImageClassification", {"image_processor": {"image_mean": [1]}}, "3 numbers"),

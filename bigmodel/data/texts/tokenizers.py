@@ -9,7 +9,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import tokenizers
@@ -232,9 +232,14 @@ def load(content: bytes) -> Tokenizer:
         InputError: it is none, or one of another kind.
     """
     try:
-        saved = dict(json.loads(content))
-    except (ValueError, TypeError, RecursionError) as error:
+        return _read(dict(json.loads(content)), content)
+    except InputError:
+        raise
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise InputError(f"the tokenizer.json cannot be read: {str(error)[:80]}") from None
+
+
+def _read(saved: Mapping[str, Any], content: bytes) -> Tokenizer:
     match saved.get("type"):
         case "char":
             return char_tokenizer(saved["characters"])
@@ -254,8 +259,7 @@ def load(content: bytes) -> Tokenizer:
                 raise InputError(f"the tokenizer.json cannot be read: {str(error)[:80]}") from None
             made.no_padding()
             made.no_truncation()
-            pieces = isinstance(made.model, models.WordPiece)
-            return _from_pieces(made) if pieces else _from_bpe(made)
+            return (_from_pieces if isinstance(made.model, models.WordPiece) else _from_bpe)(made)
 
 
 def _from_pieces(pieces: tokenizers.Tokenizer) -> Tokenizer:

@@ -76,3 +76,21 @@ def test_masks_are_the_vocabularys_own():
 def test_pieces_without_the_tokens_of_bert_are_refused():
     with pytest.raises(InputError, match=r"no \[MASK\]"):
         load(content((*VOCABULARY[:4], "[other]", *VOCABULARY[5:])))
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        b"null",
+        b'{"type": "char"}',
+        b'{"type": "char", "characters": 5}',
+        b'{"type": "word", "words": 5}',
+        b'{"type": "ids"}',
+        b'{"type": "ended"}',
+        b'{"type": "byte"}'[:-1],
+        b"{}",
+    ],
+)
+def test_a_damaged_file_is_a_line(saved):
+    with pytest.raises(InputError, match=r"the tokenizer.json cannot be read"):
+        load(saved)

@@ -193,7 +193,7 @@ class Settings:
         teacher = getattr(getattr(self, "teacher", None), "run", "")
         for option, path in (("--init.from", self.init.from_), ("--teacher.run", teacher)):
             facts = RunDirectory(Path(path)).read_json(MANIFEST) if path else None
-            if facts and facts["data_fingerprint"] == experiment.privacy.data:
+            if facts and facts.get("data_fingerprint") == experiment.privacy.data:
                 raise InputError(
                     f"{option} {path} has learned from the same examples, which --privacy.epsilon "
                     "would not protect from that; give a run of public data"

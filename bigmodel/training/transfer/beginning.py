@@ -111,7 +111,9 @@ def beginning(
                 f"--init.from {options.from_} has {few(theirs)}, and this model "
                 f"{few([_bare(path) for path in ours])}: none of the same path; see --init.rename"
             )
-        tell(report(options.from_, ours, taken, {p: a for p, a in given.items() if p not in read}))
+        if given:
+            left = {path: array for path, array in given.items() if path not in read}
+            tell(report(options.from_, ours, taken, left))
         begun = map_named(lambda path, leaf: taken.get(path, leaf), variables)
         if not options.lora_rank:
             return begun

@@ -15,7 +15,7 @@ from typing import Any
 
 import jax
 
-from bigmodel.errors import naming
+from bigmodel.errors import StorageError, naming
 from bigmodel.experiment import Variables
 from bigmodel.files import write_atomically, write_json
 from bigmodel.inference.trained import Trained
@@ -23,6 +23,7 @@ from bigmodel.output import warn
 from bigmodel.quantized import MOST, restored
 from bigmodel.run_directory.checkpoints import Checkpoints
 from bigmodel.run_directory.directory import ASSETS, CONFIG, MANIFEST, METRICS, SUMMARY
+from bigmodel.run_directory.leaves import reason_of
 from bigmodel.run_directory.sums import SUMS, params_digest, write_sums
 from bigmodel.run_directory.variables import VARIABLES, Leaf
 from bigmodel.tree import named_leaves
@@ -80,7 +81,10 @@ def write_variables(directory: Path, step: int, variables: Variables) -> None:
         checkpoints.close()
     folder = directory / str(step)
     with naming(folder):
-        write_again(folder)
+        try:
+            write_again(folder)
+        except ValueError as error:  # TensorStore's own for a disk that is full.
+            raise StorageError(reason_of(folder, error)) from error
         (folder / SUMS).unlink()
         write_sums(folder)
 

@@ -195,8 +195,8 @@ def test_no_room_has_more_than_a_dozen_files() -> None:
 
 
 TEXT = {"open", "fdopen", "read_text", "write_text", "NamedTemporaryFile"}
-BINARY = {"Image", "lzma", "os", "tarfile", "tensorstore"}
-"""Modules whose ``open`` is not for text."""
+BINARY = {"Image", "KvStore", "lzma", "os", "tarfile", "tensorstore"}
+"""Modules and classes whose ``open`` is not for text."""
 
 
 def reads_or_writes_text(call: ast.Call) -> bool:

@@ -92,15 +92,15 @@ def write_variables(directory: Path, step: int, variables: Variables) -> None:
 def write_again(folder: Path) -> None:
     """Writes the keys and values of OCDBT in one transaction: one index, and one file of arrays."""
     # Imported here, for most commands do without it.
-    import tensorstore
+    from tensorstore import KvStore, Transaction
 
-    def opened(path: Path, **options: Any) -> tensorstore.KvStore:
+    def opened(path: Path, **options: Any) -> KvStore:
         spec = {"driver": "ocdbt", "base": f"file://{path.resolve()}/", **options}
-        return tensorstore.KvStore.open(spec).result()
+        return KvStore.open(spec).result()
 
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         before = opened(folder)
-        with tensorstore.Transaction() as transaction:
+        with Transaction() as transaction:
             after = opened(Path(scratch), config=OCDBT).with_transaction(transaction)
             for key in before.list().result():
                 after.write(key, before.read(key).result().value).result()

@@ -52,6 +52,15 @@ def sealed_file(path: Path) -> Path | None:
         return path if file.read(len(MAGIC)) == MAGIC else None
 
 
+def check_plain(path: Path) -> None:
+    """Raises InputError for an encrypted export, of what reads plain files only."""
+    if sealed_file(path) is not None:
+        raise InputError(
+            f"{path} is encrypted; launch.py decrypt {path} --out DIR writes the folder DIR, which "
+            "can be used in its place"
+        )
+
+
 def seal(folder: Path, out: Path, passphrase: bytes) -> None:
     """Writes all files of a folder into an encrypted one; raises StorageError where it cannot."""
     salt = os.urandom(16)

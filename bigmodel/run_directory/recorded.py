@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from bigmodel.errors import naming
 from bigmodel.experiment import Assets, InputError
+from bigmodel.protection.sealing import check_plain
 from bigmodel.run_directory.directory import (
     ASSETS,
     CONFIG,
@@ -41,6 +42,7 @@ def read_recorded(path: Path) -> Recorded:
         InputError: there is no run, or it lacks its config or its manifest.
         StorageError: a file cannot be read.
     """
+    check_plain(path)
     if not path.is_dir():
         raise InputError(f"there is no run directory {path}; launch.py list shows those there are")
     directory = RunDirectory(path)

@@ -13,6 +13,7 @@ from bigmodel.experiment import InputError, Variables, is_maximized
 from bigmodel.frozen import merged
 from bigmodel.output import warn
 from bigmodel.pretrained.source import Source, read_foreign
+from bigmodel.protection.sealing import check_plain
 from bigmodel.quantized import restored
 from bigmodel.run_directory.checkpoints import Checkpoints
 from bigmodel.run_directory.directory import ASSETS, MANIFEST, finished_steps
@@ -96,6 +97,7 @@ def read_source(path: Path, *, option: str) -> Source:
         StorageError: Its files are damaged or cannot be read.
     """
     try:
+        check_plain(path)
         if not (path / MANIFEST).exists():
             return read_foreign(path)
         recorded = read_usable(path)

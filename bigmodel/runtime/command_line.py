@@ -16,6 +16,7 @@ from bigmodel.experiment import InputError
 from bigmodel.nearest import nearest_option
 from bigmodel.pretrained.config_file import inner, read_json
 from bigmodel.pretrained.source import CONFIG, describe, is_foreign
+from bigmodel.protection.sealing import check_plain
 
 Config = TypeVar("Config")
 OPTIONAL = bool | None
@@ -77,7 +78,11 @@ def model_from(path: Path, default: Any) -> Any:
     """
     name = type(default).__name__
     if is_foreign(path) or not (path / CONFIG).is_file():
-        found = describe(path)
+        try:
+            check_plain(path)
+            found = describe(path)
+        except InputError as error:
+            raise InputError(f"{FROM}: {error}") from None
         if found.model != name:
             raise InputError(
                 f"{FROM} {path} is a {found.family}, which a {found.model} would take; the model "

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from bigmodel.config import flat
 from bigmodel.errors import StorageError
 from bigmodel.experiment import InputError
+from bigmodel.protection.sealing import check_plain
 from bigmodel.run_directory.directory import CONFIG, MANIFEST, METRICS, SUMMARY, RunDirectory
 from bigmodel.run_directory.history import History, read_metrics
 from bigmodel.run_directory.recorded import Recorded, read_recorded
@@ -105,6 +106,7 @@ def read_run(path: Path) -> SomeRun:
     Raises:
         InputError: if there is none.
     """
+    check_plain(path)
     if not (path / CONFIG).is_file():
         raise InputError(f"{path} is no run directory, for it has no {CONFIG}")
     directory = RunDirectory(path)

@@ -10,9 +10,12 @@ import pytest
 
 import launch
 from bigmodel.experiment import InputError
+from bigmodel.models import Mlp
 from bigmodel.protection import sealing
 from bigmodel.protection.sealing import CHUNK, COST, HEADER, TAG, opened, seal
 from bigmodel.protection.secrets import VARIABLE, read_passphrase
+from bigmodel.run_directory.trained import read_source
+from bigmodel.runtime.command_line import model_from
 
 pytest.importorskip("cryptography")
 
@@ -135,6 +138,29 @@ def test_the_command_decrypts_or_leaves_nothing(
     assert decrypt("--passphrase-file", str(tmp_path / "secret")) == 0
     assert (tmp_path / "out" / "model").read_bytes() == FILES["model"]
     assert (tmp_path / "out").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("name", ["", "export.sealed"])
+def test_what_reads_plain_files_only_says_how_an_export_is_opened(
+    name: str, sealed: Path, capsys: pytest.CaptureFixture
+) -> None:
+    path = str(sealed.parent / name)
+    for command in (
+        ["card", path],
+        ["evaluate", path],
+        ["audit", path, "--membership"],
+        ["compress", path, "--to", "int8", "--out", f"{sealed.parent}/out"],
+        ["export", path, "--format", "safetensors", "--out", f"{sealed.parent}/out"],
+        ["compare", path, path],
+        ["replay", path],
+    ):
+        assert launch.main(command) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"launch.py decrypt {path}" in line
+    with pytest.raises(InputError, match=r"^--model.from: .* is encrypted; launch.py decrypt"):
+        model_from(Path(path), Mlp())
+    with pytest.raises(InputError, match=r"^--init.from: .* is encrypted; launch.py decrypt"):
+        read_source(Path(path), option="--init.from")
 
 
 def test_a_passphrase_is_from_a_file_the_environment_or_the_terminal(

@@ -32,18 +32,16 @@ def with_factors(
         alpha: What the product is multiplied with, times the rank.
 
     Raises:
-        InputError: no pattern finds a frozen parameter of two dimensions or more.
+        InputError: a pattern finds no frozen parameter of two dimensions or more.
     """
     frozen = named_leaves(variables[FROZEN])
-    kernels = {
-        path: leaf
-        for path, leaf in frozen.items()
-        if matches(patterns, path) and dimensions(path, leaf) >= 2
-    }
-    if not kernels:
+    whole = {path: leaf for path, leaf in frozen.items() if dimensions(path, leaf) >= 2}
+    unused = [each for each in patterns if not any(matches([each], path) for path in whole)]
+    if unused or not patterns:
         raise InputError(
-            f"--init.lora {' '.join(patterns)} finds no kernel; there are {few([*frozen])}"
+            f"--init.lora {' '.join(unused)} finds no kernel; there are {few([*frozen])}"
         )
+    kernels = {path: leaf for path, leaf in whole.items() if matches(patterns, path)}
     params = named_leaves(variables["params"])
     # What is made anew draws from the same key, by other numbers.
     keys = jax.random.split(jax.random.fold_in(key, 2**31 - 1), len(kernels))

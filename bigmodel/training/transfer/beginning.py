@@ -55,14 +55,19 @@ class Init:
             raise InputError("--init.from is not given, and other options of --init need it")
         if self.lora_rank < 0 or not 0 < self.lora_alpha < math.inf:
             raise InputError("--init.lora-rank must be at least 0, and --init.lora-alpha above 0")
+        if not self.lora_rank and (self.lora, self.lora_alpha) != (Init.lora, Init.lora_alpha):
+            raise InputError(
+                "--init.lora and --init.lora-alpha are for adapters, of which there are none; "
+                "give --init.lora-rank too"
+            )
         for name in ("include", "exclude", "rename", "lora"):
             for pattern in getattr(self, name):
-                old, equals, _ = pattern.rpartition("=")
+                old, equals, new = pattern.rpartition("=")
                 if name == "rename" and not equals:
                     raise InputError(f"--init.rename {pattern} has no =; write OLD=NEW")
                 try:
-                    re.compile(old if name == "rename" else pattern)
-                except re.error as error:
+                    re.sub(*(old, new) if name == "rename" else (pattern, ""), "")
+                except (re.error, IndexError) as error:
                     raise InputError(f"--init.{name} {pattern!r} is no regex: {error}") from None
 
 
@@ -128,15 +133,24 @@ def chosen(learned: Mapping[str, np.ndarray], options: Init) -> dict[str, np.nda
     """What was learned and is to be taken, by its new paths, blocks one by one.
 
     Raises:
-        InputError: a pattern finds nothing.
+        InputError: a pattern finds nothing, or two parameters get one name.
     """
-    named = {}
+    named: dict[str, np.ndarray] = {}
+    before: dict[str, str] = {}
+    unused = {*options.rename}
     for path, array in by_block(learned).items():
         collection, _, name = path.partition("/")
         for rule in options.rename:
             old, _, new = rule.rpartition("=")
-            name = re.sub(old, new, name)
+            name, count = re.subn(old, new, name)
+            unused -= {rule} if count else set()
+        there = before.setdefault(f"{collection}/{name}", path)
+        if there != path:
+            raise InputError(f"--init.rename makes {name} of both {_bare(there)} and {_bare(path)}")
         named[f"{collection}/{name}"] = array
+    for rule in options.rename:
+        if rule in unused:
+            raise InputError(f"--init.rename {rule} finds nothing in {options.from_}")
     for option, patterns in (("include", options.include), ("exclude", options.exclude)):
         for pattern in patterns:
             if not any(re.search(pattern, _bare(path)) for path in named):

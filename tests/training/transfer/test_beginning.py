@@ -76,7 +76,7 @@ def test_blocks_of_a_stack_are_taken_one_by_one():
         ({"include": ("encoder",), "exclude": ("positions", "bias$")}, {"encoder/kernel"}),
         ({"exclude": (".",)}, set()),
         (
-            {"rename": ("^encoder/kernel=old", r"^blocks_(\d)=encoder/blocks_\1")},
+            {"rename": ("^encoder/kernel=old", r"^(\w+)/blocks_(\d)=\1/blocks_\2")},
             {"encoder/positions/embedding", "encoder/blocks/stacked/bias"},
         ),
     ],
@@ -104,9 +104,15 @@ def test_patterns_choose_and_rename_what_is_taken(options, taken):
             "runs/a has other/encoder/kernel, other/encoder/positions/embedding",
         ),
         ({}, {"include": ("decoder",)}, "--init.include decoder finds nothing in runs/a"),
+        ({}, {"rename": ("k=k", "^decoder=")}, "--init.rename ^decoder= finds nothing in runs/a"),
         (
             {},
-            {"lora_rank": 2, "lora": ("decoder",)},
+            {"rename": (r"blocks_\d=blocks_0",)},
+            "--init.rename makes encoder/blocks_0/bias of both encoder/blocks_0/bias and encoder/b",
+        ),
+        (
+            {},
+            {"lora_rank": 2, "lora": ("kernel", "decoder")},
             "--init.lora decoder finds no kernel; there are encoder/",
         ),
     ],
@@ -121,6 +127,10 @@ def test_what_does_not_fit_is_named(change, options, message):
     [
         ({"lora_rank": 8}, "--init.from is not given"),
         ({"from_": "a", "rename": ("b",)}, "--init.rename b has no =; write OLD=NEW"),
+        ({"from_": "a", "rename": (r"b=\1",)}, r"--init.rename 'b=\\1' is no regex: invalid group"),
+        ({"from_": "a", "rename": (r"b=\g<c>",)}, "is no regex: unknown group name 'c'"),
+        ({"from_": "a", "lora": ("query",)}, "give --init.lora-rank too"),
+        ({"from_": "a", "lora_alpha": 2.0}, "give --init.lora-rank too"),
         ({"from_": "a", "exclude": ("(",)}, "--init.exclude '(' is no regex"),
         ({"from_": "a", "lora_alpha": 0.0}, "--init.lora-alpha above 0"),
     ],

@@ -144,6 +144,8 @@ class Data(NamedTuple):
     where no network reads it: numbers with NaN, or texts with "", where it says nothing.
     ``sampled`` makes other training batches, of ``examples`` that are drawn one by one
     (:class:`~bigmodel.data.poisson.Poisson`).
+    ``bare`` is the fingerprint of the data alone, where that of what else a run learns from, such
+    as a teacher, is part of ``fingerprint``.
     """
 
     train: Train
@@ -158,6 +160,12 @@ class Data(NamedTuple):
     column: Callable[..., np.ndarray] | None = None
     examples: int = 0
     sampled: Callable[[Any], Train] | None = None
+    bare: str = ""
+
+    @property
+    def alone(self) -> str:
+        """The fingerprint of the data alone."""
+        return self.bare or self.fingerprint
 
     @property
     def example(self) -> Batch:

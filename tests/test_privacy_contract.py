@@ -1,5 +1,6 @@
 """A private run keeps the contract too, and says what it cannot protect."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,9 @@ def test_what_would_not_be_protected_is_refused(
 def test_a_run_does_not_begin_with_what_was_learned_from_the_same_examples(tmp_path: Path) -> None:
     script = EXPERIMENTS / "mlp.py"
     assert run(build(script), tmp_path / "open", **SHORT) == 0
-    for option in ("--init.from", "--teacher.run"):
-        built = build(script, *BUDGET, f"{option}={tmp_path / 'open'}")
+    tuned = build(script, f"--init.from={tmp_path / 'open'}", f"--teacher.run={tmp_path / 'open'}")
+    assert run(tuned, tmp_path / "tuned", **SHORT) == 0
+    for option, name in itertools.product(("--init.from", "--teacher.run"), ("open", "tuned")):
+        built = build(script, *BUDGET, f"{option}={tmp_path / name}")
         with pytest.raises(InputError, match=f"{option} .* has learned from the same examples"):
             run(built, tmp_path / "private", **SHORT)

@@ -92,7 +92,7 @@ def test_losses_do_not_depend_on_the_mesh(script: Path, options: Any, folder: Pa
 
 @each_case
 def test_a_run_is_evaluated_and_asked_where_what_it_began_with_is_gone(
-    script: Path, options: Any, folder: Path, tmp_path: Path
+    script: Path, options: Any, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     base = shutil.copytree(learned(script, folder), tmp_path / "base")
     built = build(script, f"--init.from={base}", *options)
@@ -104,6 +104,8 @@ def test_a_run_is_evaluated_and_asked_where_what_it_began_with_is_gone(
     found = evaluate(trained).values
     assert {name: ended[name] for name in found} == pytest.approx(found, rel=1e-4, abs=1e-5)
     assert len(trained.predict(list(built.experiment.data.inputs["test"][:2]))) == 2
+    assert launch.main(["card", str(tmp_path / "moved")]) == 0
+    assert "the data are not those of the run" not in capsys.readouterr().err
 
 
 @pytest.mark.matrix

@@ -50,12 +50,13 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     from bigmodel.analysis.predictions import split_of
     from bigmodel.inference.measuring import rebuilt
     from bigmodel.inference.trained import load_run
+    from bigmodel.run_directory.manifest import examples_of
 
     run = load_run(parsed.run, parsed.at, script=parsed.script)
     data, split, metrics = None, "test", {}
     try:
         experiment = rebuilt(run)
-        if experiment.data.fingerprint != run.recorded.manifest.get("data_fingerprint"):
+        if experiment.data.alone != examples_of(run.recorded.manifest):
             raise InputError("the data are not those of the run, by their sha256")
         split = split_of(run, experiment, None)
         metrics = metrics_with_intervals(run, experiment, split, seed=parsed.seed)

@@ -114,5 +114,5 @@ def load_codebook(
     data = data._replace(assets={**data.assets, CODEBOOK: run.assets[CODEBOOK]})
     if not isinstance(options, OwnTokens):
         digest = {"data": data.fingerprint.encode(), "codes": params_digest(params).encode()}
-        data = data._replace(fingerprint=fingerprint({}, digest))
+        data = data._replace(fingerprint=fingerprint({}, digest), bare=data.alone)
     return Codebook(read_codebook(run.assets), params, data)

@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,9 @@ PACKAGES = (
 )
 DIFF = ("--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/")
 """Whatever the user's own settings are, ``git apply`` takes what is written."""
+
+EXAMPLES = "examples_fingerprint"
+"""The entry with the fingerprint of a run's data alone."""
 
 
 def manifest(
@@ -80,6 +83,12 @@ def manifest(
             if (value := getattr(jax.config, name)) is not None
         },
     }
+
+
+def examples_of(manifest: Mapping[str, Any]) -> str | None:
+    """The fingerprint of a run's data alone; of what else it learns from too in older ones."""
+    found: str | None = manifest.get(EXAMPLES, manifest.get("data_fingerprint"))
+    return found
 
 
 def identity(script: Path) -> dict[str, str | None]:

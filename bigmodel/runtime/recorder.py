@@ -27,7 +27,7 @@ from bigmodel.run_directory.changes import warn_of_changes
 from bigmodel.run_directory.checkpoints import Checkpoints
 from bigmodel.run_directory.directory import ASSETS, MANIFEST, METRICS, SUMMARY, RunDirectory
 from bigmodel.run_directory.history import History, best_step, evaluation_at, read_metrics
-from bigmodel.run_directory.manifest import manifest
+from bigmodel.run_directory.manifest import EXAMPLES, manifest
 from bigmodel.run_directory.same_run import EARLY, is_exhausted, is_over
 from bigmodel.run_directory.variables import VARIABLES, describe
 from bigmodel.runtime.calls import size_of_step
@@ -269,7 +269,7 @@ def open_run(
         maximize=maximize,
         devices=count_devices(compiled.state),
     )
-    facts |= {**notes, **noted(experiment.data.assets)}
+    facts |= {EXAMPLES: experiment.data.alone, **notes, **noted(experiment.data.assets)}
     check_sinks(config.run.sinks)
     evaluated = describe(compiled.state, experiment.partition)
     samples = dump_samples(experiment.data.inputs)

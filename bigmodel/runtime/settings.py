@@ -14,6 +14,7 @@ from bigmodel.output import note
 from bigmodel.pretrained.source import Source
 from bigmodel.processes.distributed import is_first
 from bigmodel.run_directory.directory import MANIFEST, RunDirectory
+from bigmodel.run_directory.manifest import examples_of
 from bigmodel.run_directory.trained import read_source
 from bigmodel.runtime.xla import MatmulPrecision
 from bigmodel.sharding.mesh import MeshShape
@@ -193,7 +194,7 @@ class Settings:
         teacher = getattr(getattr(self, "teacher", None), "run", "")
         for option, path in (("--init.from", self.init.from_), ("--teacher.run", teacher)):
             facts = RunDirectory(Path(path)).read_json(MANIFEST) if path else None
-            if facts and facts.get("data_fingerprint") == experiment.privacy.data:
+            if facts and examples_of(facts) == experiment.privacy.data:
                 raise InputError(
                     f"{option} {path} has learned from the same examples, which --privacy.epsilon "
                     "would not protect from that; give a run of public data"

@@ -19,6 +19,7 @@ from bigmodel.config import flat, to_json
 from bigmodel.experiment import Data
 from bigmodel.inference.trained import Trained
 from bigmodel.run_directory.changes import describe_code
+from bigmodel.run_directory.manifest import examples_of
 
 GAP = "**TO FILL IN**"
 HELD_OUT = ("test", "validation")
@@ -89,7 +90,7 @@ def _data(run: Trained, data: Data | None) -> dict[str, str]:
         "name": str(options.get("name", "")),
         "path": Path(options.get("path") or "").name,
         "test path": Path(options.get("test_path") or "").name,
-        "sha256": str(run.recorded.manifest.get("data_fingerprint", ""))[:16],
+        "sha256": str(examples_of(run.recorded.manifest) or "")[:16],
     }
     if data is not None:
         if data.seen:

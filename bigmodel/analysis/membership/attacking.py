@@ -17,6 +17,7 @@ from bigmodel.figures.roc import draw_roc
 from bigmodel.inference.measuring import rebuilt
 from bigmodel.inference.trained import Trained, load_run
 from bigmodel.pages.page import Drawing
+from bigmodel.run_directory.manifest import examples_of
 
 
 def attack_run(
@@ -55,7 +56,7 @@ def attack_run(
     if references:
         others = [load_run(path) for path in references]
         for path, other in zip(references, others, strict=True):
-            digests = {each.recorded.manifest.get("data_fingerprint") for each in (run, other)}
+            digests = {examples_of(each.recorded.manifest) for each in (run, other)}
             if len(digests) == 1 and digests != {None}:
                 raise InputError(
                     f"--reference {path} has learned from the same examples, and so cannot say how "

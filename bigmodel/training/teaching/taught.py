@@ -70,10 +70,11 @@ def taught(experiment: Experiment, teaching: Teaching | None) -> Experiment:
         student, metrics, gradients = experiment.train_step(state.student, shown, key)
         return Taught(student, state.given), metrics, gradients
 
-    known = {"data": experiment.data.fingerprint.encode(), "teacher": teaching.sha256.encode()}
+    data = experiment.data
+    known = {"data": data.fingerprint.encode(), "teacher": teaching.sha256.encode()}
     return experiment._replace(
         init=init,
         train_step=train_step,
-        data=experiment.data._replace(fingerprint=fingerprint({}, known)),
+        data=data._replace(fingerprint=fingerprint({}, known), bare=data.alone),
         partition=(*rules_below(GIVEN, rules, *()), *experiment.partition),
     )

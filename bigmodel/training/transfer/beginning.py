@@ -65,8 +65,9 @@ class Init:
                 old, equals, new = pattern.rpartition("=")
                 if name == "rename" and not equals:
                     raise InputError(f"--init.rename {pattern} has no =; write OLD=NEW")
+                searched, put = (old, new) if name == "rename" else (pattern, "")
                 try:
-                    re.sub(*(old, new) if name == "rename" else (pattern, ""), "")
+                    re.sub(searched, put, "")
                 except (re.error, IndexError) as error:
                     raise InputError(f"--init.{name} {pattern!r} is no regex: {error}") from None
 
@@ -230,4 +231,5 @@ def with_beginning(data: Data, *models: Model) -> Data:
     if not digests:
         return data
     both = "\0".join([data.fingerprint, *digests])
-    return data._replace(fingerprint=hashlib.sha256(both.encode()).hexdigest())
+    digest = hashlib.sha256(both.encode()).hexdigest()
+    return data._replace(fingerprint=digest, bare=data.alone)

@@ -13,12 +13,17 @@ def read(config: Mapping[str, Any]) -> tuple[str, ...]:
     """The names in the order of their numbers; two without names where the config has none.
 
     Raises:
-        InputError: ``id2label`` is no object of names by the numbers from 0 on.
+        InputError: ``id2label`` is no object of names by the numbers from 0 on, or two are equal.
     """
     given = inner(config, "id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
     names = [given.get(str(n)) for n in range(len(given))]
     if not all(isinstance(name, str) for name in names):
         raise InputError("id2label in config.json is no object of names by numbers from 0 on")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InputError(
+            f"id2label in config.json has {str(twice[0])[:40]!r} more than once; give each class a "
+            "name of its own"
+        )
     return tuple(map(str, names))
 
 

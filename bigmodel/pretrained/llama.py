@@ -89,10 +89,11 @@ def facts(config: Config, beside: Beside) -> dict[str, Any]:
     del beside
     ends = config.get("eos_token_id")
     ends = ends if isinstance(ends, list) else [ends]
+    size = whole(config, "vocab_size")
     return {
-        "vocab_size": whole(config, "vocab_size"),
+        "vocab_size": size,
         "context": whole(config, "max_position_embeddings", 2048),
-        "ends": tuple(each for each in ends if type(each) is int),
+        "ends": tuple(each for each in ends if type(each) is int and 0 <= each < size),
     }
 
 

@@ -92,6 +92,11 @@ def test_a_config_that_our_networks_cannot_be_is_refused_in_a_line(changes, said
     assert str(tmp_path) in str(refused.value)
 
 
+def test_ids_of_no_token_end_no_text(tmp_path):
+    write(tmp_path, LLAMA, variables(LLAMA), eos_token_id=[-3, 2, 4_000_000_000])
+    assert read_foreign(tmp_path).facts["ends"] == (2,)
+
+
 def test_tensors_of_other_shapes_are_refused_in_a_line(tmp_path):
     write(tmp_path, CASES["gpt2"], variables(CASES["gpt2"]))
     weights = load_file(tmp_path / "model.safetensors")

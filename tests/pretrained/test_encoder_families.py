@@ -105,6 +105,7 @@ CONFIGS = [
     ("BertModel", {"is_decoder": True}, "is_decoder"),
     ("BertModel", {"num_hidden_layers": 2**31 - 1}, "there is no tensor encoder.layer."),
     ("BertForSequenceClassification", {"id2label": {"5": "a"}}, "id2label"),
+    ("BertForSequenceClassification", {"id2label": {"0": "a", "1": "a"}}, "'a' more than once"),
     ("ViTForImageClassification", {"qkv_bias": False}, "qkv_bias"),
     ("ViTForImageClassification", {"image_processor": {"image_mean": [1]}}, "3 numbers"),
     ("ResNetForImageClassification", {"depths": [1, 1, 1, 1]}, "those that can be read"),

@@ -19,7 +19,7 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 from bigmodel.experiment import InputError
 
 BYTES = 256
-CHUNK = 1 << 16
+CHUNK, MOST = 1 << 16, 1 << 24
 UNKNOWN = "<unknown>"
 WORD = re.compile(r"\w+|[^\w\s]")
 OF_BERT = {"first": "[CLS]", "separator": "[SEP]", "mask": "[MASK]"}
@@ -93,14 +93,13 @@ def char_tokenizer(text: str) -> Tokenizer:
 
     def encode(text: str) -> Int[np.ndarray, "tokens"]:
         points = _code_points(text)
-        ids = np.searchsorted(vocabulary, points).clip(max=len(vocabulary) - 1)
-        unknown = points[vocabulary[ids] != points]
+        unknown = points[~np.isin(points, vocabulary)]
         if len(unknown):
             raise InputError(
                 f"the character {chr(unknown[0])!r} is not among the {len(vocabulary)} of the "
                 "data; leave it out, or use --data.tokenizer byte"
             )
-        return ids.astype(np.int32)
+        return np.searchsorted(vocabulary, points).astype(np.int32)
 
     def decode(ids: Int[np.ndarray, "tokens"]) -> str:
         return vocabulary[np.asarray(ids)].tobytes().decode("utf-32-le")
@@ -121,11 +120,8 @@ def byte_tokenizer() -> Tokenizer:
     def decode(ids: Int[np.ndarray, "tokens"]) -> str:
         return np.asarray(ids).astype(np.uint8).tobytes().decode(errors="replace")
 
-    def dump() -> bytes:
-        return json.dumps({"type": "byte"}).encode()
-
     characters = np.array([_characters(bytes([byte])) for byte in range(BYTES)], np.float32)
-    return Tokenizer(encode, decode, dump, characters)
+    return Tokenizer(encode, decode, lambda: b'{"type": "byte"}', characters)
 
 
 def bpe_tokenizer(text: str, *, vocab_size: int) -> Tokenizer:
@@ -145,20 +141,16 @@ def bpe_tokenizer(text: str, *, vocab_size: int) -> Tokenizer:
     bpe = tokenizers.Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        show_progress=False,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        vocab_size=vocab_size, show_progress=False, initial_alphabet=alphabet
     )
     bpe.train_from_iterator(_chunks(text), trainer)
     return _from_bpe(bpe)
 
 
 def split_words(text: str) -> list[str]:
-    """The words in lower case, and every other mark that is no space.
-
-    A letter and its accent are one mark, in however many characters they are written.
-    """
+    """The words in lower case, and every other mark; a letter is one mark with its accent."""
     return WORD.findall(unicodedata.normalize("NFC", text).lower())
 
 
@@ -189,11 +181,9 @@ def _from_words(known: Sequence[str]) -> Tokenizer:
     def decode(tokens: Int[np.ndarray, "tokens"]) -> str:
         return " ".join(vocabulary[index] for index in np.asarray(tokens).tolist())
 
-    def dump() -> bytes:
-        return json.dumps({"type": "word", "words": list(known)}).encode()
-
+    saved = {"type": "word", "words": list(known)}
     characters = np.array([0, *map(len, known)], np.float32)
-    return Tokenizer(encode, decode, dump, characters)
+    return Tokenizer(encode, decode, lambda: json.dumps(saved).encode(), characters)
 
 
 def padded(encoded: Sequence[Int[np.ndarray, "tokens"]], time: int) -> Int[np.ndarray, "rows time"]:
@@ -259,7 +249,10 @@ def _read(saved: Mapping[str, Any], content: bytes) -> Tokenizer:
                 raise InputError(f"the tokenizer.json cannot be read: {str(error)[:80]}") from None
             made.no_padding()
             made.no_truncation()
-            return (_from_pieces if isinstance(made.model, models.WordPiece) else _from_bpe)(made)
+            kind = type(made.model).__name__
+            if kind not in ("BPE", "WordPiece"):
+                raise InputError(f"the tokenizer.json is a {kind}; BPE and WordPiece are read")
+            return (_from_pieces if kind == "WordPiece" else _from_bpe)(made)
 
 
 def _from_pieces(pieces: tokenizers.Tokenizer) -> Tokenizer:
@@ -271,34 +264,41 @@ def _from_pieces(pieces: tokenizers.Tokenizer) -> Tokenizer:
         if token not in vocabulary:
             raise InputError(f"tokenizer.json has pieces of words, and no {token}")
     special = {name: vocabulary[token] for name, token in OF_BERT.items()}
-    characters = np.zeros(max(vocabulary.values()) + 1, np.float32)
+    characters = no_characters(max(vocabulary.values()) + 1)
     for token, index in vocabulary.items():
         characters[index] = len(token.removeprefix(CONTINUED))
     characters[list(special.values())] = 0
     return _from_library(pieces, characters)._replace(special=special)
 
 
+def no_characters(vocab_size: int) -> Float[np.ndarray, "vocabulary"]:
+    """A zero for each id; raises InputError for more ids than any vocabulary has."""
+    if vocab_size > MOST:
+        raise InputError(f"token ids go up to {vocab_size - 1}, and here at most to {MOST - 1}")
+    return np.zeros(vocab_size, np.float32)
+
+
 def _from_library(
     made: tokenizers.Tokenizer, characters: Float[np.ndarray, "vocabulary"]
 ) -> Tokenizer:
     def encode(text: str) -> Int[np.ndarray, "tokens"]:
-        encodings = made.encode_batch_fast(list(_chunks(text)), add_special_tokens=False)
+        try:
+            encodings = made.encode_batch_fast(list(_chunks(text)), add_special_tokens=False)
+        except Exception as error:  # As of a word, where there is no token for an unknown one.
+            raise InputError(f"the tokenizer.json cannot encode {text[:40]!r}: {error}") from None
         return np.array([token for piece in encodings for token in piece.ids], np.int32)
 
     def decode(ids: Int[np.ndarray, "tokens"]) -> str:
         return made.decode(np.asarray(ids).tolist(), skip_special_tokens=False)
 
-    def dump() -> bytes:
-        return made.to_str().encode()
-
-    return Tokenizer(encode, decode, dump, characters)
+    return Tokenizer(encode, decode, lambda: made.to_str().encode(), characters)
 
 
 def _from_bpe(bpe: tokenizers.Tokenizer) -> Tokenizer:
     byte_of = _byte_of_symbol()
     vocabulary = bpe.get_vocab()
     added = {token.content for token in bpe.get_added_tokens_decoder().values()}
-    characters = np.zeros(max(vocabulary.values(), default=-1) + 1, np.float32)
+    characters = no_characters(max(vocabulary.values(), default=-1) + 1)
     for token, index in vocabulary.items():
         if token in added:
             characters[index] = len(token)

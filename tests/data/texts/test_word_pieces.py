@@ -1,5 +1,7 @@
 """Pieces of words, as BERT's tokenizer.json has them; the texts are of its own tests."""
 
+import json
+
 import numpy as np
 import pytest
 from word_pieces import VOCABULARY, content
@@ -94,3 +96,28 @@ def test_pieces_without_the_tokens_of_bert_are_refused():
 def test_a_damaged_file_is_a_line(saved):
     with pytest.raises(InputError, match=r"the tokenizer.json cannot be read"):
         load(saved)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"vocab": {**dict.fromkeys(VOCABULARY, 0), "z": 4_000_000_000}}, "go up to 4000000000"),
+        ({"type": "WordLevel", "vocab": {"a": 0}}, "is a WordLevel; BPE and WordPiece are read"),
+    ],
+)
+def test_what_no_vocabulary_is_is_refused_before_it_takes_memory(change, said):
+    saved = json.loads(content())
+    with pytest.raises(InputError, match=said):
+        load(json.dumps({**saved, "model": saved["model"] | change}).encode())
+    with pytest.raises(InputError, match="go up to 3999999999"):
+        load(b'{"type": "ids", "vocab_size": 4000000000}')
+
+
+def test_what_has_no_token_for_a_text_is_a_line():
+    saved = json.loads(content())
+    saved["model"]["vocab"] = {t: n for n, t in enumerate(VOCABULARY) if t != "[UNK]"}
+    saved["added_tokens"] = []
+    with pytest.raises(InputError, match=r"cannot encode 'xyz': .*Missing \[UNK\] token"):
+        load(json.dumps(saved).encode()).encode("xyz")
+    with pytest.raises(InputError, match="'x' is not among the 0 of the data"):
+        load(b'{"type": "char", "characters": ""}').encode("xyz")

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Int
 
 from bigmodel.data.texts.shards.pieces import END
-from bigmodel.data.texts.tokenizers import Tokenizer, char_tokenizer, load
+from bigmodel.data.texts.tokenizers import Tokenizer, char_tokenizer, load, no_characters
 from bigmodel.experiment import InputError
 
 
@@ -87,7 +87,7 @@ def id_tokenizer(vocab_size: int) -> Tokenizer:
     def dump() -> bytes:
         return json.dumps({"type": "ids", "vocab_size": vocab_size}).encode()
 
-    return Tokenizer(encode, decode, dump, np.ones(vocab_size, np.float32))
+    return Tokenizer(encode, decode, dump, no_characters(vocab_size) + 1)
 
 
 def read(saved: Mapping[str, Any]) -> Tokenizer:

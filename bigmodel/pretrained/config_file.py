@@ -41,12 +41,14 @@ def parsed_json(content: bytes, what: str, kind: type = dict) -> Any:
     return found
 
 
-def whole(config: Config, name: str, default: int | None = None, *, least: int = 1) -> int:
-    """A whole number; raises InputError where it is none, or below the least, or missing."""
+def whole(
+    config: Config, name: str, default: int | None = None, *, least: int = 1, most: int = MOST
+) -> int:
+    """A whole number; raises InputError where it is none, or out of these bounds, or missing."""
     value = config.get(name)
     value = default if value is None else value
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= MOST:
-        raise _wrong(name, value, f"a whole number from {least} to {MOST}")
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise _wrong(name, value, f"a whole number from {least} to {most}")
     return value
 
 

@@ -10,6 +10,8 @@ from bigmodel.pretrained.config_file import fixed, flag, inner, number, whole
 
 PROCESSOR = "image_processor"
 """Where a config has what ``preprocessor_config.json`` says."""
+WIDEST = 4096
+"""Pixels of a side, and channels, at most: a batch of more takes all memory."""
 BILINEAR = 2
 """The number of that way to resize, there."""
 LINES = """
@@ -41,11 +43,13 @@ def options(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def facts(config: Mapping[str, Any]) -> dict[str, Any]:
     """``channels``, and ``size``, height and width in pixels, where the folder says it."""
-    found = {"channels": whole(config, "num_channels", 3)}
+    found = {"channels": whole(config, "num_channels", 3, most=WIDEST)}
     said = inner(config, PROCESSOR).get("size", config.get("image_size"))
     if isinstance(said, Mapping):
         said = said.get("height", said.get("shortest_edge"))
-    return found | ({"size": whole({"size": said}, "size")} if type(said) is int else {})
+    if type(said) is int:
+        found["size"] = whole({"size": said}, "size", most=WIDEST)
+    return found
 
 
 def written(options: Mapping[str, Any], size: int | None) -> dict[str, Any]:

@@ -99,6 +99,7 @@ def test_a_classifier_that_pools_otherwise_is_not_written(tmp_path):
         written(tmp_path, "BertForSequenceClassification", pooling="mean")
 
 
+RAW = {"do_normalize": False}
 CONFIGS = [
     ("BertModel", {"intermediate_size": 17}, "it must be a multiple of hidden_size 16"),
     ("BertModel", {"hidden_act": "silu"}, "hidden_act in config.json"),
@@ -108,6 +109,8 @@ CONFIGS = [
     ("BertForSequenceClassification", {"id2label": {"0": "a", "1": "a"}}, "'a' more than once"),
     ("ViTForImageClassification", {"qkv_bias": False}, "qkv_bias"),
     ("ViTForImageClassification", {"image_processor": {"image_mean": [1]}}, "3 numbers"),
+    ("ViTForImageClassification", {"image_processor": RAW | {"size": 10**6}}, "size in .*4096"),
+    ("ViTForImageClassification", {"image_processor": RAW, "num_channels": 10**9}, "to 4096"),
     ("ResNetForImageClassification", {"depths": [1, 1, 1, 1]}, "those that can be read"),
     ("ResNetForImageClassification", {"hidden_sizes": [8, 8, 8, 8]}, r"must be \[8, 16, 32, 64\]"),
     ("ResNetForImageClassification", {"layer_type": "odd"}, "layer_type"),

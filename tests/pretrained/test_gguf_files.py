@@ -11,7 +11,7 @@ from bigmodel.data.texts.tokenizers import bpe_tokenizer, load
 from bigmodel.experiment import InputError
 from bigmodel.models import Gpt
 from bigmodel.pretrained import llama
-from bigmodel.pretrained.formats.gguf import NAMES
+from bigmodel.pretrained.formats.gguf import NAMES, Gguf
 from bigmodel.pretrained.source import describe, read_foreign
 
 gguf = pytest.importorskip("gguf")
@@ -154,6 +154,14 @@ HOSTILE = {
     "part of a block": header(tensor(b"a", (33,), kind=8), tensors=1),
     "overlapping": header(tensor(b"a", (2,)), tensor(b"b", (2,)), tensors=2) + b"\0" * 64,
     "twice": header(tensor(b"a", (2,)), tensor(b"a", (2,), start=32), tensors=2) + b"\0" * 99,
+    "no base": header(
+        text(b"general.architecture") + struct.pack("<I", 8) + text(b"llama"),
+        text(b"llama.rope.freq_base") + struct.pack("<I", 8) + text(b"x"),
+        tensor(b"rope_freqs.weight", (2,)),
+        tensors=1,
+        pairs=2,
+    )
+    + b"\0" * 99,
     "alignment": header(text(b"general.alignment"), struct.pack("<II", 4, 0), pairs=1),
 }
 
@@ -168,6 +176,18 @@ def test_a_damaged_or_hostile_file_is_a_line_and_no_memory(name, tmp_path):
     assert tracemalloc.get_traced_memory()[1] < 5e6
     tracemalloc.stop()
     assert "\n" not in str(refused.value)
+
+
+def test_metadata_of_other_kinds_say_nothing(tmp_path):
+    metadata = {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": ["smollm"],
+        "tokenizer.ggml.tokens": 5,
+        "tokenizer.ggml.eos_token_id": 3,
+    }
+    file = Gguf(tmp_path, metadata, {}, np.zeros(0))
+    assert file.beside("tokenizer_config.json") == {"chat_template": None}
+    assert file.tokenizer() is None
 
 
 def test_a_file_that_ends_early_is_refused_wherever_it_ends(tmp_path):

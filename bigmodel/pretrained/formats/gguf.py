@@ -123,10 +123,14 @@ class Gguf(NamedTuple):
         """
         factors = self.tensor(FACTORS).ravel()
         base = self.metadata.get("llama.rope.freq_base", 10_000.0)
-        turns = base ** (-np.arange(len(factors)) / len(factors)) * 8192 / (2 * math.pi)
-        kept = np.clip((turns - 1) / 3, 0, 1)
+        if not isinstance(base, int | float):
+            raise _damaged(self.path, f"llama.rope.freq_base is {base}")
         factor = float(factors.max())
-        if not np.allclose(factors, 1 / (kept + (1 - kept) / factor), rtol=1e-4):
+        with np.errstate(all="ignore"):  # What is no number is not close.
+            turns = base ** (-np.arange(len(factors)) / len(factors)) * 8192 / (2 * math.pi)
+            kept = np.clip((turns - 1) / 3, 0, 1)
+            known = 1 / (kept + (1 - kept) / np.float64(factor))
+        if not np.allclose(factors, known, rtol=1e-4):
             raise InputError(f"{self.path} has rotary factors that are not those of Llama 3")
         return {
             "rope_type": "llama3",
@@ -161,7 +165,8 @@ class Gguf(NamedTuple):
         """What would stand in ``tokenizer_config.json``; there are no other files."""
         if file != "tokenizer_config.json":
             return kind()
-        tokens = self.metadata.get("tokenizer.ggml.tokens") or ()
+        tokens = self.metadata.get("tokenizer.ggml.tokens")
+        tokens = tokens if isinstance(tokens, list) else []
         found = {"chat_template": self.metadata.get("tokenizer.chat_template")}
         for theirs, ours in SPECIAL.items():
             at = self.metadata.get(f"tokenizer.ggml.{theirs}_token_id")

@@ -45,7 +45,7 @@ def tokenizer_json(metadata: Mapping[str, Any]) -> bytes | None:
     tokens, merges, kinds, split = (
         metadata.get(f"tokenizer.ggml.{name}") for name in ("tokens", "merges", "token_type", "pre")
     )
-    known = metadata.get("tokenizer.ggml.model") == BPE and split in SPLITS
+    known = metadata.get("tokenizer.ggml.model") == BPE and str(split) in SPLITS
     if not (known and isinstance(tokens, list) and isinstance(merges, list)):
         return None
     kinds = kinds if isinstance(kinds, list) else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,7 +14,7 @@ from bigmodel.experiment import Assets, Data, InputError, PyTree
 from bigmodel.inference.loading import load
 from bigmodel.quantized import restored
 from bigmodel.run_directory.sums import params_digest
-from bigmodel.training.teaching.distillation import Teacher, Teaching
+from bigmodel.training.teaching.distillation import Teacher, Teaching, unscored
 
 if TYPE_CHECKING:
     from bigmodel.models.images.vqvae import Vqvae
@@ -48,8 +49,13 @@ def load_teacher(options: Teacher, data: Data, assets: Assets | None = None) -> 
                 f"{option} was trained on other inputs, for its {name} differs from that of this "
                 "data; give a run with the same options of --data"
             )
-    variables = jax.device_get(restored(run.variables))
-    return Teaching(options, run.predictor.model, variables, params_digest(variables))
+    variables, model = jax.device_get(restored(run.variables)), run.predictor.model
+    batch = unscored(data.receive(data.example))
+    try:
+        jax.eval_shape(partial(model.apply, train=False, key=None), variables, batch)
+    except InputError as error:
+        raise InputError(f"{option} cannot read what this learns from: {error}") from None
+    return Teaching(options, model, variables, params_digest(variables))
 
 
 class Codebook(NamedTuple):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rare import rare
 from recorded import logged, summary
 from test_contract import ROOT, SCRIPTS, Built, build, case, load, losses, run, stop_after
 
@@ -109,6 +110,12 @@ def test_another_teacher_is_another_run_and_a_moved_one_is_the_same(
         ("mlp", ("--data.name=diabetes",), "mlp", "is neither a classifier nor a language model"),
         ("mlp", (), "cnn", "was trained on other inputs, for its images.json differs"),
         (None, (), "cnn", "--teacher.run: there is no run directory"),
+        rare(
+            "gpt",
+            ("--model.positions=learned", "--data.context=12", "--sampling.tokens=2"),
+            "gpt",
+            "cannot read what this learns from: a text of 32 tokens is longer than the 12 learned",
+        ),
     ],
 )
 def test_what_cannot_teach_is_refused(

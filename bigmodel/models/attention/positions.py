@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from bigmodel.experiment import InputError
+from bigmodel.experiment import InputError, Size
 from bigmodel.models.attention.attend import Heads
 
 
@@ -24,6 +24,12 @@ def sinusoidal(
     frequencies = 10_000.0 ** (-jnp.arange(0, width, 2, dtype=jnp.float32) / width)
     angles = positions.astype(jnp.float32)[:, None] * frequencies[None, :]
     return jnp.stack([jnp.sin(angles), jnp.cos(angles)], axis=-1).reshape(-1, width)
+
+
+def check_learned(time: Size, most: int) -> None:
+    """Raises InputError for a text longer than the learned positions, which would be NaN."""
+    if isinstance(time, int) and time > most:
+        raise InputError(f"a text of {time} tokens is longer than the {most} learned positions")
 
 
 class Rotation(NamedTuple):

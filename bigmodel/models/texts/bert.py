@@ -18,7 +18,7 @@ from bigmodel.experiment import InputError, Key, Model, Rules
 from bigmodel.models.attention.encoder import BLOCK_PARTITION, EncoderBlock
 from bigmodel.models.attention.fused import AttentionName
 from bigmodel.models.attention.masks import masked_mean, padding_mask
-from bigmodel.models.attention.positions import sinusoidal
+from bigmodel.models.attention.positions import check_learned, sinusoidal
 from bigmodel.models.attention.stack import make_blocks, run_blocks, stacked_partition
 from bigmodel.models.layers.dense import Dense
 from bigmodel.models.layers.feed_forward import Activation
@@ -216,6 +216,7 @@ class BertEncoder(nn.Module):
 
         Positions from the ``length`` of their text on are padding, which is masked.
         """
+        check_learned(tokens.shape[1], self.context)
         before = self.vocab_size + 1 if self.first is None else self.first
         first = jnp.full((tokens.shape[0], 1), before, tokens.dtype)
         tokens = jnp.concatenate([first, tokens], axis=1)

@@ -17,7 +17,7 @@ from bigmodel.models.attention.attention import CausalAttention, WindowCache, em
 from bigmodel.models.attention.encoder import BLOCK_PARTITION
 from bigmodel.models.attention.fused import AttentionName
 from bigmodel.models.attention.moe import EXPERT_PARTITION, MixtureOfExperts, Routed, Routing
-from bigmodel.models.attention.positions import Rotary, Rotation, rotation
+from bigmodel.models.attention.positions import Rotary, Rotation, check_learned, rotation
 from bigmodel.models.attention.stack import (
     is_stacked,
     make_blocks,
@@ -330,6 +330,7 @@ class GptNetwork(nn.Module):
         x = self.embedding(tokens)
         rotary = None
         if options.positions == "learned":
+            check_learned(tokens.shape[1], self.context)
             x = x + self.positions(positions)[None]
         else:
             rotary = rotation(positions, size=options.size, options=options.rotary)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import jax
+import numpy as np
 
 from bigmodel.data.images.reading import image_reader
 from bigmodel.data.parts import fingerprint
@@ -14,7 +15,8 @@ from bigmodel.experiment import Assets, Data, InputError, PyTree
 from bigmodel.inference.loading import load
 from bigmodel.quantized import restored
 from bigmodel.run_directory.sums import params_digest
-from bigmodel.training.teaching.distillation import Teacher, Teaching, unscored
+from bigmodel.training.teaching.distillation import Teacher, Teaching
+from bigmodel.training.teaching.taught import logits
 
 if TYPE_CHECKING:
     from bigmodel.models.images.vqvae import Vqvae
@@ -50,11 +52,15 @@ def load_teacher(options: Teacher, data: Data, assets: Assets | None = None) -> 
                 "data; give a run with the same options of --data"
             )
     variables, model = jax.device_get(restored(run.variables)), run.predictor.model
-    batch = unscored(data.receive(data.example))
+    batch = data.receive(data.example)
     try:
-        jax.eval_shape(partial(model.apply, train=False, key=None), variables, batch)
+        shape = jax.eval_shape(partial(logits, model), variables, batch).shape
     except InputError as error:
         raise InputError(f"{option} cannot read what this learns from: {error}") from None
+    except KeyError:  # It reads arrays that the batch does not have.
+        shape = ()
+    if shape[:-1] != np.shape(batch["weight"]):
+        raise InputError(f"{option} tells something else apart; give a run of the same task")
     return Teaching(options, model, variables, params_digest(variables))
 
 

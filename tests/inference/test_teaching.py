@@ -110,6 +110,7 @@ def test_another_teacher_is_another_run_and_a_moved_one_is_the_same(
         ("mlp", ("--data.name=diabetes",), "mlp", "is neither a classifier nor a language model"),
         ("mlp", (), "cnn", "was trained on other inputs, for its images.json differs"),
         (None, (), "cnn", "--teacher.run: there is no run directory"),
+        rare("bert", ("--data.context=32",), "gpt", "tells something else apart"),
         rare(
             "gpt",
             ("--model.positions=learned", "--data.context=12", "--sampling.tokens=2"),

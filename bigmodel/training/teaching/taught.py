@@ -14,6 +14,7 @@ from bigmodel.experiment import (
     Experiment,
     Key,
     Metrics,
+    Model,
     PyTree,
     Variables,
 )
@@ -60,13 +61,8 @@ def taught(experiment: Experiment, teaching: Teaching | None) -> Experiment:
     def init(key: Key) -> Taught:
         return Taught(experiment.init(key), jax.tree.map(jnp.asarray, teaching.variables))
 
-    def logits(variables: Variables, batch: Batch) -> Array:
-        whole = unsharded(variables, model.partition)
-        outputs, _ = model.apply(whole, unscored(batch), train=False, key=None)
-        return outputs.logits if isinstance(outputs, Routed) else outputs
-
     def train_step(state: Taught, batch: Batch, key: Key) -> tuple[Taught, Metrics, PyTree]:
-        shown = {**batch, LOGITS: logits(state.given, batch)}
+        shown = {**batch, LOGITS: logits(model, state.given, batch)}
         student, metrics, gradients = experiment.train_step(state.student, shown, key)
         return Taught(student, state.given), metrics, gradients
 
@@ -78,3 +74,10 @@ def taught(experiment: Experiment, teaching: Teaching | None) -> Experiment:
         data=data._replace(fingerprint=fingerprint({}, known), bare=data.alone),
         partition=(*rules_below(GIVEN, rules, *()), *experiment.partition),
     )
+
+
+def logits(model: Model, variables: Variables, batch: Batch) -> Array:
+    """What a teacher thinks of a batch."""
+    whole = unsharded(variables, model.partition)
+    outputs, _ = model.apply(whole, unscored(batch), train=False, key=None)
+    return outputs.logits if isinstance(outputs, Routed) else outputs

@@ -83,21 +83,27 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     ):
         raise InputError(f"--out {out} has other files; choose another folder")
     run = load(parsed.run, parsed.at, script=parsed.script, options=options)
-    made = out.with_name(f".{out.name}{PARTIAL}")
-    above = out.parent.exists()
+    target = out.resolve()
+    made = target.with_name(f".{target.name}{PARTIAL}")
+    above = target.parent.exists()
     with naming(out):
         try:
             shutil.rmtree(made, ignore_errors=True)
             made.mkdir(parents=True)
             count = _write(run, parsed, how, made)
-            if out.exists():
-                shutil.rmtree(out)
-            made.replace(out)
+            if target.exists():
+                # It may be a link, or where a shell is, and stays.
+                for each in target.iterdir():
+                    each.unlink()
+                for each in made.iterdir():
+                    each.replace(target / each.name)
+            else:
+                made.replace(target)
         finally:
             # Nothing half-made stays.
             shutil.rmtree(made, ignore_errors=True)
-            if not above and not out.exists():
-                out.parent.rmdir()
+            if not above and not target.exists():
+                target.parent.rmdir()
     print(f"{out / PAGE} and {count} picture{'s' if count > 1 else ''}")
     return 0
 

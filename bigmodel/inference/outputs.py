@@ -68,7 +68,7 @@ def opened(out: Path | None) -> Iterator[Write]:
             # Nothing half-made stays.
             partial.unlink(missing_ok=True)
             if folder:
-                shutil.rmtree(out)
+                shutil.rmtree(out.resolve())
             raise
 
 

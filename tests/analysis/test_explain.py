@@ -1,6 +1,7 @@
 """Explanations of trained runs, in Python and as a user types them."""
 
 import io
+import os
 import re
 import sys
 from pathlib import Path
@@ -157,6 +158,15 @@ def test_the_command_writes_pictures_and_a_page_that_is_whole_and_escaped(traine
     assert not re.search(r'(src|href)="(?!data:|#)', page)
     assert typed(one.path, "<b>&.npy", "--method", "gradients", "--out", out).status == 0
     assert len(list(out.iterdir())) == 3
+    Path("link").symlink_to(out)
+    inside = out.stat().st_ino
+    assert typed(one.path, "<b>&.npy", "--method", "occlusion", "--out", "link").status == 0
+    assert len(list(out.iterdir())) == 3
+    os.chdir(out)
+    (out := Path()).joinpath("1.png").unlink()
+    assert typed(one.path, "../../<b>&.npy", "--method", "gradients", "--out", ".").status == 0
+    assert len(list(out.iterdir())) == 3
+    assert out.stat().st_ino == inside
 
 
 def test_tokens_have_their_color_and_their_number(trained, typed):

@@ -108,6 +108,9 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         InputError: the address cannot be had.
     """
+    # The system would take an empty one for all addresses.
+    if not (host and host.isascii() and host.isprintable()):
+        raise InputError(f"--host {host!r} is none; give 127.0.0.1, or 0.0.0.0 for all addresses")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2048)

@@ -63,6 +63,12 @@ def test_an_address_that_is_taken_is_named() -> None:
             serve.execute(options("runs/none", f"--port={port}"), [])
 
 
+@pytest.mark.parametrize("host", ["", "\xe4..b", "a\0b"])
+def test_what_is_no_address_is_no_other_one(host: str) -> None:
+    with pytest.raises(InputError, match=r"^--host '.*' is none; give 127.0.0.1"):
+        serve.listen(host, 0)
+
+
 def test_a_run_that_is_not_there_is_named() -> None:
     with pytest.raises(InputError, match="there is no run directory runs/none"):
         serve.execute(options("runs/none", "--port=0"), [])

@@ -59,7 +59,7 @@ def ensemble(model: Model, options: Ensemble, *, combine: Callable[[PyTree], PyT
 
     def init(key: Key, batch: Batch) -> Variables:
         keys = jax.random.split(key, options.members)
-        variables = jax.vmap(lambda key: dict(model.init(key, batch)))(keys)
+        variables = jax.vmap(lambda key: dict(model.init(key, batch)), axis_name=MEMBERS)(keys)
         return {name: {MEMBERS: tree} for name, tree in variables.items()}
 
     def apply(

@@ -6,16 +6,19 @@ import functools
 import hashlib
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from bigmodel.experiment import Batch, Data, InputError, Key, Model, Variables
 from bigmodel.frozen import divided
 from bigmodel.partition import STACKED
 from bigmodel.pretrained import positions
+from bigmodel.training.ensemble import MEMBERS
 from bigmodel.training.transfer.adapters import with_factors
 from bigmodel.training.transfer.freezing import few, matches, merging
 from bigmodel.tree import map_named, named_leaves
@@ -96,7 +99,8 @@ def beginning(
         The model. Its ``init`` raises InputError where nothing fits, or a parameter other than
         those of a head has another shape, naming the first.
     """
-    given = chosen(learned, options)
+    members = [chosen(each, options) for each in by_member(learned)]
+    given = members[0]
     tell = functools.cache(tell)  # ``init`` is traced several times.
 
     def init(key: Key, batch: Batch) -> Variables:
@@ -105,11 +109,16 @@ def beginning(
         read: set[str] = set()
         for path, leaf in named_leaves(variables).items():
             sources = _sources(path, leaf.shape)
-            if all(source in given for source in sources):
-                found = given[path] if sources == [path] else np.stack([given[s] for s in sources])
-                if (fit := fitted(path, found, leaf.shape, options.from_)) is not None:
-                    taken[path] = np.asarray(fit, leaf.dtype)
-                    read |= {*sources}
+            if not all(source in given for source in sources):
+                continue
+            found = [
+                each[path] if sources == [path] else np.stack([each[s] for s in sources])
+                for each in members
+            ]
+            fits = [fitted(path, each, leaf.shape, options.from_) for each in found]
+            if fits[0] is not None:
+                taken[path] = own([np.asarray(each, leaf.dtype) for each in fits], options.from_)
+                read |= {*sources}
         ours = {path: leaf for path, leaf in named_leaves(variables).items() if _is_param(path)}
         if given and not any(path in taken for path in ours):
             theirs = [_bare(path) for path in given]
@@ -174,6 +183,38 @@ def by_block(variables: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         else:
             found[path] = array
     return found
+
+
+def by_member(variables: Mapping[str, np.ndarray]) -> list[Mapping[str, np.ndarray]]:
+    """Variables by path of each member of an ensemble; of any other network its own."""
+    within = f"/{MEMBERS}/"
+    if not all(within in path for path in variables) or not variables:
+        return [variables]
+    count = min(map(len, variables.values()))
+    return [
+        {path.replace(within, "/", 1): array[i] for path, array in variables.items()}
+        for i in range(count)
+    ]
+
+
+def own(fits: Sequence[np.ndarray], name: str) -> Any:
+    """Of the variables of all members, those of the one that begins.
+
+    Raises:
+        InputError: there are other members than in the ensemble that begins, or this is none.
+    """
+    if len(fits) == 1:
+        return fits[0]
+    try:
+        here = jax.lax.axis_size(MEMBERS)
+    except NameError:
+        here = 1
+    if here != len(fits):
+        raise InputError(
+            f"--init.from {name} is an ensemble of {len(fits)} networks, and here are {here}; give "
+            f"--ensemble.members {len(fits)}, or begin with a single network"
+        )
+    return jnp.asarray(np.stack(fits))[jax.lax.axis_index(MEMBERS)]
 
 
 def _sources(path: str, shape: tuple[int, ...]) -> list[str]:

@@ -8,7 +8,9 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from bigmodel.experiment import InputError, Model
+from bigmodel.training.ensemble import Ensemble, classifiers
 from bigmodel.training.transfer.beginning import Init, beginning
+from bigmodel.tree import named_leaves
 
 
 def init(key, batch):
@@ -67,6 +69,17 @@ def test_blocks_of_a_stack_are_taken_one_by_one():
     learned = {"params/encoder/blocks/stacked/bias": KERNEL, "params/encoder/kernel": KERNEL}
     found = begun(learned)["params"]["encoder"]
     np.testing.assert_array_equal(found["blocks"]["stacked"]["bias"], KERNEL)
+
+
+def test_each_member_begins_with_its_own_of_an_ensemble_of_as_many():
+    before = jax.jit(classifiers(MODEL, Ensemble(2)).init)(jax.random.key(7), {})
+    learned = {path: np.asarray(leaf) for path, leaf in named_leaves(before).items()}
+    model = beginning(MODEL, learned, Init("runs/a"), sha256="abc", tell=str)
+    found = jax.jit(classifiers(model, Ensemble(2)).init)(jax.random.key(0), {})
+    jax.tree.map(np.testing.assert_array_equal, found, before)
+    for members in (1, 3):
+        with pytest.raises(InputError, match=r"an ensemble of 2 .* give --ensemble.members 2"):
+            classifiers(model, Ensemble(members)).init(jax.random.key(0), {})
 
 
 @pytest.mark.parametrize(

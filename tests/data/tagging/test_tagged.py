@@ -48,9 +48,21 @@ def test_a_file_has_sentences_of_words_and_labels(write, tmp_path):
     assert [each.labels for each in tags] == [("NNP", "NNP", "VBD", ".")] * 2
 
 
+def test_comments_are_no_words_and_other_blanks_are_within_one(write):
+    lines = ["# newdoc", "# sent_id = 1", "1\tAda\tNNP", "2\t#\tSYM", "", "# id 7 domain=x"]
+    path = Path(write([*lines, "1 10\N{NO-BREAK SPACE}000 NUM", "", "# # SYM", ""]))
+    found = read_conll(path, word=2, label=3)
+    assert found == [
+        Sentence(("Ada", "#"), ("NNP", "SYM")),
+        Sentence(("10\N{NO-BREAK SPACE}000",), ("NUM",)),
+        Sentence(("#",), ("SYM",)),
+    ]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        ("a O\n\N{NO-BREAK SPACE} O\n", "data, line 2 has no word in column 1"),
         ("word", r"data, line 1 has 1 column\(s\)"),
         ("a O\nb\n", r"data, line 2 has 1 column\(s\)"),
         ("-DOCSTART- O\n\n", "has no word"),

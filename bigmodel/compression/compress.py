@@ -56,7 +56,7 @@ def pattern(text: str) -> str:
     """The value of an option that is a regular expression."""
     try:
         re.compile(text)
-    except re.error as error:
+    except (re.error, OverflowError) as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no regex: {error}") from None
     return text
 

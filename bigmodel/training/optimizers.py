@@ -119,7 +119,7 @@ class Optimizer:
             for pattern in getattr(self, field):
                 try:
                     re.compile(pattern)
-                except re.error as error:
+                except (re.error, OverflowError) as error:
                     option = field.replace("_", "-")
                     raise InputError(f"{option} {pattern!r} is no regex: {error}") from None
 
@@ -139,7 +139,16 @@ class Optimizer:
         return lambda step: peak * jnp.asarray(share(jnp.asarray(step, jnp.float32)), jnp.float32)
 
     def decays(self, params: PyTree) -> PyTree:
-        """Which parameters decay and are penalised, as a tree of booleans."""
+        """Which parameters decay and are penalised, as a tree of booleans.
+
+        Raises:
+            InputError: a pattern finds no parameter.
+        """
+        paths = named_leaves(params)
+        for option, patterns in (("decay", self.decay), ("no-decay", self.no_decay)):
+            for pattern in patterns:
+                if not any(_matches((pattern,), path) for path in paths):
+                    raise InputError(f"--optimizer.{option} {pattern} finds no parameter")
 
         def decays(path: str, parameter: Any) -> bool:
             if _matches(self.no_decay, path):

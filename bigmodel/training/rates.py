@@ -26,7 +26,7 @@ def check_rate(rule: str) -> tuple[str, float]:
     try:
         re.compile(pattern)
         value = float(factor)
-    except (re.error, ValueError):
+    except (re.error, ValueError, OverflowError):
         value = math.nan
     if not equals or not 0 <= value < math.inf:
         raise InputError(f"scale {rule} has no regex or no factor; write PATTERN=0.1")

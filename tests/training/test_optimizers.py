@@ -202,6 +202,12 @@ def test_patterns_say_otherwise_what_decays() -> None:
     params = zeros({"block/kernel": (4, 4), "block/bias": (4,), "head/kernel": (4, 4)})
     found = Optimizer(decay=("kernel$", "bias$"), no_decay=("^head/",)).decays(params)
     assert found == {"block/kernel": True, "block/bias": True, "head/kernel": False}
+    for options, option in (
+        ({"decay": ("head", "hat")}, "decay"),
+        ({"no_decay": ("hat",)}, "no-decay"),
+    ):
+        with pytest.raises(InputError, match=f"--optimizer.{option} hat finds no parameter"):
+            Optimizer(**options).decays(params)
 
 
 def test_clipping_bounds_the_global_norm() -> None:

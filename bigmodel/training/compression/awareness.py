@@ -34,7 +34,7 @@ def check_patterns(option: str, patterns: tuple[str, ...]) -> None:
     for pattern in patterns:
         try:
             re.compile(pattern)
-        except re.error as error:
+        except (re.error, OverflowError) as error:
             raise InputError(f"{option} {pattern!r} is no regex: {error}") from None
 
 

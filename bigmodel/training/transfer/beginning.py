@@ -71,7 +71,7 @@ class Init:
                 searched, put = (old, new) if name == "rename" else (pattern, "")
                 try:
                     re.sub(searched, put, "")
-                except (re.error, IndexError) as error:
+                except (re.error, IndexError, OverflowError) as error:
                     raise InputError(f"--init.{name} {pattern!r} is no regex: {error}") from None
 
 
@@ -165,6 +165,11 @@ def chosen(learned: Mapping[str, np.ndarray], options: Init) -> dict[str, np.nda
         for pattern in patterns:
             if not any(re.search(pattern, _bare(path)) for path in named):
                 raise InputError(f"--init.{option} {pattern} finds nothing in {options.from_}")
+    if options.include and not any(
+        matches(options.include, _bare(path)) and not matches(options.exclude, _bare(path))
+        for path in named
+    ):
+        raise InputError(f"--init.exclude leaves nothing of --init.include {options.include[0]}")
     return {
         path: array
         for path, array in named.items()

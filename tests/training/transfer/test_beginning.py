@@ -117,6 +117,7 @@ def test_patterns_choose_and_rename_what_is_taken(options, taken):
             "runs/a has other/encoder/kernel, other/encoder/positions/embedding",
         ),
         ({}, {"include": ("decoder",)}, "--init.include decoder finds nothing in runs/a"),
+        ({}, {"include": ("head",), "exclude": ("head",)}, "leaves nothing of --init.include head"),
         ({}, {"rename": ("k=k", "^decoder=")}, "--init.rename ^decoder= finds nothing in runs/a"),
         (
             {},
@@ -144,6 +145,7 @@ def test_what_does_not_fit_is_named(change, options, message):
         ({"from_": "a", "rename": (r"b=\g<c>",)}, "is no regex: unknown group name 'c'"),
         ({"from_": "a", "lora": ("query",)}, "give --init.lora-rank too"),
         ({"from_": "a", "lora_alpha": 2.0}, "give --init.lora-rank too"),
+        ({"from_": "a", "include": ("a{9999999999}",)}, "is no regex: the repetition number is"),
         ({"from_": "a", "exclude": ("(",)}, "--init.exclude '(' is no regex"),
         ({"from_": "a", "lora_alpha": 0.0}, "--init.lora-alpha above 0"),
     ],

@@ -83,6 +83,7 @@ def read_passphrase(file: Path | None, path: Path, *, new: bool = False) -> byte
                 text = ""
     if not text:
         raise InputError(
-            f"{path} needs a passphrase: give it by {OPTION}, in ${VARIABLE}, or on a terminal"
+            f"{path} needs a passphrase: give it in ${VARIABLE}, on a terminal, or to a command of "
+            f"launch.py by {OPTION}"
         )
     return unicodedata.normalize("NFC", text).encode()

@@ -203,8 +203,8 @@ def test_the_pieces_of_a_text_are_the_text_where_they_are_characters():
         ({"method": "lime"}, "there is no method 'lime'; use gradients, smoothgrad"),
         ({"steps": 0}, "--steps 0 is too small"),
         ({"steps": 10**8}, "--steps 100000000 is too many; use up to 10000"),
-        ({"noise": float("nan")}, "--noise nan cannot be used"),
-        ({"baseline": float("inf")}, "--baseline inf cannot be used"),
+        ({"noise": float("nan")}, "--noise nan must be 0 or more"),
+        ({"baseline": float("inf")}, "--baseline inf must be a number"),
     ],
 )
 def test_options_that_no_method_takes_are_refused(options, said):

@@ -189,5 +189,5 @@ def test_a_passphrase_is_from_a_file_the_environment_or_the_terminal(
         raise EOFError(prompt)
 
     monkeypatch.setattr(getpass, "getpass", nobody)
-    with pytest.raises(InputError, match=f"in \\${VARIABLE}, or on a terminal"):
+    with pytest.raises(InputError, match=f"in \\${VARIABLE}, on a terminal, or"):
         read_passphrase(None, tmp_path)

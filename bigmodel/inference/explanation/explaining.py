@@ -68,9 +68,10 @@ class How:
         for name in ("steps", "samples"):
             if (value := getattr(self, name)) > MOST:
                 raise InputError(f"--{name} {value} is too many; use up to {MOST}")
-        for name, least in (("noise", 0), ("baseline", -math.inf)):
-            if not least <= (value := getattr(self, name)) < math.inf or math.isinf(value):
-                raise InputError(f"--{name} {value} cannot be used; 0.15 is usual for noise")
+        if not 0 <= self.noise < math.inf:
+            raise InputError(f"--noise {self.noise} must be 0 or more; 0.15 is usual")
+        if not math.isfinite(self.baseline):
+            raise InputError(f"--baseline {self.baseline} must be a number; 0 is usual")
 
 
 class Question(NamedTuple):

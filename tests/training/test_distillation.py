@@ -205,7 +205,6 @@ def test_no_checkpoint_has_the_teacher_and_a_resume_has_it_again(tmp_path: Path)
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"run": "", "weight": 0.9}, "--teacher.run is not given"),
         ({"weight": 1.5}, "--teacher.weight 1.5 must be from 0 to 1"),
         ({"temperature": 0.0}, "--teacher.temperature 0.0 must be above 0"),
         ({"temperature": float("inf")}, "--teacher.temperature inf must be above 0"),
@@ -213,4 +212,4 @@ def test_no_checkpoint_has_the_teacher_and_a_resume_has_it_again(tmp_path: Path)
 )
 def test_options_that_teach_nothing_are_refused(options, message):
     with pytest.raises(InputError, match=message):
-        Teacher(**{"run": "a", **options})
+        Teacher("a", **options)

@@ -38,9 +38,6 @@ class Teacher:
             raise InputError(f"--teacher.weight {self.weight} must be from 0 to 1")
         if not 0 < self.temperature < math.inf:
             raise InputError(f"--teacher.temperature {self.temperature} must be above 0")
-        others = (Teacher.weight, Teacher.temperature)
-        if not self.run and (self.weight, self.temperature) != others:
-            raise InputError("--teacher.run is not given, and other options of --teacher need it")
 
     def check_unused(self, what: str) -> None:
         """Raises InputError where there is a teacher of an experiment that has no classes."""

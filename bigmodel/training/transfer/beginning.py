@@ -58,11 +58,6 @@ class Init:
             raise InputError("--init.from is not given, and other options of --init need it")
         if self.lora_rank < 0 or not 0 < self.lora_alpha < math.inf:
             raise InputError("--init.lora-rank must be at least 0, and --init.lora-alpha above 0")
-        if not self.lora_rank and (self.lora, self.lora_alpha) != (Init.lora, Init.lora_alpha):
-            raise InputError(
-                "--init.lora and --init.lora-alpha are for adapters, of which there are none; "
-                "give --init.lora-rank too"
-            )
         for name in ("include", "exclude", "rename", "lora"):
             for pattern in getattr(self, name):
                 old, equals, new = pattern.rpartition("=")

@@ -143,8 +143,6 @@ def test_what_does_not_fit_is_named(change, options, message):
         ({"from_": "a", "rename": ("b",)}, "--init.rename b has no =; write OLD=NEW"),
         ({"from_": "a", "rename": (r"b=\1",)}, r"--init.rename 'b=\\1' is no regex: invalid group"),
         ({"from_": "a", "rename": (r"b=\g<c>",)}, "is no regex: unknown group name 'c'"),
-        ({"from_": "a", "lora": ("query",)}, "give --init.lora-rank too"),
-        ({"from_": "a", "lora_alpha": 2.0}, "give --init.lora-rank too"),
         ({"from_": "a", "include": ("a{9999999999}",)}, "is no regex: the repetition number is"),
         ({"from_": "a", "exclude": ("(",)}, "--init.exclude '(' is no regex"),
         ({"from_": "a", "lora_alpha": 0.0}, "--init.lora-alpha above 0"),

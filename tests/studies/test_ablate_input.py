@@ -73,7 +73,10 @@ def nothing_written(refused: Callable[..., str]) -> Callable[..., str]:
         ("--vary data.folds=2,3", "--data.folds in a study: vary the folds"),
         ("-- --model.dropuot 3", "did you mean --model.dropout?"),
         ("--vary a", "--vary a: write it as OPTION=VALUE,VALUE"),
-        ("--vary a=1,,2", "--vary a=1,,2: write it as OPTION=VALUE,VALUE"),
+        (
+            "--vary a=1,,2",
+            "write it as OPTION=VALUE,VALUE, and a value that is empty",
+        ),
         ("--vary =1", "--vary =1: write it as OPTION=VALUE,VALUE"),
         ("--with a=1", "which must stand before"),
         ("--vary a=1,2 --with b=1", "has 1 values and a has 2"),
@@ -194,6 +197,16 @@ def test_what_is_typed_has_precedence_over_the_options_of_a_file() -> None:
     typed = ("--run.steps", "30", "--model.widths", "4", "--model.no-residual")
     (found,) = resolve(config, (*options, *typed), [{}])
     assert (found.run.steps, found.model.widths, found.model.residual) == (30, (4,), False)
+
+
+@pytest.mark.parametrize("empty", ['""', "''"])
+def test_a_value_may_be_empty(empty: str) -> None:
+    config = load_script(MLP).Config()
+    options = ("--teacher.weight", "0.9")
+    cells = [{"teacher.run": empty, "model.widths": empty}, {"teacher.run": "runs/a"}]
+    without, with_one = resolve(config, options, cells)
+    assert (without.teacher.run, without.model.widths) == ("", ())
+    assert (with_one.teacher.run, with_one.teacher.weight) == ("runs/a", 0.9)
 
 
 def test_bad_input_leaves_no_process_behind(tmp_path: Path) -> None:

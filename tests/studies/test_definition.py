@@ -116,6 +116,13 @@ def test_what_is_drawn_of_a_list_moves_together_and_is_never_drawn_twice() -> No
     assert sorted(cells(f"{TOGETHER} --random 4"), key=str) == cells(TOGETHER)
 
 
+def test_an_empty_value_of_a_file_is_written_as_one_is_typed() -> None:
+    text = 'script = "b.py"\nbaseline = {a = ""}\n[vary]\na = ["c", ""]\n'
+    choices, first = define(written(text)).cells()
+    assert first == {"a": '""'}
+    assert choices == [{"a": "c"}, {"a": '""'}]
+
+
 def test_every_key_of_a_toml_file_is_read() -> None:
     found = define(written(TOML, "studies/a.toml"))
     assert found.script.resolve() == Path("cnn.py").resolve()

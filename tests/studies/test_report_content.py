@@ -89,6 +89,14 @@ def test_without_a_full_grid_of_options_there_is_no_main_effect(
     assert words in read_report(tmp_path).effects
 
 
+def test_runs_with_and_without_a_teacher_share_their_data(tmp_path: Path) -> None:
+    def manifest(cell: int, seed: int) -> dict[str, object]:
+        return {"data_fingerprint": f"{cell} {seed}", "examples_fingerprint": "0"}
+
+    write_runs(tmp_path, GRID[:2], seeds=(0, 2), accuracy=accuracy, manifest=manifest)
+    assert not [words for words in warnings(read_report(tmp_path)) if "their data" in words]
+
+
 def test_runs_that_were_not_made_alike_are_named(tmp_path: Path) -> None:
     def manifest(cell: int, seed: int) -> dict[str, object]:
         return {"device_kind": "H100"} if cell == 1 else {"code": "e"} if seed == 2 else {}

@@ -12,7 +12,7 @@ from bigmodel.config import option_name, to_json
 from bigmodel.experiment import InputError
 from bigmodel.runtime.command_line import OPTIONAL, option_names, parse
 from bigmodel.runtime.cross_validation import has_folds
-from bigmodel.studies.definition.definition import Choice, flag
+from bigmodel.studies.definition.definition import EMPTY, Choice, flag
 
 GIVEN = {"seed": "--seeds", "run.dir": "the study's own folder"}
 """Options that a study chooses by itself, and by what."""
@@ -77,6 +77,7 @@ def _words(default: Any, name: str, text: str) -> list[str]:
         if text.lower() not in ("true", "false"):
             raise InputError(f"--{name} is {text}; it is true or false")
         return [flag(name, on=text.lower() == "true")]
+    text = "" if text in EMPTY else text
     if any(typing.get_origin(one) is tuple for one in (hint, *typing.get_args(hint))):
         return [f"--{name}", *text.split()]
     return [f"--{name}={text}"]

@@ -16,6 +16,8 @@ AT = ("last", "best")
 WAYS = ("auto", "sequential", "vmap", "processes")
 Choice: TypeAlias = dict[str, str]
 """Values as typed, by dotted option: ``{"optimizer.name": "adam"}``."""
+EMPTY = ('""', "''")
+"""How an empty value is typed: ``--vary teacher.run='"",runs/a'`` is without and with a teacher."""
 
 LAWS = ("log", "uniform", "int")
 """Distributions of a range: ``log:1e-4:1e-1``, ``uniform:0:0.5``, ``int:1:8``."""
@@ -69,7 +71,10 @@ def read_axes(words: Sequence[tuple[str, str]]) -> list[Axis]:
         name, equals, text = word.partition("=")
         values = tuple(value.strip() for value in text.split(","))
         if not (name and equals and all(values)):
-            raise InputError(f"--{kind} {word}: write it as OPTION=VALUE,VALUE")
+            raise InputError(
+                f"--{kind} {word}: write it as OPTION=VALUE,VALUE, and a value that is empty as "
+                f"{EMPTY[0]}"
+            )
         name = option_name(name)
         if any(name in axis.names for axis in axes):
             raise InputError(f"--{kind} {word}: {name} is varied already")

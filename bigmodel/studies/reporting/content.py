@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from bigmodel.experiment import InputError
 from bigmodel.run_directory.changes import describe_code, flags
 from bigmodel.run_directory.directory import MANIFEST, RunDirectory
+from bigmodel.run_directory.manifest import examples_of
 from bigmodel.studies.metric import FINISHED, best_rule, choose_metric, larger_is_better, metrics_of
 from bigmodel.studies.runs import ENDED, Result, read_results
 from bigmodel.studies.statistics.scores import (
@@ -253,4 +254,4 @@ def _facts_of(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "XLA's flags", flags(manifest.get("xla_flags", "")) or "none"
     own = manifest.get("jax_flags") or {}
     yield "JAX's flags", " ".join(f"{name}={value}" for name, value in own.items()) or "none"
-    yield "data", f"sha256 {str(manifest.get('data_fingerprint'))[:12]}"
+    yield "data", f"sha256 {str(examples_of(manifest))[:12]}"

@@ -1,7 +1,9 @@
 """Strict JAX, eight virtual devices and a shared compilation cache for all tests."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -23,6 +25,25 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 write_programs_whole()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_drawing() -> dict[str, Any]:
+    """Leaves out the figures of runs of this process; they would take half of its time."""
+    from bigmodel.runtime.recorder import open_run
+
+    defaults = open_run.__kwdefaults__
+    assert defaults is not None
+    defaults["drawing"] = False
+    return defaults
+
+
+@pytest.fixture
+def drawing(no_drawing: dict[str, Any]) -> Iterator[None]:
+    """Lets runs draw their figures, as they do for users."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(no_drawing, "drawing", True)
+        yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -99,10 +99,13 @@ def test_answers_do_not_depend_on_the_batch(script: Path, folder: Path) -> None:
 @each_script
 def test_an_evaluation_of_a_trained_run_equals_its_last(script: Path, folder: Path) -> None:
     one = trained(script, folder)
-    found = evaluate(one).values
-    expected = {name: value for name, value in one.summary.items() if name in found}
+    found = evaluate(one)
+    expected = {name: value for name, value in one.summary.items() if name in found.values}
     assert expected
-    assert found == pytest.approx(expected, rel=1e-4, abs=1e-6, nan_ok=True)
+    assert found.values == pytest.approx(expected, rel=1e-4, abs=1e-6, nan_ok=True)
+    for figure in found.shown.values():
+        drawn = figure() if callable(figure) else figure
+        assert isinstance(drawn, str) or (drawn.dtype == np.uint8 and drawn.ndim == 3)
     whole = evaluate(one, other=True)
     assert {name.partition("/")[0] for name in whole.values} == {"test"}
 

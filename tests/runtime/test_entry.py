@@ -47,6 +47,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.usefixtures("drawing")
 def test_the_run_directory_is_as_documented() -> None:
     assert status("--run.dir=a") == 0
     names = {path.name.split(".0.")[0] for path in A.iterdir()}
@@ -160,6 +161,7 @@ def test_a_directory_is_locked_before_its_checkpoints_are_searched(
     assert Checkpoints.newest_intact is search
 
 
+@pytest.mark.usefixtures("drawing")
 def test_a_figure_keeps_its_step_and_one_that_fails_is_a_warning(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

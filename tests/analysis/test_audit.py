@@ -215,6 +215,7 @@ def test_some_examples_are_from_everywhere(mlp: Path) -> None:
         (["--by", "sex", "--reference", "x"], "--reference is for --membership"),
         (["--by", "id"], "--by id has"),
         (["--groups", "nowhere.csv"], "--groups nowhere.csv does not exist"),
+        (["--groups", "list.csv"], "list.csv has only the column 'id'; add one that says which"),
         (["--membership", "--reference", "nowhere"], "there is no run directory nowhere"),
         (["--membership", "--", "--data.path", "x"], "needs the run's own data"),
         (["--by", "sex", "--out", "."], "is not empty"),
@@ -226,9 +227,14 @@ def test_some_examples_are_from_everywhere(mlp: Path) -> None:
         (["--membership", "--examples", "1"], "a threshold needs 2 of each"),
     ],
 )
-def test_bad_input_is_one_line(options: list[str], message: str, mlp: Path, typed: Any) -> None:
+def test_bad_input_is_one_line(
+    options: list[str], message: str, mlp: Path, typed: Any, tmp_path: Path
+) -> None:
     if "id" in options:
         options = [*options, "--bins", "150"]
+    if "list.csv" in options:
+        (list_of := tmp_path / "list.csv").write_text("id\n1\n2\n")
+        options = ["--groups", str(list_of)]
     said = typed("audit", mlp, *options)
     assert said.status == 2, said.errors
     assert message in said.errors

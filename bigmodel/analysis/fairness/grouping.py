@@ -137,8 +137,12 @@ def read_list(
         raise InputError(
             f"--groups {path} does not exist; give a table whose first column the data have"
         )
-    cells = read_csv(path, CsvFormat())
+    cells = read_csv(path, CsvFormat(), fewest=1)
     key, *others = cells.columns
+    if not others:
+        raise InputError(
+            f"--groups {path} has only the column {key!r}; add one that says which group each is in"
+        )
     chosen = tuple(cells.find(name, option="--by") for name in names) or tuple(others)
     row_of: dict[str, int] = {}
     for row, value in enumerate(cells.columns[key]):

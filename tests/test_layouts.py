@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from rare import rare
 from test_contract import ROOT, build, go_on
 
 from bigmodel.run_directory.checkpoints import Checkpoints
@@ -43,7 +45,7 @@ ALL = [shape for devices in (2, 4, 8) for shape in splits(devices)]
 OTHERS = [MeshShape(*s) for s in ((4, 1, 2), (2, 2, 2), (1, 4, 2), (1, 2, 4), (1, 1, 8))]
 
 
-def named(shapes: list[MeshShape]) -> Any:
+def named(shapes: Sequence[Any]) -> Any:
     def name(shape: MeshShape) -> str:
         return "-".join(f"{axis}{getattr(shape, axis)}" for axis in AXES)
 
@@ -70,7 +72,7 @@ def kept(script: str, shape: MeshShape, *options: str) -> Trained:
     return trained(script, shape, *options)
 
 
-@named(CORNERS)
+@named([rare(CORNERS[0]), CORNERS[1]])
 @pytest.mark.xdist_group("layouts")
 def test_losses_are_those_of_one_device_and_each_axis_splits_something(shape: MeshShape) -> None:
     found, alone = (kept("gpt", each, *SMALL, *MIXED) for each in (shape, ONE))

@@ -48,7 +48,7 @@ def compress(run: Path, out: Path, *options: str) -> int:
 
 @pytest.mark.parametrize(
     ("options", "most"),
-    [(["--to", "int8"], 0.27), (["--to", "int4", "--keep-float", "head"], 0.19)],
+    [(["--to", "int8"], 0.27), rare(["--to", "int4", "--keep-float", "head"], 0.19)],
 )
 def test_a_compressed_run_is_smaller_and_a_run_like_any_other(
     options: list[str], most: float, digits: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
@@ -187,6 +187,7 @@ def test_channels_are_taken_of_a_run_that_was_trained_in_part(
     assert size(bigmodel.load(tmp_path / "half-1.5")) < 0.7 * size(bigmodel.load(second))
 
 
+@pytest.mark.matrix
 def test_a_private_run_stays_private(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path, out = tmp_path / "private", tmp_path / "half-1.5"
     built = build(EXPERIMENTS / "mlp.py", "--privacy.epsilon=8")

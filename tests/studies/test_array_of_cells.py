@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rare import rare
 from seen import wait_for, workers
 from written import write_runs
 
@@ -110,7 +111,7 @@ def test_no_two_processes_work_on_one_cell(held: str, study: Path, refused) -> N
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-@pytest.mark.parametrize("moment", ["starting", "training"])
+@pytest.mark.parametrize("moment", [rare("starting"), "training"])
 def test_a_signal_that_reaches_the_worker_first_saves_and_marks_no_run_as_failed(
     moment: str, study: Path
 ) -> None:

@@ -60,9 +60,9 @@ def plain_mixture(params, x, *, per_token, activation="gelu", capacity=None):
 @pytest.mark.parametrize(
     "options",
     [
-        {"per_token": 1},
+        rare({"per_token": 1}),
         {"per_token": 2},
-        {"per_token": EXPERTS},
+        rare({"per_token": EXPERTS}),
         {"per_token": 2, "activation": "swiglu"},
         {"per_token": 2, "biases": True},
     ],
@@ -95,7 +95,7 @@ def test_tokens_beyond_an_experts_capacity_are_dropped_in_training_alone(capacit
 
 
 @pytest.mark.parametrize("capacity", [rare(None), 0.5])
-@pytest.mark.parametrize("per_token", [1, 2])
+@pytest.mark.parametrize("per_token", [rare(1), 2])
 def test_gradient_of_the_mixture_is_that_of_finite_differences(per_token, capacity):
     module = mixture(per_token=per_token, capacity=capacity)
     variables = variables_of(module)

@@ -20,7 +20,7 @@ def latents(count: int) -> dict[str, np.ndarray]:
     [
         ("float32", SHAPES[0]),
         *(rare("float32", shape) for shape in SHAPES[1:]),
-        ("bfloat16", SHAPES[0]),
+        rare("bfloat16", SHAPES[0]),
     ],
     ids=str,
 )

@@ -21,6 +21,7 @@ def normalized(x, scale, bias):
     return (x - mean) / np.sqrt(variance + 1e-5) * np.asarray(scale) + np.asarray(bias)
 
 
+@pytest.mark.matrix
 def test_the_network_in_training_is_its_layers_written_out():
     batch = images(4, 8, 8, 1)
     model = ResNet(8, width=4, zero_init=False).build(3)

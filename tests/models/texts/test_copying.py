@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from initial import initial
+from rare import rare
 
 from bigmodel.models.texts.beam import BOUNDARY, Beam
 from bigmodel.models.texts.copying import Copying
@@ -44,7 +45,7 @@ def test_probabilities_are_mixed_with_the_attention_to_each_token_of_the_source(
     np.testing.assert_allclose(found.sum(axis=-1), 1.0, rtol=1e-5)
 
 
-@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize("beams", [rare(1), 3])
 def test_a_decoder_that_only_copies_says_what_the_logits_of_the_whole_say(beams):
     options = Transformer(layers=1, width=16, heads=2, dropout=0.0, copy=True)
     beam = Beam(beams, length_penalty=0.0)

@@ -25,14 +25,6 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 write_programs_whole()
-OLDER_LOOPS = "--xla_cpu_use_fusion_emitters=false"
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Compiles loops in two thirds of the time without the matrix, which compiles as users do."""
-    flags = os.environ.get("XLA_FLAGS", "")
-    if "not matrix" in config.option.markexpr and OLDER_LOOPS not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} {OLDER_LOOPS}".strip()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -40,8 +40,8 @@ SCRIPTS = sorted(path for path in (ROOT / "experiments").glob("*.py") if path.st
 # The first of each kind of training step; the whole matrix of all scripts is marked so.
 KINDS = ("cnn", "gpt", "gan")
 MESHES = [MeshShape(*shape) for shape in ((2, 4), (2, 1), (1, 4), (8, 1), (4, 1), (1, 2), (1, 8))]
-# Outside the matrix, one of each kind of training step; and one without sharding.
-SPREAD = {("cnn", MESHES[1]), *((stem, MESHES[0]) for stem in KINDS)}
+# Outside the matrix, scripts of which each has layers of its own; and one without sharding.
+SPREAD = {("cnn", MESHES[1]), *((stem, MESHES[0]) for stem in (*KINDS, "transformer"))}
 
 
 def case(path: Path, *others: Any, name: str = "", matrix: bool) -> Any:

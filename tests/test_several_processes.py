@@ -53,9 +53,8 @@ def test_several_processes_have_the_losses_of_one(kind: str, count: int, tmp_pat
     assert logs == [f"rank-{rank}.log" for rank in range(1, count)]
 
 
-@pytest.mark.parametrize("count", [2, 4])
-@pytest.mark.parametrize("packing", ["across", "document"])
-@pytest.mark.matrix
+@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.matrix)])
+@pytest.mark.parametrize("packing", ["across", pytest.param("document", marks=pytest.mark.matrix)])
 def test_several_processes_prepare_a_text_once_and_have_its_losses(
     packing: str, count: int, tmp_path: Path
 ) -> None:

@@ -187,7 +187,6 @@ def test_channels_are_taken_of_a_run_that_was_trained_in_part(
     assert size(bigmodel.load(tmp_path / "half-1.5")) < 0.7 * size(bigmodel.load(second))
 
 
-@pytest.mark.matrix
 def test_a_private_run_stays_private(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path, out = tmp_path / "private", tmp_path / "half-1.5"
     built = build(EXPERIMENTS / "mlp.py", "--privacy.epsilon=8")

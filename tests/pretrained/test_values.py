@@ -217,7 +217,6 @@ def test_a_dialogue_is_answered_by_the_template_of_the_folder(weights, causal, t
     assert [answer["text"] for answer in answers] == [answered, answered, causal[1]]
 
 
-@pytest.mark.matrix
 def test_a_folder_teaches_a_run_that_reads_its_tokens(weights, tmp_path):
     folder = causal_folder(tmp_path / "folder", weights)
     (tmp_path / "text").write_text("abc def xyz " * 400)

@@ -79,7 +79,6 @@ def test_each_run_of_a_study_and_a_replay_have_the_devices_and_bits_of_the_run_a
     assert [read(path.parent, path.name)["device_count"] for path in together] == [1, 1]
 
 
-@pytest.mark.matrix
 def test_a_run_goes_on_with_the_devices_that_it_began_with(script: Path) -> None:
     train(script, "--run.steps=1", JAX_NUM_CPU_DEVICES="1")
     starts = read(train(script, "--run.steps=2"), "manifest.json")["starts"]

@@ -125,7 +125,6 @@ def test_each_member_of_an_ensemble_learns_from_the_teacher_alone():
     assert after.params["members"]["kernel"].shape == (2, 8, 3)
 
 
-@pytest.mark.matrix
 def test_a_language_model_of_a_large_vocabulary_learns_the_same(monkeypatch):
     options = Gpt(layers=1, width=16, heads=2)
     sizes = {"vocab_size": 11, "context": 8}

@@ -125,7 +125,9 @@ WINDOWS = [
 ]
 
 
-@pytest.mark.parametrize("options", [rare({"window": 2**20}), {}, *map(rare, WINDOWS)], ids=str)
+@pytest.mark.parametrize(
+    "options", [rare({"window": 2**20}), {}, rare(WINDOWS[0]), WINDOWS[1]], ids=str
+)
 def test_memory_grows_linearly_with_the_positions(options):
     def temporaries(time):
         shape = jax.ShapeDtypeStruct((1, time, 2, 32), jnp.float32)

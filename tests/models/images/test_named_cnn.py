@@ -39,7 +39,6 @@ def test_an_option_that_the_network_does_not_have_is_refused(options, message):
         options.build(10)
 
 
-@pytest.mark.matrix
 def test_lenet_is_its_layers_written_out():
     x = np.random.default_rng(0).random((3, 28, 28, 1), np.float32)
     model = LENET.build(10)

@@ -60,7 +60,7 @@ def tokens(length):
     [
         ({}, [3, 1, 1, 3]),
         rare({"positions": "learned"}, [3, 1, 1, 3]),
-        rare({}, [1] * 20),  # past the context, one by one
+        ({}, [1] * 20),  # past the context, one by one
         rare({}, [5, 7, 1, 1]),  # a piece that runs over the context's end
         rare({}, [19, 1, 2]),  # a prompt longer than the context
         rare({"kv_heads": 1}, [3, 1, 1, 3]),
@@ -73,7 +73,7 @@ def tokens(length):
         rare({"head_size": 6, "query_key_norm": True, "qkv_biases": True}, [3, 1, 1, 3]),
         ({"experts": 4, "capacity": 1.0}, [3, 1, 1, 3]),
         rare({"positions": "learned", "window": 3}, [3, 1, 1, 3]),
-        rare({"scan": True, "window": 4}, [3, 1, 1, 3]),
+        ({"scan": True, "window": 4}, [3, 1, 1, 3]),
     ],
     ids=str,
 )
@@ -123,10 +123,9 @@ def test_the_same_seed_draws_the_same_text_and_another_seed_another():
 @pytest.mark.parametrize(
     ("options", "temperature"),
     [
-        rare({"window": 3, "global_tokens": 2}, 1.0),
+        ({"window": 3, "global_tokens": 2}, 1.0),
         rare({"experts": 4}, 0.0),
-        rare({}, 0.0),
-        ({}, 1.0),
+        *(rare({}, temperature) for temperature in (0.0, 1.0)),
     ],
     ids=str,
 )

@@ -157,7 +157,6 @@ def test_a_wide_beam_finds_sequences_that_are_as_likely_by_the_logits_of_the_who
     assert (wide > greedy + 1e-3).any()
 
 
-@pytest.mark.matrix
 def test_a_stack_translates_as_its_blocks_do():
     one, batch = build(TRANSFORMER, 3), random_batch(9)
     options = dataclasses.replace(TRANSFORMER, scan=True)

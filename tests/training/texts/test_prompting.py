@@ -36,7 +36,7 @@ PROMPTS = ["a", "a longer one", {"prompt": "äöü", "seed": 7}, [0, 255, 32]]
 
 
 @pytest.mark.parametrize(
-    "options", [rare({"temperature": 0.0}), {}, rare({"top_k": 9, "top_p": 0.9})], ids=str
+    "options", [rare({"temperature": 0.0}), rare({}), {"top_k": 9, "top_p": 0.9}], ids=str
 )
 def test_a_prompt_is_continued_as_alone_and_piece_by_piece_as_at_once(options):
     asked = predictor(tokens=9, **options)

@@ -55,7 +55,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, metavar="DIR", help="default: explanations/RUN-METHOD")
     add("--check", action="store_true", help="also print what the explanations are worth")
     add("--cut", action="store_true", help="read the beginning of texts that are too long")
-    add("--baseline", type=float, default=0.0, help="number that stands for nothing; default: 0")
+    text = "number that stands for nothing; default: 0, of sounds -2, of clips 0.5"
+    add("--baseline", type=float, help=text)
     add("--steps", type=int, default=50, help="integrated gradients: nodes; default: 50")
     add("--samples", type=int, default=32, help="smoothgrad: noisy inputs; default: 32")
     add("--noise", type=float, default=0.15, help="smoothgrad: share of the range; default: 0.15")

@@ -21,6 +21,8 @@ MOST = 40
 """Bars of a figure; more would be unreadable."""
 ACROSS = 88
 """Characters in a line of text."""
+WIDE = 2
+"""Width by height from which on an image is wide."""
 
 
 def limit(values: Float[np.ndarray, "..."]) -> float:
@@ -51,6 +53,8 @@ def draw_over_image(
 ) -> Figure:
     """Draws an image, and beside it the numbers of its pixels over a pale grey copy of it.
 
+    The copy of a wide image, such as a spectrum, is below it, and both are as high as they can be.
+
     Args:
         image: values from 0 to 1, of one channel or three.
         values: a number for each pixel.
@@ -58,9 +62,13 @@ def draw_over_image(
         signed: whether some may be below zero.
     """
     height, width = values.shape
-    across = min(3.4, max(1.6, 2.8 * width / height))
-    figure = blank(2 * across + 1.1, min(6.0, across * height / width + 0.4))
-    left, right = figure.subplots(1, 2)
+    if width > WIDE * height:
+        figure = blank(8.0, 4.4)
+        left, right = figure.subplots(2, 1)
+    else:
+        across = min(3.4, max(1.6, 2.8 * width / height))
+        figure = blank(2 * across + 1.1, min(6.0, across * height / width + 0.4))
+        left, right = figure.subplots(1, 2)
     grey = image.mean(axis=2)
     shown = np.clip(image if image.shape[2] == 3 else np.repeat(image[..., :1], 3, axis=2), 0, 1)
     left.imshow(shown, interpolation="nearest")
@@ -75,6 +83,7 @@ def draw_over_image(
     )
     for axes in (left, right):
         axes.set_axis_off()
+        axes.set_aspect("auto" if width > WIDE * height else "equal")
     figure.colorbar(drawn, ax=right, label=label(value), shrink=0.9)
     return figure
 

@@ -24,6 +24,7 @@ OPTIONS = {
     "vit": ("--model.layers=2", "--model.width=16"),
 }
 ABLE = {
+    "audio": "gradients smoothgrad integrated_gradients grad_cam rollout occlusion",
     "bert": "gradients smoothgrad integrated_gradients rollout occlusion",
     "bert_classify": "gradients smoothgrad integrated_gradients occlusion",
     "cnn": "gradients smoothgrad integrated_gradients grad_cam occlusion",
@@ -32,6 +33,7 @@ ABLE = {
     "mlp": "gradients smoothgrad integrated_gradients occlusion",
     "rnn": "gradients smoothgrad integrated_gradients occlusion",
     "tagging": "gradients smoothgrad integrated_gradients rollout occlusion",
+    "video": "gradients smoothgrad integrated_gradients grad_cam occlusion",
     "vit": "gradients smoothgrad integrated_gradients rollout occlusion",
 }
 EACH = [name if name == "mlp" else rare(name) for name in ABLE]
@@ -73,7 +75,7 @@ def test_each_method_that_a_run_supports_explains_what_it_answers(trained, name)
         assert found.signed or (found.values >= 0).all()
         assert len(found.units.names) in (0, found.units.shape[-1], 1)
     [answer] = one.predict([given])
-    if name in ("mlp", "cnn", "cnn1d", "vit", "bert_classify"):
+    if name in ("audio", "mlp", "cnn", "cnn1d", "video", "vit", "bert_classify"):
         assert found.output == answer["class"]
         assert found.probability == pytest.approx(answer["probability"], rel=1e-4)
     elif name == "rnn":
@@ -86,7 +88,7 @@ def test_each_method_that_a_run_supports_explains_what_it_answers(trained, name)
 
 
 @pytest.mark.parametrize(
-    "name", [rare("gan"), rare("autoencoder"), rare("recommender"), rare("seq2seq")]
+    "name", [rare("gan"), rare("autoencoder"), rare("recommender"), rare("seq2seq"), rare("speech")]
 )
 def test_what_is_neither_a_class_nor_a_number_is_refused_and_its_layers_are_read(trained, name):
     one, given = trained(name)

@@ -179,13 +179,35 @@ def test_a_rollout_is_the_product_over_the_blocks_from_what_is_read(pooling):
 
 def test_maps_and_positions_are_spread_over_steps_and_tokens():
     sequence = Units("sequence", np.arange(12).reshape(1, 6, 2), (5, 2))
-    spread = spread_map(np.array([0.0, 1.0, 2.0], np.float32), sequence, (1, 6, 2))
+    spread = spread_map(np.array([[0.0, 1.0, 2.0]], np.float32), sequence, (1, 6, 2))
     assert spread.shape == (5, 2)
     np.testing.assert_allclose(spread[:, 0], [0, 0.25, 0.75, 1.25, 1.75])
     text = Units("text", np.zeros((1, 4, 3), int), (3,))
     np.testing.assert_allclose(spread_positions(np.arange(5.0), text), [1, 2, 3])
     with pytest.raises(InputError, match="the 7 positions of its attention are no patches"):
         spread_positions(np.arange(7.0), Units("image", np.zeros((1, 4, 4, 1), int), (4, 4)))
+
+
+def test_maps_and_positions_are_spread_over_the_bands_of_a_sound_and_the_frames_of_a_clip():
+    spectrum = np.arange(10.0, dtype=np.float32).reshape(1, 5, 2)
+    sound = units_of("sound", {"spectrum": spectrum, "length": np.array([3])}, {}, None)
+    assert sound.shape == (3, 2)
+    assert sound.names == ("band 1", "band 2")
+    assert sound.of.ravel().tolist() == [0, 1, 2, 3, 4, 5, -1, -1, -1, -1]
+    # Three moments of two frames each, of which the last ones are padding.
+    shares = spread_positions(np.array([4.0, 8.0, 9.0]), sound)
+    np.testing.assert_allclose(shares, [[1, 1], [1, 1], [2, 2]])
+    clip = units_of("frames", {"video": np.zeros((1, 2, 4, 4, 3), np.float32)}, {}, None)
+    assert clip.shape == (2, 4, 4)
+    assert clip.of[0, 1, 0, 0].tolist() == [16, 16, 16]
+    maps = np.array([[[0.0]], [[1.0]]], np.float32)
+    np.testing.assert_allclose(spread_map(maps, clip, clip.of.shape).sum(axis=(1, 2)), [0, 16])
+    np.testing.assert_allclose(
+        spread_positions(np.array([1.0, 3.0]), clip).sum(axis=(1, 2)), [1, 3]
+    )
+    hidden = windows(clip, 2).reshape(-1, *clip.shape)
+    assert (hidden == 0).any(axis=0).all()
+    assert {int((mask == 0).sum()) for mask in hidden} == {8}
 
 
 def test_the_pieces_of_a_text_are_the_text_where_they_are_characters():

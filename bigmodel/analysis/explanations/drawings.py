@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -54,9 +55,27 @@ def draw(found: Explanation) -> Figure:
             return draw_text(units.names, values, value=value, signed=found.signed)
         case "row":
             return draw_bars(labelled(found), values, value=value)
+        case "sound":
+            loud = np.asarray(units.shown).T[::-1, :, None]
+            loud = (loud - loud.min()) / max(float(np.ptp(loud)), 1e-6)
+            return draw_over_image(loud, values.T[::-1], value=value, signed=found.signed)
+        case "frames":
+            grid = (tiled(np.asarray(each)) for each in (units.shown, values[..., None]))
+            image, over = grid
+            return draw_over_image(image, over[..., 0], value=value, signed=found.signed)
     steps = (len(values), -1)
     series = np.asarray(units.shown).reshape(steps)
     return draw_steps(series, values.reshape(steps), value=value, signed=found.signed)
+
+
+def tiled(frames: np.ndarray) -> np.ndarray:
+    """Frames ``[frame, row, column, channel]`` row by row in one image, zeros between them."""
+    count, height, width, channels = frames.shape
+    across = math.ceil(math.sqrt(count * height / width))
+    down = -(-count // across)
+    padded = np.pad(frames, ((0, across * down - count), (0, 1), (0, 1), (0, 0)))
+    grid = padded.reshape(down, across, height + 1, width + 1, channels).swapaxes(1, 2)
+    return grid.reshape(down * (height + 1), across * (width + 1), channels)[:-1, :-1]
 
 
 def labelled(found: Explanation) -> list[str]:
@@ -90,7 +109,11 @@ def section(name: str, found: Explanation, drawn: Figure) -> Iterator[str]:
 def caption(found: Explanation) -> str:
     """What the colors of an explanation are."""
     key = "red speaks for it, blue against it" if found.signed else "the redder, the more"
-    return f"{meaning(found)}: {key}."
+    places = {
+        "sound": " Time runs to the right, pitch upwards.",
+        "frames": " Frames follow one another as lines of a text do.",
+    }
+    return f"{meaning(found)}: {key}.{places.get(found.units.kind, '')}"
 
 
 def colored(found: Explanation) -> str:

@@ -6,7 +6,7 @@ run.explain("a.png", method="integrated_gradients").values
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
@@ -21,6 +21,7 @@ from bigmodel.inference.explanation.network import Network, Read, arrays_of, rea
 from bigmodel.inference.explanation.spreading import spread_map, spread_positions, windows
 from bigmodel.inference.explanation.units import Units, units_of
 from bigmodel.inference.value import Value
+from bigmodel.predictor import Kind
 
 Method: TypeAlias = Literal[
     "gradients", "smoothgrad", "integrated_gradients", "grad_cam", "rollout", "occlusion"
@@ -28,6 +29,8 @@ Method: TypeAlias = Literal[
 METHODS: tuple[Method, ...] = get_args(Method)
 SIGNED = ("integrated_gradients", "occlusion")
 """Methods by which a unit may speak against the output; by others it has more or less weight."""
+BASELINES: Mapping[Kind, float] = {"sound": -2.0, "frames": 0.5}
+"""Where it is not 0: near that the norms after convolutions without biases are steep."""
 MOST = 10_000
 """Nodes of an integral, and noisy inputs."""
 
@@ -42,9 +45,10 @@ class How:
     """what is explained: the name of a class, a token, a label; by default what is predicted"""
     position: int | None = None
     """of a prediction for each mask or word: which, from 1 on; the first unless told"""
-    baseline: float = 0.0
+    baseline: float | None = None
     """integrated gradients, occlusion: the number that stands for nothing: of images 0 is black,
-    of standardised numbers 0 is their mean; of tokens it is the mean vector of the vocabulary"""
+    of standardised numbers 0 is their mean; of tokens it is the mean vector of the vocabulary. By
+    default 0, of sounds -2, which is quiet, and of clips 0.5, grey"""
     steps: int = 50
     """integrated gradients: nodes of the integral"""
     samples: int = 32
@@ -70,7 +74,7 @@ class How:
                 raise InputError(f"--{name} {value} is too many; use up to {MOST}")
         if not 0 <= self.noise < math.inf:
             raise InputError(f"--noise {self.noise} must be 0 or more; 0.15 is usual")
-        if not math.isfinite(self.baseline):
+        if not math.isfinite(self.baseline or 0):
             raise InputError(f"--baseline {self.baseline} must be a number; 0 is usual")
 
 
@@ -179,7 +183,8 @@ def _ask(run: Value, each: Named, how: How) -> Question:
     units = units_of(kind, batch, run.assets, each.value, width=read.width)
     if how.label is not None and read.find is None:
         raise InputError(f"--class {how.label}: {run.path} predicts a number, not a class")
-    question = Question(read, batch, units, 0, how.baseline)
+    baseline = BASELINES.get(kind, 0.0) if how.baseline is None else how.baseline
+    question = Question(read, batch, units, 0, baseline)
     if how.label is not None and read.find is not None:
         return question._replace(target=read.find(how.label))
     logits = _logits(read.network, run.variables, batch)
@@ -231,7 +236,7 @@ def cam_layer(read: Read, asked: str | None) -> str | None:
         InputError: the one that is asked for is not there.
     """
     network = read.network
-    axes = {"image": 4, "features": 0}.get(network.features, 3)
+    axes = {"image": 4, "video": 4, "features": 0}.get(network.features, 3)
     maps = {
         path: layer
         for path, layer in read.layers.items()
@@ -274,7 +279,7 @@ def explain(question: Question, variables: Variables, how: How) -> Explanation:
         case "integrated_gradients":
             values = units.sums(numbers)
         case "grad_cam":
-            values = spread_map(numbers[0], units, np.asarray(of).shape)
+            values = spread_map(numbers, units, np.asarray(of).shape)
         case "rollout":
             values = spread_positions(numbers, units)
         case _:

@@ -146,10 +146,10 @@ def kept_scores(
 @partial(jax.jit, static_argnums=0, static_argnames="layer")
 def grad_cam(
     network: Network, variables: Variables, batch: Batch, index: Array, *, layer: str
-) -> Float[Array, "1 ..."]:
+) -> Float[Array, "..."]:
     """The channels of a layer, weighted by their mean gradient, added up and rectified.
 
-    It has the resolution of the layer (Selvaraju et al., 2017).
+    It has the resolution of the layer (Selvaraju et al., 2017), of a clip that of each frame.
     """
 
     def run(change: Change) -> tuple[Array, Array]:
@@ -159,7 +159,7 @@ def grad_cam(
     shape = jax.eval_shape(lambda: run(_same))[1].shape
     zeros = jnp.zeros(shape, jnp.float32)
     slope, activation = jax.grad(lambda numbers: run(_added(numbers)), has_aux=True)(zeros)
-    importance = slope.mean(axis=tuple(range(1, slope.ndim - 1)), keepdims=True)
+    importance = slope.mean(axis=tuple(range(slope.ndim - 1)), keepdims=True)
     return jax.nn.relu((activation.astype(jnp.float32) * importance).sum(axis=-1))
 
 

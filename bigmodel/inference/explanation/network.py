@@ -21,7 +21,7 @@ from bigmodel.models.taps import Apply, Change, Layer, layers, tapped
 from bigmodel.nearest import nearest_option
 from bigmodel.tree import named_leaves
 
-NUMBERS = ("image", "features", "sequence")
+NUMBERS = ("image", "features", "sequence", "spectrum", "video")
 """Arrays of a batch that networks read as they are; tokens are read as vectors of an embedding."""
 
 

@@ -13,7 +13,8 @@ from bigmodel.inference.explanation.units import Units
 def windows(units: Units, window: int | None) -> np.ndarray:
     """Masks ``[windows, units]`` that are 0 in a window; they hide every unit, by half steps.
 
-    Windows are squares of an image, spans of steps of a channel, and single tokens and columns.
+    Windows are squares of an image or a spectrum, cubes of a clip, spans of steps of a channel, and
+    single tokens and columns.
     """
     sides = list(units.shape)
     for axis, size in enumerate(units.shape):
@@ -31,10 +32,14 @@ def windows(units: Units, window: int | None) -> np.ndarray:
 
 
 def spread_map(found: np.ndarray, units: Units, read: tuple[int, ...]) -> np.ndarray:
-    """A map of a layer at the resolution of the units, by linear interpolation."""
-    size = read[1:3] if units.kind == "image" else (read[1],)
-    grown = np.asarray(jax.image.resize(jnp.asarray(found), size, "linear"), np.float64)
-    if units.kind == "image":
+    """A map of a layer at the resolution of the units, by linear interpolation.
+
+    It is ``[1, ...]``, of a clip ``[frame, row, column]``.
+    """
+    own = found if units.kind == "frames" else found[0]
+    size = read[1 : 1 + own.ndim]
+    grown = np.asarray(jax.image.resize(jnp.asarray(own), size, "linear"), np.float64)
+    if units.kind in ("image", "frames"):
         return grown
     grown = grown[: units.shape[0]]
     return grown if len(units.shape) == 1 else np.repeat(grown[:, None], units.shape[1], axis=1)
@@ -43,8 +48,16 @@ def spread_map(found: np.ndarray, units: Units, read: tuple[int, ...]) -> np.nda
 def spread_positions(found: np.ndarray, units: Units) -> np.ndarray:
     """Numbers of a transformer's positions as those of the units: of tokens, or of patches' pixels.
 
-    A position that stands before them is of no unit.
+    A position that stands before them is of no unit. Moments of a sound, and frames, share theirs
+    among all that is in them.
     """
+    if units.kind == "sound":
+        span = -(-units.of.shape[1] // len(found))
+        found = np.repeat(found, span)[: units.shape[0]] / span
+    if units.kind in ("sound", "frames"):
+        inner = units.shape[1:]
+        share = np.asarray(found, np.float64) / np.prod(inner)
+        return np.broadcast_to(share.reshape(-1, *(1 for _ in inner)), units.shape)
     if units.kind == "text":
         time = units.of.shape[1]
         return np.asarray(found[len(found) - time :][: units.shape[0]], np.float64)

@@ -22,9 +22,10 @@ class Units(NamedTuple):
     """The units of one input, and which of them each of the numbers is that a network reads.
 
     ``of`` has the shape of these numbers, a batch of one; those of no unit, such as padding, are
-    -1. ``shape`` is that of the units: ``[row, column]`` of an image, ``[token]``, ``[column]``
-    of a table, ``[step, channel]``, or ``[step]`` of a series. ``names`` are those of tokens,
-    columns or channels, ``shown`` the values that a person knows them by, where there are any.
+    -1. ``shape`` is that of the units: ``[row, column]`` of an image, ``[frame, row, column]`` of a
+    clip, ``[token]``, ``[column]`` of a table, ``[step, channel]``, of a sound ``[step, band]``, or
+    ``[step]`` of a series. ``names`` are those of tokens, columns, channels or bands, ``shown`` the
+    values that a person knows them by, where there are any.
     """
 
     kind: Kind
@@ -73,13 +74,19 @@ def units_of(kind: Kind, batch: Batch, assets: Assets, given: Any, *, width: int
         height, width, channels = image.shape[1:]
         of = np.arange(height * width).reshape(1, height, width, 1).repeat(channels, axis=3)
         return Units(kind, of.reshape(pixels.shape), (height, width), shown=image[0])
-    sequence = np.asarray(batch["sequence"])
+    if kind == "frames":
+        video = np.asarray(batch["video"])
+        frames, height, width, channels = video.shape[1:]
+        of = np.arange(frames * height * width).reshape(1, frames, height, width, 1)
+        return Units(kind, of.repeat(channels, axis=4), (frames, height, width), shown=video[0])
+    sequence = np.asarray(batch["spectrum" if kind == "sound" else "sequence"])
     _, time, channels = sequence.shape
     length = int(batch["length"][0])
     of = np.arange(time * channels).reshape(1, time, channels)
     of = np.where(of < length * channels, of, -1)
     shape = (length,) if kind == "series" else (length, channels)
-    names = tuple(f"channel {number}" for number in range(1, channels + 1))
+    channel = "band" if kind == "sound" else "channel"
+    names = tuple(f"{channel} {number}" for number in range(1, channels + 1))
     return Units(kind, of, shape, names, sequence[0, :length].reshape(shape))
 
 

@@ -1,3 +1,5 @@
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -77,6 +79,22 @@ def test_members_start_apart_drop_apart_and_predict_together(network):
     trained, updates = model.apply(same, BATCH, train=True, key=KEY)
     assert not np.allclose(trained.outputs[0], trained.outputs[1])
     assert jax.tree.structure(updates["batch_stats"]) == jax.tree.structure(same["batch_stats"])
+
+
+def test_convolutions_of_members_are_one_after_the_other_on_cpus():
+    # The second one reads what is each member's own.
+    two = ConvNet(widths=(4, 5), convolutions=(1, 1), dense=()).build(3)
+    model = classifiers(two, THREE)
+
+    def loss(variables):
+        outputs, _ = model.apply(variables, BATCH, train=True, key=KEY)
+        return per_member(cross_entropy)(outputs, BATCH).total
+
+    variables = jax.eval_shape(model.init, KEY, BATCH)
+    program = jax.jit(jax.grad(loss)).lower(variables).as_text()
+    groups = re.findall(r"(?:feature|batch)_group_count = (\d+)", program)
+    assert groups
+    assert set(groups) == {"1"}
 
 
 def test_predictions_of_regressors_are_averaged():

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from bigmodel.experiment import Batch, InputError, Key, Mean, Model, PyTree, Variables
+from bigmodel.models.layers.convolution import unrolls
 from bigmodel.partition import rules_below
 from bigmodel.training.metrics import Metric
 
@@ -81,11 +82,9 @@ def ensemble(model: Model, options: Ensemble, *, combine: Callable[[PyTree], PyT
 def _for_each(member: Callable[..., PyTree], own: Variables, keys: Key | None) -> PyTree:
     """What each member gives, on a leading axis.
 
-    One after the other on CPUs where there are kernels over height and width: of several networks
-    at once XLA's convolutions take six to ten times as long there.
+    On CPUs networks with convolutions are computed one after the other.
     """
-    shapes = [leaf.ndim - 1 for leaf in jax.tree.leaves(own)]
-    if jax.default_backend() != "cpu" or max(shapes) < 4:
+    if not unrolls(own):
         return jax.vmap(member)(own, keys)
     # Traced once; and, as by vmap, layers are inside of something.
     alone = jax.jit(member)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from bigmodel.experiment import Batch, Data, InputError, Key, Mean, Metrics, PyTree, Variables
+from bigmodel.models.layers.convolution import unrolls
 from bigmodel.training.optimizers import Optimizer
 
 LossAndMetrics: TypeAlias = Callable[
@@ -28,9 +29,9 @@ def mean_gradients(
 ) -> tuple[PyTree, Metrics, Variables]:
     """Gradients of the loss's mean over a batch that is cut into equal parts, which divide it.
 
-    The parts go through a scan, so memory for activations is that of one part. Sums and
-    counts are added up before they are divided, so the result is that of the whole batch
-    even where parts have different weights.
+    The parts go through a scan, or on CPUs with convolutions one after the other, so memory for
+    activations is that of one part. Sums and counts are added up before they are divided, so the
+    result is that of the whole batch even where parts have different weights.
 
     Returns:
         The gradients, the metrics, and the variables after the last part.
@@ -50,18 +51,28 @@ def mean_gradients(
         return carry, (sums, count, metrics)
 
     def accumulate(carry: tuple[Variables, Any], part: tuple[Batch, Key]) -> tuple[Any, None]:
-        variables, sums = carry
-        variables, new = body(variables, part)
+        (variables, sums), (rows, key) = carry, part
+        rows = _after(sums, rows) if unrolled else rows
+        variables, new = body(variables, (rows, key))
         return (variables, jax.tree.map(jnp.add, sums, new)), None
 
+    unrolled = unrolls(params)
     split = jax.tree.map(lambda x: split_batch(x, parts), batch)
     keys = jax.random.split(key, parts)
     shapes = jax.eval_shape(body, variables, jax.tree.map(lambda x: x[0], (split, keys)))[1]
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     (variables, (sums, count, metrics)), _ = jax.lax.scan(
-        accumulate, (variables, zeros), (split, keys)
+        accumulate, (variables, zeros), (split, keys), unroll=unrolled
     )
     return _divide(sums, count), metrics, variables
+
+
+def _after(sums: PyTree, batch: Batch) -> Batch:
+    """The batch, once all sums are there; XLA would otherwise compute several parts at once."""
+    firsts = [leaf[(0,) * leaf.ndim].astype(jnp.float32) for leaf in jax.tree.leaves(sums)]
+    finite = jnp.isfinite(sum(firsts, start=jnp.float32(0)))
+    # Where they are not finite, the update will not be either.
+    return jax.tree.map(lambda x: jnp.where(finite, x, jnp.zeros_like(x)), batch)
 
 
 def _divide(sums: PyTree, count: jax.Array) -> PyTree:

@@ -1,4 +1,5 @@
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -7,10 +8,13 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from bigmodel.experiment import Data, InputError, Model
+from bigmodel.models.images.cnn import ConvNet
+from bigmodel.training.gradients import mean_gradients
 from bigmodel.training.metrics import accuracy, cross_entropy
 from bigmodel.training.optimizers import Optimizer
 from bigmodel.training.supervision import supervised
 
+KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
 BATCH = jax.device_put(
     {
@@ -67,6 +71,29 @@ def test_gradients_are_those_of_the_mean_however_it_is_accumulated(accumulate: i
     for name in expected:
         np.testing.assert_allclose(gradients[name], expected[name], rtol=1e-4, atol=1e-6)
     assert float(metrics["loss"].count) == 9
+
+
+def test_parts_with_convolutions_are_no_loop_on_cpus_and_need_the_memory_of_one() -> None:
+    image = jax.ShapeDtypeStruct((512, 8, 8, 1), jnp.float32)
+    row = jax.ShapeDtypeStruct((512,), jnp.float32)
+    batch = {"image": image, "weight": row, "label": jax.ShapeDtypeStruct((512,), jnp.int32)}
+    network = ConvNet(widths=(8, 8), convolutions=(1, 1), dense=()).build(3)
+    variables = jax.eval_shape(network.init, KEY, batch)
+
+    def loss(params, variables, batch, key):
+        every = {**variables, "params": params}
+        outputs, updates = network.apply(every, batch, train=True, key=key)
+        return cross_entropy(outputs, batch), {}, updates
+
+    def program(parts: int):
+        gradients = partial(mean_gradients, loss, parts=parts)
+        return jax.jit(gradients).lower(variables["params"], {}, batch, KEY)
+
+    whole, parts = (program(count).compile() for count in (1, 8))
+    count = [each.as_text().count(" convolution(") for each in (whole, parts)]
+    assert count[1] == 8 * count[0] > 0
+    small, large = (each.memory_analysis().temp_size_in_bytes for each in (parts, whole))
+    assert small < large / 3
 
 
 def test_accumulation_that_does_not_divide_the_batch_is_refused() -> None:

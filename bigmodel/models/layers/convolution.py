@@ -12,6 +12,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from bigmodel.experiment import PyTree
+
 Images = Float[Array, "batch height width channel"]
 
 
@@ -21,6 +23,18 @@ Padding: TypeAlias = Literal["SAME", "VALID", "SYMMETRIC"]
 def window_padding(padding: Padding, size: int) -> str | list[tuple[int, int]]:
     """A padding for windows of ``size`` x ``size`` as XLA takes it."""
     return [(size // 2, size // 2)] * 2 if padding == "SYMMETRIC" else padding
+
+
+def unrolls(variables: PyTree) -> bool:
+    """Whether a loop over steps or networks with these variables is better unrolled.
+
+    So it is on CPUs with kernels over height and width, ``[..., size, size, in, out]``: XLA takes
+    ten times as long there for their gradients inside of a loop, and for the convolutions of
+    several networks at once.
+    """
+    shapes = [np.shape(leaf)[-4:] for leaf in jax.tree.leaves(variables)]
+    kernels = any(len(shape) == 4 and shape[0] == shape[1] for shape in shapes)
+    return kernels and jax.default_backend() == "cpu"
 
 
 class Conv(nn.Module):

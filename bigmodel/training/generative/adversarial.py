@@ -27,6 +27,7 @@ from bigmodel.experiment import (
     Variables,
 )
 from bigmodel.frozen import unfrozen
+from bigmodel.models.layers.convolution import unrolls
 from bigmodel.partition import rules_below, unsharded
 from bigmodel.training.compression.pruning import projected, projected_gradients
 from bigmodel.training.generative.frechet import with_distance
@@ -243,9 +244,8 @@ def adversarial(
             parts = jax.tree.map(lambda x: split_batch(x, critic_steps), batch)
             others = jax.tree.map(lambda x: x[1:], parts)
             batch = jax.tree.map(lambda x: x[0], parts)
-            state, _ = jax.lax.scan(
-                critic_step, state, (others, jax.random.split(keys[3], critic_steps - 1))
-            )
+            given = others, jax.random.split(keys[3], critic_steps - 1)
+            state, _ = jax.lax.scan(critic_step, state, given, unroll=unrolls(state.params))
         fake, pull_back, variables = jax.vjp(
             lambda params: generate(params, state.variables["generator"], batch, keys[0]),
             state.params["generator"],

@@ -18,6 +18,8 @@ from bigmodel.output import note
 from bigmodel.predictor import Kind
 
 VIDEOS = "videos.json"
+CLIPS = "video"
+"""The array of clips in a batch."""
 
 Clip = UInt8[np.ndarray, "frame size size channel"]
 
@@ -49,7 +51,7 @@ class VideoReader(NamedTuple):
         Raises:
             InputError: An input is neither.
         """
-        return {"video": np.stack([self._clip(each) for each in inputs])}
+        return {CLIPS: np.stack([self._clip(each) for each in inputs])}
 
     def dump(self) -> dict[str, bytes]:
         """The files of a run from which :func:`video_reader` makes this."""

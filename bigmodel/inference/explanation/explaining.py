@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 import jax
 import numpy as np
 
+from bigmodel.data.videos.reading import CLIPS
 from bigmodel.experiment import Array, Batch, InputError, Variables
 from bigmodel.inference.answering import Named, encode
 from bigmodel.inference.explanation import methods
@@ -236,7 +237,7 @@ def cam_layer(read: Read, asked: str | None) -> str | None:
         InputError: the one that is asked for is not there.
     """
     network = read.network
-    axes = {"image": 4, "video": 4, "features": 0}.get(network.features, 3)
+    axes = {"image": 4, CLIPS: 4, "features": 0}.get(network.features, 3)
     maps = {
         path: layer
         for path, layer in read.layers.items()

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from bigmodel.data.tagging.reading import TAGS, tag_reader
 from bigmodel.data.texts.reading import read_tokenizer
+from bigmodel.data.videos.reading import CLIPS
 from bigmodel.experiment import Batch, InputError, PyTree, Variables
 from bigmodel.inference.explanation.units import pieces
 from bigmodel.inference.value import Value
@@ -21,7 +22,7 @@ from bigmodel.models.taps import Apply, Change, Layer, layers, tapped
 from bigmodel.nearest import nearest_option
 from bigmodel.tree import named_leaves
 
-NUMBERS = ("image", "features", "sequence", "spectrum", "video")
+NUMBERS = ("image", "features", "sequence", "spectrum", CLIPS)
 """Arrays of a batch that networks read as they are; tokens are read as vectors of an embedding."""
 
 

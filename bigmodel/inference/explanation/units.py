@@ -12,6 +12,7 @@ from bigmodel.data.images.reading import image_reader
 from bigmodel.data.tables.reading import TABLE, table_reader
 from bigmodel.data.texts.reading import read_tokenizer
 from bigmodel.data.texts.tokenizers import OF_BERT, Tokenizer
+from bigmodel.data.videos.reading import CLIPS
 from bigmodel.experiment import Assets, Batch
 from bigmodel.predictor import Kind
 
@@ -75,7 +76,7 @@ def units_of(kind: Kind, batch: Batch, assets: Assets, given: Any, *, width: int
         of = np.arange(height * width).reshape(1, height, width, 1).repeat(channels, axis=3)
         return Units(kind, of.reshape(pixels.shape), (height, width), shown=image[0])
     if kind == "frames":
-        video = np.asarray(batch["video"])
+        video = np.asarray(batch[CLIPS])
         frames, height, width, channels = video.shape[1:]
         of = np.arange(frames * height * width).reshape(1, frames, height, width, 1)
         return Units(kind, of.repeat(channels, axis=4), (frames, height, width), shown=video[0])

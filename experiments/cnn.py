@@ -38,9 +38,14 @@ class Config(Settings):
 
     data: ImageData = ImageData(shift=1)
     model: NamedCnn = NamedCnn()
-    # The eps is not tiny: or else Adam amplifies rounding, and runs on different numbers of
-    # devices part within twenty steps.
-    optimizer: Optimizer = Optimizer("adamw", learning_rate=2e-3, weight_decay=0.01, eps=1e-6)
+    optimizer: Optimizer = Optimizer(
+        # The eps is not tiny: or else Adam amplifies rounding, and runs on different numbers of
+        # devices part within twenty steps.
+        "adamw",
+        learning_rate=2e-3,
+        weight_decay=0.01,
+        eps=1e-6,
+    )
     ensemble: Ensemble = Ensemble()
     teacher: Teacher = Teacher()
     run: Run = Run(steps=1500, eval_every=300)

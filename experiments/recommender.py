@@ -53,8 +53,13 @@ class Config(Settings):
 
     data: RatingData = RatingData()
     model: Recommender = Recommender()
-    # The penalty is a Gaussian prior on every embedding, which rare films need most.
-    optimizer: Optimizer = Optimizer("adam", learning_rate=5e-3, l2=2.5e-4, eps=1e-6)
+    optimizer: Optimizer = Optimizer(
+        # The penalty is a Gaussian prior on every embedding, which rare films need most.
+        "adam",
+        learning_rate=5e-3,
+        l2=2.5e-4,
+        eps=1e-6,
+    )
     show: Show = Show()
     ensemble: Ensemble = Ensemble()
     run: Run = Run(steps=1000, eval_every=250)

@@ -6,6 +6,7 @@ A script may have ``TINY``: the options that make a run of seconds.
 import dataclasses
 import functools
 import json
+import re
 import shutil
 import signal
 import sys
@@ -282,3 +283,5 @@ def test_help_explains_every_option(script: Path, capsys: pytest.CaptureFixture[
     names = [name for name in option_names(module.Config()) if ".no-" not in name]
     assert len(names) > 10
     assert all(name in text for name in names)
+    comments = re.findall(r"^ *# (.{1,20})", script.read_text(), re.MULTILINE)
+    assert not [comment for comment in comments if comment in text]

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Int
 
 from bigmodel.data.lookup import Lookup
-from bigmodel.data.tables.csv_table import CsvFormat, read_csv
+from bigmodel.data.tables.csv_table import BY_LINE, CsvFormat, read_csv
 from bigmodel.data.tables.sources import values_of
 from bigmodel.experiment import InputError
 
@@ -137,7 +137,7 @@ def read_list(
         raise InputError(
             f"--groups {path} does not exist; give a table whose first column the data have"
         )
-    cells = read_csv(path, CsvFormat(), fewest=1)
+    cells = read_csv(path, CsvFormat(), fewest=1, remedy=BY_LINE)
     key, *others = cells.columns
     if not others:
         raise InputError(

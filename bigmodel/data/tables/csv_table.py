@@ -24,6 +24,9 @@ DELIMITERS = {"tab": "\t", "semicolon": ";", "pipe": "|", "comma": ","}
 MISSING = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None", "?")
 SEPARATOR = r'"?sep=(.)"?[^\S\n]*(?=\n)'
 """Excel's line that says what the delimiter is."""
+BY_OPTION = "choose another --data.delimiter"
+BY_LINE = "begin with a line such as sep=;"
+"""What to do where the delimiter is the wrong one, in data and in other tables."""
 SAMPLE = 200
 """Rows from which the delimiter is guessed."""
 NUMERIC = r"\s*\W?\s*\d[\d.,'\s]*\W?\s*"
@@ -62,12 +65,20 @@ class Cells(NamedTuple):
         return find_name(name, tuple(self.columns), source=self.source, option=option)
 
 
-def read_csv(path: Path, options: CsvFormat, *, fewest: int = 2, mask: Mask = NO_MASK) -> Cells:
+def read_csv(
+    path: Path,
+    options: CsvFormat,
+    *,
+    fewest: int = 2,
+    mask: Mask = NO_MASK,
+    remedy: str = BY_OPTION,
+) -> Cells:
     """Reads a table, which may be gzipped.
 
     Cells may be quoted with ``"``, and blank lines do not count. Excel's line ``sep=;`` before the
     header says what the delimiter is. ``fewest`` is the least number of columns; by default there
-    are a target and another one. ``mask`` replaces personal data before anything else is done.
+    are a target and another one. ``mask`` replaces personal data before anything else is done, and
+    ``remedy`` is what to do where the delimiter is the wrong one.
 
     Raises:
         InputError: If the file cannot be read, has no rows, or a line has more or fewer cells
@@ -80,7 +91,7 @@ def read_csv(path: Path, options: CsvFormat, *, fewest: int = 2, mask: Mask = NO
     if not content.strip():
         raise InputError(f"{path} is empty; give a table with a header and a line for each row")
     delimiter = DELIMITERS.get(options.delimiter) or (said[1] if said else guess_delimiter(content))
-    header, lines, rows = _rows(path, content, delimiter, fewest)
+    header, lines, rows = _rows(path, content, delimiter, fewest, remedy)
     missing = {normalized(word) for word in options.missing}
     columns, words = {}, {}
     for name, cells in zip(header, zip(*rows, strict=True), strict=True):
@@ -94,7 +105,8 @@ def stream_csv(
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """The rows of a table that may be too large for the memory, and the line of each.
 
-    A row has the cells by the name of their column, as :func:`read_csv` reads them.
+    A row has the cells by the name of their column, as :func:`read_csv` reads them, but what the
+    table itself says of its delimiter counts more than the options, which are those of other data.
 
     Raises:
         InputError: As for that; also while rows are read.
@@ -105,12 +117,17 @@ def stream_csv(
     said = re.match(SEPARATOR, ahead[0], re.IGNORECASE) if ahead else None
     if said:
         ahead, begins = ahead[1:], 2
-    delimiter = DELIMITERS.get(options.delimiter)
-    delimiter = delimiter or (said[1] if said else guess_delimiter("".join(ahead)))
+    delimiter = said[1] if said else DELIMITERS.get(options.delimiter)
+    delimiter = delimiter or guess_delimiter("".join(ahead))
     missing = {normalized(word) for word in options.missing}
     header: list[str] = []
     for line, row in each_row(
-        stream.name, itertools.chain(ahead, lines), delimiter, fewest, begins=begins
+        stream.name,
+        itertools.chain(ahead, lines),
+        delimiter,
+        fewest,
+        begins=begins,
+        remedy=BY_LINE,
     ):
         if not header:
             header = row
@@ -147,10 +164,11 @@ def guess_delimiter(content: str) -> str:
 
 
 def _rows(
-    path: Path, content: str, delimiter: str, fewest: int
+    path: Path, content: str, delimiter: str, fewest: int, remedy: str
 ) -> tuple[list[str], list[int], list[list[str]]]:
     """The header, and the lines on which the other rows begin with their cells."""
-    found = list(each_row(str(path), io.StringIO(content, newline=""), delimiter, fewest))
+    lines = io.StringIO(content, newline="")
+    found = list(each_row(str(path), lines, delimiter, fewest, remedy=remedy))
     if len(found) == 1:
         raise InputError(f"{path} has a header and no rows; add a line for each row")
     return found[0][1], [line for line, _ in found[1:]], [row for _, row in found[1:]]
@@ -164,6 +182,7 @@ def each_row(
     *,
     begins: int = 1,
     header: Sequence[str] = (),
+    remedy: str = BY_OPTION,
 ) -> Iterator[tuple[int, list[str]]]:
     """The header and the rows, each with the line on which it begins.
 
@@ -173,10 +192,7 @@ def each_row(
         InputError: A line is no row of the table.
     """
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    advice = (
-        f"cells are divided by {delimiter!r}: choose another --data.delimiter, or quote a cell "
-        "that has it"
-    )
+    advice = f"cells are divided by {delimiter!r}: {remedy}, or quote a cell that has it"
     first = begins - 1
     try:
         for row in reader:

@@ -86,6 +86,17 @@ def test_a_stream_has_the_cells_of_the_table(path):
     assert found.shape == (90, len(table.reader.encoder.features))
 
 
+def test_a_stream_says_itself_how_it_is_divided(tmp_path, refused):
+    """For the options are those of training, and a command that reads a table has none of them."""
+    written = CsvFormat(delimiter="semicolon")
+    path = tmp_path / "other.csv"
+    path.write_text("sep=|\na|b;c\n1|2\n")
+    assert list(stream_csv(open_text(path), written)) == [(3, {"a": "1", "b;c": "2"})]
+    path.write_text("a,b\n1,2\n")
+    with refused("divided by ';': begin with a line such as sep=;, or quote a cell"):
+        list(stream_csv(open_text(path), written))
+
+
 ROW = {"city": "Lima", "price": "3,5", "day": "2020-01-11"}
 
 

@@ -42,6 +42,8 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     if options:
         raise InputError(f"card takes no options after --: {' '.join(options)}")
     path = parsed.out or Path(parsed.run) / CARD
+    if path.is_dir():
+        raise InputError(f"--out {path} is a folder; give a file")
     if path.exists() and not parsed.replace:
         raise InputError(f"{path} is there, perhaps filled in; give --replace or another --out")
     # Imported here, for other commands start without JAX.

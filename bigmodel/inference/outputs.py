@@ -57,6 +57,8 @@ def opened(out: Path | None) -> Iterator[Write]:
     with naming(out):
         if folder and out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise InputError(f"--out {out} is not empty; choose another folder")
+        if not folder and out.is_dir():
+            raise InputError(f"--out {out} is a folder; give a file")
         (out if folder else out.parent).mkdir(parents=True, exist_ok=True)
         file = out / "answers.jsonl" if folder else out
         partial = file.with_name(f".{file.name}{PARTIAL}")

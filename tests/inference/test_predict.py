@@ -158,6 +158,8 @@ BAD = [
     (["predict", "GAN", "3"], "the answers are images; give a folder for them with --out DIR"),
     (["predict", "GAN", "x", "--out", "d"], "there is no class 'x'"),
     (["predict", "GAN", "3", "--out", "full"], "--out full is not empty"),
+    (["predict", "CNN", "no.npy", "--out", "d.csv"], "--out d.csv is a folder; give a file"),
+    (["card", "CNN", "--out", "full", "--replace"], "--out full is a folder; give a file"),
     (["evaluate", "MLP", "--", "--data.path", "wrong.csv"], "has no column 'colour'"),
     (["evaluate", "MLP", "--", "--data.path", "class.csv"], "line 3 has the class 'middle'"),
     (["evaluate", "MLP"], "table.csv does not exist"),
@@ -180,7 +182,8 @@ def test_bad_input_is_one_line_and_leaves_nothing(request, typed, tmp_path, argu
     }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content)
-    (tmp_path / "none").mkdir()
+    for folder in ("none", "d.csv"):
+        (tmp_path / folder).mkdir()
     before = sorted(tmp_path.rglob("*"))
     runs = {name: request.getfixturevalue(name.lower()) for name in ("CNN", "MLP", "GAN")}
     found = typed(*[runs.get(argument, argument) for argument in arguments])

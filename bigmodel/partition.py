@@ -15,10 +15,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any, TypeAlias
 
 import jax
-from jax.sharding import PartitionSpec
+from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
 
 from bigmodel.experiment import Array, Rules, Variables
 from bigmodel.frozen import FROZEN
@@ -29,6 +30,13 @@ EXAMPLES = ("data", "fsdp", "expert")
 
 STACKED = "stacked"
 """The component of a path below which parameters have a leading axis of layers."""
+
+GRID: ContextVar[tuple[int, ...]] = ContextVar("GRID", default=())
+"""The sides of the grid of TPUs that ``fsdp`` fills in its order, while a program is traced.
+
+The compiler for TPUs makes an all-reduce, which sends twice as much, of a reduce-scatter over a
+whole slice of 4x4, 8x8 or 4x4x4 (libtpu 0.0.42.1); over one axis of it after the other it scatters.
+"""
 
 Names: TypeAlias = str | tuple[str, ...] | None
 """The mesh axes over which an axis of an array is split; None for none."""
@@ -146,8 +154,41 @@ def _gather(leaf: Array, whole: PartitionSpec, stored: PartitionSpec) -> Array:
         return place(leaf, whole), None
 
     def backward(_: None, gradient: Array) -> tuple[Array]:
-        return (place(gradient, stored),)
+        for layout in (*_line_by_line(stored), stored):
+            gradient = place(gradient, layout)
+        return (gradient,)
 
     gather.defvjp(forward, backward)
     gathered: Array = gather(leaf)
     return gathered
+
+
+def _line_by_line(spec: PartitionSpec) -> list[NamedSharding]:
+    """The layouts of a gradient on its way to a spec, as ``GRID`` says: split over few lines first.
+
+    They are of a mesh of the same devices whose axis ``fsdp`` is one axis for each of the grid's.
+    """
+    sides, mesh = GRID.get(), jax.sharding.get_abstract_mesh()
+    if not sides or mesh.manual_axes:
+        return []
+    at = mesh.axis_names.index("fsdp")
+    lines = tuple(f"fsdp_{number}" for number in range(len(sides)))
+    names, sizes, types = (
+        (*whole[:at], *parts, *whole[at + 1 :])
+        for whole, parts in (
+            (mesh.axis_names, lines),
+            (mesh.axis_sizes, sides),
+            (mesh.axis_types, (mesh.axis_types[at],) * len(sides)),
+        )
+    )
+    finer = AbstractMesh(sizes, names, axis_types=types)
+
+    def over(those: tuple[str, ...]) -> NamedSharding:
+        parts = {"fsdp": those}
+        entries = [
+            tuple(part for name in names_of(entry) for part in parts.get(name, (name,)))
+            for entry in spec
+        ]
+        return NamedSharding(finer, PartitionSpec(*entries))
+
+    return [over(lines[:count]) for count in range(1, len(sides))]

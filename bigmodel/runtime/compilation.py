@@ -11,12 +11,19 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from bigmodel.experiment import Array, Batch, Experiment, Key, Measured, Metrics, PyTree
+from bigmodel.partition import GRID
 from bigmodel.processes.distributed import ordered
 from bigmodel.processes.placing import place_scalar, placer, rows_held
 from bigmodel.receiving import receiving
 from bigmodel.runtime.calls import Block, is_traced, repeated, traced_once
 from bigmodel.runtime.xla import closed, run_once
-from bigmodel.sharding.mesh import batch_shardings, check_batch, replicated, state_shardings
+from bigmodel.sharding.mesh import (
+    batch_shardings,
+    check_batch,
+    grid_of,
+    replicated,
+    state_shardings,
+)
 from bigmodel.tree import named_leaves, which_finite
 
 
@@ -79,8 +86,12 @@ def compile_experiment(
         def inside(*arguments: Any) -> Any:
             if not is_traced(arguments):
                 return function(*arguments)
-            with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
-                return function(*arguments)
+            grid = GRID.set(grid_of(mesh))
+            try:
+                with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+                    return function(*arguments)
+            finally:
+                GRID.reset(grid)
 
         return inside
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from bigmodel.experiment import Batch, InputError, PyTree, Rules, State
@@ -76,10 +78,29 @@ def make_mesh(shape: MeshShape, every: Sequence[jax.Device] | None = None) -> Me
     kept = {axis: sizes[axis] for axis in AXES if axis in ("data", "fsdp") or sizes[axis] > 1}
     devices = devices[: math.prod(kept.values())]
     types = (AxisType.Auto,) * len(kept)
-    groups = groups_of(devices, shape.slices)
-    if len(groups) > 1:
-        return Mesh(arrange(kept, groups), tuple(kept), axis_types=types)
-    return jax.make_mesh(tuple(kept.values()), tuple(kept), axis_types=types, devices=devices)
+    placed = arrange(kept, groups_of(devices, shape.slices))
+    return Mesh(placed, tuple(kept), axis_types=types)
+
+
+def grid_of(mesh: Mesh) -> tuple[int, ...]:
+    """The sides of the grid of chips that each group along ``fsdp`` fills row by row.
+
+    Empty for what is no square and has no three sides, over which the compiler scatters at once:
+    chips in a line, a rectangle, a ring or several slices, and devices that are no TPUs.
+    """
+    at = mesh.axis_names.index("fsdp")
+    groups = np.moveaxis(mesh.devices, at, -1).reshape(-1, mesh.devices.shape[at])
+    if groups[0, 0].platform != "tpu":
+        return ()
+    places = np.array([[device.coords for device in group] for group in groups])
+    for order in itertools.permutations(range(places.shape[-1])):
+        ordered = places[..., order] - places[..., order].min(axis=1, keepdims=True)
+        sides = tuple(map(int, ordered[0].max(axis=0) + 1))
+        filled = math.prod(sides) == len(groups[0]) and np.stack(list(np.ndindex(*sides)))
+        if np.all(ordered == filled):
+            sides = tuple(side for side in sides if side > 1)
+            return sides if len(sides) > 2 or sides[:1] == sides[1:] else ()
+    return ()
 
 
 def check_covered(rules: Rules, params: PyTree) -> None:

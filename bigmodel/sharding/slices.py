@@ -20,7 +20,7 @@ def groups_of(devices: Sequence[Any], slices: int) -> list[list[Any]]:
 
     ``slices`` is the number of equal groups, or 0 to detect them: by the devices' slice index, else
     by process if each has several devices. Processes of one device say nothing about their links,
-    so they are one group.
+    so they are one group, and so are all hosts of a slice of TPUs, whose links join the chips.
 
     Raises:
         InputError: so many slices do not divide the devices.
@@ -39,6 +39,8 @@ def groups_of(devices: Sequence[Any], slices: int) -> list[list[Any]]:
         return [list(devices[at : at + share]) for at in range(0, len(devices), share)]
     if len(by_slice) > 1 and _equal(by_slice):
         return by_slice
+    if devices[0].platform == "tpu":
+        return [list(devices)]
     if len(by_process) > 1 and _equal(by_process) and len(by_process[0]) > 1:
         return by_process
     return [list(devices)]
@@ -65,12 +67,18 @@ def arrange(axes: Mapping[str, int], groups: Sequence[Sequence[Any]]) -> np.ndar
             f"{len(groups)} slices (--mesh.slices) do not divide {given}, which alone may span "
             f"them; make --mesh.data a multiple of {len(groups)}, or use --mesh.slices 1"
         )
-    inner = tuple(size // outer[axis] for axis, size in axes.items())
+    inner = {axis: size // outer[axis] for axis, size in axes.items()}
+    # Of 16 TPUs in one axis JAX would make a ring. Those of fsdp are laid row by row.
+    square = groups[0][0].platform == "tpu" and 16 == len(groups[0]) == inner.get("fsdp")
     inside = [
-        mesh_utils.create_device_mesh(inner, list(group), allow_split_physical_axes=True)
+        mesh_utils.create_device_mesh(
+            (4, 4) if square else tuple(inner.values()),
+            list(group),
+            allow_split_physical_axes=True,
+        )
         for group in groups
     ]
-    stacked = np.stack(inside).reshape(*outer.values(), *inner)
+    stacked = np.stack(inside).reshape(*outer.values(), *inner.values())
     count = len(inner)
     order = [place for axis in range(count) for place in (axis, count + axis)]
     return stacked.transpose(order).reshape(tuple(axes.values()))

@@ -1,16 +1,26 @@
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
-from jax.sharding import NamedSharding
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from bigmodel.experiment import InputError
-from bigmodel.partition import unsharded
+from bigmodel.partition import GRID, unsharded
 from bigmodel.sharding.collectives import collectives
-from bigmodel.sharding.mesh import MeshShape, batch_shardings, make_mesh, state_shardings
+from bigmodel.sharding.mesh import (
+    MeshShape,
+    batch_shardings,
+    grid_of,
+    make_mesh,
+    state_shardings,
+)
+from bigmodel.sharding.slices import groups_of
 
 
 @jax.tree_util.register_dataclass
@@ -124,3 +134,73 @@ def test_parameters_are_gathered_and_their_gradients_stay_where_they_are_stored(
     found = [(one.kind, one.bytes) for one in collectives(compiled.as_text())]
     # The compiler for CPU sums up all and keeps a part, where others reduce-scatter.
     assert sorted(found) == [("all-gather", 4 * 16 * 8), ("all-reduce", 4 * 16 * 8)]
+
+
+def test_gradients_leave_over_one_side_of_a_grid_after_the_other_with_the_same_values() -> None:
+    mesh, rules = make_mesh(MeshShape(1, 8)), ((r"kernel$", P(None, "fsdp")),)
+
+    def gradient(params, x):
+        def loss(params):
+            return jnp.sum(jnp.sin(x @ unsharded({"params": params}, rules)["params"]["kernel"]))
+
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            return jax.grad(loss)(params)
+
+    keys = jax.random.split(jax.random.key(0))
+    params = {"kernel": jax.random.normal(keys[0], (16, 8))}
+    x = jax.random.normal(keys[1], (32, 16))
+    layouts = ({"kernel": NamedSharding(mesh, rules[0][1])}, NamedSharding(mesh, P("fsdp")))
+    found = {}
+    for sides in ((), (2, 4)):
+        token = GRID.set(sides)
+        # A function of its own each time, for those that were traced are kept.
+        compiled = jax.jit(partial(gradient), in_shardings=layouts).lower(params, x).compile()
+        GRID.reset(token)
+        groups = [one.group_size for one in collectives(compiled.as_text()) if "reduce" in one.kind]
+        found[sides] = sorted(groups), compiled(*jax.device_put((params, x), layouts))["kernel"]
+    assert [groups for groups, _ in found.values()] == [[8], [2, 4]]
+    one, other = (kernel for _, kernel in found.values())
+    assert one.sharding.is_equivalent_to(other.sharding, 2)
+    np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+class Chip(NamedTuple):
+    """A device as TPUs report it."""
+
+    coords: tuple[int, int, int]
+    process_index: int
+    slice_index: int | None = None
+    platform: str = "tpu"
+
+
+CHIPS = [Chip((x, y, 0), 4 * (y // 2) + x // 2) for x in range(8) for y in range(8)]
+
+
+@pytest.mark.parametrize(
+    ("devices", "shape", "sides"),
+    [
+        (CHIPS, (1, 64), (8, 8)),
+        (CHIPS[:32], (1, 32), ()),
+        (CHIPS, (4, 16), ()),
+        (CHIPS, (8, 8), ()),
+        (CHIPS[:7] + CHIPS[8:9], (1, 8), ()),
+        ([Chip((x, 0, 0), 0) for x in range(8)], (1, 8), ()),
+        ([Chip((0, y, x), 0) for x in range(2) for y in range(2)], (1, 4), (2, 2)),
+        ([*CHIPS[:32], *CHIPS[:32]], (1, 64), ()),
+        ([chip._replace(platform="gpu") for chip in CHIPS], (1, 64), ()),
+    ],
+)
+def test_a_grid_is_what_the_chips_fill_row_by_row(devices, shape, sides) -> None:
+    placed = np.empty(shape, object)
+    for at, device in zip(np.ndindex(*shape), devices, strict=True):
+        placed[at] = device
+    mesh = SimpleNamespace(devices=placed, axis_names=("data", "fsdp"))
+    assert grid_of(cast("Mesh", mesh)) == sides
+
+
+def test_the_hosts_of_a_slice_of_tpus_are_one_group() -> None:
+    assert groups_of(CHIPS, 0) == [CHIPS]
+    two = [chip._replace(slice_index=at % 2) for at, chip in enumerate(CHIPS)]
+    assert groups_of(two, 0) == [two[::2], two[1::2]]
+    gpus = [chip._replace(platform="gpu") for chip in CHIPS]
+    assert len(groups_of(gpus, 0)) == 16

@@ -197,6 +197,7 @@ def test_models_use_it(name):
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("libtpu"), reason="needs libtpu")
+@pytest.mark.filterwarnings("ignore:Error reading persistent compilation cache")
 def test_splash_attention_compiles_for_a_slice_and_its_memory_grows_linearly(monkeypatch):
     found = target.target(topology="v5e:2x4", devices=None, chip=None)
     for name in ("JAX_PLATFORMS", "JAX_NUM_CPU_DEVICES", "TPU_SKIP_MDS_QUERY"):

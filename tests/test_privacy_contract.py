@@ -20,7 +20,7 @@ from bigmodel.sharding.mesh import MeshShape
 pytest.importorskip("dp_accounting")
 
 # A batch that every mesh divides, and a budget that the accountant is quick with.
-BUDGET = ("--privacy.epsilon=1", "--privacy.microbatch=16", "--run.steps=20")
+BUDGET = ("--privacy.epsilon=1", "--privacy.microbatch=16", "--run.steps=6")
 CONSTANT = "--optimizer.schedule=constant"
 SHORT: dict[str, Any] = {"steps": 6, "eval_every": 3, "log_every": 2}
 EXPERIMENTS = ROOT / "experiments"
@@ -36,7 +36,7 @@ def scripts(*quick: str) -> Any:
 def test_a_resume_gives_the_bits_and_the_metrics_and_a_longer_run_is_refused(
     script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    built = build(script, *BUDGET, CONSTANT, "--run.steps=6")
+    built = build(script, *BUDGET, CONSTANT)
     assert run(built, tmp_path / "whole", **SHORT) == 0
     with monkeypatch.context() as patch:
         stop_after(patch, 4)

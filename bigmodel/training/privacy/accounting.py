@@ -150,7 +150,11 @@ def noise_multiplier(epsilon: float, delta: float, rate: float, steps: int) -> f
     first = _least(lambda noise: is_enough(noise, coarse), LEAST, high)
     # Coarser intervals ask for more noise, by a few percent at most.
     low = first - max(1, first // 16)
-    return _least(lambda noise: is_enough(noise, FINE), max(LEAST, low), first) / DIGITS
+
+    def fine(thousandths: int) -> float:
+        return epsilon_after(steps, thousandths / DIGITS, rate, delta)
+
+    return _crossing(fine, epsilon, max(LEAST, low), first) / DIGITS
 
 
 def _least(holds: Callable[[int], bool], low: int, high: int) -> int:
@@ -158,6 +162,28 @@ def _least(holds: Callable[[int], bool], low: int, high: int) -> int:
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if holds(middle) else (middle + 1, high)
+    return high
+
+
+def _crossing(falling: Callable[[int], float], most: float, low: int, high: int) -> int:
+    """The least number from low to high with a value of at most so much, as that of high.
+
+    Each value takes seconds: the first few are looked for where a power of the number would cross.
+    """
+    known = {high: falling(high)}
+    fails = low - 1
+    while fails + 1 < high:
+        guess = (fails + high + 1) // 2
+        if len(known) < 8 and known[high] > 0:
+            above = known.get(fails, math.inf)
+            power = math.log(above / known[high], high / fails) if 0 < above < math.inf else 1.5
+            guess = math.ceil(high * (known[high] / most) ** (1 / power)) if power else guess
+        guess = min(max(guess, fails + 1), high - 1)
+        known[guess] = falling(guess)
+        if known[guess] <= most:
+            high = guess
+        else:
+            fails = guess
     return high
 
 

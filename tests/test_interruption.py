@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from rare import rare
 from test_contract import KINDS, SCRIPTS, load, logged, summary
 
 STEPS = 160
@@ -100,8 +101,9 @@ def test_stopped_by_a_signal_saves_and_goes_on(
     assert logged(cut) == logged(whole)
 
 
-def test_second_start_compiles_nothing_anew(tmp_path: Path) -> None:
-    script = next(path for path in SCRIPTS if path.stem == "gpt")
+@pytest.mark.parametrize("stem", ["mlp", rare("gpt")])
+def test_second_start_compiles_nothing_anew(stem: str, tmp_path: Path) -> None:
+    script = next(path for path in SCRIPTS if path.stem == stem)
     environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "1"}
     environment["JAX_COMPILATION_CACHE_DIR"] = str(tmp_path / "cache")
     compiled = []

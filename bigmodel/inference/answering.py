@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +14,10 @@ from bigmodel.experiment import Batch, InputError, PyTree
 from bigmodel.predictor import Predictor
 
 BATCH = 64
+SOON = 0.05
+"""Seconds for which outputs of batches may wait to be decoded together."""
+SMALL = 1 << 20
+"""Bytes that they may have."""
 
 
 class Named(NamedTuple):
@@ -29,9 +34,10 @@ def answers(
     *,
     batch_size: int = BATCH,
 ) -> Iterator[Any]:
-    """The answer to each input, in order; no more than two batches are in memory.
+    """The answer to each input, in order; two batches are in memory, and a few small outputs.
 
-    A batch is encoded on the host while the device works on the one before.
+    A batch is encoded on the host while the device works on the one before. Outputs of quick ones
+    are decoded together, while the code for it is in the caches.
 
     Args:
         predictor: encodes and decodes.
@@ -45,21 +51,26 @@ def answers(
     """
     if batch_size < 1:
         raise InputError(f"a batch of {batch_size} is too small; use 1 or more")
-    waiting: tuple[PyTree, int] | None = None
+    waiting: list[tuple[PyTree, int]] = []
+    due = time.monotonic() + SOON
     numbered = enumerate(inputs, start=1)
     while chunk := list(itertools.islice(numbered, batch_size)):
         named = [
             each if isinstance(each, Named) else Named(each, f"input {n}") for n, each in chunk
         ]
         # A stream that ends with its first batch is computed in a smaller one.
-        few = waiting is None and len(named) < batch_size
+        few = not waiting and len(named) < batch_size
         rows = min(batch_size, 1 << (len(named) - 1).bit_length()) if few else batch_size
         outputs = apply(filled(encode(predictor, named), rows))
-        if waiting is not None:
-            yield from decoded(predictor, *waiting)
-        waiting = outputs, len(named)
-    if waiting is not None:
-        yield from decoded(predictor, *waiting)
+        waiting.append((outputs, len(named)))
+        held = len(waiting) * sum(leaf.nbytes for leaf in jax.tree.leaves(outputs))
+        if held > SMALL or time.monotonic() > due:
+            for each in waiting[:-1]:
+                yield from decoded(predictor, *each)
+            del waiting[:-1]
+            due = time.monotonic() + SOON
+    for each in waiting:
+        yield from decoded(predictor, *each)
 
 
 def encode(predictor: Predictor, inputs: Sequence[Named]) -> Batch:

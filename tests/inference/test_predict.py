@@ -20,6 +20,7 @@ from bigmodel.data.samples import dump_samples
 from bigmodel.data.tables.csv_table import CsvFormat
 from bigmodel.data.texts.text_file import Stream
 from bigmodel.experiment import InputError
+from bigmodel.inference import answering
 from bigmodel.inference.answering import Named, answers
 from bigmodel.inference.inputs import of_stream
 from bigmodel.inference.measuring import evaluate
@@ -237,7 +238,14 @@ def test_an_input_that_json_cannot_express_is_no_sample():
     assert json.loads(kept) == [{"a": 0.5}, "text"]
 
 
-def test_a_stream_of_inputs_is_answered_while_it_is_read():
+# Batches that are read before the first of them is answered: outputs wait together where they are
+# quick and small, which 16 numbers of 8 bytes each are.
+@pytest.mark.parametrize(
+    ("soon", "small", "ahead"), [(-1, 1 << 20, 2), (1000, 1, 2), (1000, 4 * 16 * 8, 5)]
+)
+def test_a_stream_of_inputs_is_answered_while_it_is_read(monkeypatch, soon, small, ahead):
+    monkeypatch.setattr(answering, "SOON", soon)
+    monkeypatch.setattr(answering, "SMALL", small)
     taken = []
 
     def inputs():
@@ -256,5 +264,5 @@ def test_a_stream_of_inputs_is_answered_while_it_is_read():
     found = answers(predictor, lambda batch: 2 * batch["x"], inputs(), batch_size=16)
     for n, answer in enumerate(found):
         assert answer == 2 * n
-        assert len(taken) <= n + 2 * 16
+        assert len(taken) <= n + ahead * 16
     assert len(taken) == 1000

@@ -96,8 +96,7 @@ def grid_of(mesh: Mesh) -> tuple[int, ...]:
     for order in itertools.permutations(range(places.shape[-1])):
         ordered = places[..., order] - places[..., order].min(axis=1, keepdims=True)
         sides = tuple(map(int, ordered[0].max(axis=0) + 1))
-        filled = math.prod(sides) == len(groups[0]) and np.stack(list(np.ndindex(*sides)))
-        if np.all(ordered == filled):
+        if math.prod(sides) == len(groups[0]) and np.all(ordered == list(np.ndindex(*sides))):
             sides = tuple(side for side in sides if side > 1)
             return sides if len(sides) > 2 or sides[:1] == sides[1:] else ()
     return ()

@@ -6,12 +6,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import linear
 import numpy as np
 import optax
 import pytest
 from jax.sharding import PartitionSpec as P
 
 from bigmodel.processes.placing import SMALL, place_batch, placing
+from bigmodel.runtime.compilation import compile_experiment
+from bigmodel.runtime.loop import init_key, step_key
+from bigmodel.sharding.collectives import collectives
 from bigmodel.sharding.mesh import MeshShape, make_mesh
 from bigmodel.tree import which_finite
 
@@ -47,6 +51,24 @@ def test_whether_gradients_are_finite_is_known_from_the_sums_of_their_norm() -> 
     for sharding, what in ((None, r" fusion\(%gradients_"), (split, r" all-reduce\(")):
         counted = [passes(one, sharding, what) for one in (both, optax.tree.norm)]
         assert counted[0] == counted[1] > 0
+
+
+def test_a_step_lets_gradients_leave_over_the_sides_of_a_grid(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mesh, one = make_mesh(MeshShape(1, 8)), linear.experiment()
+
+    def groups() -> set[int]:
+        compiled = compile_experiment(one, mesh)
+        state = compiled.init(init_key(0))
+        batch = compiled.place(one.data.train(0, 0))
+        key, index = compiled.place_scalar(step_key(0)), compiled.place_scalar(np.int32(0))
+        text = compiled.trace(state, batch, key, index).lower().compile().as_text() or ""
+        return {each.group_size for each in collectives(text)}
+
+    assert groups() == {8}
+    monkeypatch.setattr("bigmodel.runtime.compilation.grid_of", lambda _: (2, 4))
+    assert groups() == {2, 4, 8}
 
 
 @pytest.mark.parametrize("rows", [8, SMALL // 16])

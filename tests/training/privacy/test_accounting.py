@@ -1,9 +1,12 @@
+import math
+
 import pytest
 from scipy.stats import binom
 
 from bigmodel.experiment import InputError
 from bigmodel.training.privacy.accounting import (
     RESERVE,
+    _crossing,
     epsilon_after,
     mechanism,
     noise_multiplier,
@@ -29,8 +32,34 @@ def test_epsilon_is_that_of_the_accountant(
 
 def test_noise_is_the_least_that_keeps_the_budget() -> None:
     noise = noise_multiplier(3.0, 1e-5, 0.1, 100)
-    spent, less = (epsilon_after(100, each, 0.1, 1e-5) for each in (noise, noise - 0.005))
+    spent, less = (epsilon_after(100, each, 0.1, 1e-5) for each in (noise, noise - 0.001))
     assert spent <= 3.0 < less
+
+
+@pytest.mark.parametrize(
+    "falling",
+    [
+        lambda n: 5e4 / n,
+        lambda n: (1000 / n) ** 7,
+        lambda n: math.exp(-n / 90),
+        lambda n: float(n < 1234),
+        lambda n: math.inf if n < 1100 else 0.1,
+        lambda n: 0.0 * n,
+    ],
+)
+@pytest.mark.parametrize("most", [0.5, 0.1, 40.0])
+def test_the_least_number_is_found_in_few_goes(falling, most: float) -> None:
+    low, high, asked = 1000, 4000, []
+
+    def counted(number: int) -> float:
+        asked.append(number)
+        return falling(number)
+
+    if falling(high) > most:
+        high = next(n for n in range(high, 10**7, 1000) if falling(n) <= most)
+    expected = next(n for n in range(low, high + 1) if falling(n) <= most)
+    assert _crossing(counted, most, low, high) == expected
+    assert len(asked) == len(set(asked)) < 24
 
 
 def test_a_batch_with_too_few_rows_is_rarer_than_what_delta_keeps_for_it() -> None:

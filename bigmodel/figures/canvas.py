@@ -31,6 +31,7 @@ def panel(width: float, height: float, *, x: str, y: str) -> tuple[Figure, Axes]
     axes = figure.add_subplot()
     axes.set_xlabel(label(x))
     axes.set_ylabel(label(y))
+    axes.ticklabel_format(useOffset=False)
     return figure, axes
 
 

@@ -35,6 +35,8 @@ def draw_curves(history: Sequence[dict[str, Any]]) -> UInt8[np.ndarray, "height 
             lines += axes.plot(steps, values, marker=marker, color=colors.get(split))
         axes.set_ylabel(label(metric.replace("_", " ")))
         axes.set_xlabel("step")
+        # Values that are nearly the same stand at the ticks, not what is to be added to them.
+        axes.ticklabel_format(useOffset=False)
         axes.grid(alpha=0.3)
         if len(splits) > 1:
             axes.legend(lines, [label(split) for split in splits])

@@ -7,6 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from bigmodel.figures import curves
 from bigmodel.figures.boxes import draw_boxes
 from bigmodel.figures.canvas import label, picture, pixels, png
 from bigmodel.figures.curves import draw_curves, draw_lines
@@ -131,3 +132,16 @@ def test_pixels_are_enlarged_to_squares() -> None:
     picture = tile(np.array([0.0, 1.0], np.float32).reshape(1, 1, 2, 1), columns=1, enlarge=3)
     expected = np.pad(np.array([[0] * 3 + [255] * 3] * 3), 1, constant_values=64)
     np.testing.assert_array_equal(picture, expected)
+
+
+def test_values_that_are_nearly_the_same_stand_at_the_ticks(monkeypatch) -> None:
+    kept = []
+    monkeypatch.setattr(curves, "pixels", kept.append)
+    values = np.array([0.99994, 0.99995, 1.0])
+    draw_curves([{"step": n, "test/auc": value} for n, value in enumerate(values)])
+    draw_lines({"a": (np.arange(3.0), values)}, x="step", y="auc")
+    for figure in kept:
+        pixels(figure)
+        (axes,) = figure.axes
+        assert not axes.yaxis.get_offset_text().get_text()
+        assert "0.99995" in [tick.get_text() for tick in axes.get_yticklabels()]

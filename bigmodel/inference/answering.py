@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +20,8 @@ SOON = 0.05
 """Seconds for which outputs of batches may wait to be decoded together."""
 SMALL = 1 << 20
 """Bytes that they may have."""
+ITS_OWN = 1000
+"""Objects that Python freezes itself are fewer: 375 in 3.12."""
 
 
 class Named(NamedTuple):
@@ -51,26 +55,44 @@ def answers(
     """
     if batch_size < 1:
         raise InputError(f"a batch of {batch_size} is too small; use 1 or more")
-    waiting: list[tuple[PyTree, int]] = []
-    due = time.monotonic() + SOON
-    numbered = enumerate(inputs, start=1)
-    while chunk := list(itertools.islice(numbered, batch_size)):
-        named = [
-            each if isinstance(each, Named) else Named(each, f"input {n}") for n, each in chunk
-        ]
-        # A stream that ends with its first batch is computed in a smaller one.
-        few = not waiting and len(named) < batch_size
-        rows = min(batch_size, 1 << (len(named) - 1).bit_length()) if few else batch_size
-        outputs = apply(filled(encode(predictor, named), rows))
-        waiting.append((outputs, len(named)))
-        held = len(waiting) * sum(leaf.nbytes for leaf in jax.tree.leaves(outputs))
-        if held > SMALL or time.monotonic() > due:
-            for each in waiting[:-1]:
-                yield from decoded(predictor, *each)
-            del waiting[:-1]
-            due = time.monotonic() + SOON
-    for each in waiting:
-        yield from decoded(predictor, *each)
+    with spared():
+        waiting: list[tuple[PyTree, int]] = []
+        due = time.monotonic() + SOON
+        numbered = enumerate(inputs, start=1)
+        while chunk := list(itertools.islice(numbered, batch_size)):
+            named = [
+                each if isinstance(each, Named) else Named(each, f"input {n}") for n, each in chunk
+            ]
+            # A stream that ends with its first batch is computed in a smaller one.
+            few = not waiting and len(named) < batch_size
+            rows = min(batch_size, 1 << (len(named) - 1).bit_length()) if few else batch_size
+            outputs = apply(filled(encode(predictor, named), rows))
+            waiting.append((outputs, len(named)))
+            held = len(waiting) * sum(leaf.nbytes for leaf in jax.tree.leaves(outputs))
+            if held > SMALL or time.monotonic() > due:
+                for each in waiting[:-1]:
+                    yield from decoded(predictor, *each)
+                del waiting[:-1]
+                due = time.monotonic() + SOON
+        for each in waiting:
+            yield from decoded(predictor, *each)
+
+
+@contextlib.contextmanager
+def spared() -> Iterator[None]:
+    """Inside, collections of garbage spare what is there already.
+
+    Answers are many small objects, and collections that follow would go through all of JAX's.
+    """
+    # Whoever has frozen objects keeps them so.
+    if gc.get_freeze_count() > ITS_OWN:
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def encode(predictor: Predictor, inputs: Sequence[Named]) -> Batch:

@@ -17,8 +17,8 @@ from bigmodel.inference.answering import Named, decoded, encode, filled
 from bigmodel.output import tallied
 from bigmodel.predictor import Beginning, Predictor
 
-AT_ONCE = 2
-"""Batches in work: one is encoded or decoded while the device has another."""
+AT_ONCE = 3
+"""Batches in work: one is encoded and one decoded while the device has another."""
 
 
 class FullError(Exception):

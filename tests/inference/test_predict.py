@@ -1,6 +1,7 @@
 """The commands that ask and evaluate a trained run, as a user types them."""
 
 import csv
+import gc
 import gzip
 import io
 import json
@@ -238,6 +239,16 @@ def test_an_input_that_json_cannot_express_is_no_sample():
     assert json.loads(kept) == [{"a": 0.5}, "text"]
 
 
+DOUBLES = Predictor(
+    lambda values: {"x": np.array(values)},
+    lambda variables, batch: variables * batch["x"],
+    lambda outputs: outputs.tolist(),
+    "row",
+    "numbers",
+    "numbers",
+)
+
+
 # Batches that are read before the first of them is answered: outputs wait together where they are
 # quick and small, which 16 numbers of 8 bytes each are.
 @pytest.mark.parametrize(
@@ -253,16 +264,23 @@ def test_a_stream_of_inputs_is_answered_while_it_is_read(monkeypatch, soon, smal
             taken.append(n)
             yield Named(n, f"line {n}")
 
-    predictor = Predictor(
-        lambda values: {"x": np.array(values)},
-        lambda variables, batch: variables * batch["x"],
-        lambda outputs: outputs.tolist(),
-        "row",
-        "numbers",
-        "numbers",
-    )
-    found = answers(predictor, lambda batch: 2 * batch["x"], inputs(), batch_size=16)
+    found = answers(DOUBLES, lambda batch: 2 * batch["x"], inputs(), batch_size=16)
     for n, answer in enumerate(found):
         assert answer == 2 * n
         assert len(taken) <= n + ahead * 16
     assert len(taken) == 1000
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_stream_gives_back_what_it_keeps_from_collections_of_garbage(frozen):
+    if frozen:
+        gc.freeze()
+    try:
+        found = answers(DOUBLES, lambda batch: 2 * batch["x"], range(100), batch_size=16)
+        assert next(found) == 0
+        assert gc.get_freeze_count() > 1000
+        found.close()
+        # What others froze stays so.
+        assert (gc.get_freeze_count() > 1000) == frozen
+    finally:
+        gc.unfreeze()

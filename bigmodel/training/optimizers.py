@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -15,7 +14,7 @@ import optax
 from jaxtyping import Array, Float
 
 from bigmodel.experiment import InputError, PyTree
-from bigmodel.training.rates import check_rate, with_rates
+from bigmodel.training.rates import check_rate, scale_by_rates
 from bigmodel.tree import dimensions, map_named, named_leaves, repetitions
 
 Name = Literal["sgd", "momentum", "nesterov", "rmsprop", "adagrad", "adam", "adamw", "lion", "muon"]
@@ -166,8 +165,7 @@ class Optimizer:
             links.append(optax.add_decayed_weights(self.weight_decay, self.decays))
         links.append(optax.scale_by_learning_rate(self.learning_rate_schedule(steps)))
         if self.scale or self.layer_decay != 1:
-            rates = partial(with_rates, rules=self.scale, layer_decay=self.layer_decay)
-            links.append(optax.stateless(lambda updates, _: rates(updates)))
+            links.append(scale_by_rates(self.scale, layer_decay=self.layer_decay))
         return _with_standard_promotion(optax.chain(*links))
 
     def _direction(self) -> optax.GradientTransformation:

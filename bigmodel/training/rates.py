@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from bigmodel.experiment import InputError, PyTree
 from bigmodel.partition import STACKED
@@ -31,6 +33,21 @@ def check_rate(rule: str) -> tuple[str, float]:
     if not equals or not 0 <= value < math.inf:
         raise InputError(f"scale {rule} has no regex or no factor; write PATTERN=0.1")
     return pattern, value
+
+
+def scale_by_rates(rules: Sequence[str], *, layer_decay: float) -> optax.GradientTransformation:
+    """What :func:`with_rates` does, as a link of a chain.
+
+    Raises:
+        InputError: as it does, and already where the state is made.
+    """
+    scaled = partial(with_rates, rules=rules, layer_decay=layer_decay)
+
+    def init(params: PyTree) -> optax.EmptyState:
+        scaled(params)
+        return optax.EmptyState()
+
+    return optax.GradientTransformation(init, lambda updates, state, _: (scaled(updates), state))
 
 
 def with_rates(updates: PyTree, *, rules: Sequence[str], layer_decay: float) -> PyTree:

@@ -17,7 +17,7 @@ from bigmodel.config import to_json
 from bigmodel.data.personal.masking import noted
 from bigmodel.data.samples import SAMPLES, dump_samples
 from bigmodel.errors import NotFiniteError
-from bigmodel.experiment import Experiment, Shown, is_maximized
+from bigmodel.experiment import Experiment, InputError, Shown, is_maximized
 from bigmodel.figures.curves import draw_curves
 from bigmodel.frozen import merged
 from bigmodel.output import warn
@@ -244,7 +244,8 @@ def open_run(
     Nothing is written before all that the user gave has been checked. Checkpoints after the step
     ``newest`` are not used. Without ``drawing`` no figures are made that take long to draw, and no
     curves at the end. ``meanwhile`` is called in another thread with the step to go on from, while
-    the state is made; an error in it is none here. ``notes`` go into the manifest.
+    the state is made; an error in it is none here, unless it is of an input. ``notes`` go into the
+    manifest.
 
     Returns:
         The recorder and the state to go on from; None where the run has ended already.
@@ -294,7 +295,8 @@ def open_run(
         state = checkpoints.restore(step, compiled.state, init) if step else init()
         if step and first:
             warn_of_changes(directory.path, directory.read_json(MANIFEST) or facts, facts)
-        other.exception()  # which waits for it
+        if isinstance(error := other.exception(), InputError):  # which waits for it
+            raise error
         directory.create(as_json, facts, step=step)
         directory.keep(assets)
         sinks = functools.partial(Sinks, config.run.sinks, path=path, config=as_json, warn=warn)

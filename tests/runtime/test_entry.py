@@ -312,3 +312,18 @@ def test_a_start_that_is_refused_leaves_no_lock_and_no_folder(
     with pytest.raises(StorageError, match="are damaged"):
         linear.run(tmp_path / "a", steps=2)
     assert not (tmp_path / "a").exists()
+
+
+def test_options_that_the_step_alone_refuses_leave_no_folder(
+    capsys: pytest.CaptureFixture,
+) -> None:
+    def refuses(config: Config) -> Experiment:
+        def step(*_: object) -> None:
+            raise InputError("--model.parts 8 does not divide the batch of 4")
+
+        return build(config)._replace(train_step=step)
+
+    with pytest.raises(SystemExit, match="2"):
+        main(refuses, Config(), [*SMALL, "--run.dir=a"])
+    assert capsys.readouterr().err == "error: --model.parts 8 does not divide the batch of 4\n"
+    assert not A.exists()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -35,6 +36,14 @@ def fingerprint(arrays: Mapping[str, np.ndarray], assets: Mapping[str, bytes] = 
         digest.update(f"{name}\0asset\0{len(assets[name])}\0".encode())
         digest.update(assets[name])
     return digest.hexdigest()
+
+
+def names_of_numbers(*names: Sequence[str], own: bool) -> dict[str, bytes]:
+    """Names of what numbers stand for, for a fingerprint; those of files of one's ``own`` alone.
+
+    Names of data that packages bring never change.
+    """
+    return {"names": json.dumps(names, ensure_ascii=False).encode()} if own else {}
 
 
 def data_of(

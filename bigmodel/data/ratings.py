@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from bigmodel.data.batches import Arrays
 from bigmodel.data.known_ratings import RatingReader, rating_reader
 from bigmodel.data.packaged import read_rdataset
-from bigmodel.data.parts import data_of
+from bigmodel.data.parts import data_of, names_of_numbers
 from bigmodel.data.personal.masking import Mask, Personal
 from bigmodel.data.split import Folds, check_held_out, split_rows
 from bigmodel.data.tables.columns import Column, Frame
@@ -181,6 +181,7 @@ def _ratings(
         options.batch_size,
         prepare=with_tags,
         beside={"tagged": tagged},
+        deciding=names_of_numbers(reader.users, reader.items, own=bool(options.path)),
         assets=reader.dump(),
         shared="a run keeps all ratings, for its answers leave out what a user has rated",
     )

@@ -142,6 +142,18 @@ def hold_out_fold(
     return Split(np.setdiff1d(np.arange(rows), held, assume_unique=True), held)
 
 
+def check_left(labels: Int[np.ndarray, " rows"], names: Sequence[str], folds: int) -> None:
+    """Raises InputError where some fold leaves too few of a class to hold out a part of them."""
+    counts = np.bincount(labels, minlength=len(names))
+    left = counts - -(-counts // folds)
+    if left.min() < 2:
+        least = int(left.argmin())
+        raise InputError(
+            f"class {names[least]!r} has {counts[least]} example(s), too few for {folds} folds and "
+            "a validation set; add examples, remove the class, or set --data.validation to 0"
+        )
+
+
 def split_rows(
     options: Any,
     rows: int,
@@ -172,6 +184,8 @@ def split_rows(
 
     if options.folds:
         rest, test = hold_out_fold(options, rows, seed=seed, labels=labels, names=names)
+        if labels is not None and options.validation and "validation" not in given:
+            check_left(labels, names, options.folds)
     else:
         rest, test = hold_out("test", rows, labels, seed)
     left = None if labels is None else labels[rest]

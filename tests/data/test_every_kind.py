@@ -178,6 +178,25 @@ def test_rows_are_held_out_by_the_split_seed(name: str, load) -> None:
     assert prints[0] == prints[1] != prints[2]
 
 
+RENAMED = {
+    "labelled text": (r"^([ab])(?=\t)", r"class \1"),
+    "tagged words": (r"(?m)(?<=B-)([ab])$", r"class-\1"),
+    "ratings": (r"^u(?=\d)", "w"),
+    "sequences": (r"(?<=[ :])([ab])\b", r"class-\1"),
+    "classes": (r"(?<=,)([cd])$", r"class \1"),
+    "numbers": (r"^size", "width"),
+}
+"""Names of what numbers stand for, and others in the same order."""
+
+
+@pytest.mark.parametrize("name", RENAMED)
+def test_data_with_other_names_in_the_same_order_is_other_data(name: str, load) -> None:
+    lines = [re.sub(*RENAMED[name], line) for line in KINDS[name].lines]
+    whole, renamed = load(name), load(name, lines)
+    np.testing.assert_equal(renamed.train(3, 70)["weight"], whole.train(3, 70)["weight"])
+    assert renamed.fingerprint != whole.fingerprint
+
+
 LIMITS = [
     (name, option, value)
     for name, kind in KINDS.items()

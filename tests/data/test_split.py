@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from bigmodel.data.split import Folds, hold_out_fold, stratified
+from bigmodel.data.labelled import LabelledData
+from bigmodel.data.split import Folds, hold_out_fold, split_rows, stratified
 
 LABELS = np.random.default_rng(0).choice(3, size=101, p=[0.7, 0.2, 0.1])
 
@@ -64,3 +67,16 @@ def test_a_class_of_one_example_is_named(refused) -> None:
         stratified(labels, 0.5, names="ab", seed=0)
     with refused("class 'b' has 1 example"):
         hold_out_fold(Folds(folds=2, fold=0), 3, seed=0, labels=labels, names="ab")
+
+
+def test_folds_that_leave_too_few_of_a_class_to_validate_on_are_refused_at_the_first(
+    refused,
+) -> None:
+    labels = np.array([0] * 16 + [1] * 15 + [2] * 2)
+    for fold in range(3):
+        options = LabelledData(folds=3, fold=fold)
+        with refused("class 'c' has 2 example.s., too few for 3 folds and a validation set"):
+            split_rows(options, 33, labels=labels, names="abc")
+        parts = split_rows(replace(options, validation=0.0), 33, labels=labels, names="abc")
+        assert sum(map(len, parts.values())) == 33
+        assert len(split_rows(options, 31, labels=labels[:31], names="ab")["validation"])

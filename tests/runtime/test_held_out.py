@@ -65,6 +65,17 @@ def test_the_summary_has_the_test_of_the_last_state_and_of_the_best(
     assert "best at step 10: validation/loss" in capsys.readouterr().out
 
 
+def test_a_test_metric_of_the_best_that_is_not_finite_is_none(tmp_path: Path) -> None:
+    def eval_step(state: Any, batch: Any) -> Any:
+        nothing = Mean(jnp.full((), jnp.nan, jnp.float32), jnp.ones((), jnp.float32))
+        return {**WORSE.eval_step(state, batch), "undefined": nothing}
+
+    assert linear.run(tmp_path, one=WORSE._replace(eval_step=eval_step)) == 0
+    found = summary(tmp_path)
+    assert (found["test/undefined"], found["best"]["test/undefined"]) == (None, None)
+    assert found["best"]["test/loss"] == found["test/loss"]
+
+
 def test_a_best_checkpoint_that_is_damaged_has_no_test(tmp_path: Path) -> None:
     one = known(WORSE)
 

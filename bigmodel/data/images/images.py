@@ -15,7 +15,7 @@ from bigmodel.data.images.options import ImageData
 from bigmodel.data.images.pixels import Chosen, digest_of_parts
 from bigmodel.data.images.reading import ImageReader, central, image_reader
 from bigmodel.data.images.sources import read_parts
-from bigmodel.data.parts import data_of
+from bigmodel.data.parts import data_of, names_of_numbers
 from bigmodel.data.split import split_rows
 from bigmodel.experiment import Assets, Data, InputError
 from bigmodel.output import note
@@ -152,6 +152,7 @@ def _images(
         options.batch_size,
         prepare=cut,
         augment=changed,
+        deciding=names_of_numbers(reader.names, own=bool(options.path)),
         assets=reader.dump(),
         digest=digest_of_parts(parts),
         shared="--data.mixup and --data.cutmix mix two of them" if options.mixes else "",

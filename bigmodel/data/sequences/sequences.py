@@ -13,7 +13,7 @@ from bigmodel.data.batches import Batches
 from bigmodel.data.images.images import Images
 from bigmodel.data.labelled import LabelledData, all_to_test, divide, label_numbers, lines_of
 from bigmodel.data.packaged import packaged
-from bigmodel.data.parts import data_of
+from bigmodel.data.parts import data_of, names_of_numbers
 from bigmodel.data.sequences.reading import RowReader, SequenceReader, sequence_reader
 from bigmodel.data.sequences.ts_file import Case, read_ts
 from bigmodel.data.split import check_positive
@@ -73,13 +73,15 @@ def load_sequences(options: SequenceData, assets: Assets | None = None) -> Seque
     path, test_path = Path(options.path), Path(options.test_path) if options.test_path else None
     if options.name == "japanese_vowels":
         path, test_path = (packaged("sktime", VOWELS.format(part)) for part in ("TRAIN", "TEST"))
+    own = bool(options.path)
     cases = _cases(path, options.length)
     if assets is not None:
         reader = sequence_reader(assets)
         if test_path is not None:
             cases += _cases(test_path, options.length)
         parts = all_to_test(cases, reader.names, source=str(path))
-        return _sequences(parts, reader, min(options.batch_size, len(cases)), str(path))
+        size = min(options.batch_size, len(cases))
+        return _sequences(parts, reader, size, str(path), own=own)
     test = None
     if test_path is not None and not options.folds:
         test = _cases(test_path, options.length)
@@ -90,11 +92,16 @@ def load_sequences(options: SequenceData, assets: Assets | None = None) -> Seque
                 "same"
             )
     parts, names = divide(options, cases, test, source=str(path))
-    return _sequences(parts, _fit(parts, names), options.batch_size, str(path))
+    return _sequences(parts, _fit(parts, names), options.batch_size, str(path), own=own)
 
 
 def _sequences(
-    parts: dict[str, list[Case]], reader: SequenceReader, batch_size: int, source: str
+    parts: dict[str, list[Case]],
+    reader: SequenceReader,
+    batch_size: int,
+    source: str,
+    *,
+    own: bool,
 ) -> Sequences:
     arrays = {
         name: {
@@ -103,7 +110,8 @@ def _sequences(
         }
         for name, cases in parts.items()
     }
-    data = data_of(arrays, batch_size, assets=reader.dump())
+    named = names_of_numbers(reader.names, own=own)
+    data = data_of(arrays, batch_size, deciding=named, assets=reader.dump())
     inputs = {part: [case.content for case in parts[part]] for part in data.splits}
     column = lines_of(parts, source=source)
     return Sequences(data._replace(inputs=inputs, column=column), reader)

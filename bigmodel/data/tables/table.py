@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from bigmodel.data.batches import Arrays, Batches
-from bigmodel.data.parts import data_of
+from bigmodel.data.parts import data_of, names_of_numbers
 from bigmodel.data.personal.masking import Mask, Personal
 from bigmodel.data.split import Folds, check_held_out, split_rows
 from bigmodel.data.tables.csv_table import CsvFormat
@@ -142,6 +142,9 @@ def load_table(options: TableData, assets: Assets | None = None) -> Table:
         size = min(options.batch_size, len(divided.rows["test"]))
     reader = divided.reader
     parts, prepare = batched(divided, read)
+    features, target = reader.encoder.features, reader.target
+    own = bool(options.path)
+    named = names_of_numbers(features, [target.column], target.names, own=own)
     # Errors are told in the units of the target.
     units = {"units": np.array([reader.target.mean, reader.target.scale])}
     data = data_of(
@@ -149,7 +152,7 @@ def load_table(options: TableData, assets: Assets | None = None) -> Table:
         size,
         prepare=prepare,
         beside=units,
-        deciding=read.contents(reader),
+        deciding=read.contents(reader) | named,
         assets=mask.with_counts(reader.dump()),
     )
     column = any_column(options, read, divided.rows, reader.kinds, mask)

@@ -18,7 +18,7 @@ from bigmodel.data.labelled import (
     label_numbers,
     lines_of,
 )
-from bigmodel.data.parts import data_of
+from bigmodel.data.parts import data_of, names_of_numbers
 from bigmodel.data.personal.masking import NO_MASK, Mask, Personal
 from bigmodel.data.split import check_positive
 from bigmodel.data.texts.reading import TOKENIZER, TextReader, text_reader
@@ -120,7 +120,8 @@ def load_labelled_text(
         }
         for name, lines in parts.items()
     }
-    deciding = {TOKENIZER: reader.tokenizer.dump()}
+    named = names_of_numbers(reader.names, own=bool(options.path))
+    deciding = {TOKENIZER: reader.tokenizer.dump(), **named}
     kept = mask.with_counts(reader.dump())
     data = data_of(arrays, options.batch_size, deciding=deciding, assets=kept)
     inputs = {part: [Beginning(line.content) for line in parts[part]] for part in data.splits}

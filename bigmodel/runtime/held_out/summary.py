@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -58,8 +59,11 @@ def summary_of(
 
 def _test(
     recorder: RunRecorder, step: int, state: Any, cancelled: Callable[[], bool]
-) -> dict[str, float] | None:
-    """The metrics of the test split at a checkpoint, none where it is gone or damaged."""
+) -> dict[str, float | None] | None:
+    """The metrics of the test split at a checkpoint, none where it is gone or damaged.
+
+    What is not finite is None.
+    """
     if not agree_on(is_first() and recorder.checkpoints.is_intact(step)):
         warn(f"checkpoint of step {step} is gone or damaged, so the best has no test metrics")
         return {}
@@ -69,4 +73,7 @@ def _test(
     key = init_key(recorder.config.seed)
     best = recorder.checkpoints.restore(step, compiled.state, lambda: compiled.init(key))
     found = measure(compiled.evaluate, best, test, place=compiled.place, cancelled=cancelled)
-    return None if found is None else summarize(recorder.experiment, found).values
+    if found is None:
+        return None
+    values = summarize(recorder.experiment, found).values
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}

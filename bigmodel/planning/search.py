@@ -25,7 +25,8 @@ def search(script: Path, options: Sequence[str], target: Target, *, tries: int) 
     best again in earnest.
 
     Raises:
-        InputError: where no chip is named, or the options of the config cannot be used.
+        InputError: where no chip is named, the options of the config cannot be used, or no
+            choice can be compiled.
     """
     chip = target.chip
     if chip is None:
@@ -51,17 +52,24 @@ def search(script: Path, options: Sequence[str], target: Target, *, tries: int) 
             say(f"\nbest of {len(scores)}: {as_options(choice)}\n")
             say(table(script, target, best))
             return 0
+    if not scores:
+        raise InputError("nothing of this can be compiled; the lines above say why")
     say(f"\nnone of {len(scores)} fits {target.name}; use more devices or a smaller model")
     return 1
 
 
 def first_choice(config: Any, devices: int) -> Choice:
-    """Returns the config's own values of the options that a search may change."""
+    """Returns the config's own values of the options that a search may change.
+
+    A batch that the devices do not divide is made larger.
+    """
     choice: dict[str, Any] = {"mesh.data": None, "mesh.fsdp": min(config.mesh.fsdp, devices)}
     for path in ("mesh.tensor", "data.batch_size", "model.remat"):
         part, _, name = path.partition(".")
         if hasattr(getattr(config, part, None), name):
             choice[path] = getattr(getattr(config, part), name)
+    if "data.batch_size" in choice:
+        choice["data.batch_size"] += -choice["data.batch_size"] % devices
     return choice
 
 

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from bigmodel import errors
+from bigmodel.errors import StorageError
 from bigmodel.experiment import InputError
 from bigmodel.launching.job import check_positive
 from bigmodel.script import check_script, load_script
@@ -101,13 +102,16 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     # These bring JAX with them.
     from bigmodel.studies.ablation.runner import Runner
     from bigmodel.studies.definition.cells import resolve
-    from bigmodel.studies.metric import FINISHED
+    from bigmodel.studies.metric import FINISHED, check_best
     from bigmodel.studies.report import load, make_report
     from bigmodel.studies.runs import read_results
 
     path = Path("studies") / definition.name
     default = load_script(definition.script).Config()
     configs = resolve(default, definition.options, choices)
+    if definition.at == "best":
+        for config in configs:
+            check_best(config.run.best, "--run.best chooses")
     study = Study(
         script=str(definition.script),
         options=definition.options,
@@ -141,7 +145,11 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     if all(result.state not in FINISHED for result in read_results(path, study)):
         print(f"no run of {path} has come to its end, so there is nothing to report")
         return status
-    make_report(path)
+    try:
+        make_report(path)
+    except InputError as error:
+        # The runs are there, and 2 would say that nothing was written.
+        raise StorageError(f"there is no report of {path}: {error}") from None
     return status
 
 

@@ -101,6 +101,14 @@ def value_of(result: Result, metric: str, at: str) -> tuple[int | None, float]:
     return step, math.nan if not there or there[-1] is None else float(there[-1])
 
 
+def check_best(best: str, who: str) -> None:
+    """Raises InputError where ``who`` has its best step by a metric of test."""
+    if best.startswith("test/"):
+        raise InputError(
+            f"{who} its best step by {best}, and a step is not chosen on test; use --at last"
+        )
+
+
 def best_rule(result: Result) -> tuple[str, bool]:
     """The metric by which a run chose its best step, and whether the largest value is the best.
 
@@ -112,11 +120,7 @@ def best_rule(result: Result) -> tuple[str, bool]:
     directory = RunDirectory(result.directory)
     run = (directory.read_json(CONFIG) or {}).get("run", {})
     best = run.get("best", Run.best)
-    if best.startswith("test/"):
-        raise InputError(
-            f"{result.directory} chose its best step by {best}, and a step is not chosen on test; "
-            "use --at last"
-        )
+    check_best(best, f"{result.directory} chose")
     names = (directory.read_json(MANIFEST) or {}).get("maximize")
     if names is not None:
         return best, is_maximized(best, names)

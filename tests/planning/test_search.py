@@ -78,6 +78,8 @@ def test_a_choice_goes_into_the_config_and_reads_as_options() -> None:
     config = Config(mesh=MeshShape(fsdp=4))
     choice = first_choice(config, 8)
     assert choice["mesh.fsdp"] == 4
+    # The batch is one that the devices divide.
+    assert [first_choice(config, n)["data.batch_size"] for n in (1, 6, 8)] == [16, 18, 16]
     changed = with_values(config, {**choice, "data.batch_size": 32, "model.remat": True})
     assert (changed.data.batch_size, changed.model.remat, changed.mesh.fsdp) == (32, True, 4)
     written = as_options({"mesh.data": None, "data.batch_size": 32, "model.remat": False})

@@ -158,3 +158,10 @@ def test_every_run_of_a_network_is_that_of_its_script(name, seeds_by, tmp_path: 
                 # What is counted changes by whole examples: one of 143 at the most.
                 counted = not metric.endswith(("loss", "norm", "rate", "step"))
                 assert ours[metric] == pytest.approx(value, rel=1e-5, abs=0.007 * counted)
+
+
+def test_a_report_that_cannot_be_made_of_runs_that_are_there_is_no_bad_input(tmp_path) -> None:
+    script = write_script(tmp_path)
+    said = ablate(script, "--seeds", "1", "--metric", "train/los", "--", *LENGTH, status=1).stderr
+    assert "there is no report of studies/" in said
+    assert "no metric train/los; did you mean train/loss?" in said

@@ -72,6 +72,10 @@ def nothing_written(refused: Callable[..., str]) -> Callable[..., str]:
         ("-- --data.folds 3", "vary the folds, --vary data.fold=0,1,2"),
         ("--vary data.folds=2,3", "--data.folds in a study: vary the folds"),
         ("-- --model.dropuot 3", "did you mean --model.dropout?"),
+        (
+            "--at best --vary run.best=validation/loss,test/loss",
+            "--run.best chooses its best step by test/loss, and a step is not chosen on test",
+        ),
         ("--vary a", "--vary a: write it as OPTION=VALUE,VALUE"),
         (
             "--vary a=1,,2",

@@ -62,7 +62,9 @@ class Conv(nn.Module):
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
         if self.size == 1:
-            x = x[:, :: self.stride, :: self.stride]
+            # Of any number of images x[:, ::2] is a gather, which LiteRT has not.
+            for axis in (1, 2) if self.stride > 1 else ():
+                x = lax.slice_in_dim(x, 0, None, self.stride, axis)
             flat = x.reshape(-1, x.shape[-1]) @ kernel[0, 0]
             x = flat.reshape(*x.shape[:-1], self.features)
         else:

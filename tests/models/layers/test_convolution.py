@@ -140,3 +140,14 @@ def test_gradients_of_the_up_convolution_are_those_of_finite_differences() -> No
     module = UpConv(2, use_bias=True, dtype=jnp.dtype("float32"))
     variables = module.init(jax.random.key(1), x)
     check_gradients(module.apply, variables, x, atol=1e-2)
+
+
+def test_a_stride_over_any_number_of_images_is_a_slice() -> None:
+    """Of a gather, which plain indices would be, other runtimes can make nothing."""
+    (rows,) = jax.export.symbolic_shape("rows")
+    conv = Conv(4, size=1, stride=2)
+    variables = conv.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3), jnp.float32))
+    images = jax.ShapeDtypeStruct((rows, 8, 8, 3), jnp.float32)
+    traced = str(jax.make_jaxpr(conv.apply)(variables, images))
+    assert " slice[" in traced
+    assert "gather" not in traced

@@ -74,7 +74,8 @@ class Numbers(NamedTuple):
 
     def shown(self, cell: str) -> str:
         """The cell as this reads it, for a message."""
-        return f"{self.read(cell):.15g}"
+        number = self.read(cell)
+        return "no number" if number is None else f"{number:.15g}"
 
 
 def plain_numbers(cells: Sequence[str]) -> list[float] | None:

@@ -6,6 +6,7 @@ import pytest
 from sklearn import datasets
 
 from bigmodel.data.split import split_rows
+from bigmodel.data.tables.bundled_tables import read_bundled
 from bigmodel.data.tables.large import blocks
 from bigmodel.data.tables.table import TableData, encode_table, load_table
 
@@ -228,6 +229,14 @@ def test_a_test_file_of_other_columns_kinds_or_classes_is_refused(csv, test, mes
 def test_what_the_table_has_not_is_named(table, options, message, refused):
     with refused(message):
         load_table(replace(table, **options))
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_table_of_which_no_column_is_left_to_learn_from_is_refused(table, left, refused):
+    birds = read_bundled("penguins").names
+    for options, names in ((table, ("size", "city", "grade")), (TableData("penguins"), birds)):
+        with refused("--data.ignore leaves .* no column to learn from"):
+            load_table(replace(options, ignore=names[: len(names) - left]))
 
 
 def test_rows_with_gaps_can_be_dropped_the_targets_too(table):

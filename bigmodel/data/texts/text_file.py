@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import csv
 import gzip
 import io
 import os
@@ -10,10 +11,15 @@ import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 from bigmodel.experiment import InputError
 
+if TYPE_CHECKING:
+    from _csv import Reader
+
+LONGEST = 1 << 30
+"""Characters of a cell, which the module ``csv`` limits to 131,072."""
 GZIP = b"\x1f\x8b"
 REFUSED = {
     b"PK\x03\x04": "a ZIP archive, as Excel workbooks are; save it as text (a table as CSV)",
@@ -218,6 +224,12 @@ def file_beside(path: Path, name: str) -> Path:
     forms = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
     files = [path.parent / form for form in forms]
     return next((file for file in files if os.path.exists(file)), files[0])
+
+
+def csv_rows(lines: Iterable[str], delimiter: str, *, strict: bool = False) -> Reader:
+    """The rows of a CSV file, whose cells may be as long as a document."""
+    csv.field_size_limit(LONGEST)
+    return csv.reader(lines, delimiter=delimiter, strict=strict)
 
 
 def _ended_by_lf(text: str) -> str:

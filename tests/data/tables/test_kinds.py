@@ -102,6 +102,7 @@ def test_two_ways_that_are_mixed_equally_are_refused_with_both_options(cells, me
         ["9007199254740992", "9007199254740993", "1"],
         ["true", "false", "true"],
         ["1.2.3", "1.2.4", "2.0.0"],
+        ["--12345678901234567", "+-1234567890123456", "-+1"],
     ],
 )
 def test_what_is_no_number_is_a_category(cells):

@@ -260,6 +260,15 @@ def test_identifiers_and_dates_are_told_from_categories(csv, refused):
         encode_table(replace(options, target="day", ignore=("id",)))
 
 
+@pytest.mark.parametrize(
+    ("name", "cells"), [("weekday", "Monday"), ("weekday", "3"), ("sine of the day", "1")]
+)
+def test_a_column_called_as_a_part_of_a_date_is_refused(csv, name, cells, refused):
+    lines = (f"2020-01-{n % 28 + 1:02d} 10:30,{cells},{n % 3}" for n in range(60))
+    with refused(rf"'day \({name}\)' has the name of a part of the date 'day'; rename"):
+        encode_table(csv([f"day,day ({name}),y", *lines]))
+
+
 def test_an_ignored_column_may_hold_anything(table):
     change(table, 5, "two,Rome,low")
     assert encode_table(replace(table, ignore=("size",))).features[0] == "city=Lima"

@@ -125,7 +125,7 @@ def _jsonl(path: Path, field: str) -> Iterator[Piece]:
             try:
                 row = json.loads(line)
                 text = row[field]
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 reason = "" if line.endswith(b"\n") else ", and it is cut there"
                 raise InputError(
                     f"{path}, line {number} is no JSON{reason}: {str(error)[:80]}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float32, Int
 
 from bigmodel.data.batches import Arrays
 from bigmodel.data.known_ratings import RatingReader, rating_reader
@@ -24,6 +24,8 @@ from bigmodel.output import warn_of_each
 
 MOVIELENS_SHA256 = "f11eb406d322dbeff4445a4e4954b6a37b6c210af3f2142310e895d2ee15f3c5"
 MOVIELENS = "--data.name movielens"
+LARGEST = 1e15
+"""Of ratings: sums of the squares of larger ones may be no numbers of 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def load_ratings(options: RatingData, assets: Assets | None = None) -> Ratings:
     """
     mask = options.masking()
     frame = _read(options, mask)
-    ratings = _values(frame, options.rating, option="--data.rating").astype(np.float32)
+    ratings = _ratings_of(frame, options.rating)
     of_users = _values(frame, options.user, option="--data.user")
     of_items = _values(frame, options.item, option="--data.item")
     if assets is not None:
@@ -223,6 +225,18 @@ def _values(frame: Frame, name: str, *, option: str) -> np.ndarray:
             f"{frame.source}: line {line} has no {name}; remove the line, or give it one"
         )
     return column.values
+
+
+def _ratings_of(frame: Frame, name: str) -> Float32[np.ndarray, " rows"]:
+    ratings = _values(frame, name, option="--data.rating")
+    large = np.abs(ratings) > LARGEST
+    if large.any():
+        row = int(large.argmax())
+        raise InputError(
+            f"{frame.source}, line {frame.lines[row]}: the {name} {ratings[row]:g} is larger than "
+            f"{LARGEST:g}; correct it, or remove the line"
+        )
+    return ratings.astype(np.float32)
 
 
 def _number(values: np.ndarray, train: Int[np.ndarray, " train"]) -> _Numbered:

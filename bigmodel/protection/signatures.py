@@ -146,7 +146,7 @@ def _claimed(content: bytes) -> str:
     try:
         key = json.loads(content)["key"][:16]
         return key if int(key, 16) >= 0 else ""
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import socket
 import time
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ from bigmodel.tracking.sinks import Sinks
 
 FLUSH_SECONDS = 5.0
 """How far what TensorBoard shows may be behind the metrics."""
+FIGURE = re.compile(r"(?P<name>.+)-(?P<step>[0-9]{8,})\.(?:png|txt)")
+"""The file of a figure; others in its folder are a user's own."""
 
 
 class Events:
@@ -101,9 +104,10 @@ class Outlets:
         for line in history:
             self._add(line)
         for path in sorted(figures.rglob("*-*.*")):
-            name, _, at = path.relative_to(figures).as_posix()[: -len(path.suffix)].rpartition("-")
-            if at.isdigit() and int(at) <= step:
-                self.figure(int(at), path.stat().st_mtime, name, _read_figure(path), path)
+            own = FIGURE.fullmatch(path.relative_to(figures).as_posix())
+            if own and int(own["step"]) <= step:
+                value = _read_figure(path)
+                self.figure(int(own["step"]), path.stat().st_mtime, own["name"], value, path)
         self._sinks.send(before=step)
         self._events.flush()
 

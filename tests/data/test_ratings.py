@@ -87,6 +87,7 @@ def test_the_mean_is_that_of_the_training_ratings(written):
         (["u1,i1,3,a"], {}, r"line 42 has 4 cells, and the header has 5"),
         (["u1,i1,good,a,T"], {}, r"line 42, column 'rating': 'good' is not a finite number"),
         (["u1,i1,,a,T"], {}, r"line 42 has no rating"),
+        (["u1,i1,-1e50,a,T"], {}, r"line 42: the rating -1e\+50 is larger than 1e\+15; correct"),
         ([",i1,3,a,T"], {}, r"line 42 has no user"),
         ([], {"item": "itme"}, r"--data.item: .* no column 'itme'; did you mean 'item'"),
         ([], {"tags": "genres"}, r"--data.tags: .* no column 'genres'"),

@@ -100,6 +100,10 @@ CHANGES: dict[str, tuple[Change, str]] = {
         lambda folder: (folder / LIST).open("a").write(" "),
         f"{LIST} or {SIGNATURE} was changed",
     ),
+    "a list in a list": (
+        lambda folder: (folder / LIST).write_text("[" * 200_000),
+        f"{LIST} or {SIGNATURE} was changed",
+    ),
     "the signature": (flip(SIGNATURE, 63), f"{LIST} or {SIGNATURE} was changed"),
     "a cut signature": (
         lambda folder: (folder / SIGNATURE).write_bytes(b"x"),

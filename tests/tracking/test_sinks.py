@@ -142,6 +142,14 @@ def test_a_sink_that_is_asked_for_later_gets_what_was_before(
     assert "samples" in next(row for row in memory.rows if row.step == 10).figures
 
 
+def test_files_of_users_beside_the_figures_are_left_alone(memory: Memory, tmp_path: Path) -> None:
+    tracked.crash(tmp_path / "a", ())
+    for name in ("mine-1.pdf", "mine-00000001.svg", "mine-1.png", "mine-\u00b2.txt"):
+        (tmp_path / "a/figures" / name).write_text("mine")
+    assert tracked.run(tmp_path / "a", SINKS) == 0
+    assert not [row for row in memory.rows if "mine" in row.figures]
+
+
 @pytest.mark.usefixtures("memory")
 def test_sinks_are_no_part_of_what_a_run_is(plain: Path) -> None:
     names = {

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Int, Int32
 
 from bigmodel.data.lookup import Lookup, lookup
+from bigmodel.data.prepared.written import is_written
 from bigmodel.data.texts.text_file import normalized
 from bigmodel.experiment import InputError
 from bigmodel.output import note
@@ -52,7 +53,8 @@ def find_images(
     Args:
         path: The folder. Its subfolders are the classes, or they are ``train`` and perhaps
             ``val`` and ``test``, which contain the classes. Images may lie at any depth below a
-            class; links are followed. Names that start with a dot are ignored.
+            class; links are followed. Names that start with a dot are ignored, as are folders of
+            runs, of studies and of prepared data.
         test_path: Another folder with a subfolder for each class.
         known: The classes that a model was trained on. The folder is then a test set: its part
             ``test`` where it has parts.
@@ -185,7 +187,7 @@ def _check_classes(
 
 
 def _entries(folder: str | Path) -> list[os.DirEntry[str]]:
-    """The visible entries of a folder, sorted by name."""
+    """The visible entries of a folder, sorted by name, without those of runs and the like."""
     try:
         with os.scandir(folder) as scanned:
             found = sorted(
@@ -205,7 +207,7 @@ def _entries(folder: str | Path) -> list[os.DirEntry[str]]:
                 f"{entry.path} leads to {os.path.realpath(entry)}, which is not there; mend the "
                 "link or remove it"
             )
-    return found
+    return [entry for entry in found if not (entry.is_dir() and is_written(entry))]
 
 
 def _files(folder: str, above: frozenset[str] = frozenset()) -> Iterator[str]:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import struct
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -29,7 +30,9 @@ DECODING_ERRORS = (
     EOFError,
     LookupError,
     TypeError,
+    RuntimeError,
     struct.error,
+    subprocess.SubprocessError,
     Image.DecompressionBombError,
 )
 """What Pillow's decoders raise for damaged files."""
@@ -212,6 +215,8 @@ def _mode(shape: tuple[int, int, int]) -> Literal["L", "RGB"]:
 
 
 def _reason(error: BaseException) -> str:
+    if isinstance(error, subprocess.SubprocessError):
+        return "Ghostscript, which draws EPS, refuses it"
     return str(getattr(error, "strerror", None) or error) or type(error).__name__
 
 

@@ -20,6 +20,8 @@ from bigmodel.files import user_cache, write_atomically
 
 SOURCES = "sources.json"
 """The asset that says which files a run was made of."""
+RECORDS = "contents"
+"""The folder in which a cache notes the digests of files."""
 CHUNK = 1 << 22
 THREADS = 8
 YOUNG_NS = 2 * 10**9
@@ -133,7 +135,7 @@ def _remembered(paths: Sequence[Path], cache: str) -> list[Content]:
 
 def _record(paths: Sequence[Path], cache: str) -> Path:
     name = hashlib.sha256("\n".join(map(str, paths)).encode("utf-8", "surrogateescape"))
-    return cache_root(cache) / "contents" / f"{name.hexdigest()[:32]}.json"
+    return cache_root(cache) / RECORDS / f"{name.hexdigest()[:32]}.json"
 
 
 def _stat(path: Path) -> os.stat_result:

@@ -16,7 +16,7 @@ from jaxtyping import Int
 
 from bigmodel.data.personal.masking import NO_MASK, Mask
 from bigmodel.data.tables.columns import find_name
-from bigmodel.data.texts.text_file import Stream, normalized, read_text
+from bigmodel.data.texts.text_file import Stream, csv_rows, normalized, read_text
 from bigmodel.experiment import InputError
 
 DELIMITERS = {"tab": "\t", "semicolon": ";", "pipe": "|", "comma": ","}
@@ -140,7 +140,7 @@ def guess_delimiter(content: str) -> str:
     """The delimiter under which all lines have as many cells, and cells no other delimiter."""
     fits = {}
     for delimiter in DELIMITERS.values():
-        reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
+        reader = csv_rows(io.StringIO(content, newline=""), delimiter, strict=True)
         rows: list[list[str]] = []
         broken = False
         try:
@@ -191,7 +191,7 @@ def each_row(
     Raises:
         InputError: A line is no row of the table.
     """
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    reader = csv_rows(lines, delimiter, strict=True)
     advice = f"cells are divided by {delimiter!r}: {remedy}, or quote a cell that has it"
     first = begins - 1
     try:

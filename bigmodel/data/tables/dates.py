@@ -87,7 +87,8 @@ class Dates(NamedTuple):
 
     def shown(self, cell: str) -> str:
         """The cell as this reads it, for a message."""
-        return f"{self.read(cell):%Y-%m-%d}"
+        date = self.read(cell)
+        return "no date" if date is None else f"{date:%Y-%m-%d}"
 
 
 def _iso(cell: str) -> datetime | None:

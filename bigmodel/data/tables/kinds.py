@@ -122,8 +122,10 @@ def to_frame(cells: Cells, kinds: Mapping[str, Kind]) -> Frame:
     A note says how cells were read that may have another meaning.
 
     Raises:
-        InputError: If a cell is not of its column's kind, or is a number beyond 1e100.
+        InputError: If a cell is not of its column's kind, or is a number beyond 1e100, or two
+            columns would have the same name.
     """
+    check_names(cells.source, kinds)
     columns: list[Column] = []
     for name, kind in kinds.items():
         found = read_column(cells, name, kind)
@@ -134,6 +136,22 @@ def to_frame(cells: Cells, kinds: Mapping[str, Kind]) -> Frame:
         columns += found
     tell(cells.source, cells.words, kinds)
     return Frame(cells.source, tuple(columns), cells.lines)
+
+
+def check_names(source: str, kinds: Mapping[str, Kind]) -> None:
+    """Refuses a column that is called as a part of a date is.
+
+    Raises:
+        InputError: There is one.
+    """
+    for name, kind in kinds.items():
+        if isinstance(kind, Dates):
+            for part in calendar(name, [], times=kind.times)[1:]:
+                if part.name in kinds:
+                    raise InputError(
+                        f"{source}: the column {part.name!r} has the name of a part of the date "
+                        f"{name!r}; rename one of them, or name one in --data.ignore"
+                    )
 
 
 def read_column(cells: Cells, name: str, kind: Kind) -> list[Column]:

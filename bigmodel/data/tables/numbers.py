@@ -26,7 +26,8 @@ class Numbers(NamedTuple):
     """Cells are numbers with this decimal sign, perhaps with a unit: a currency or percent.
 
     ``thousands`` are the characters of which one may stand before groups of three digits, or,
-    where it is ``loose``, between any. A number in parentheses is negative.
+    where it is ``loose``, between any. A number in parentheses is negative, and none has
+    two signs.
     """
 
     decimal: str
@@ -60,8 +61,10 @@ class Numbers(NamedTuple):
         if self.thousands:
             digits = re.sub(f"[{self.thousands}]", "", digits)
         number = float(digits.replace(self.decimal, "."))
-        signs = (found["open"] or "") + found["first"] + found["second"] + found["last"]
-        negative = any(sign in signs for sign in "(" + MINUS)
+        sign = found["first"] + found["second"] + found["last"]
+        if len(sign) > 1:
+            return None
+        negative = found["open"] or (sign and sign in MINUS)
         return (-number if negative else number) if math.isfinite(number) else None
 
     def read_all(self, cells: Sequence[str]) -> list[float | None]:
@@ -74,7 +77,8 @@ class Numbers(NamedTuple):
 
     def shown(self, cell: str) -> str:
         """The cell as this reads it, for a message."""
-        return f"{self.read(cell):.15g}"
+        number = self.read(cell)
+        return "no number" if number is None else f"{number:.15g}"
 
 
 def plain_numbers(cells: Sequence[str]) -> list[float] | None:
@@ -125,7 +129,7 @@ def number_formats(options: CsvFormat) -> list[Numbers]:
 
 def is_whole(cell: str) -> bool:
     """Whether a cell is a whole number, with or without a sign."""
-    return cell.lstrip("+-").isdecimal()
+    return (cell[1:] if cell[:1] in ("+", "-") else cell).isdecimal()
 
 
 def is_large(cell: str) -> bool:

@@ -76,12 +76,12 @@ def read_table(options: TableData, mask: Mask) -> Read:
     if options.name != "csv":
         everything = read_bundled(options.name).masked(mask)
         frame = everything.without(options.ignore, option="--data.ignore")
-        column = frame.find(options.target or frame.names[-1], option="--data.target")
+        target = _target(options, frame.names, source=frame.source)
         kinds: dict[str, Kind] = {
             c.name: Numbers(".", "") if c.numeric else Text() for c in frame.columns
         }
         cells = {column.name: column.values for column in everything.columns}
-        return Read(column.name, kinds, Source(cells, frame), None)
+        return Read(target, kinds, Source(cells, frame), None)
     path = Path(options.path)
     small, every = _opened(path, options, mask)
 
@@ -90,7 +90,7 @@ def read_table(options: TableData, mask: Mask) -> Read:
 
     ignored = {find(name, "--data.ignore") for name in options.ignore}
     names = tuple(name for name in every if name not in ignored)
-    target = find_name(options.target or names[-1], names, source=str(path), option="--data.target")
+    target = _target(options, names, source=str(path))
     text = frozenset(find(name, "--data.categorical") for name in options.categorical)
     guessed: Mapping[str, Kind]
     if small:
@@ -114,6 +114,16 @@ def read_table(options: TableData, mask: Mask) -> Read:
     path = Path(options.test_path)
     test, _ = read_as(path, options, kinds, mask, option="--data.test-path")
     return Read(target, kinds, whole, test)
+
+
+def _target(options: TableData, names: Sequence[str], *, source: str) -> str:
+    """The target among the columns that are not left out, of which another one is to be left."""
+    if len(names) < 2:
+        raise InputError(
+            f"--data.ignore leaves {source} no column to learn from; a table needs a target and "
+            "at least one other column"
+        )
+    return find_name(options.target or names[-1], names, source=source, option="--data.target")
 
 
 def _check_categories(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import unicodedata
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -12,12 +11,12 @@ import numpy as np
 from jaxtyping import Int
 
 from bigmodel.data.texts.reading import TOKENIZER, text_of
+from bigmodel.data.texts.text_file import words_of
 from bigmodel.data.texts.tokenizers import Tokenizer, cut, load, padded
 from bigmodel.experiment import Assets, InputError
 from bigmodel.predictor import Beginning, Kind
 
 TAGS = "tags.json"
-WORD = re.compile(r"\w+|[^\w\s]")
 Ids = Int[np.ndarray, " tokens"]
 
 
@@ -80,7 +79,7 @@ class TagReader(NamedTuple):
         if isinstance(each, list):
             words = [text_of(word) for word in each]
         else:
-            words = WORD.findall(unicodedata.normalize("NFC", text_of(each)))
+            words = words_of(unicodedata.normalize("NFC", text_of(each)))
         if not words:
             raise InputError("it has no word; give a text, or a list of words")
         ids = word_ids(words, self.tokenizer)

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import codecs
+import csv
+import functools
 import gzip
 import io
 import os
+import re
+import sys
 import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
+
+import numpy as np
+from jaxtyping import Bool
 
 from bigmodel.experiment import InputError
 
+if TYPE_CHECKING:
+    from _csv import Reader
+
+LONGEST = 1 << 30
+"""Characters of a cell, which the module ``csv`` limits to 131,072."""
 GZIP = b"\x1f\x8b"
 REFUSED = {
     b"PK\x03\x04": "a ZIP archive, as Excel workbooks are; save it as text (a table as CSV)",
@@ -33,6 +45,9 @@ BYTE_ORDER_MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
     codecs.BOM_UTF8: "utf-8-sig",
 }
+WORD = re.compile(r"\w+|[^\w\s]")
+JOINERS = "\u200c\u200d"
+"""Within a word they decide how its letters join."""
 
 
 class Stream(NamedTuple):
@@ -218,6 +233,53 @@ def file_beside(path: Path, name: str) -> Path:
     forms = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
     files = [path.parent / form for form in forms]
     return next((file for file in files if os.path.exists(file)), files[0])
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text, which are letters and digits with their marks, and every other sign.
+
+    Vowels of Hindi, and those that Arabic and Hebrew write above and below, are such marks.
+    """
+    return (WORD if text.isascii() or not _has_marks(text) else _marked().word).findall(text)
+
+
+def is_of_letters(word: str) -> bool:
+    """Whether a word is letters with their marks alone."""
+    return word.isalpha() or (not word.isascii() and _marked().mark.sub("", word).isalpha())
+
+
+class _Marked(NamedTuple):
+    """Which characters are marks, and patterns of words and of marks.
+
+    Python counts marks as no part of a word. The patterns are slower than one without them.
+    """
+
+    are: Bool[np.ndarray, " character"]
+    word: re.Pattern[str]
+    mark: re.Pattern[str]
+
+
+def _has_marks(text: str) -> bool:
+    points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.dtype("<u4"))
+    return bool(_marked().are[points].any())
+
+
+@functools.cache
+def _marked() -> _Marked:
+    are = np.zeros(sys.maxunicode + 1, bool)
+    for block in (range(0x300, 0x20000), range(0xE0100, 0xE01F0)):
+        are[block] = [unicodedata.category(chr(at)).startswith("M") for at in block]
+    are[list(map(ord, JOINERS))] = True
+    # A set of ranges is searched much faster than one of characters.
+    ends = np.flatnonzero(np.diff(are)).reshape(-1, 2)
+    known = "".join(f"{chr(before + 1)}-{chr(last)}" for before, last in ends.tolist())
+    return _Marked(are, re.compile(rf"\w[\w{known}]*|[^\w\s]"), re.compile(f"[{known}]"))
+
+
+def csv_rows(lines: Iterable[str], delimiter: str, *, strict: bool = False) -> Reader:
+    """The rows of a CSV file, whose cells may be as long as a document."""
+    csv.field_size_limit(LONGEST)
+    return csv.reader(lines, delimiter=delimiter, strict=strict)
 
 
 def _ended_by_lf(text: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,12 +15,12 @@ import tokenizers
 from jaxtyping import Float, Int
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
+from bigmodel.data.texts.text_file import words_of
 from bigmodel.experiment import InputError
 
 BYTES = 256
 CHUNK, MOST = 1 << 16, 1 << 24
 UNKNOWN = "<unknown>"
-WORD = re.compile(r"\w+|[^\w\s]")
 OF_BERT = {"first": "[CLS]", "separator": "[SEP]", "mask": "[MASK]"}
 """The special tokens of a vocabulary of word pieces, by what they do."""
 ENDS = ("<|endoftext|>", "<|end_of_text|>")
@@ -151,7 +150,7 @@ def bpe_tokenizer(text: str, *, vocab_size: int) -> Tokenizer:
 
 def split_words(text: str) -> list[str]:
     """The words in lower case, and every other mark; a letter is one mark with its accent."""
-    return WORD.findall(unicodedata.normalize("NFC", text).lower())
+    return words_of(unicodedata.normalize("NFC", text).lower())
 
 
 def word_tokenizer(texts: Iterable[str], *, vocab_size: int) -> Tokenizer:

@@ -17,6 +17,7 @@ from bigmodel.data.personal.masking import Personal
 from bigmodel.data.split import check_held_out, check_positive
 from bigmodel.data.texts.corpus import read_corpus, split_corpus
 from bigmodel.data.texts.reading import WORDS, word_reader
+from bigmodel.data.texts.text_file import is_of_letters
 from bigmodel.data.texts.tokenizers import split_words
 from bigmodel.experiment import WHOLE, Assets, Batch, Data, InputError
 
@@ -92,7 +93,9 @@ def load_words(options: WordData, assets: Assets | None = None) -> Words:
     parts = {"train": text, "test": text}
     if assets is None:
         parts = split_corpus(text, validation=options.validation, test=options.test)
-    split = {name: [w for w in split_words(part) if w.isalpha()] for name, part in parts.items()}
+    split = {
+        name: [w for w in split_words(part) if is_of_letters(w)] for name, part in parts.items()
+    }
     if assets is None:
         vocabulary, counts = _vocabulary(split["train"], options.minimum_count, source)
     else:

@@ -13,6 +13,7 @@ from bigmodel.data.batches import Arrays, in_order
 from bigmodel.data.labelled import LabelledData
 from bigmodel.data.packaged import read_digits
 from bigmodel.data.parts import data_of, fingerprint
+from bigmodel.data.prepared.written import is_written
 from bigmodel.data.split import check_memory, check_positive, split_rows
 from bigmodel.data.texts.text_file import normalized
 from bigmodel.data.videos.reading import (
@@ -239,5 +240,7 @@ def _folders(path: Path) -> list[Path]:
     if not path.is_dir():
         raise InputError(f"{str(path)[:200]} is no folder; check --data.path")
     return sorted(
-        each for each in path.iterdir() if each.is_dir() and not each.name.startswith(".")
+        each
+        for each in path.iterdir()
+        if each.is_dir() and not each.name.startswith(".") and not is_written(each)
     )

@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -263,6 +265,34 @@ def test_folders_that_are_no_parts_or_classes_are_refused(
 def test_a_damaged_image_is_named(folder, keep, refused):
     (folder / "dog" / "9.jpg").write_bytes((folder / "dog" / "5.jpg").read_bytes()[:keep])
     with refused(r"dog/9\.jpg cannot be read as an image"):
+        own(folder)
+
+
+def avif():
+    stream = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(stream, "AVIF")
+    head, mark, pixels = stream.getvalue().partition(b"mdat")
+    return head + mark + bytes(len(pixels))
+
+
+def dds():
+    stream = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(stream, "DDS")
+    content = stream.getvalue()
+    return content[:80] + b"\4\0\0\0none" + content[88:]
+
+
+def eps():
+    stream = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(stream, "EPS")
+    return stream.getvalue().replace(b"%%EndComments", b"%%EndComments\nnonsense")
+
+
+@pytest.mark.parametrize("damaged", [avif, dds, eps])
+def test_a_damaged_image_is_named_whatever_its_decoder_raises(folder, damaged, refused):
+    (folder / "dog" / "9.jpg").write_bytes(damaged())
+    with refused(r"dog/9\.jpg cannot be read as an image: "):
         own(folder)
 
 

@@ -35,6 +35,9 @@ def test_what_is_generated_is_found_and_what_looks_alike_is_left() -> None:
         ("DE89 3704 0044 0532 0130 00 EUR", "[ACCOUNT] EUR"),
         ("Ada Lovelace@x.org", "[EMAIL]"),
         ("10.0.0.1-10.0.0.9, v10.0.0.1", "[IP]-[IP], v10.0.0.1"),
+        ("2020-01-02T10:20:01.123-0500 x", "2020-01-02T10:20:01.123-0500 x"),
+        ("10:20:05 2020-01-02", "10:20:05 2020-01-02"),
+        ("tel:030 1234567, at 9:05: 030 1234567", "tel:[PHONE], at 9:05: [PHONE]"),
     ],
 )
 def test_a_place_is_replaced_by_its_kind_and_lines_and_cells_stay(text: str, masked: str) -> None:

@@ -1,5 +1,6 @@
 """Cells of a file: what divides them, where they are, and which are missing."""
 
+import csv
 import gzip
 from pathlib import Path
 
@@ -51,6 +52,12 @@ def test_quotes_blank_lines_line_ends_and_gzip_are_read(read):
     assert cells.columns == {"a": ['x "1", y', "two\nlines", "z"], "b": ["1", "2", "3"]}
     assert cells.lines.tolist() == [2, 4, 6]
     assert read("a,b\r1,2\r3,4\r").lines.tolist() == [2, 3]
+
+
+def test_a_cell_may_be_longer_than_python_reads_by_itself(read):
+    csv.field_size_limit(1 << 17)
+    content = f"a,b\n1,{'x ' * 70_000}y\n2,z\n"
+    assert [len(cell) for cell in read(content).columns["b"]] == [140_001, 1]
 
 
 def test_names_that_look_the_same_are_the_same(read, refused):

@@ -76,6 +76,22 @@ def test_signs_that_nothing_explains_are_refused_with_both_options(refused):
 
 
 @pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        (["1.5", "1,5", "7"], "'1.5' may be 1.5 or no number; .*--data.decimal point or --data.de"),
+        (["1,5", "1.5", "7"], "'1,5' may be no number or 1.5; .*--data.decimal point or --data.de"),
+        (
+            ["13/01/2020", "01/13/2020", "1/1/2020"],
+            "may be 2020-01-13 or no date; .*--data.date-order",
+        ),
+    ],
+)
+def test_two_ways_that_are_mixed_equally_are_refused_with_both_options(cells, message, refused):
+    with refused(message):
+        read(table(a=cells))
+
+
+@pytest.mark.parametrize(
     "cells",
     [
         ["x", "1", "y"],
@@ -86,6 +102,7 @@ def test_signs_that_nothing_explains_are_refused_with_both_options(refused):
         ["9007199254740992", "9007199254740993", "1"],
         ["true", "false", "true"],
         ["1.2.3", "1.2.4", "2.0.0"],
+        ["--12345678901234567", "+-1234567890123456", "-+1"],
     ],
 )
 def test_what_is_no_number_is_a_category(cells):

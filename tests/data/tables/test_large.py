@@ -75,6 +75,14 @@ def test_inputs_are_encoded_to_what_the_batches_have(both) -> None:
     np.testing.assert_allclose(encoded, reader.encode(small.data.inputs["test"][:7])["features"])
 
 
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+@pytest.mark.parametrize("header", ["x,y", "xx,y", "x" + 300 * "ä" + ",y", 300 * "ä" + ",y"])
+def test_a_character_may_lie_over_the_end_of_a_block(both, end, header) -> None:
+    lines = [header, *(f"{'ü' * 40}{n % 3},{n % 2}" for n in range(60))]
+    _, small, large = both(end.join(lines))
+    same(small, large)
+
+
 def test_a_trained_run_reads_another_large_table(both) -> None:
     _, small, _ = both("\n".join(MIXED))
     other = ["y,when,day,note,city,size", "1,2020-03-04 05:06:07,2020-01-05,two,Quito,3", "2,,,,,"]

@@ -6,6 +6,7 @@ import pytest
 from sklearn import datasets
 
 from bigmodel.data.split import split_rows
+from bigmodel.data.tables.bundled_tables import read_bundled
 from bigmodel.data.tables.large import blocks
 from bigmodel.data.tables.table import TableData, encode_table, load_table
 
@@ -230,6 +231,14 @@ def test_what_the_table_has_not_is_named(table, options, message, refused):
         load_table(replace(table, **options))
 
 
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_table_of_which_no_column_is_left_to_learn_from_is_refused(table, left, refused):
+    birds = read_bundled("penguins").names
+    for options, names in ((table, ("size", "city", "grade")), (TableData("penguins"), birds)):
+        with refused("--data.ignore leaves .* no column to learn from"):
+            load_table(replace(options, ignore=names[: len(names) - left]))
+
+
 def test_rows_with_gaps_can_be_dropped_the_targets_too(table):
     change(table, 5, "3,Rome,")
     change(table, 7, ",Oslo,high")
@@ -249,6 +258,15 @@ def test_identifiers_and_dates_are_told_from_categories(csv, refused):
         encode_table(replace(options, target="id"))
     with refused("the target 'day' is a date; choose another"):
         encode_table(replace(options, target="day", ignore=("id",)))
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"), [("weekday", "Monday"), ("weekday", "3"), ("sine of the day", "1")]
+)
+def test_a_column_called_as_a_part_of_a_date_is_refused(csv, name, cells, refused):
+    lines = (f"2020-01-{n % 28 + 1:02d} 10:30,{cells},{n % 3}" for n in range(60))
+    with refused(rf"'day \({name}\)' has the name of a part of the date 'day'; rename"):
+        encode_table(csv([f"day,day ({name}),y", *lines]))
 
 
 def test_an_ignored_column_may_hold_anything(table):

@@ -3,7 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from bigmodel.data.texts.text_file import normalized, read_lines, read_text
+from bigmodel.data.texts.text_file import (
+    is_of_letters,
+    normalized,
+    read_lines,
+    read_text,
+    words_of,
+)
 
 LINES = ["größe\t1", "", "two\t2"]
 
@@ -58,6 +64,28 @@ def test_paths_that_cannot_be_read_are_named(tmp_path, refused):
 def test_blank_lines_alone_are_no_content(write, refused):
     with refused("is empty"):
         read_lines(Path(write(b"\n \n\t\n")))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("हिन्दी भाषा।", ["हिन्दी", "भाषा", "।"]),
+        ("বাংলা ১২", ["বাংলা", "১২"]),
+        ("שָׁלוֹם, כִּתָּה", ["שָׁלוֹם", ",", "כִּתָּה"]),
+        ("كِتَابٌ جَدِيد", ["كِتَابٌ", "جَدِيد"]),
+        ("می\u200cکنم", ["می\u200cکنم"]),
+        ("ക്ഷ അവന്\u200d", ["ക്ഷ", "അവന്\u200d"]),
+        ("don't go_on: 2nd “ß”", ["don", "'", "t", "go_on", ":", "2nd", "“", "ß", "”"]),
+        ("x\u0303y 👩\u200d🚀", ["x\u0303y", "👩", "\u200d", "🚀"]),
+    ],
+)
+def test_a_word_is_letters_with_their_marks(text, words):
+    assert words_of(text) == words
+
+
+def test_numbers_and_signs_are_not_of_letters():
+    words = ("हिन्दी", "שָׁלוֹם", "می\u200cکنم", "naïve", "x", "२०", "a1", "_", "।", "\u093f", "")
+    assert [is_of_letters(word) for word in words] == [True] * 5 + [False] * 6
 
 
 def test_names_that_look_the_same_are_the_same():

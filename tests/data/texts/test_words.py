@@ -35,6 +35,11 @@ def test_words_are_in_lower_case_and_by_falling_count(written):
     assert whole.startswith("the the the cat cat über the")
 
 
+def test_words_keep_the_marks_of_their_letters(written):
+    words = load_words(written(["हिन्दी", "भाषा", "३"] * 100))
+    assert set(words.vocabulary) == {"हिन्दी", "भाषा"}
+
+
 def test_rare_words_leave_no_gap(written):
     text = ["a", "rare", "b", "c", "d"] + ["a", "b", "c", "d"] * 20
     words = load_words(written(text, minimum_count=2))

@@ -25,7 +25,7 @@ from bigmodel.data.tables.csv_table import (
     each_row,
     guess_delimiter,
 )
-from bigmodel.data.texts.text_file import BYTE_ORDER_MARKS, GZIP, decoded
+from bigmodel.data.texts.text_file import BYTE_ORDER_MARKS, GZIP, encoding_of
 from bigmodel.experiment import InputError
 
 LARGE = 1 << 25
@@ -158,7 +158,7 @@ def _texts(path: Path, mask: Mask, progress: Progress | None) -> Iterator[str]:
             head = binary.read(BYTES)
             encoding = next((e for mark, e in marks if head.startswith(mark)), "utf-8")
             if encoding == "utf-8":
-                decoded(head[: head.rfind(b"\n") + 1] or head, str(path))  # which refuses no text
+                encoding_of(head[:200], str(path))  # which refuses what is no text
             decoder = codecs.getincrementaldecoder(encoding)()
             while True:
                 try:

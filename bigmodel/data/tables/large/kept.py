@@ -18,7 +18,16 @@ from bigmodel.data.prepared.contents import check_unchanged, contents
 from bigmodel.data.prepared.progress import Progress
 from bigmodel.data.tables.columns import Column, Frame
 from bigmodel.data.tables.csv_table import Cells, CsvFormat
-from bigmodel.data.tables.kinds import Kind, Text, agree, profiles_of, read_column, tell, too_small
+from bigmodel.data.tables.kinds import (
+    Kind,
+    Text,
+    agree,
+    check_names,
+    profiles_of,
+    read_column,
+    tell,
+    too_small,
+)
 from bigmodel.data.tables.large.blocks import read_blocks
 from bigmodel.data.tables.numbers import LARGEST
 from bigmodel.data.tables.reading import kinds_as_json, kinds_from
@@ -136,6 +145,7 @@ def _look(wanted: Wanted, mask: Mask, progress: Progress) -> _Look:
 
 def _write(folder: Path, wanted: Wanted, mask: Mask, progress: Progress) -> None:
     rows, kinds, words = _look(wanted, mask, progress)
+    check_names(str(wanted.path), kinds)
     counted = mask.again()
     with ExitStack() as stack:
         lines = stack.enter_context(_array_file(folder / LINES, np.int64, rows))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import glob
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from bigmodel.data.prepared.written import is_written
 from bigmodel.experiment import InputError
 from bigmodel.output import note
 
@@ -62,7 +64,8 @@ def is_prepared(path: str) -> bool:
 def text_files(path: str) -> list[Path]:
     """The files of a text in the order of their names.
 
-    A folder has those of known formats in it and below it.
+    A folder has those of known formats in it and below it, but in folders of runs, of studies and
+    of prepared data.
 
     Raises:
         InputError: there are none, or one of a numbered series is missing.
@@ -70,7 +73,13 @@ def text_files(path: str) -> list[Path]:
     file = Path(path)
     if file.is_dir():
         inside = sorted(each for each in file.rglob("*") if _suffix(each) in FORMATS)
-        found = [each for each in inside if each.is_file() and not _is_hidden(each, file)]
+        visible = [each for each in inside if each.is_file() and not _is_hidden(each, file)]
+
+        @functools.cache
+        def is_ours(folder: Path) -> bool:
+            return folder != file and (is_written(folder) or is_ours(folder.parent))
+
+        found = [each for each in visible if not is_ours(each.parent)]
     elif file.exists():
         found = [file]
     else:

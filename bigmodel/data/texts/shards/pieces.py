@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from bigmodel.data.texts.shards.packed import unpacked
 from bigmodel.data.texts.shards.paths import Format, format_of
-from bigmodel.data.texts.text_file import encoding_of
+from bigmodel.data.texts.text_file import csv_rows, encoding_of
 from bigmodel.experiment import InputError
 
 END = "<|endoftext|>"
@@ -125,7 +125,7 @@ def _jsonl(path: Path, field: str) -> Iterator[Piece]:
             try:
                 row = json.loads(line)
                 text = row[field]
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 reason = "" if line.endswith(b"\n") else ", and it is cut there"
                 raise InputError(
                     f"{path}, line {number} is no JSON{reason}: {str(error)[:80]}"
@@ -141,11 +141,10 @@ def _jsonl(path: Path, field: str) -> Iterator[Piece]:
 
 
 def _csv(path: Path, field: str) -> Iterator[Piece]:
-    csv.field_size_limit(1 << 30)
     with unpacked(path) as (raw, content):
         encoding = encoding_of(content.peek(200)[:200], str(path))
         lines = io.TextIOWrapper(content, encoding=encoding, newline="")
-        rows = csv.reader(lines, delimiter="\t" if format_of(path) == "tsv" else ",")
+        rows = csv_rows(lines, "\t" if format_of(path) == "tsv" else ",")
         try:
             header = next(rows, [])
             if field not in header:

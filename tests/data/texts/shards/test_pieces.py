@@ -59,6 +59,7 @@ JSON = b'{"text": "one"}\n{"text": "two"}\n'
     [
         ("a.jsonl", JSON[:-4], "line 2 is no JSON, and it is cut there"),
         ("a.jsonl", b"\n{]\n", "line 2 is no JSON: "),
+        ("a.jsonl", b"[" * 200_000 + b"\n", "line 1 is no JSON: "),
         ("a.jsonl", b'{"body": "one"}\n', "line 1 has no field 'text'; --data.field is .* body"),
         ("a.jsonl", b'["one"]\n', "line 1 has no field 'text'"),
         ("a.jsonl", b'{"text": 1}\n', "line 1: text is no text: 1"),

@@ -10,10 +10,11 @@ from bigmodel.data.prepared.contents import RECORDS
 WRITTEN = (
     ("config.json", "manifest.json"),
     ("config.json", "metrics.jsonl"),
+    ("folds.json",),
     ("study.json",),
     (WHOLE,),
 )
-"""The files by which a run, a study and prepared data are known."""
+"""The files by which a run, one of several folds, a study and prepared data are known."""
 
 
 def is_written(folder: str | os.PathLike[str]) -> bool:

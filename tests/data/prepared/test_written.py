@@ -11,6 +11,7 @@ from bigmodel.data.prepared.cache import prepared
 from bigmodel.data.prepared.written import is_written
 from bigmodel.data.texts.shards.paths import text_files
 from bigmodel.run_directory import directory
+from bigmodel.runtime import cross_validation
 from bigmodel.studies import study
 
 
@@ -19,6 +20,8 @@ def made(path: Path) -> None:
     for place, names in {
         "runs/one": (directory.CONFIG, directory.MANIFEST),
         "runs/deep/two": (directory.CONFIG, directory.METRICS),
+        "runs/folded": (cross_validation.FOLDS,),
+        "runs/folded/fold-0": (directory.CONFIG, directory.MANIFEST),
         "studies/three": (study.STUDY,),
     }.items():
         for name in (*names, "figures/sample-0.txt"):

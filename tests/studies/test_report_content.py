@@ -10,7 +10,13 @@ from written import write_runs
 
 from bigmodel.experiment import InputError
 from bigmodel.studies.reporting.content import read_report, warnings
-from bigmodel.studies.reporting.drawings import Points, over_seconds, over_steps
+from bigmodel.studies.reporting.drawings import (
+    Points,
+    draw_all_curves,
+    draw_means,
+    over_seconds,
+    over_steps,
+)
 from bigmodel.studies.reporting.text import show_report
 from bigmodel.studies.statistics.scores import best_rows, find_baseline
 from bigmodel.studies.statistics.statistics import compare, holm
@@ -147,3 +153,17 @@ def test_of_many_cells_the_baseline_and_the_best_are_printed(tmp_path: Path, cap
     show_report(read_report(tmp_path))
     shown = re.findall("^c[0-9]+", capsys.readouterr().out, re.MULTILINE)
     assert shown == ["c0", *(f"c{index}" for index in range(24, 5, -1))]
+
+
+def test_of_many_cells_the_best_are_drawn_and_printed_without_a_baseline_that_diverged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = tuple({"n": f"c{index}"} for index in range(45))
+    write_runs(tmp_path, cells, accuracy=lambda cell, *_: cell / 100 if cell else "not finite")
+    report = read_report(tmp_path)
+    curves = [drawing.caption for drawing in draw_all_curves(report)]
+    assert curves
+    assert all(caption.endswith(", the best 10 cells.") for caption in curves)
+    assert draw_means(report).caption.endswith(", the best 40 of 45 cells.")
+    show_report(report)
+    assert "\nthe best of 45 cells; results.md has all" in capsys.readouterr().out

@@ -80,6 +80,11 @@ class Report:
         return (score for row in self.rows for score in row.scores)
 
     @property
+    def compares(self) -> bool:
+        """Whether the baseline has a finite value, with which others can be compared."""
+        return any(row.cell.name == self.baseline.name and row.spread.count for row in self.rows)
+
+    @property
     def title(self) -> str:
         """The metric, and whether larger or smaller is better."""
         return f"{self.metric} ({'larger' if self.maximize else 'smaller'} is better)"
@@ -211,7 +216,7 @@ def warnings(report: Report) -> list[str]:
     )
     if absent:
         found.append(f"{absent} finished runs have no finite {report.metric}")
-    if not next(row for row in report.rows if row.cell.name == report.baseline.name).spread.count:
+    if not report.compares:
         found.append("the baseline has no finished run, so nothing is compared with it")
     found += _too_few(report)
     return found

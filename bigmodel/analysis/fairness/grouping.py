@@ -112,8 +112,8 @@ def _edges_of(
         return ()
     if len(np.unique(np.searchsorted(sorted(edges), different, side="right"))) == 1:
         raise InputError(
-            f"--edges do not divide {name!r}, whose values are {different[0]:g} to "
-            f"{different[-1]:g}; choose others between them, or leave --edges out"
+            f"--edges do not divide {name!r}, whose values are {_exact(different[0])} to "
+            f"{_exact(different[-1])}; choose others between them, or leave --edges out"
         )
     return edges
 
@@ -132,24 +132,30 @@ def divided(values: np.ndarray, bins: int, edges: Sequence[float]) -> list[Label
     different = np.unique(present)
     if edges:
         cuts = np.asarray(sorted(edges), float)
-        names = [f"below {cuts[0]:g}"]
-        names += [f"{a:g} to below {b:g}" for a, b in itertools.pairwise(cuts)]
-        names += [f"{cuts[-1]:g} and more"]
+        names = [f"below {_exact(cuts[0])}"]
+        names += [f"{_exact(a)} to below {_exact(b)}" for a, b in itertools.pairwise(cuts)]
+        names += [f"{_exact(cuts[-1])} and more"]
         at = np.searchsorted(cuts, values, side="right")
     elif len(different) <= FEW:
-        names = [f"{value:g}" for value in different]
+        names = [_exact(value) for value in different]
         at = np.searchsorted(different, values)
     else:
         cuts = np.unique(np.quantile(present, np.linspace(0, 1, bins + 1)[1:-1], method="higher"))
         at = np.searchsorted(cuts, values, side="right")
         inside = [values[at == n] for n in range(len(cuts) + 1)]
         names = [
-            f"{np.nanmin(some):g} to {np.nanmax(some):g}" if len(some) else "" for some in inside
+            f"{_exact(np.nanmin(some))} to {_exact(np.nanmax(some))}" if len(some) else ""
+            for some in inside
         ]
     return [
         last if math.isnan(value) else Label(float(n), names[n])
         for value, n in zip(values, at.tolist(), strict=True)
     ]
+
+
+def _exact(value: np.floating) -> str:
+    """The shortest text of a number that no other number has."""
+    return str(value + 0.0).removesuffix(".0")  # of the two zeros, the one without a sign
 
 
 def read_list(

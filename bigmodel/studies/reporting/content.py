@@ -116,8 +116,13 @@ def read_report(
     cell = find_baseline(study, study.baseline if baseline is None else baseline)
     ended = [result for result in results if result.state in ENDED]
     manifests = [RunDirectory(one.directory).read_json(MANIFEST) or {} for one in ended]
-    finished = [m for m, one in zip(manifests, ended, strict=True) if one.state in FINISHED]
-    better = larger_is_better(finished, chosen) if maximize is None else maximize
+    # A run that does not have the metric knows nothing of its direction.
+    having = [
+        manifest
+        for manifest, one in zip(manifests, ended, strict=True)
+        if one.state in FINISHED and chosen in one.summary
+    ]
+    better = larger_is_better(having, chosen) if maximize is None else maximize
     rule = at or study.at
     rows = score_cells(study, results, metric=chosen, at=rule, baseline=cell, maximize=better)
     if not any(row.spread.count for row in rows):

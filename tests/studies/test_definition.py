@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bigmodel.experiment import InputError
 from bigmodel.studies import ablate
 from bigmodel.studies.definition.definition import Definition
 
@@ -151,6 +152,16 @@ def test_a_python_file_is_read_and_its_tables_move_together() -> None:
         for dropout in ("0", "0.3")
     ]
     assert baseline == choices[2]
+
+
+def test_a_baseline_of_a_file_may_have_commas_in_its_values() -> None:
+    text = 'script = "a.py"\nvary = {"data.target" = ["label", "price, USD"], "b_c" = ["", "x"]}\n'
+    named = 'baseline = {"data.target" = "price, USD", "b_c" = ""}'
+    found = define(written(text + named)).cells()[1]
+    assert found == {"data.target": "price, USD", "b-c": '""'}
+    wrong = define(written(text + 'baseline = {"data.target" = "price, EUR"}'))
+    with pytest.raises(InputError, match=r"^--baseline data.target=price, EUR: data.target is var"):
+        wrong.cells()
 
 
 def test_a_sampled_study_file_has_ranges_and_its_own_seed() -> None:

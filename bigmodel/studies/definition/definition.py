@@ -153,13 +153,18 @@ def _drawn(draw: random.Random, law: str, low: float, high: float) -> str:
     return f"{low * (high / low) ** draw.random():.4g}"
 
 
-def _baseline_of(axes: Sequence[Axis], words: str | None) -> Choice:
+def _baseline_of(axes: Sequence[Axis], asked: str | Mapping[str, str] | None) -> Choice:
     """The choice ``name=value,name=value``; what it does not name has its first value."""
     chosen: Choice = {}
     for axis in axes:
         chosen.update(axis.choices()[0])
+    words = asked or ""
     told: Choice = {}
-    for word in words.split(",") if words else ():
+    if isinstance(asked, Mapping):
+        # Its values may have commas in them.
+        told = {option_name(name): value for name, value in asked.items()}
+        words = ",".join(f"{name}={value}" for name, value in asked.items())
+    for word in asked.split(",") if isinstance(asked, str) and asked else ():
         name, equals, value = word.partition("=")
         if not equals:
             raise InputError(f"--baseline {words}: write it as OPTION=VALUE,OPTION=VALUE")
@@ -187,7 +192,7 @@ class Definition:
     axes: tuple[Axis, ...]
     seeds: tuple[int, ...]
     options: tuple[str, ...] = ()
-    baseline: str | None = None
+    baseline: str | Mapping[str, str] | None = None
     one_at_a_time: bool = False
     random: int | None = None
     sample_seed: int = 0

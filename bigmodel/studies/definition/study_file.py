@@ -76,9 +76,7 @@ def read_study_file(path: Path) -> dict[str, Any]:
     if "baseline" in found:
         baseline = found["baseline"]
         if isinstance(baseline, Mapping):
-            found["baseline"] = ",".join(
-                f"{name}={_text(each) or EMPTY[0]}" for name, each in baseline.items()
-            )
+            found["baseline"] = {name: _text(each) or EMPTY[0] for name, each in baseline.items()}
         elif not isinstance(baseline, str):
             wrong = f"baseline is {_text(baseline)}; it is text or a table of values"
             raise InputError(f"{path}: {wrong}")

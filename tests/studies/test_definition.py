@@ -2,6 +2,7 @@
 
 import argparse
 import itertools
+import json
 import math
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from bigmodel.experiment import InputError
 from bigmodel.studies import ablate
-from bigmodel.studies.definition.definition import Definition
+from bigmodel.studies.definition.definition import Definition, parted
 
 TOML = """
 script = "../cnn.py"
@@ -162,6 +163,17 @@ def test_a_baseline_of_a_file_may_have_commas_in_its_values() -> None:
     wrong = define(written(text + 'baseline = {"data.target" = "price, EUR"}'))
     with pytest.raises(InputError, match=r"^--baseline data.target=price, EUR: data.target is var"):
         wrong.cells()
+
+
+def test_a_list_of_a_file_has_the_words_that_it_was_made_of() -> None:
+    lists = [["price, USD", "id"], ["it's", 'a "b"', r"c\d*", "#1"], ["32", "64"], [""]]
+    text = f'script = "a.py"\nvary = {{"data.ignore" = {json.dumps(lists)}}}\n'
+    text += f'baseline = {{"data.ignore" = {json.dumps(lists[1])}}}'
+    choices, first = define(written(text)).cells()
+    assert first == choices[1]
+    values = [choice["data.ignore"] for choice in choices]
+    assert values[2] == "32 64"
+    assert [parted(value) for value in values] == lists
 
 
 def test_a_sampled_study_file_has_ranges_and_its_own_seed() -> None:

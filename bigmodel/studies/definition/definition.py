@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +100,24 @@ def read_axes(words: Sequence[tuple[str, str]]) -> list[Axis]:
 def option_name(text: str) -> str:
     """``--data.batch_size`` and the like as ``data.batch-size``."""
     return re.sub(r"^--", "", text.strip()).replace("_", "-")
+
+
+def joined(words: Sequence[str]) -> str:
+    """Several words as one value; those with spaces or quotes in them are quoted."""
+    plain = re.compile(r"[^\s'\"]+")
+    return " ".join(word if plain.fullmatch(word) else shlex.quote(word) for word in words)
+
+
+def parted(value: str) -> list[str]:
+    """The words of a value that :func:`joined` has made, or that was typed like it.
+
+    Raises:
+        ValueError: a quotation has no end.
+    """
+    words = shlex.shlex(value, posix=True)
+    # Nothing but spaces and quotes has a meaning: a pattern may have a backslash, a name a hash.
+    words.whitespace_split, words.escape, words.commenters = True, "", ""
+    return list(words)
 
 
 def flag(name: str, *, on: bool) -> str:

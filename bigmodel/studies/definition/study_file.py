@@ -10,7 +10,7 @@ from typing import Any
 
 from bigmodel.experiment import InputError
 from bigmodel.nearest import nearest_option
-from bigmodel.studies.definition.definition import AT, EMPTY, WAYS, Axis, flag, option_name
+from bigmodel.studies.definition.definition import AT, EMPTY, WAYS, Axis, flag, joined, option_name
 
 TEXT, WHOLE, SWITCH = "text", "a whole number", "true or false"
 KINDS: Mapping[str, str | Sequence[str]] = {
@@ -155,5 +155,5 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list | tuple):
-        return " ".join(_text(one) for one in value)
+        return joined([_text(one) for one in value])
     return str(value)

@@ -108,6 +108,31 @@ def test_draws_are_within_their_ranges_and_follow_their_laws() -> None:
         assert sum(value < middle for value in values) == pytest.approx(200, abs=40)
 
 
+@pytest.mark.parametrize(
+    ("law", "low", "high"),
+    [
+        ("uniform", 0.999, 0.99999),
+        ("log", 0.999, 0.99999),
+        ("uniform", 0.12344999, 0.1235),
+        ("uniform", -1000.001, -1000),
+        ("uniform", 1, 1.0000000000000009),
+    ],
+)
+def test_draws_of_a_narrow_range_are_different_and_inside(
+    law: str, low: float, high: float
+) -> None:
+    count = 4 if high - low < 1e-12 else 200
+    drawn = [cell["a"] for cell in cells(f"--vary a={law}:{low!r}:{high!r} --random {count}")]
+    assert len({float(text) for text in drawn}) == count
+    assert all(low <= float(text) <= high for text in drawn)
+
+
+def test_draws_of_other_ranges_have_four_digits() -> None:
+    for ends in ("log:1e-4:1e-1", "uniform:0:0.5", "uniform:90:110"):
+        drawn = [cell["a"] for cell in cells(f"--vary a={ends} --random 50")]
+        assert all(text == f"{float(text):.4g}" for text in drawn)
+
+
 def test_a_draw_is_a_function_of_the_seed_and_more_draws_begin_with_the_same() -> None:
     nine = cells(f"{LAWS} --random 9")
     assert nine == cells(f"{LAWS} --random 20")[:9]

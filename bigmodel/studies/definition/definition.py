@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import re
 import shlex
@@ -168,8 +169,16 @@ def _drawn(draw: random.Random, law: str, low: float, high: float) -> str:
     if law == "int":
         return str(draw.randint(int(low), int(high)))
     if law == "uniform":
-        return f"{draw.uniform(low, high):.4g}"
-    return f"{low * (high / low) ** draw.random():.4g}"
+        return _rounded(draw.uniform(low, high), low, high)
+    return _rounded(low * (high / low) ** draw.random(), low, high)
+
+
+def _rounded(value: float, low: float, high: float) -> str:
+    """A value with four digits: of a narrow range with more, and never outside of it."""
+    value = min(max(value, low), high)
+    narrow = math.floor(math.log10(max(abs(low), abs(high)) / (high - low)))
+    texts = (f"{value:.{digits}g}" for digits in range(min(17, 4 + max(0, narrow)), 18))
+    return next(text for text in texts if low <= float(text) <= high)
 
 
 def _baseline_of(axes: Sequence[Axis], asked: str | Mapping[str, str] | None) -> Choice:

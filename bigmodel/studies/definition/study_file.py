@@ -139,9 +139,11 @@ def _axes(path: Path, value: Any) -> tuple[Axis, ...]:
         for name, values in table.items():
             if not isinstance(values, list | tuple):
                 values = [values]  # a range, as text
-            if not values or (len(values) != len(next(iter(table.values()))) and len(table) > 1):
-                raise InputError(f"{path}: the values of {name} must be as many as the others'")
+            if not values:
+                raise InputError(f"{path}: {name} has no values; give at least one")
             columns.append([_text(one) or EMPTY[0] for one in values])
+            if len(columns[-1]) != len(columns[0]):
+                raise InputError(f"{path}: the values of {name} must be as many as the others'")
         names = tuple(option_name(name) for name in table)
         for name in names:
             if any(name in axis.names for axis in axes):

@@ -67,7 +67,9 @@ def test_direction_is_that_of_the_runs_that_have_the_metric(tmp_path: Path) -> N
     assert (report.metric, report.maximize) == ("test/accuracy", True)
     assert [row.spread.count for row in report.rows] == [1, 0]
     assert "1 finished runs have no finite test/accuracy" in warnings(report)
-    assert not read_report(tmp_path, metric="test/rmse").maximize
+    other = read_report(tmp_path, metric="test/rmse")
+    assert not other.maximize
+    assert "the baseline has no finite test/rmse, so nothing is compared with it" in warnings(other)
 
 
 def test_best_step_is_the_one_of_validation_and_not_the_best_on_test(tmp_path: Path) -> None:

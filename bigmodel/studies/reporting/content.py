@@ -222,7 +222,8 @@ def warnings(report: Report) -> list[str]:
     if absent:
         found.append(f"{absent} finished runs have no finite {report.metric}")
     if not report.compares:
-        found.append("the baseline has no finished run, so nothing is compared with it")
+        lacks = f"no finite {report.metric}"
+        found.append(f"the baseline has {lacks}, so nothing is compared with it")
     found += _too_few(report)
     return found
 

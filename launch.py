@@ -6,9 +6,10 @@ python launch.py run experiments/cnn.py --devices 8 -- --mesh.fsdp 4 --run.steps
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
-from typing import NoReturn, Protocol, cast
+from typing import Any, NoReturn, Protocol, cast
 
 from bigmodel import errors
 from bigmodel.analysis import audit, card, explain
@@ -43,6 +44,11 @@ class Command(Protocol):
 
 class Parser(argparse.ArgumentParser):
     """A parser that raises its errors as InputErrors of one line."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # As in Python 3.14; before, -1e-1 is an option and no number.
+        self._negative_number_matcher = re.compile(r"-\.?\d")
 
     def error(self, message: str) -> NoReturn:
         """Says what is wrong and where an experiment's options belong."""

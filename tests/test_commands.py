@@ -145,3 +145,9 @@ def test_extras_that_are_named_exist() -> None:
     }
     assert named
     assert named <= set(project["optional-dependencies"])
+
+
+def test_a_negative_number_is_a_value_however_it_is_written() -> None:
+    words = ["audit", "runs/a", "--by", "x", "--edges", "-1e-1", "-.5", "-2.", "-3E2", "0.5"]
+    parsed, _ = launch.parse(words)
+    assert parsed.edges == [-0.1, -0.5, -2.0, -300.0, 0.5]

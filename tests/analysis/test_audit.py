@@ -280,3 +280,29 @@ def test_without_its_data_a_card_has_the_numbers_of_the_run(
     card = (moved / "MODEL_CARD.md").read_text()
     assert f"| test/accuracy | {summary['test/accuracy']:.4g} |" in card
     assert "without intervals" in card
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("audits/7/audit.json", '{"groups": {'),
+        ("audits/7/audit.json", "[]"),
+        ("audits/7/audit.json", '{"groups": {}, "step": 1}'),
+        ("audits/7/audit.json", '{"attacks": 3, "step": 1}'),
+        ("evaluations/7/metrics.json", "\x00"),
+        ("evaluations/7/metrics.json", '{"metrics": {"accuracy": "x"}, "options": []}'),
+    ],
+)
+def test_a_card_of_damaged_findings_is_one_line(
+    mlp: Path, typed: Any, tmp_path: Path, name: str, content: str
+) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(mlp, moved)
+    (moved / name).parent.mkdir(parents=True)
+    (moved / name).write_text(content)
+    card = tmp_path / "card.md"
+    said = typed("card", moved, "--out", card)
+    assert said.status == 1
+    assert said.errors.splitlines()[-1].startswith(f"error: cannot read {moved / name}: ")
+    assert "Traceback" not in said.errors
+    assert not card.exists()

@@ -1,6 +1,7 @@
 """Rates of groups and their differences are those of the formulas, and of fairlearn."""
 
 import math
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -175,6 +176,20 @@ def test_numbers_have_errors_in_each_group() -> None:
     assert found.greatest == "b"
     assert found.p == 1 / 51  # no draw of 50 has as much
     assert len(differences_table(report).rows) == 6
+
+
+@pytest.mark.parametrize("size", [1e-9, 1e-3, 1.0])
+def test_no_number_but_zero_is_shown_as_zero(size: float) -> None:
+    rng = np.random.default_rng(0)
+    right = 10 * size * rng.normal(size=308)
+    predicted = right + size * rng.normal(size=308)
+    report = audited(Predictions((), predicted, right), smallest=20)
+    for table in (groups_table(report), differences_table(report)):
+        for row in table.rows:
+            for entry in (one for one in row if one.number):
+                words = re.findall(r"-?[0-9.]+(?:e[-+][0-9]+)?", entry.text.replace(",", ""))
+                assert all(float(word) for word in words)
+                assert len(set(words)) == len(words)
 
 
 def test_a_calibrated_group_has_the_calibration_error_of_chance() -> None:

@@ -17,6 +17,9 @@ COLUMNS = {
     "size": np.array([2.0, 10.0, 2.0] * 4),
     "path": np.array([f"cat/{n}.png" for n in range(12)], object),
     "line": np.arange(12.0),
+    "site": np.array([1000001.0, 1000002.0, 1000003.0] * 4),
+    "place": np.arange(12.0) / 8 - 1000000,
+    "single": np.array([-0.0, 0.1, 0.3] * 4, np.float32),
     "constant": np.full(12, np.nan),
 }
 column = lookup("people.csv", tuple(COLUMNS), lambda _, name: COLUMNS[name])
@@ -40,10 +43,19 @@ def groups(*names: str, **options: object) -> dict[str, list[int]]:
                                 "(missing)": [11]}),
         (["age"], {"edges": (65, 18)}, {"below 18": [0], "18 to below 65": [1, 2, 3, 4, 5],
                                         "65 and more": [6, 7, 8, 9, 10], "(missing)": [11]}),
+        (["site"], {}, {"1000001": [0, 3, 6, 9], "1000002": [1, 4, 7, 10],
+                        "1000003": [2, 5, 8, 11]}),
+        (["site"], {"edges": (1000002.5,)}, {"below 1000002.5": [0, 1, 3, 4, 6, 7, 9, 10],
+                                             "1000002.5 and more": [2, 5, 8, 11]}),
+        (["place"], {"bins": 2}, {"-1000000 to -999999.375": [0, 1, 2, 3, 4, 5],
+                                  "-999999.25 to -999998.625": [6, 7, 8, 9, 10, 11]}),
+        (["single"], {}, {"0": [0, 3, 6, 9], "0.1": [1, 4, 7, 10], "0.3": [2, 5, 8, 11]}),
         (["constant"], {}, {"(missing)": list(range(12))}),
+        (["size"], {"edges": (5,)}, {"below 5": [0, 2, 3, 5, 6, 8, 9, 11],
+                                     "5 and more": [1, 4, 7, 10]}),
         (["size", "age"], {"edges": (60,)},
-         {"below 60 · below 60": [0, 1, 2, 3, 4], "below 60 · 60 and more": [5, 6, 7, 8, 9, 10],
-          "below 60 · (missing)": [11]}),
+         {"2 · below 60": [0, 2, 3], "2 · 60 and more": [5, 6, 8, 9], "2 · (missing)": [11],
+          "10 · below 60": [1, 4], "10 · 60 and more": [7, 10]}),
     ],
 )  # fmt: skip
 def test_values_are_grouped(
@@ -102,3 +114,23 @@ def test_a_column_of_names_is_no_grouping() -> None:
     many = lookup("t", ("id",), lambda *_: np.array([f"a{n}" for n in range(101)], object))
     with pytest.raises(InputError, match="--by id has 101 different values"):
         make_groups(Grouping(("id",)), many, "test")
+
+
+@pytest.mark.parametrize(
+    ("names", "edges", "message"),
+    [
+        (["age"], (18, 16), None),
+        (["size"], (18, 65), "--edges do not divide 'size', whose values are 2 to 10"),
+        (["size", "age"], (5,), "--edges do not divide 'age', whose values are 17 to 92"),
+        (["sex"], (18,), "--edges divide nothing: sex are texts or few numbers"),
+        (["sex", "size"], (5,), "--edges divide nothing: sex and size are texts or few numbers"),
+    ],
+)
+def test_edges_that_divide_nothing_are_refused(
+    names: Sequence[str], edges: tuple[float, ...], message: str | None
+) -> None:
+    if message is None:
+        assert list(groups(*names, edges=edges)) == ["16 to below 18", "18 and more", "(missing)"]
+        return
+    with pytest.raises(InputError, match=message):
+        groups(*names, edges=edges)

@@ -55,6 +55,7 @@ def nothing_written(refused: Callable[..., str]) -> Callable[..., str]:
         ("--vary model.residual=true,yes", "--model.residual is yes; it is true or false"),
         ("--vary model.no-residual=true", "--model.no-residual switches off what can be varied"),
         ("--vary model.widths=32,a", "model.widths=a: --model.widths"),
+        ("--vary data.ignore=it's,b", "--data.ignore is it's, where a quotation has no end"),
         (
             "--vary optimizer.learning-rate=1e-3,0.001",
             "the same cell twice: optimizer.learning-rate=1e-3 and optimizer.learning-rate=0.001",
@@ -211,6 +212,13 @@ def test_a_value_may_be_empty(empty: str) -> None:
     without, with_one = resolve(config, options, cells)
     assert (without.teacher.run, without.model.widths) == ("", ())
     assert (with_one.teacher.run, with_one.teacher.weight) == ("runs/a", 0.9)
+
+
+def test_the_words_of_a_value_may_have_spaces() -> None:
+    config = load_script(MLP).Config()
+    options = ("--data.name=csv", "--data.path=t.csv", "--data.target=label")
+    (found,) = resolve(config, options, [{"data.ignore": "'price, USD' id"}])
+    assert found.data.ignore == ("price, USD", "id")
 
 
 def test_bad_input_leaves_no_process_behind(tmp_path: Path) -> None:

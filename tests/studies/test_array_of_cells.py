@@ -85,6 +85,22 @@ def test_what_cannot_be_submitted_is_one_line_and_nothing_written(
     assert not study.exists()
 
 
+def test_a_refused_array_leaves_the_study_as_it_was(
+    study: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_made(study, (0,), {(2, 0): "failed"})
+    before = {path: path.read_bytes() for path in study.rglob("*") if path.is_file()}
+    ablate = [*ABLATE, "--seeds=0,3", "--slurm", "--retry-failed", *OPTIONS]
+    assert "there is no sbatch here" in refused(*ablate)
+    programs = Path("programs")
+    programs.mkdir()
+    (programs / "sbatch").write_text("#!/bin/sh\necho no such partition >&2\nexit 2\n")
+    (programs / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs.resolve()))
+    assert "sbatch refuses the job: no such partition" in refused(*ablate)
+    assert {path: path.read_bytes() for path in study.rglob("*") if path.is_file()} == before
+
+
 def written(study: Path, *, steps: int = 20) -> Cell:
     """Writes a study of one seed without any run, and gives its first cell."""
     options = (*TINY, f"--run.steps={steps}")

@@ -2,13 +2,15 @@
 
 import argparse
 import itertools
+import json
 import math
 from pathlib import Path
 
 import pytest
 
+from bigmodel.experiment import InputError
 from bigmodel.studies import ablate
-from bigmodel.studies.definition.definition import Definition
+from bigmodel.studies.definition.definition import Definition, parted
 
 TOML = """
 script = "../cnn.py"
@@ -106,6 +108,31 @@ def test_draws_are_within_their_ranges_and_follow_their_laws() -> None:
         assert sum(value < middle for value in values) == pytest.approx(200, abs=40)
 
 
+@pytest.mark.parametrize(
+    ("law", "low", "high"),
+    [
+        ("uniform", 0.999, 0.99999),
+        ("log", 0.999, 0.99999),
+        ("uniform", 0.12344999, 0.1235),
+        ("uniform", -1000.001, -1000),
+        ("uniform", 1, 1.0000000000000009),
+    ],
+)
+def test_draws_of_a_narrow_range_are_different_and_inside(
+    law: str, low: float, high: float
+) -> None:
+    count = 4 if high - low < 1e-12 else 200
+    drawn = [cell["a"] for cell in cells(f"--vary a={law}:{low!r}:{high!r} --random {count}")]
+    assert len({float(text) for text in drawn}) == count
+    assert all(low <= float(text) <= high for text in drawn)
+
+
+def test_draws_of_other_ranges_have_four_digits() -> None:
+    for ends in ("log:1e-4:1e-1", "uniform:0:0.5", "uniform:90:110"):
+        drawn = [cell["a"] for cell in cells(f"--vary a={ends} --random 50")]
+        assert all(text == f"{float(text):.4g}" for text in drawn)
+
+
 def test_a_draw_is_a_function_of_the_seed_and_more_draws_begin_with_the_same() -> None:
     nine = cells(f"{LAWS} --random 9")
     assert nine == cells(f"{LAWS} --random 20")[:9]
@@ -153,6 +180,27 @@ def test_a_python_file_is_read_and_its_tables_move_together() -> None:
     assert baseline == choices[2]
 
 
+def test_a_baseline_of_a_file_may_have_commas_in_its_values() -> None:
+    text = 'script = "a.py"\nvary = {"data.target" = ["label", "price, USD"], "b_c" = ["", "x"]}\n'
+    named = 'baseline = {"data.target" = "price, USD", "b_c" = ""}'
+    found = define(written(text + named)).cells()[1]
+    assert found == {"data.target": "price, USD", "b-c": '""'}
+    wrong = define(written(text + 'baseline = {"data.target" = "price, EUR"}'))
+    with pytest.raises(InputError, match=r"^--baseline data.target=price, EUR: data.target is var"):
+        wrong.cells()
+
+
+def test_a_list_of_a_file_has_the_words_that_it_was_made_of() -> None:
+    lists = [["price, USD", "id"], ["it's", 'a "b"', r"c\d*", "#1"], ["32", "64"], [""]]
+    text = f'script = "a.py"\nvary = {{"data.ignore" = {json.dumps(lists)}}}\n'
+    text += f'baseline = {{"data.ignore" = {json.dumps(lists[1])}}}'
+    choices, first = define(written(text)).cells()
+    assert first == choices[1]
+    values = [choice["data.ignore"] for choice in choices]
+    assert values[2] == "32 64"
+    assert [parted(value) for value in values] == lists
+
+
 def test_a_sampled_study_file_has_ranges_and_its_own_seed() -> None:
     text = 'script = "a.py"\nrandom = 3\nsample_seed = 5\nvary = {"lr" = "log:1e-4:1"}'
     choices, baseline = define(written(text)).cells()
@@ -187,7 +235,9 @@ def test_seeds_are_so_many_or_those_with_commas() -> None:
         ("sead = 3", "did you mean seeds?"),
         ("vary = 3", "vary is a table of lists"),
         ('vary = "a=1"', "vary is a table of lists"),
-        ("vary = {a = []}", "the values of a"),
+        ("vary = {a = []}", "a has no values; give at least one"),
+        ("vary = [{a = [1, 2], b = []}]", "b has no values"),
+        ("vary = [{a = 'xyz', b = [1, 2, 3]}]", "the values of b must be as many"),
         ("vary = [{a = [1, 2], b = [3]}]", "the values of b must be as many"),
         ("vary = [{a = [1, 2]}, {a = [3]}]", "a is varied already"),
         ('options = "x"', "options are a list of words or a table"),

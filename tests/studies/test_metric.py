@@ -1,5 +1,6 @@
 """Which metric a report is about, its direction and its step."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,8 @@ from written import write_runs
 
 from bigmodel.experiment import InputError
 from bigmodel.studies.metric import choose_metric, larger_is_better
-from bigmodel.studies.reporting.content import notes, read_report
+from bigmodel.studies.reporting.content import notes, read_report, warnings
+from bigmodel.studies.study import Cell, directory_of
 
 CELLS = ({"a": "1"}, {"a": "2"})
 
@@ -52,6 +54,22 @@ def test_a_study_of_an_earlier_version_needs_the_direction(tmp_path: Path) -> No
         read_report(tmp_path)
     report = read_report(tmp_path, at="best", maximize=True)
     assert {score.step for score in report.scores} == {100}
+
+
+def test_direction_is_that_of_the_runs_that_have_the_metric(tmp_path: Path) -> None:
+    """As where data.target varies over a class and a number."""
+    write_runs(tmp_path, CELLS, manifest=lambda cell, _: {"maximize": [] if cell else ["accuracy"]})
+    file = directory_of(tmp_path, Cell(CELLS[1]), 0) / "summary.json"
+    summary = json.loads(file.read_text())
+    summary["test/rmse"] = summary.pop("test/accuracy")
+    file.write_text(json.dumps(summary))
+    report = read_report(tmp_path)
+    assert (report.metric, report.maximize) == ("test/accuracy", True)
+    assert [row.spread.count for row in report.rows] == [1, 0]
+    assert "1 finished runs have no finite test/accuracy" in warnings(report)
+    other = read_report(tmp_path, metric="test/rmse")
+    assert not other.maximize
+    assert "the baseline has no finite test/rmse, so nothing is compared with it" in warnings(other)
 
 
 def test_best_step_is_the_one_of_validation_and_not_the_best_on_test(tmp_path: Path) -> None:

@@ -9,8 +9,15 @@ import pytest
 from written import write_runs
 
 from bigmodel.experiment import InputError
+from bigmodel.studies.reporting.cell_tables import cells_table, short_table
 from bigmodel.studies.reporting.content import read_report, warnings
-from bigmodel.studies.reporting.drawings import Points, over_seconds, over_steps
+from bigmodel.studies.reporting.drawings import (
+    Points,
+    draw_all_curves,
+    draw_means,
+    over_seconds,
+    over_steps,
+)
 from bigmodel.studies.reporting.text import show_report
 from bigmodel.studies.statistics.scores import best_rows, find_baseline
 from bigmodel.studies.statistics.statistics import compare, holm
@@ -118,6 +125,32 @@ def test_data_that_an_option_varies_is_no_warning(tmp_path: Path) -> None:
     assert warnings(read_report(tmp_path)) == []
 
 
+def test_a_cell_that_diverged_does_not_decide_the_digits_of_the_others(tmp_path: Path) -> None:
+    values = [(2.3026, 2.3031), (9e27, 2e28), (2e-10, 2.5e-10), (2.1, 2.4), (7.0, 7.0)]
+    cells = tuple({"n": f"c{index}"} for index in range(len(values)))
+    for count in (2, 5):
+        path = tmp_path / str(count)
+        write_runs(
+            path, cells[:count], seeds=(0, 1), accuracy=lambda cell, seed, _: values[cell][seed]
+        )
+        report = read_report(path)
+        rows = [[entry.text for entry in row] for row in cells_table(report).rows]
+        short = [[entry.text for entry in row] for row in short_table(report, report.rows).rows]
+        for row, brief in zip(rows, short, strict=True):
+            assert row[3:5] == brief[2:4]
+            assert row[0] == "c4" or len(set(row[4].split(" to "))) == 2
+            assert all(float(text) for text in (*row[3:4], *row[6:9], *row[4].split(" to ")))
+        assert [float(text) for text in rows[0][7:9]] == [2.3031, 2.3026]
+        assert float(rows[0][5]) == pytest.approx(3.5e-4, rel=0.2)
+
+
+def test_single_runs_beside_one_that_diverged_have_their_digits(tmp_path: Path) -> None:
+    values = (2.31, 4e27, 5e28)
+    write_runs(tmp_path, GRID[:3], seeds=(0,), accuracy=lambda cell, *_: values[cell])
+    rows = cells_table(read_report(tmp_path)).rows
+    assert [float(row[4].text) for row in rows] == list(values)
+
+
 def test_too_few_seeds_and_lost_runs_are_said(tmp_path: Path) -> None:
     write_runs(
         tmp_path,
@@ -147,3 +180,17 @@ def test_of_many_cells_the_baseline_and_the_best_are_printed(tmp_path: Path, cap
     show_report(read_report(tmp_path))
     shown = re.findall("^c[0-9]+", capsys.readouterr().out, re.MULTILINE)
     assert shown == ["c0", *(f"c{index}" for index in range(24, 5, -1))]
+
+
+def test_of_many_cells_the_best_are_drawn_and_printed_without_a_baseline_that_diverged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = tuple({"n": f"c{index}"} for index in range(45))
+    write_runs(tmp_path, cells, accuracy=lambda cell, *_: cell / 100 if cell else "not finite")
+    report = read_report(tmp_path)
+    curves = [drawing.caption for drawing in draw_all_curves(report)]
+    assert curves
+    assert all(caption.endswith(", the best 10 cells.") for caption in curves)
+    assert draw_means(report).caption.endswith(", the best 40 of 45 cells.")
+    show_report(report)
+    assert "\nthe best of 45 cells; results.md has all" in capsys.readouterr().out

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from written import LINES, SUMMARY, write_run
 
-from bigmodel.studies.replaying.verdict import judge
+from bigmodel.studies.replaying.verdict import Verdict, judge
 from bigmodel.studies.runs import read_finished
 
 DIVERGED = {"status": "not finite", "reason": "not finite at step 7: loss", "step": 7}
@@ -59,6 +59,28 @@ def test_a_value_or_digest_that_only_one_run_has_is_a_difference(tmp_path: Path)
     assert "params_digest is aaa" in other.lines[1]
     assert not lacking.equal
     assert not other.equal
+
+
+def test_what_only_one_has_of_a_run_that_went_on_does_not_count(tmp_path: Path) -> None:
+    """As one that was made longer, whose first end is no longer an end."""
+
+    def judged_of(name: str, *starts: int, lines=LINES[1:], **summary) -> Verdict:
+        manifest = {"starts": [{"step": step} for step in starts]}
+        there = read_finished(write_run(tmp_path / name / "there", manifest=manifest))
+        here = write_run(tmp_path / name / "here", lines=lines, summary=SUMMARY | summary)
+        return judge(there, read_finished(here))
+
+    verdict = judged_of("longer", 0, 50)
+    assert verdict.equal
+    said = "; 3 values of 3 metrics; 1 values are of one alone, for the run went on from a check"
+    assert said in verdict.lines[0]
+    assert not judged_of("whole", 0).equal
+    other = judged_of("other", 0, 50, params_digest="b" * 64)
+    assert len(other.lines) == 3
+    assert "1 values are not here" in other.lines[1]
+    changes = with_values((1, "train/loss", 0.5))[1:]
+    assert not judged_of("values", 0, 50, lines=changes).equal
+    assert not judged_of("nothing", 0, 50, lines=()).equal
 
 
 def test_runs_that_diverge_alike_are_equal_and_elsewhere_are_not(tmp_path: Path) -> None:

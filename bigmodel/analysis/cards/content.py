@@ -5,6 +5,7 @@ Mitchell et al. (2019), "Model cards for model reporting".
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -16,9 +17,11 @@ import numpy as np
 from bigmodel.analysis.estimates import Estimate
 from bigmodel.analysis.examples import is_real
 from bigmodel.config import flat, to_json
+from bigmodel.errors import StorageError
 from bigmodel.experiment import Data
 from bigmodel.inference.trained import Trained
 from bigmodel.run_directory.changes import describe_code
+from bigmodel.run_directory.directory import RunDirectory
 from bigmodel.run_directory.manifest import examples_of
 
 GAP = "**TO FILL IN**"
@@ -33,6 +36,9 @@ def model_card(run: Trained, data: Data | None, split: str, metrics: Mapping[str
         data: its data, where they are still there.
         split: the one that is measured.
         metrics: with intervals, where the data are there; else those of the run's end are shown.
+
+    Raises:
+        StorageError: an evaluation or an audit in the run directory is damaged.
     """
     return "\n".join(_lines(run, data, split, metrics)) + "\n"
 
@@ -164,23 +170,37 @@ def _found(path: Path) -> Iterator[str]:
     evaluations = [(file, read) for file, read in _read(path, "evaluations/*/metrics.json")]
     if evaluations:
         yield from ("## Other data", "", "| data | metrics |", "|---|---|")
-        for _, one in evaluations:
-            values = (f"{name} {number(value)}" for name, value in one["metrics"].items())
-            yield f"| {cell(' '.join(one['options']) or 'its own')} | {', '.join(values)} |"
+        for file, one in evaluations:
+            with _of(file):
+                values = (f"{name} {number(value)}" for name, value in one["metrics"].items())
+                line = f"| {cell(' '.join(one['options']) or 'its own')} | {', '.join(values)} |"
+            yield line
         yield ""
     audits = [(file, read) for file, read in _read(path, "audits/*/audit.json")]
     if audits:
         yield from ("## Audits", "")
         for file, one in audits:
-            said = _groups(one) if "groups" in one else _membership(one)
-            page = file.with_name("audit.html").relative_to(path).as_posix()
-            yield f"- step {one['step']}, {said} ([{page}]({page}))"
+            with _of(file):
+                said = _groups(one) if "groups" in one else _membership(one)
+                page = file.with_name("audit.html").relative_to(path).as_posix()
+                line = f"- step {one['step']}, {said} ([{page}]({page}))"
+            yield line
         yield ""
 
 
-def _read(path: Path, pattern: str) -> Iterator[tuple[Path, Any]]:
+def _read(path: Path, pattern: str) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """The JSON files of a run, none of which may be damaged."""
     for file in sorted(path.glob(pattern)):
-        yield file, json.loads(file.read_text(encoding="utf-8"))
+        yield file, RunDirectory(path).read_json(str(file.relative_to(path))) or {}
+
+
+@contextlib.contextmanager
+def _of(file: Path) -> Iterator[None]:
+    """Turns what a file lacks, or has of another kind, into a StorageError that names the file."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StorageError(f"cannot read {file}: {error!r}") from None
 
 
 def _groups(audit: Mapping[str, Any]) -> str:

@@ -34,7 +34,8 @@ class Grouping(NamedTuple):
     """What groups are made of.
 
     ``columns`` are those of the data or of the file ``listed``, if there is one; numbers are
-    divided at ``edges``, or else into ``bins`` of about the same size.
+    divided at ``edges``, or else into ``bins`` of about the same size. Of several columns, those
+    of few numbers are not divided.
     """
 
     columns: tuple[str, ...]
@@ -47,14 +48,24 @@ def make_groups(grouping: Grouping, column: Lookup, split: str) -> Groups:
     """Groups by one column, or by the values of several together.
 
     Raises:
-        InputError: a column is not there, or has too many values; the nearest one is named.
+        InputError: a column is not there, or has too many values; the nearest one is named. Or
+            the edges divide nothing.
     """
     names = grouping.columns
     if grouping.listed is not None:
         names, values = read_list(grouping.listed, names, column, split)
     else:
         values = [column(split, name, option="--by") for name in names]
-    labels = [divided(each, grouping.bins, grouping.edges) for each in values]
+    edges = [
+        _edges_of(name, each, grouping.edges, alone=len(names) == 1)
+        for name, each in zip(names, values, strict=True)
+    ]
+    if grouping.edges and not any(edges):
+        raise InputError(
+            f"--edges divide nothing: {' and '.join(names)} are texts or few numbers, which are "
+            "groups themselves; leave --edges out, or give one column of numbers alone"
+        )
+    labels = [divided(each, grouping.bins, at) for each, at in zip(values, edges, strict=True)]
     found = dict.fromkeys(zip(*labels, strict=True))
     # Each column keeps the order of its own groups.
     place = [{label: at for at, label in enumerate(ordered(some))} for some in labels]
@@ -86,6 +97,27 @@ def ordered(labels: Sequence[Label]) -> list[Label]:
     return sorted(set(labels))
 
 
+def _edges_of(
+    name: str, values: np.ndarray, edges: Sequence[float], *, alone: bool
+) -> Sequence[float]:
+    """The edges at which a column is divided; none where its values are groups themselves.
+
+    Raises:
+        InputError: all values are on the same side of each edge.
+    """
+    if not edges or values.dtype.kind != "f":
+        return ()
+    different = np.unique(values[~np.isnan(values)])
+    if len(different) <= FEW and not alone:
+        return ()
+    if len(np.unique(np.searchsorted(sorted(edges), different, side="right"))) == 1:
+        raise InputError(
+            f"--edges do not divide {name!r}, whose values are {_exact(different[0])} to "
+            f"{_exact(different[-1])}; choose others between them, or leave --edges out"
+        )
+    return edges
+
+
 def divided(values: np.ndarray, bins: int, edges: Sequence[float]) -> list[Label]:
     """The group of each value of a column.
 
@@ -100,24 +132,30 @@ def divided(values: np.ndarray, bins: int, edges: Sequence[float]) -> list[Label
     different = np.unique(present)
     if edges:
         cuts = np.asarray(sorted(edges), float)
-        names = [f"below {cuts[0]:g}"]
-        names += [f"{a:g} to below {b:g}" for a, b in itertools.pairwise(cuts)]
-        names += [f"{cuts[-1]:g} and more"]
+        names = [f"below {_exact(cuts[0])}"]
+        names += [f"{_exact(a)} to below {_exact(b)}" for a, b in itertools.pairwise(cuts)]
+        names += [f"{_exact(cuts[-1])} and more"]
         at = np.searchsorted(cuts, values, side="right")
     elif len(different) <= FEW:
-        names = [f"{value:g}" for value in different]
+        names = [_exact(value) for value in different]
         at = np.searchsorted(different, values)
     else:
         cuts = np.unique(np.quantile(present, np.linspace(0, 1, bins + 1)[1:-1], method="higher"))
         at = np.searchsorted(cuts, values, side="right")
         inside = [values[at == n] for n in range(len(cuts) + 1)]
         names = [
-            f"{np.nanmin(some):g} to {np.nanmax(some):g}" if len(some) else "" for some in inside
+            f"{_exact(np.nanmin(some))} to {_exact(np.nanmax(some))}" if len(some) else ""
+            for some in inside
         ]
     return [
         last if math.isnan(value) else Label(float(n), names[n])
         for value, n in zip(values, at.tolist(), strict=True)
     ]
+
+
+def _exact(value: np.floating) -> str:
+    """The shortest text of a number that no other number has."""
+    return str(value + 0.0).removesuffix(".0")  # of the two zeros, the one without a sign
 
 
 def read_list(

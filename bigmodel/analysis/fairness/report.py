@@ -11,7 +11,7 @@ from bigmodel.analysis.estimates import DRAWS, Estimate
 from bigmodel.analysis.fairness.comparison import Comparison, Difference, comparable, criteria
 from bigmodel.analysis.fairness.grouping import MISSING
 from bigmodel.analysis.fairness.rates import CALIBRATION, CHANCE, MEANING
-from bigmodel.pages.tables import NOTHING, Entry, Table, number
+from bigmodel.pages.tables import NOTHING, Entry, Table, interval, number
 
 ALL = "all examples"
 
@@ -132,9 +132,11 @@ def groups_table(report: Report, *, most: int | None = None) -> Table:
 
 
 def decimals(estimates: Sequence[Estimate]) -> int:
-    """Three decimals, and fewer where the largest value has four digits without them."""
+    """Three decimals; fewer where the largest value is above 10, and more where it is below 0.1."""
     largest = max((abs(one.value) for one in estimates if math.isfinite(one.value)), default=0.0)
-    return max(0, 3 - math.floor(math.log10(largest))) if largest >= 1 else 3
+    if not largest:
+        return 3
+    return min(8, max(0, (3 if largest >= 1 else 2) - math.floor(math.log10(largest))))
 
 
 def _estimate(one: Estimate, digits: int, smallest: int) -> Entry:
@@ -145,10 +147,7 @@ def _estimate(one: Estimate, digits: int, smallest: int) -> Entry:
         return Entry(f"{entry.text} of {one.examples}, too few", one.value)
     if math.isnan(one.low):
         return entry
-    return Entry(
-        f"{entry.text} ({number(one.low, digits).text} to {number(one.high, digits).text})",
-        one.value,
-    )
+    return Entry(f"{entry.text} ({interval(one.low, one.high, digits).text})", one.value)
 
 
 def differences_table(report: Report) -> Table:
@@ -209,11 +208,11 @@ def classes_table(report: Report) -> Table:
 
 
 def _with_p(one: Difference) -> Entry:
-    return Entry(f"{one.difference:.3f} (p {_p(one.p).text})", one.difference)
+    return Entry(f"{number(one.difference, 3).text} (p {_p(one.p).text})", one.difference)
 
 
 def _p(value: float) -> Entry:
-    return Entry(f"{value:.3f}", value)
+    return number(value, 3)
 
 
 def meanings(report: Report) -> list[tuple[str, str]]:

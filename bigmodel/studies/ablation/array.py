@@ -9,11 +9,20 @@ from pathlib import Path
 
 from bigmodel import errors
 from bigmodel.experiment import InputError
+from bigmodel.files import write_atomically
 from bigmodel.launching.job import RESOURCES, add_resources, check_positive, job_of
 from bigmodel.launching.slurm import OF_SLURM, Array, add_slurm_options, sbatch_script
 from bigmodel.launching.submit import hand_over
-from bigmodel.studies.runs import ENDED, forget_failures, read_result
-from bigmodel.studies.study import STUDY, Cell, Study, check_joins, held, write_study
+from bigmodel.studies.runs import ENDED, FAILED, forget_failures, read_result
+from bigmodel.studies.study import (
+    STUDY,
+    Cell,
+    Study,
+    check_joins,
+    directory_of,
+    held,
+    write_study,
+)
 
 
 def add_array_options(parser: argparse.ArgumentParser) -> None:
@@ -57,12 +66,20 @@ def _script(parsed: argparse.Namespace, path: Path, study: Study, cells: Sequenc
     return sbatch_script(job, parsed, array)
 
 
+def _content(path: Path, study: Study) -> dict[Path, bytes]:
+    """What a submission changes: the file of the study, and those of failures."""
+    failures = (
+        directory_of(path, cell, seed) / FAILED for cell in study.cells for seed in study.seeds
+    )
+    return {file: file.read_bytes() for file in (path / STUDY, *failures) if file.is_file()}
+
+
 def submit_array(parsed: argparse.Namespace, path: Path, study: Study) -> int:
     """Submits a job array for the cells with missing runs, or prints its script.
 
     Raises:
         InputError: if the folder holds another study, another process works on it, or SLURM refuses
-            the array.
+            the array, which leaves the folder as it was.
     """
     check_joins(path, study)
     cells = missing_cells(path, study, retry_failed=parsed.retry_failed)
@@ -77,14 +94,19 @@ def submit_array(parsed: argparse.Namespace, path: Path, study: Study) -> int:
     begun = path.exists()
     with held(path):
         check_joins(path, study)
+        before = _content(path, study)
         write_study(path, study)
+        # Before the tasks are there, which would take them for the ends of their runs.
         if parsed.retry_failed:
             forget_failures(path, study)
     try:
         hand_over(text, ["sbatch", str(file)], file)
-    except InputError:
-        if not begun:
+    except (InputError, OSError):
+        for there, content in before.items():
+            write_atomically(there, content)
+        if path / STUDY not in before:
             (path / STUDY).unlink()
+        if not begun:
             path.rmdir()
         raise
     print(f"{len(cells)} cells have missing runs; when all have ended, launch.py report {path}")

@@ -12,7 +12,7 @@ from bigmodel.config import option_name, to_json
 from bigmodel.experiment import InputError
 from bigmodel.runtime.command_line import OPTIONAL, option_names, parse
 from bigmodel.runtime.cross_validation import has_folds
-from bigmodel.studies.definition.definition import EMPTY, Choice, flag
+from bigmodel.studies.definition.definition import EMPTY, Choice, flag, parted
 
 GIVEN = {"seed": "--seeds", "run.dir": "the study's own folder"}
 """Options that a study chooses by itself, and by what."""
@@ -79,5 +79,8 @@ def _words(default: Any, name: str, text: str) -> list[str]:
         return [flag(name, on=text.lower() == "true")]
     text = "" if text in EMPTY else text
     if any(typing.get_origin(one) is tuple for one in (hint, *typing.get_args(hint))):
-        return [f"--{name}", *text.split()]
+        try:
+            return [f"--{name}", *parted(text)]
+        except ValueError:
+            raise InputError(f"--{name} is {text}, where a quotation has no end") from None
     return [f"--{name}={text}"]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +103,24 @@ def option_name(text: str) -> str:
     return re.sub(r"^--", "", text.strip()).replace("_", "-")
 
 
+def joined(words: Sequence[str]) -> str:
+    """Several words as one value; those with spaces or quotes in them are quoted."""
+    plain = re.compile(r"[^\s'\"]+")
+    return " ".join(word if plain.fullmatch(word) else shlex.quote(word) for word in words)
+
+
+def parted(value: str) -> list[str]:
+    """The words of a value that :func:`joined` has made, or that was typed like it.
+
+    Raises:
+        ValueError: a quotation has no end.
+    """
+    words = shlex.shlex(value, posix=True)
+    # Nothing but spaces and quotes has a meaning: a pattern may have a backslash, a name a hash.
+    words.whitespace_split, words.escape, words.commenters = True, "", ""
+    return list(words)
+
+
 def flag(name: str, *, on: bool) -> str:
     """Returns the word that switches an option on or off: ``--model.no-tied``."""
     head, _, last = name.rpartition(".")
@@ -149,17 +169,30 @@ def _drawn(draw: random.Random, law: str, low: float, high: float) -> str:
     if law == "int":
         return str(draw.randint(int(low), int(high)))
     if law == "uniform":
-        return f"{draw.uniform(low, high):.4g}"
-    return f"{low * (high / low) ** draw.random():.4g}"
+        return _rounded(draw.uniform(low, high), low, high)
+    return _rounded(low * (high / low) ** draw.random(), low, high)
 
 
-def _baseline_of(axes: Sequence[Axis], words: str | None) -> Choice:
+def _rounded(value: float, low: float, high: float) -> str:
+    """A value with four digits: of a narrow range with more, and never outside of it."""
+    value = min(max(value, low), high)
+    narrow = math.floor(math.log10(max(abs(low), abs(high)) / (high - low)))
+    texts = (f"{value:.{digits}g}" for digits in range(min(17, 4 + max(0, narrow)), 18))
+    return next(text for text in texts if low <= float(text) <= high)
+
+
+def _baseline_of(axes: Sequence[Axis], asked: str | Mapping[str, str] | None) -> Choice:
     """The choice ``name=value,name=value``; what it does not name has its first value."""
     chosen: Choice = {}
     for axis in axes:
         chosen.update(axis.choices()[0])
+    words = asked or ""
     told: Choice = {}
-    for word in words.split(",") if words else ():
+    if isinstance(asked, Mapping):
+        # Its values may have commas in them.
+        told = {option_name(name): value for name, value in asked.items()}
+        words = ",".join(f"{name}={value}" for name, value in asked.items())
+    for word in asked.split(",") if isinstance(asked, str) and asked else ():
         name, equals, value = word.partition("=")
         if not equals:
             raise InputError(f"--baseline {words}: write it as OPTION=VALUE,OPTION=VALUE")
@@ -187,7 +220,7 @@ class Definition:
     axes: tuple[Axis, ...]
     seeds: tuple[int, ...]
     options: tuple[str, ...] = ()
-    baseline: str | None = None
+    baseline: str | Mapping[str, str] | None = None
     one_at_a_time: bool = False
     random: int | None = None
     sample_seed: int = 0

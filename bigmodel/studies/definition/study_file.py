@@ -10,7 +10,7 @@ from typing import Any
 
 from bigmodel.experiment import InputError
 from bigmodel.nearest import nearest_option
-from bigmodel.studies.definition.definition import AT, EMPTY, WAYS, Axis, flag, option_name
+from bigmodel.studies.definition.definition import AT, EMPTY, WAYS, Axis, flag, joined, option_name
 
 TEXT, WHOLE, SWITCH = "text", "a whole number", "true or false"
 KINDS: Mapping[str, str | Sequence[str]] = {
@@ -76,9 +76,7 @@ def read_study_file(path: Path) -> dict[str, Any]:
     if "baseline" in found:
         baseline = found["baseline"]
         if isinstance(baseline, Mapping):
-            found["baseline"] = ",".join(
-                f"{name}={_text(each) or EMPTY[0]}" for name, each in baseline.items()
-            )
+            found["baseline"] = {name: _text(each) or EMPTY[0] for name, each in baseline.items()}
         elif not isinstance(baseline, str):
             wrong = f"baseline is {_text(baseline)}; it is text or a table of values"
             raise InputError(f"{path}: {wrong}")
@@ -141,9 +139,11 @@ def _axes(path: Path, value: Any) -> tuple[Axis, ...]:
         for name, values in table.items():
             if not isinstance(values, list | tuple):
                 values = [values]  # a range, as text
-            if not values or (len(values) != len(next(iter(table.values()))) and len(table) > 1):
-                raise InputError(f"{path}: the values of {name} must be as many as the others'")
+            if not values:
+                raise InputError(f"{path}: {name} has no values; give at least one")
             columns.append([_text(one) or EMPTY[0] for one in values])
+            if len(columns[-1]) != len(columns[0]):
+                raise InputError(f"{path}: the values of {name} must be as many as the others'")
         names = tuple(option_name(name) for name in table)
         for name in names:
             if any(name in axis.names for axis in axes):
@@ -157,5 +157,5 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list | tuple):
-        return " ".join(_text(one) for one in value)
+        return joined([_text(one) for one in value])
     return str(value)

@@ -25,20 +25,30 @@ def judge(recorded: Recorded, again: Recorded, *, tolerance: float | None = None
 
     Metrics count as equal within ``tolerance``, relative and absolute too, and the parameters are
     then not compared. None asks for the same bits of everything.
+
+    A run that went on from a checkpoint may have logged what one without a break does not, as at
+    the end that it once had. Where all else is equal, what only one of the two has does not count.
     """
-    lines = [*_differing(recorded, again, "status", "step", "reason")]
-    lines += _metrics(recorded.history, again.history, tolerance)
+    there, here = metrics_of(recorded.history), metrics_of(again.history)
+    ends = [*_differing(recorded, again, "status", "step", "reason")]
+    missing = [*_missing(there, here)]
+    lines = [*_values(there, here, tolerance)]
     if tolerance is None:
         lines += _differing(recorded, again, "params_digest")
-    if lines:
-        return Verdict(False, ("different:", *(f"  {line}" for line in lines)))
-    values = metrics_of(recorded.history)
-    names = {name for _, name in values}
+    common = there.keys() & here.keys()
+    went_on = any(start.get("step", 0) > 0 for start in recorded.manifest.get("starts", ()))
+    if ends or lines or (missing and not (went_on and common)):
+        found = (*ends, *missing, *lines)
+        return Verdict(False, ("different:", *(f"  {line}" for line in found)))
+    names = {name for _, name in common}
     digest = recorded.summary.get("params_digest")
     same = f"params_digest {digest}" if digest else str(recorded.summary.get("reason"))
     if tolerance is not None:
         same = f"within {tolerance:g}, digests left out"
-    return Verdict(True, (f"equal: {same}; {len(values)} values of {len(names)} metrics",))
+    alone = len(there.keys() ^ here.keys())
+    more = f"; {alone} values are of one alone, for the run went on from a checkpoint"
+    said = f"equal: {same}; {len(common)} values of {len(names)} metrics{more if alone else ''}"
+    return Verdict(True, (said,))
 
 
 def metrics_of(history: History) -> Values:
@@ -66,13 +76,17 @@ def _differing(recorded: Recorded, again: Recorded, *names: str) -> Iterator[str
             yield f"{name} is {there} there and {here} here"
 
 
-def _metrics(there: History, here: History, tolerance: float | None) -> Iterator[str]:
-    a, b = metrics_of(there), metrics_of(here)
-    for one, other, lacks in ((a, b, "not here"), (b, a, "not there")):
+def _missing(there: Values, here: Values) -> Iterator[str]:
+    """What only one of the two runs has."""
+    for one, other, lacks in ((there, here, "not here"), (here, there, "not there")):
         missing = [key for key in one if key not in other]
         if missing:
             step, name = missing[0]
             yield f"{len(missing)} values are {lacks}, first {name} of step {step}"
+
+
+def _values(a: Values, b: Values, tolerance: float | None) -> Iterator[str]:
+    """How the values differ that both runs have."""
     both = [key for key in a if key in b]
     differing = [key for key in both if not _equal(a[key], b[key], tolerance)]
     if not differing:

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from bigmodel.pages.tables import NOTHING, Entry, Table, interval, number
+from bigmodel.pages.tables import LARGE, NOTHING, Entry, Table, interval, number
 from bigmodel.studies.reporting.content import Report
 from bigmodel.studies.runs import ENDED
 from bigmodel.studies.statistics.scores import Effect, Row
@@ -22,10 +22,11 @@ def cells_table(report: Report) -> Table:
         "best seed", "worst seed", "difference", "its 95 % interval", "P(better)", "p", "test",
         "p (Holm)", "effect", "seconds", "parameters",
     )  # fmt: skip
-    digits = decimals(report.rows)
+    common = decimals(report.rows)
     rows = []
     for row in report.rows:
         some = row.spread
+        digits = _of_row(some, common)
         values = (some.std, some.interquartile_mean, getattr(some, best), getattr(some, worst))
         rows.append(
             (
@@ -48,9 +49,10 @@ def short_table(report: Report, rows: Iterable[Row]) -> Table:
     """The columns that a paper or a terminal shows, for some cells."""
     varied = report.study.varied or ("cell",)
     header = (*varied, "seeds", "mean", "95 % interval", "difference", "its interval", "p (Holm)")
-    digits = decimals(report.rows)
+    common = decimals(report.rows)
     made = []
     for row in rows:
+        digits = _of_row(row.spread, common)
         compared = _compared(row.comparison, row.adjusted, digits)
         mean = number(row.spread.mean, digits)
         some = (_seeds(row), mean, _interval(row.spread, digits), *compared[:2], compared[5])
@@ -64,7 +66,7 @@ def effects_table(report: Report, effects: Iterable[Effect]) -> Table:
         "option", "value", "seeds", "mean", "95 % interval", "difference", "its 95 % interval",
         "P(better)", "p", "test", "p (Holm)", "settings of the others",
     )  # fmt: skip
-    digits = decimals(report.rows)
+    common = decimals(report.rows)
     rows = tuple(
         (
             Entry(effect.option),
@@ -77,6 +79,7 @@ def effects_table(report: Report, effects: Iterable[Effect]) -> Table:
         )
         for effect in effects
         for level in effect.levels
+        for digits in [_of_row(level.spread, common)]
     )
     return Table(header, frozenset((0, 1)), rows)
 
@@ -108,14 +111,26 @@ def remarks(report: Report, row: Row) -> str:
 
 
 def decimals(rows: Sequence[Row]) -> int:
-    """The number of decimals with which the median standard deviation has two digits."""
-    spreads = sorted(row.spread.std for row in rows if row.spread.std > 0)
-    sizes = sorted(abs(row.spread.mean) for row in rows if row.spread.mean)
-    finite = [value for value in spreads or sizes if math.isfinite(value)]
-    if not finite:
-        return 4
-    digits = 1 if spreads else 3
-    return min(8, max(0, digits - math.floor(math.log10(finite[len(finite) // 2]))))
+    """The number of decimals with which the median standard deviation has two digits.
+
+    What is large does not count, for its decimals are not shown.
+    """
+    spreads = sorted(row.spread.std for row in rows if 0 < row.spread.std < LARGE)
+    sizes = sorted(abs(row.spread.mean) for row in rows if 0 < abs(row.spread.mean) < LARGE)
+    found = spreads or sizes
+    return _places(found[len(found) // 2], 2 if spreads else 4) if found else 4
+
+
+def _of_row(some: Spread, digits: int) -> int:
+    """The decimals of a row: more where its spread, or else its mean, has no digit in those."""
+    if 0 < some.std < LARGE:
+        return max(digits, _places(some.std, 1))
+    return max(digits, _places(abs(some.mean), 3)) if 0 < abs(some.mean) < LARGE else digits
+
+
+def _places(value: float, significant: int) -> int:
+    """The decimals with which a positive number has so many significant digits, at most 8."""
+    return min(8, max(0, significant - 1 - math.floor(math.log10(value))))
 
 
 def _interval(of: Spread | Comparison, digits: int) -> Entry:

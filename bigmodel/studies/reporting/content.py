@@ -80,6 +80,11 @@ class Report:
         return (score for row in self.rows for score in row.scores)
 
     @property
+    def compares(self) -> bool:
+        """Whether the baseline has a finite value, with which others can be compared."""
+        return any(row.cell.name == self.baseline.name and row.spread.count for row in self.rows)
+
+    @property
     def title(self) -> str:
         """The metric, and whether larger or smaller is better."""
         return f"{self.metric} ({'larger' if self.maximize else 'smaller'} is better)"
@@ -111,8 +116,13 @@ def read_report(
     cell = find_baseline(study, study.baseline if baseline is None else baseline)
     ended = [result for result in results if result.state in ENDED]
     manifests = [RunDirectory(one.directory).read_json(MANIFEST) or {} for one in ended]
-    finished = [m for m, one in zip(manifests, ended, strict=True) if one.state in FINISHED]
-    better = larger_is_better(finished, chosen) if maximize is None else maximize
+    # A run that does not have the metric knows nothing of its direction.
+    having = [
+        manifest
+        for manifest, one in zip(manifests, ended, strict=True)
+        if one.state in FINISHED and chosen in one.summary
+    ]
+    better = larger_is_better(having, chosen) if maximize is None else maximize
     rule = at or study.at
     rows = score_cells(study, results, metric=chosen, at=rule, baseline=cell, maximize=better)
     if not any(row.spread.count for row in rows):
@@ -211,8 +221,9 @@ def warnings(report: Report) -> list[str]:
     )
     if absent:
         found.append(f"{absent} finished runs have no finite {report.metric}")
-    if not next(row for row in report.rows if row.cell.name == report.baseline.name).spread.count:
-        found.append("the baseline has no finished run, so nothing is compared with it")
+    if not report.compares:
+        lacks = f"no finite {report.metric}"
+        found.append(f"the baseline has {lacks}, so nothing is compared with it")
     found += _too_few(report)
     return found
 

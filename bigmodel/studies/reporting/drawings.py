@@ -17,6 +17,7 @@ from bigmodel.studies.reporting.content import Report
 from bigmodel.studies.statistics.scores import Row, best_rows
 
 CURVES = 11
+"""The most curves of a figure: the baseline, which is black, and one of each color."""
 MEANS = 40
 POINTS = 200
 """The largest number of points of a curve."""
@@ -32,7 +33,8 @@ def draw_means(report: Report) -> Drawing:
         kept = best_rows(report.rows, report.baseline, maximize=report.maximize, count=MEANS)
         names = {row.cell.name for row in kept}
         rows = [row for row in known if row.cell.name in names]
-        which = f"the best {MEANS} of {len(report.rows)} cells, the baseline among them"
+        which = f"the best {MEANS} of {len(report.rows)} cells"
+        which += ", the baseline among them" if report.compares else ""
     intervals = [
         Interval(
             label_of(report, row),
@@ -70,13 +72,16 @@ def draw_effects(report: Report) -> Drawing | None:
 
 def draw_all_curves(report: Report) -> Iterator[Drawing]:
     """Draws curves of the metric, its twin on validation and the training loss."""
-    rows = best_rows(report.rows, report.baseline, maximize=report.maximize, count=CURVES)
+    # No other curve is black, so there is one less without the baseline.
+    count = CURVES if report.compares else CURVES - 1
+    rows = best_rows(report.rows, report.baseline, maximize=report.maximize, count=count)
     known = sum(row.spread.count > 0 for row in report.rows)
-    which = "all cells" if known == len(rows) else f"the baseline and the best {CURVES - 1} others"
+    best = "the baseline and the best {} others" if report.compares else "the best {} cells"
+    which = "all cells" if known == len(rows) else best.format(CURVES - 1)
     # The value of a run that does not count is not finite.
     histories = [[s.result.history for s in row.scores if np.isfinite(s.value)] for row in rows]
     twin = f"validation/{report.metric.rpartition('/')[2]}"
-    compared = len(rows) > 1 and rows[0].cell.name == report.baseline.name
+    compared = len(rows) > 1 and report.compares
     for metric in dict.fromkeys((report.metric, twin, "train/loss")):
         curves = [[_points(history, metric) for history in some] for some in histories]
         if not all(len(one.steps) > 1 for curve in curves for one in curve):

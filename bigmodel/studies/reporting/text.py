@@ -179,6 +179,7 @@ def show_report(report: Report) -> None:
         right=[name for at, name in enumerate(header) if at not in table.words],
     )
     if len(rows) < len(report.rows):
-        say(f"the baseline and the best of {len(report.rows)} cells; results.md has all")
+        best = "the baseline and the best" if report.compares else "the best"
+        say(f"{best} of {len(report.rows)} cells; results.md has all")
     for warning in warnings(report):
         say(f"note: {one_line(warning)}")

@@ -79,9 +79,7 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     how = How(**{field.name: getattr(parsed, field.name) for field in dataclasses.fields(How)})
     name = Path(parsed.run).resolve().name
     out = parsed.out or Path("explanations") / f"{name}-{how.method}"
-    if out.exists() and (
-        not out.is_dir() or not all(OURS.fullmatch(each.name) for each in out.iterdir())
-    ):
+    if out.exists() and not _ours(out):
         raise InputError(f"--out {out} has other files; choose another folder")
     run = load(parsed.run, parsed.at, script=parsed.script, options=options)
     target = out.resolve()
@@ -107,6 +105,14 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
                 target.parent.rmdir()
     print(f"{out / PAGE} and {count} picture{'s' if count > 1 else ''}")
     return 0
+
+
+def _ours(out: Path) -> bool:
+    """Whether there is an empty folder, or an earlier explanation, which has a page."""
+    if not out.is_dir():
+        return False
+    names = {each.name for each in out.iterdir()}
+    return not names or (PAGE in names and all(map(OURS.fullmatch, names)))
 
 
 def _write(run: Value, parsed: argparse.Namespace, how: How, folder: Path) -> int:

@@ -195,6 +195,7 @@ def test_tokens_have_their_color_and_their_number(trained, typed):
         (["GOOD", "text.txt"], "text.txt: cannot be read as an image"),
         (["GOOD", "--out", "full"], "--out full has other files; choose another folder"),
         (["GOOD", "--out", "text.txt"], "--out text.txt has other files"),
+        (["GOOD", "--out", "scans"], "--out scans has other files"),
         (["GOOD", "--metod", "x"], "unrecognized arguments: --metod"),
     ],
 )
@@ -204,6 +205,9 @@ def test_bad_input_is_one_line_and_leaves_nothing(trained, typed, tmp_path, argu
     Path("text.txt").write_text("text")
     Path("full").mkdir()
     Path("full/thesis.tex").touch()
+    # Named as pictures of explanations are, and with no page that they would be of.
+    Path("scans").mkdir()
+    Path("scans/1.png").touch()
     before = sorted(tmp_path.rglob("*"))
     found = typed(one.path, *["good.npy" if each == "GOOD" else each for each in arguments])
     assert found.status == 2

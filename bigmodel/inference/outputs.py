@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import itertools
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -17,7 +19,7 @@ from PIL import Image
 from bigmodel.errors import naming
 from bigmodel.experiment import InputError
 from bigmodel.files import PARTIAL
-from bigmodel.predictor import Ranked
+from bigmodel.predictor import Best, Ranked
 
 Write = Callable[[Any], None]
 
@@ -28,7 +30,7 @@ def first_of(answer: Any, count: int | None) -> Any:
         return answer
     match answer:
         case Ranked():
-            return dict(list(answer.items())[:count])
+            return Best(list(answer.items())[:count])
         case Mapping():
             return {name: first_of(value, count) for name, value in answer.items()}
         case list():
@@ -63,8 +65,12 @@ def opened(out: Path | None) -> Iterator[Write]:
         file = out / "answers.jsonl" if folder else out
         partial = file.with_name(f".{file.name}{PARTIAL}")
         try:
-            with partial.open("w", encoding="utf-8", newline="") as stream:
-                yield _table(stream) if out.suffix == ".csv" else _json(stream, out, folder)
+            with partial.open("w+", encoding="utf-8", newline="") as stream:
+                if out.suffix == ".csv":
+                    with _table(stream) as write:
+                        yield write
+                else:
+                    yield _json(stream, out, folder)
             partial.replace(file)
         except BaseException:
             # Nothing half-made stays.
@@ -109,24 +115,56 @@ def _json(stream: TextIO, out: Path, folder: bool) -> Write:
     return write
 
 
-def _table(stream: TextIO) -> Write:
+@contextlib.contextmanager
+def _table(stream: TextIO) -> Iterator[Write]:
+    """A function that writes answers as rows of a table, whose columns are those of all."""
     writer = csv.writer(stream)
-    header: list[str] = []
+    columns: dict[str, None] = {}
+    written: int | None = None
 
     def write(answer: Any) -> None:
-        cells = dict(_cells("", plain(answer, no_folder)))
-        if not header:
-            header.extend(cells)
-            writer.writerow(header)
-        writer.writerow([cells.get(name, "") for name in header])
+        nonlocal written
+        cells = dict(_cells("", answer))
+        columns.update(dict.fromkeys(cells))
+        if written is None:
+            written = len(columns)
+            writer.writerow(columns)
+        writer.writerow([cells.get(name, "") for name in columns])
 
-    return write
+    yield write
+    if written is not None and len(columns) > written:
+        _widen(stream, list(columns))
+
+
+def _widen(stream: TextIO, columns: Sequence[str]) -> None:
+    """Writes a table anew with more columns, which earlier rows do not have."""
+    folder = Path(stream.name).parent
+    limit = csv.field_size_limit(sys.maxsize)
+    try:
+        with tempfile.TemporaryFile("w+", encoding="utf-8", newline="", dir=folder) as whole:
+            writer = csv.writer(whole)
+            writer.writerow(columns)
+            stream.seek(0)
+            for row in itertools.islice(csv.reader(stream), 1, None):
+                writer.writerow(row + [""] * (len(columns) - len(row)))
+            whole.seek(0)
+            stream.seek(0)
+            shutil.copyfileobj(whole, stream)
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _cells(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """The values of an answer by the name of their column."""
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _cells(f"{name}.{key}" if name else str(key), inner)
-    else:
-        yield name or "answer", json.dumps(value) if isinstance(value, list) else value
+    """The values of an answer by the name of their column; the best of more by their rank."""
+    begin = f"{name}." if name else ""
+    match value:
+        case Best():
+            for rank, (key, score) in enumerate(value.items(), start=1):
+                yield f"{begin}{rank}.name", key
+                yield f"{begin}{rank}.score", score
+        case Mapping():
+            for key, inner in value.items():
+                yield from _cells(f"{begin}{key}", inner)
+        case _:
+            value = plain(value, no_folder)
+            yield name or "answer", json.dumps(value) if isinstance(value, list) else value

@@ -210,7 +210,7 @@ def _rows(stream: Stream, written: CsvFormat) -> Iterator[Named]:
     if first.startswith("{"):
         yield from _json_lines(stream)
         return
-    for line, row in stream_csv(stream, written):
+    for line, row in stream_csv(stream, written, fewest=1):
         yield Named(row, f"{stream.name}, line {line}")
 
 

@@ -33,8 +33,8 @@ ROWS = [
 ]
 
 
-def train(folder, name, *options):
-    path = folder / name
+def train(folder, name, *options, of=""):
+    path = folder / (of or name)
     script = ROOT / "experiments" / f"{name}.py"
     assert run(build(script, *options), path, steps=2, eval_every=2) == 0
     return path
@@ -122,6 +122,17 @@ def test_rows_are_answered_from_files_lines_and_standard_input(mlp, typed):
     assert said.errors.endswith("missing: 2\n")
 
 
+def test_rows_of_a_run_that_reads_one_column_have_one(folder, typed):
+    Path("xy.csv").write_text("x,y\n" + "".join(f"{n},{2 * n}\n" for n in range(60)))
+    path = train(
+        folder, "mlp", "--data.name=csv", f"--data.path={Path('xy.csv').resolve()}", of="one"
+    )
+    expected = typed("predict", path, stdin='{"x": 1}\n{"x": 2}\n').lines[-2:]
+    assert ["y" in json.loads(line) for line in expected] == [True, True]
+    assert typed("predict", path, stdin="x\n1\n2\n").lines == expected
+    assert typed("predict", path, stdin='"x"\n1\n\n2').lines == expected
+
+
 def test_samples_are_images_in_a_folder_one_for_each_seed(gan, typed):
     assert typed("predict", gan, 3, 7, "--count", 2, "--seed", 5, "--out", "drawn").status == 0
     lines = Path("drawn/answers.jsonl").read_text().splitlines()
@@ -152,7 +163,8 @@ BAD = [
     (["predict", "CNN", "--", "--run.stepz", "3"], "there is no option --run.stepz"),
     (["predict", "MLP", "nowhere.csv"], "there is no file nowhere.csv"),
     (["predict", "MLP", "empty"], "empty is empty"),
-    (["predict", "MLP", "text.txt"], "has only the column"),
+    (["predict", "MLP", "text.txt"], "text.txt is empty; give at least one input"),
+    (["predict", "MLP", "one.csv"], "one.csv, line 2: it has no column 'colour'"),
     (["predict", "MLP", "wrong.csv"], "wrong.csv, line 2: it has no column 'colour'"),
     (["predict", "MLP", "long.csv"], "long.csv, line 3 has 3 cells, and the header has 2"),
     (["predict", "MLP", "bad.csv"], "bad.csv, line 3: column 'size': 'x' is not a finite number"),
@@ -175,6 +187,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(request, typed, tmp_path, argu
         "text.txt": "some text",
         "empty": "",
         "no.npy": "some text",
+        "one.csv": "size\n1\n",
         "wrong.csv": "size,grade\n1,low\n",
         "long.csv": "size,colour\n1,red\n2,red,3\n",
         "bad.csv": "size,colour\n1,red\nx,red\n",

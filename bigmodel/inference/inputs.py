@@ -16,7 +16,7 @@ import numpy as np
 
 from bigmodel.data.sequences.ts_file import parse_ts
 from bigmodel.data.tables.csv_table import CsvFormat, stream_csv
-from bigmodel.data.texts.text_file import Stream, open_text
+from bigmodel.data.texts.text_file import Stream, open_text, text_of
 from bigmodel.experiment import InputError
 from bigmodel.inference.answering import Named
 from bigmodel.predictor import Beginning, Kind
@@ -137,7 +137,7 @@ def _is_file(path: Path) -> bool:
 
 def _stream(argument: str) -> Stream:
     if argument == STANDARD:
-        return Stream("standard input", sys.stdin)
+        return text_of(sys.stdin.buffer, "standard input")
     if not _is_file(Path(argument)):
         raise InputError(f"there is no file {argument[:200]}")
     return open_text(Path(argument))

@@ -134,7 +134,7 @@ def typed(capsys, monkeypatch, tmp_path):
 
     def run_command(*arguments, stdin=""):
         capsys.readouterr()
-        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
         status = launch.main(["explain", *map(str, arguments)])
         said = capsys.readouterr()
         return SimpleNamespace(status=status, out=said.out, errors=said.err)

@@ -1,11 +1,14 @@
 """The commands that ask and evaluate a trained run, as a user types them."""
 
+import contextlib
 import csv
 import gc
 import gzip
 import io
 import json
+import os
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,7 +26,7 @@ from bigmodel.data.texts.text_file import Stream
 from bigmodel.experiment import InputError
 from bigmodel.inference import answering
 from bigmodel.inference.answering import Named, answers
-from bigmodel.inference.inputs import of_stream
+from bigmodel.inference.inputs import of_stream, read_inputs
 from bigmodel.inference.measuring import evaluate
 from bigmodel.predictor import Predictor
 
@@ -71,7 +74,9 @@ def typed(capsys, monkeypatch, tmp_path):
     capsys.readouterr()
 
     def run_command(command, *arguments, stdin=""):
-        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        content = stdin if isinstance(stdin, bytes) else stdin.encode()
+        # What a shell says of the encoding does not matter.
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="ascii"))
         status = launch.main([command, *map(str, arguments)])
         said = capsys.readouterr()
         return SimpleNamespace(status=status, lines=said.out.splitlines(), errors=said.err)
@@ -115,6 +120,16 @@ def test_rows_are_answered_from_files_lines_and_standard_input(mlp, typed):
     assert typed("predict", mlp, stdin=table).lines == expected
     lines = "\n".join(json.dumps({"colour": "red", "size": n, "other": 1}) for n in (0, 3))
     assert typed("predict", mlp, "-", stdin=lines).lines == [expected[0], expected[3]]
+    marked = table.replace(",", ";").encode("utf-8-sig").replace(b"size", b"sep=;\nsize", 1)
+    assert typed("predict", mlp, stdin=marked).lines == expected
+    assert typed("predict", mlp, stdin=gzip.compress(marked)).lines == expected
+    assert typed("predict", mlp, stdin=table.encode("utf-16")).lines == expected
+    assert typed("predict", mlp, stdin=lines.encode("utf-8-sig")).lines == expected[:4:3]
+    said = typed("predict", mlp, stdin=b"size,colour\n1,gr\xfcn\n")
+    assert said.status == 2
+    assert said.errors == (
+        "error: standard input is not utf-8 text: it has the byte 0xfc; convert it to UTF-8\n"
+    )
     said = typed("predict", mlp, stdin="size,colour\n1,mauve\n,pink\n3,red\n")
     assert said.status == 0
     assert said.errors.count("warning: ") == 1
@@ -238,6 +253,35 @@ def test_sequences_are_read_from_any_stream_by_what_it_begins_with(text):
     found = list(of_stream(Stream("body", io.StringIO(text)), "sequence", written=CsvFormat()))
     assert [each.value for each in found] == [[[1, 4], [2, 5]], [[3, 6]]]
     assert found[-1].name == f"body, line {text[:-1].count(chr(10)) + 1}"
+
+
+@pytest.mark.parametrize("lines", [["a\n", "b\n", "c"], ["\ufeffa\n", "b\n", "c\n"]])
+@pytest.mark.parametrize("standard", [True], ids=["standard"])
+def test_a_pipe_is_answered_while_it_is_written(lines, standard, tmp_path, monkeypatch):
+    os.mkfifo(pipe := tmp_path / "pipe")
+    may_go_on = [threading.Event() for _ in lines]
+
+    def write():
+        with pipe.open("wb", buffering=0) as file:
+            for line, event in zip(lines, may_go_on, strict=True):
+                event.wait(60)
+                file.write(line.encode())
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    with contextlib.ExitStack() as stack:
+        if standard:
+            file = stack.enter_context(pipe.open("rb"))
+            monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=file))
+        may_go_on[0].set()
+        found = read_inputs(["-" if standard else str(pipe)], "text", written=CsvFormat())
+        read = []
+        for event in [*may_go_on[1:], threading.Event()]:
+            read.append(next(found).value)
+            event.set()
+        assert read == ["a", "b", "c"]
+        assert next(found, None) is None
+    thread.join()
 
 
 def test_a_script_whose_build_takes_no_assets_is_told_so(mlp, monkeypatch):

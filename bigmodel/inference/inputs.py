@@ -70,6 +70,11 @@ def _of_argument(argument: str, kind: Kind, written: CsvFormat, column: str) -> 
     elif kind in OF_FILES:
         yield from _files(path, kind)
     elif kind in ("text", "sample") and argument != STANDARD and not _is_file(path):
+        if argument and _is_folder(path):
+            raise InputError(
+                f"{argument} is a folder; give a file with a text on each line, or a text by "
+                "standard input"
+            )
         yield Named(argument, repr(argument[:40]))
     else:
         yield from of_stream(_stream(argument), kind, written=written, column=column)
@@ -128,9 +133,17 @@ def of_stream(
 
 
 def _is_file(path: Path) -> bool:
-    """Whether there is such a file; a text may be no name that a file can have."""
+    """Whether there is such a file or pipe; a text may be no name that a file can have."""
     try:
-        return path.is_file()
+        return path.exists() and not path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether there is such a folder."""
+    try:
+        return path.is_dir()
     except (OSError, ValueError):
         return False
 

@@ -256,7 +256,7 @@ def test_sequences_are_read_from_any_stream_by_what_it_begins_with(text):
 
 
 @pytest.mark.parametrize("lines", [["a\n", "b\n", "c"], ["\ufeffa\n", "b\n", "c\n"]])
-@pytest.mark.parametrize("standard", [True], ids=["standard"])
+@pytest.mark.parametrize("standard", [False, True], ids=["named", "standard"])
 def test_a_pipe_is_answered_while_it_is_written(lines, standard, tmp_path, monkeypatch):
     os.mkfifo(pipe := tmp_path / "pipe")
     may_go_on = [threading.Event() for _ in lines]
@@ -282,6 +282,15 @@ def test_a_pipe_is_answered_while_it_is_written(lines, standard, tmp_path, monke
         assert read == ["a", "b", "c"]
         assert next(found, None) is None
     thread.join()
+
+
+@pytest.mark.parametrize("kind", ["text", "sample"])
+def test_a_folder_is_no_text(kind, tmp_path):
+    (tmp_path / "a.txt").write_text("text")
+    [empty] = read_inputs([""], kind, written=CsvFormat())
+    assert empty.value == ""
+    with pytest.raises(InputError, match="is a folder; give a file with a text on each line, or a"):
+        list(read_inputs([str(tmp_path)], kind, written=CsvFormat()))
 
 
 def test_a_script_whose_build_takes_no_assets_is_told_so(mlp, monkeypatch):

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from bigmodel.errors import naming
 from bigmodel.experiment import InputError
-from bigmodel.files import PARTIAL
+from bigmodel.files import PARTIAL, made_folder
 from bigmodel.inference.predict import ASKED, add_run, positive, seed
 from bigmodel.output import warn
 
@@ -84,11 +84,10 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     run = load(parsed.run, parsed.at, script=parsed.script, options=options)
     target = out.resolve()
     made = target.with_name(f".{target.name}{PARTIAL}")
-    above = target.parent.exists()
-    with naming(out):
+    with made_folder(target.parent), naming(out):
         try:
             shutil.rmtree(made, ignore_errors=True)
-            made.mkdir(parents=True)
+            made.mkdir()
             count = _write(run, parsed, how, made)
             if target.exists():
                 # It may be a link, or where a shell is, and stays.
@@ -101,8 +100,6 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
         finally:
             # Nothing half-made stays.
             shutil.rmtree(made, ignore_errors=True)
-            if not above and not target.exists():
-                target.parent.rmdir()
     print(f"{out / PAGE} and {count} picture{'s' if count > 1 else ''}")
     return 0
 

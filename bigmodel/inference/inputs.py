@@ -157,10 +157,10 @@ def _stream(argument: str) -> Stream:
 
 
 def _files(path: Path, kind: Kind) -> Iterator[Named]:
-    if path.is_dir():
+    if _is_folder(path):
         files = sorted(file for file in path.rglob("*") if file.is_file())
         yield from (Named(file, str(file)) for file in files if not file.name.startswith("."))
-    elif path.is_file():
+    elif _is_file(path):
         yield Named(path, str(path))
     elif str(path) == STANDARD:
         yield Named(sys.stdin.buffer.read(), "standard input")

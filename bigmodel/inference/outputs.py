@@ -18,7 +18,7 @@ from PIL import Image
 
 from bigmodel.errors import naming
 from bigmodel.experiment import InputError
-from bigmodel.files import PARTIAL
+from bigmodel.files import PARTIAL, made_folder
 from bigmodel.predictor import Best, Ranked
 
 Write = Callable[[Any], None]
@@ -61,23 +61,53 @@ def opened(out: Path | None) -> Iterator[Write]:
             raise InputError(f"--out {out} is not empty; choose another folder")
         if not folder and out.is_dir():
             raise InputError(f"--out {out} is a folder; give a file")
-        (out if folder else out.parent).mkdir(parents=True, exist_ok=True)
-        file = out / "answers.jsonl" if folder else out
-        partial = file.with_name(f".{file.name}{PARTIAL}")
+    file = out / "answers.jsonl" if folder else out
+    with made_folder(file.parent):
         try:
-            with partial.open("w+", encoding="utf-8", newline="") as stream:
+            with _partial(file, out) as stream:
                 if out.suffix == ".csv":
-                    with _table(stream) as write:
-                        yield write
+                    table = _Table(stream)
+                    yield _naming(out, table.write)
+                    with naming(out):
+                        table.end()
                 else:
-                    yield _json(stream, out, folder)
-            partial.replace(file)
+                    yield _naming(out, _json(stream, out, folder))
         except BaseException:
             # Nothing half-made stays.
-            partial.unlink(missing_ok=True)
-            if folder:
-                shutil.rmtree(out.resolve())
+            for each in out.glob("*.png") if folder else ():
+                each.unlink()
             raise
+
+
+@contextlib.contextmanager
+def _partial(file: Path, out: Path) -> Iterator[TextIO]:
+    """A file that is there when all is written, or not at all; errors of writing name ``out``."""
+    partial = file.with_name(f".{file.name}{PARTIAL}")
+    try:
+        with naming(out):
+            stream = partial.open("w+", encoding="utf-8", newline="")
+        try:
+            yield stream
+            with naming(out):
+                stream.close()
+                partial.replace(file)
+        finally:
+            # What is still to be written cannot be, or no longer matters.
+            with contextlib.suppress(OSError):
+                stream.close()
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _naming(out: Path, write: Write) -> Write:
+    """The function, whose errors of writing name ``out``; those of inputs do not."""
+
+    def named(answer: Any) -> None:
+        with naming(out):
+            write(answer)
+
+    return named
 
 
 def no_folder(pixels: np.ndarray) -> str:
@@ -115,25 +145,26 @@ def _json(stream: TextIO, out: Path, folder: bool) -> Write:
     return write
 
 
-@contextlib.contextmanager
-def _table(stream: TextIO) -> Iterator[Write]:
-    """A function that writes answers as rows of a table, whose columns are those of all."""
-    writer = csv.writer(stream)
-    columns: dict[str, None] = {}
-    written: int | None = None
+class _Table:
+    """Writes answers as rows of a table, whose columns are those of all."""
 
-    def write(answer: Any) -> None:
-        nonlocal written
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._writer = stream, csv.writer(stream)
+        self._columns: dict[str, None] = {}
+        self._written: int | None = None
+
+    def write(self, answer: Any) -> None:
         cells = dict(_cells("", answer))
-        columns.update(dict.fromkeys(cells))
-        if written is None:
-            written = len(columns)
-            writer.writerow(columns)
-        writer.writerow([cells.get(name, "") for name in columns])
+        self._columns.update(dict.fromkeys(cells))
+        if self._written is None:
+            self._written = len(self._columns)
+            self._writer.writerow(self._columns)
+        self._writer.writerow([cells.get(name, "") for name in self._columns])
 
-    yield write
-    if written is not None and len(columns) > written:
-        _widen(stream, list(columns))
+    def end(self) -> None:
+        """Adds the columns that the first answer did not have."""
+        if self._written is not None and len(self._columns) > self._written:
+            _widen(self._stream, list(self._columns))
 
 
 def _widen(stream: TextIO, columns: Sequence[str]) -> None:

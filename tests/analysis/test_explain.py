@@ -192,6 +192,7 @@ def test_tokens_have_their_color_and_their_number(trained, typed):
         (["GOOD", "--position", "2"], "--position is for predictions of several masks"),
         (["GOOD", "--layer", "head", "--method", "grad_cam"], "--layer head is none of those"),
         (["GOOD", "nowhere.png"], "there is no image nowhere.png"),
+        (["nowhere.png", "--out", "n/m/o"], "there is no image nowhere.png"),
         (["GOOD", "text.txt"], "text.txt: cannot be read as an image"),
         (["GOOD", "--out", "full"], "--out full has other files; choose another folder"),
         (["GOOD", "--out", "text.txt"], "--out text.txt has other files"),

@@ -163,6 +163,9 @@ def test_samples_are_images_in_a_folder_one_for_each_seed(gan, typed):
 
 BAD = [
     (["predict", "CNN", "nowhere.png"], "there is no image nowhere.png"),
+    (["predict", "CNN", "no" * 200, "--out", "n/m/a.jsonl"], "there is no image nono"),
+    (["predict", "CNN", "nowhere.png", "--out", "none"], "there is no image nowhere.png"),
+    (["export", "CNN", "--format=run", "--out=n/m/o", "--input=nowhere.png"], "there is no image"),
     (["predict", "CNN", "nowhere.npy"], "there is no image nowhere.npy"),
     (["predict", "CNN", "no.npy"], "no.npy is no .npy file of rows of numbers"),
     (["predict", "CNN", "text.txt"], "text.txt: cannot be read as an image"),

@@ -194,6 +194,10 @@ BAD = [
     (["card", "CNN", "--out", "full", "--replace"], "--out full is a folder; give a file"),
     (["evaluate", "MLP", "--", "--data.path", "wrong.csv"], "has no column 'colour'"),
     (["evaluate", "MLP", "--", "--data.path", "class.csv"], "line 3 has the class 'middle'"),
+    (
+        ["evaluate", "CNN", "--", "--data.split-seed", "3"],
+        "--data.split-seed divides the run's own",
+    ),
     (["evaluate", "MLP"], "table.csv does not exist"),
     (["evaluate", "CNN", "--out", "full"], "--out full is not empty"),
 ]
@@ -242,6 +246,20 @@ def test_an_evaluation_is_a_folder_of_its_own(mlp, typed):
     ]
     assert told["metrics"]["test/accuracy"] == pytest.approx(np.mean(right))
     assert (folder / "figures" / "test_confusion.png").exists()
+
+
+@pytest.mark.parametrize(
+    "options", [["--data.batch-size", "32"], ["--data.no-flip", "--data.shift=2"], ["--seed", "1"]]
+)
+def test_options_that_say_no_other_data_leave_the_runs_own_test_split(
+    options, cnn, typed, tmp_path
+):
+    expected = typed("evaluate", cnn, "--out", tmp_path / "a").lines[1:]
+    found = typed("evaluate", cnn, "--out", tmp_path / "b", "--", *options).lines[1:]
+    assert [line.split()[0] for line in found] == [line.split()[0] for line in expected]
+    numbers = [[float(line.split()[1]) for line in lines] for lines in (expected, found)]
+    assert numbers[0] == pytest.approx(numbers[1], abs=2e-4)
+    assert any("validation/" in line for line in found)
 
 
 @pytest.mark.parametrize(

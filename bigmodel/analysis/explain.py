@@ -29,6 +29,7 @@ from bigmodel.experiment import InputError
 from bigmodel.files import PARTIAL, made_folder
 from bigmodel.inference.predict import ASKED, add_run, positive, seed
 from bigmodel.output import warn
+from bigmodel.protection.secrets import add_passphrase
 
 if TYPE_CHECKING:
     from bigmodel.analysis.explanations.quality import Quality
@@ -63,6 +64,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=seed, default=0, help="of the noise and of random orders; default: 0")
     add("--window", type=positive, help="occlusion: pixels or steps; default: a seventh")
     add("--layer", metavar="PATH", help="grad_cam: default: the last one with a convolution's map")
+    add_passphrase(parser)
 
 
 def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
@@ -81,7 +83,8 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     out = parsed.out or Path("explanations") / f"{name}-{how.method}"
     if out.exists() and not _ours(out):
         raise InputError(f"--out {out} has other files; choose another folder")
-    run = load(parsed.run, parsed.at, script=parsed.script, options=options)
+    where = {"script": parsed.script, "passphrase_file": parsed.passphrase_file}
+    run = load(parsed.run, parsed.at, options=options, **where)
     target = out.resolve()
     made = target.with_name(f".{target.name}{PARTIAL}")
     with made_folder(target.parent), naming(out):

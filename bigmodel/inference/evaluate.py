@@ -22,22 +22,10 @@ from bigmodel.inference.predict import add_run
 from bigmodel.output import tallied, warn
 
 EVALUATIONS = "evaluations"
-SAME = frozenset(
-    [
-        "batch-size",
-        "workers",
-        "cache",
-        "shift",
-        "flip",
-        "crop",
-        "jitter",
-        "hue",
-        "randaugment",
-        "magnitude",
-        "mixup",
-        "cutmix",
-    ]
-)
+SAME = frozenset([
+    "batch-size", "workers", "cache", "shift", "flip", "crop", "jitter", "hue", "randaugment",
+    "magnitude", "mixup", "cutmix",
+])  # fmt: skip
 """Options of data that say how its batches are made, not what is in it."""
 DIVIDING = frozenset(["validation", "test", "split-seed", "folds", "fold", "held-out"])
 """Options of data that say what of it is held out."""

@@ -254,6 +254,12 @@ def test_an_encrypted_run_answers_as_the_run_without_plain_files(
     assert opened.path == out
     inputs = held_out(run, 3)
     assert opened.predict(inputs) == run.predict(inputs)
+    np.save(tmp_path / "one.npy", np.asarray(inputs[:1]))
+    (tmp_path / "word.txt").write_text("correct horse\n")
+    monkeypatch.delenv("BIGMODEL_PASSPHRASE")
+    explain = ["explain", str(out), str(tmp_path / "one.npy"), "--out", str(tmp_path / "why")]
+    assert launch.main([*explain, "--passphrase-file", str(tmp_path / "word.txt")]) == 0
+    assert "export: integrated gradients" in (tmp_path / "why" / "explanation.html").read_text()
     monkeypatch.setenv("BIGMODEL_PASSPHRASE", "wrong horse")
     with pytest.raises(InputError, match="the passphrase is not that of"):
         bigmodel.load(out)

@@ -8,8 +8,10 @@ import hashlib
 import itertools
 import json
 import os
+import signal
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,6 +64,47 @@ def free_folder(asked: Path | None, folder: Path) -> Path:
     if asked.exists() and (not asked.is_dir() or any(asked.iterdir())):
         raise InputError(f"--out {asked} is not empty; choose another folder")
     return asked
+
+
+@contextlib.contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """Makes a folder and those above it; where the block fails, those that it made are removed.
+
+    SIGTERM ends the block as an error does, so that nothing half-made stays.
+
+    Raises:
+        StorageError: it cannot be made.
+    """
+    new = [each for each in (folder, *folder.parents) if not each.exists()]
+    with ended_by_sigterm():
+        try:
+            with naming(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+            yield
+        except BaseException:
+            for each in new:
+                # Another process may have put something there.
+                with contextlib.suppress(OSError):
+                    each.rmdir()
+            raise
+
+
+@contextlib.contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """Raises SystemExit in the block where the process is told to end; of the main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: object) -> None:
+        del frame
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def sync(path: Path) -> None:

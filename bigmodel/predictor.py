@@ -24,7 +24,8 @@ class Predictor(NamedTuple):
     InputError for one that it cannot use, and says which. ``apply`` is pure: it is what is
     jitted, exported and explained. ``decode`` turns its outputs into answers, one for each row:
     values that ``json.dumps`` takes, or images as uint8 arrays; what is ranked is a
-    :class:`Ranked`. ``inputs`` and ``outputs`` are a line each, for help texts.
+    :class:`Ranked`, or the :class:`Best` of more. ``inputs`` and ``outputs`` are a line each, for
+    help texts.
 
     ``stream``, of those that write a text, gives it for one input in pieces as they come: together
     they are the ``text`` of its answer. ``model``, of those that choose among classes or tokens,
@@ -69,3 +70,7 @@ class Beginning(str):
 
 class Ranked(dict[str, float]):
     """Scores by name, the best first; whoever asks for the first few gets these."""
+
+
+class Best(Ranked):
+    """The best of more than these, so that answers differ in the names that they have."""

@@ -26,9 +26,10 @@ from typing import TYPE_CHECKING
 
 from bigmodel.errors import naming
 from bigmodel.experiment import InputError
-from bigmodel.files import PARTIAL
+from bigmodel.files import PARTIAL, made_folder
 from bigmodel.inference.predict import ASKED, add_run, positive, seed
 from bigmodel.output import warn
+from bigmodel.protection.secrets import add_passphrase
 
 if TYPE_CHECKING:
     from bigmodel.analysis.explanations.quality import Quality
@@ -63,6 +64,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=seed, default=0, help="of the noise and of random orders; default: 0")
     add("--window", type=positive, help="occlusion: pixels or steps; default: a seventh")
     add("--layer", metavar="PATH", help="grad_cam: default: the last one with a convolution's map")
+    add_passphrase(parser)
 
 
 def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
@@ -79,18 +81,16 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
     how = How(**{field.name: getattr(parsed, field.name) for field in dataclasses.fields(How)})
     name = Path(parsed.run).resolve().name
     out = parsed.out or Path("explanations") / f"{name}-{how.method}"
-    if out.exists() and (
-        not out.is_dir() or not all(OURS.fullmatch(each.name) for each in out.iterdir())
-    ):
+    if out.exists() and not _ours(out):
         raise InputError(f"--out {out} has other files; choose another folder")
-    run = load(parsed.run, parsed.at, script=parsed.script, options=options)
+    where = {"script": parsed.script, "passphrase_file": parsed.passphrase_file}
+    run = load(parsed.run, parsed.at, options=options, **where)
     target = out.resolve()
     made = target.with_name(f".{target.name}{PARTIAL}")
-    above = target.parent.exists()
-    with naming(out):
+    with made_folder(target.parent), naming(out):
         try:
             shutil.rmtree(made, ignore_errors=True)
-            made.mkdir(parents=True)
+            made.mkdir()
             count = _write(run, parsed, how, made)
             if target.exists():
                 # It may be a link, or where a shell is, and stays.
@@ -103,10 +103,16 @@ def execute(parsed: argparse.Namespace, options: Sequence[str]) -> int:
         finally:
             # Nothing half-made stays.
             shutil.rmtree(made, ignore_errors=True)
-            if not above and not target.exists():
-                target.parent.rmdir()
     print(f"{out / PAGE} and {count} picture{'s' if count > 1 else ''}")
     return 0
+
+
+def _ours(out: Path) -> bool:
+    """Whether there is an empty folder, or an earlier explanation, which has a page."""
+    if not out.is_dir():
+        return False
+    names = {each.name for each in out.iterdir()}
+    return not names or (PAGE in names and all(map(OURS.fullmatch, names)))
 
 
 def _write(run: Value, parsed: argparse.Namespace, how: How, folder: Path) -> int:

@@ -52,7 +52,8 @@ def row(name: str, before: float, after: float, *, digits: int = 1) -> list[str]
 def speeds(run: Trained, made: Trained, experiment: Experiment) -> list[list[str]]:
     """The lines with the time of a prediction, here and in ONNX Runtime where it is installed."""
     splits = experiment.data.inputs
-    inputs = next((splits[name] for name in ("test", "validation") if len(splits[name])), ())
+    held_out = (splits.get(name, ()) for name in ("test", "validation"))
+    inputs = next((inputs for inputs in held_out if len(inputs)), ())
     if not len(inputs):
         return []
     inputs = list(inputs[:EXAMPLES])

@@ -84,10 +84,10 @@ def built(run: Trained, *, needed: bool) -> Experiment | None:
     """The experiment of a run with its data; None, with a warning, where these cannot be read.
 
     Raises:
-        InputError: they are needed and cannot be read.
+        InputError: they are needed and cannot be read, or have no held-out examples.
     """
     try:
-        return run.build()
+        experiment = run.build()
     except InputError as error:
         if needed:
             raise InputError(
@@ -95,6 +95,12 @@ def built(run: Trained, *, needed: bool) -> Experiment | None:
             ) from None
         warn(f"metrics are not measured, for the data cannot be used: {error}")
         return None
+    # By one of them the parts of the network are found, or what it reads.
+    if needed and not len(next(iter(experiment.data.splits.values()), ())):
+        raise InputError(
+            f"{run.path} has no held-out examples, which --to channels and --activations need"
+        )
+    return experiment
 
 
 def of_few_bits(

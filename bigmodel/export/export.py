@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from bigmodel.errors import EXPECTED, naming
 from bigmodel.experiment import InputError
-from bigmodel.files import PARTIAL, sync
+from bigmodel.files import PARTIAL, made_folder, sync
 from bigmodel.inference.predict import add_run, read
 from bigmodel.output import warn
 from bigmodel.protection.sealing import SEALED, seal
@@ -152,9 +152,9 @@ def new_folder(out: Path) -> Iterator[Path]:
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise InputError(f"--out {out} is not empty; choose another folder")
     partial = out.with_name(f".{out.name}{PARTIAL}")
-    with naming(out):
+    with made_folder(out.parent), naming(out):
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        partial.mkdir()
         try:
             yield partial
             for path in partial.rglob("*"):

@@ -16,7 +16,7 @@ import numpy as np
 
 from bigmodel.data.sequences.ts_file import parse_ts
 from bigmodel.data.tables.csv_table import CsvFormat, stream_csv
-from bigmodel.data.texts.text_file import Stream, open_text
+from bigmodel.data.texts.text_file import Stream, open_text, text_of
 from bigmodel.experiment import InputError
 from bigmodel.inference.answering import Named
 from bigmodel.predictor import Beginning, Kind
@@ -70,6 +70,11 @@ def _of_argument(argument: str, kind: Kind, written: CsvFormat, column: str) -> 
     elif kind in OF_FILES:
         yield from _files(path, kind)
     elif kind in ("text", "sample") and argument != STANDARD and not _is_file(path):
+        if argument and _is_folder(path):
+            raise InputError(
+                f"{argument} is a folder; give a file with a text on each line, or a text by "
+                "standard input"
+            )
         yield Named(argument, repr(argument[:40]))
     else:
         yield from of_stream(_stream(argument), kind, written=written, column=column)
@@ -128,26 +133,34 @@ def of_stream(
 
 
 def _is_file(path: Path) -> bool:
-    """Whether there is such a file; a text may be no name that a file can have."""
+    """Whether there is such a file or pipe; a text may be no name that a file can have."""
     try:
-        return path.is_file()
+        return path.exists() and not path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether there is such a folder."""
+    try:
+        return path.is_dir()
     except (OSError, ValueError):
         return False
 
 
 def _stream(argument: str) -> Stream:
     if argument == STANDARD:
-        return Stream("standard input", sys.stdin)
+        return text_of(sys.stdin.buffer, "standard input")
     if not _is_file(Path(argument)):
         raise InputError(f"there is no file {argument[:200]}")
     return open_text(Path(argument))
 
 
 def _files(path: Path, kind: Kind) -> Iterator[Named]:
-    if path.is_dir():
+    if _is_folder(path):
         files = sorted(file for file in path.rglob("*") if file.is_file())
         yield from (Named(file, str(file)) for file in files if not file.name.startswith("."))
-    elif path.is_file():
+    elif _is_file(path):
         yield Named(path, str(path))
     elif str(path) == STANDARD:
         yield Named(sys.stdin.buffer.read(), "standard input")
@@ -210,7 +223,7 @@ def _rows(stream: Stream, written: CsvFormat) -> Iterator[Named]:
     if first.startswith("{"):
         yield from _json_lines(stream)
         return
-    for line, row in stream_csv(stream, written):
+    for line, row in stream_csv(stream, written, fewest=1):
         yield Named(row, f"{stream.name}, line {line}")
 
 

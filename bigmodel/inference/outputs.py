@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import itertools
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -16,8 +18,8 @@ from PIL import Image
 
 from bigmodel.errors import naming
 from bigmodel.experiment import InputError
-from bigmodel.files import PARTIAL
-from bigmodel.predictor import Ranked
+from bigmodel.files import PARTIAL, made_folder
+from bigmodel.predictor import Best, Ranked
 
 Write = Callable[[Any], None]
 
@@ -28,7 +30,7 @@ def first_of(answer: Any, count: int | None) -> Any:
         return answer
     match answer:
         case Ranked():
-            return dict(list(answer.items())[:count])
+            return Best(list(answer.items())[:count])
         case Mapping():
             return {name: first_of(value, count) for name, value in answer.items()}
         case list():
@@ -59,19 +61,53 @@ def opened(out: Path | None) -> Iterator[Write]:
             raise InputError(f"--out {out} is not empty; choose another folder")
         if not folder and out.is_dir():
             raise InputError(f"--out {out} is a folder; give a file")
-        (out if folder else out.parent).mkdir(parents=True, exist_ok=True)
-        file = out / "answers.jsonl" if folder else out
-        partial = file.with_name(f".{file.name}{PARTIAL}")
+    file = out / "answers.jsonl" if folder else out
+    with made_folder(file.parent):
         try:
-            with partial.open("w", encoding="utf-8", newline="") as stream:
-                yield _table(stream) if out.suffix == ".csv" else _json(stream, out, folder)
-            partial.replace(file)
+            with _partial(file, out) as stream:
+                if out.suffix == ".csv":
+                    table = _Table(stream)
+                    yield _naming(out, table.write)
+                    with naming(out):
+                        table.end()
+                else:
+                    yield _naming(out, _json(stream, out, folder))
         except BaseException:
             # Nothing half-made stays.
-            partial.unlink(missing_ok=True)
-            if folder:
-                shutil.rmtree(out.resolve())
+            for each in out.glob("*.png") if folder else ():
+                each.unlink()
             raise
+
+
+@contextlib.contextmanager
+def _partial(file: Path, out: Path) -> Iterator[TextIO]:
+    """A file that is there when all is written, or not at all; errors of writing name ``out``."""
+    partial = file.with_name(f".{file.name}{PARTIAL}")
+    try:
+        with naming(out):
+            stream = partial.open("w+", encoding="utf-8", newline="")
+        try:
+            yield stream
+            with naming(out):
+                stream.close()
+                partial.replace(file)
+        finally:
+            # What is still to be written cannot be, or no longer matters.
+            with contextlib.suppress(OSError):
+                stream.close()
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _naming(out: Path, write: Write) -> Write:
+    """The function, whose errors of writing name ``out``; those of inputs do not."""
+
+    def named(answer: Any) -> None:
+        with naming(out):
+            write(answer)
+
+    return named
 
 
 def no_folder(pixels: np.ndarray) -> str:
@@ -109,24 +145,57 @@ def _json(stream: TextIO, out: Path, folder: bool) -> Write:
     return write
 
 
-def _table(stream: TextIO) -> Write:
-    writer = csv.writer(stream)
-    header: list[str] = []
+class _Table:
+    """Writes answers as rows of a table, whose columns are those of all."""
 
-    def write(answer: Any) -> None:
-        cells = dict(_cells("", plain(answer, no_folder)))
-        if not header:
-            header.extend(cells)
-            writer.writerow(header)
-        writer.writerow([cells.get(name, "") for name in header])
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._writer = stream, csv.writer(stream)
+        self._columns: dict[str, None] = {}
+        self._written: int | None = None
 
-    return write
+    def write(self, answer: Any) -> None:
+        cells = dict(_cells("", answer))
+        self._columns.update(dict.fromkeys(cells))
+        if self._written is None:
+            self._written = len(self._columns)
+            self._writer.writerow(self._columns)
+        self._writer.writerow([cells.get(name, "") for name in self._columns])
+
+    def end(self) -> None:
+        """Adds the columns that the first answer did not have."""
+        if self._written is not None and len(self._columns) > self._written:
+            _widen(self._stream, list(self._columns))
+
+
+def _widen(stream: TextIO, columns: Sequence[str]) -> None:
+    """Writes a table anew with more columns, which earlier rows do not have."""
+    folder = Path(stream.name).parent
+    limit = csv.field_size_limit(sys.maxsize)
+    try:
+        with tempfile.TemporaryFile("w+", encoding="utf-8", newline="", dir=folder) as whole:
+            writer = csv.writer(whole)
+            writer.writerow(columns)
+            stream.seek(0)
+            for row in itertools.islice(csv.reader(stream), 1, None):
+                writer.writerow(row + [""] * (len(columns) - len(row)))
+            whole.seek(0)
+            stream.seek(0)
+            shutil.copyfileobj(whole, stream)
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _cells(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """The values of an answer by the name of their column."""
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _cells(f"{name}.{key}" if name else str(key), inner)
-    else:
-        yield name or "answer", json.dumps(value) if isinstance(value, list) else value
+    """The values of an answer by the name of their column; the best of more by their rank."""
+    begin = f"{name}." if name else ""
+    match value:
+        case Best():
+            for rank, (key, score) in enumerate(value.items(), start=1):
+                yield f"{begin}{rank}.name", key
+                yield f"{begin}{rank}.score", score
+        case Mapping():
+            for key, inner in value.items():
+                yield from _cells(f"{begin}{key}", inner)
+        case _:
+            value = plain(value, no_folder)
+            yield name or "answer", json.dumps(value) if isinstance(value, list) else value

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from bigmodel.data.known_ratings import RatingReader
 from bigmodel.data.texts.reading import TextReader
 from bigmodel.experiment import Batch, Model, PyTree, Variables
-from bigmodel.predictor import Predictor, Ranked, Reader
+from bigmodel.predictor import Best, Predictor, Ranked, Reader
 from bigmodel.training.ensemble import SINGLE, Ensemble, classifiers, regressors
 
 BEST = 100
@@ -179,9 +179,9 @@ def recommendation_predictor(model: Model, reader: RatingReader) -> Predictor:
     return Predictor(reader.encode, apply, decode, reader.kind, reader.inputs, answer)
 
 
-def _ranked(reader: RatingReader, items: np.ndarray, ratings: np.ndarray) -> Ranked:
+def _ranked(reader: RatingReader, items: np.ndarray, ratings: np.ndarray) -> Best:
     """Ratings by title; of several items with one title, by title and item."""
-    found = Ranked()
+    found = Best()
     for item, rating in zip(items.tolist(), ratings.tolist(), strict=True):
         if np.isfinite(rating):
             title = reader.titles[item]

@@ -134,7 +134,7 @@ def typed(capsys, monkeypatch, tmp_path):
 
     def run_command(*arguments, stdin=""):
         capsys.readouterr()
-        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
         status = launch.main(["explain", *map(str, arguments)])
         said = capsys.readouterr()
         return SimpleNamespace(status=status, out=said.out, errors=said.err)
@@ -192,9 +192,11 @@ def test_tokens_have_their_color_and_their_number(trained, typed):
         (["GOOD", "--position", "2"], "--position is for predictions of several masks"),
         (["GOOD", "--layer", "head", "--method", "grad_cam"], "--layer head is none of those"),
         (["GOOD", "nowhere.png"], "there is no image nowhere.png"),
+        (["nowhere.png", "--out", "n/m/o"], "there is no image nowhere.png"),
         (["GOOD", "text.txt"], "text.txt: cannot be read as an image"),
         (["GOOD", "--out", "full"], "--out full has other files; choose another folder"),
         (["GOOD", "--out", "text.txt"], "--out text.txt has other files"),
+        (["GOOD", "--out", "scans"], "--out scans has other files"),
         (["GOOD", "--metod", "x"], "unrecognized arguments: --metod"),
     ],
 )
@@ -204,6 +206,9 @@ def test_bad_input_is_one_line_and_leaves_nothing(trained, typed, tmp_path, argu
     Path("text.txt").write_text("text")
     Path("full").mkdir()
     Path("full/thesis.tex").touch()
+    # Named as pictures of explanations are, and with no page that they would be of.
+    Path("scans").mkdir()
+    Path("scans/1.png").touch()
     before = sorted(tmp_path.rglob("*"))
     found = typed(one.path, *["good.npy" if each == "GOOD" else each for each in arguments])
     assert found.status == 2

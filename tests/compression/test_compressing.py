@@ -2,6 +2,7 @@
 
 import dataclasses
 import shlex
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -172,6 +173,24 @@ def test_options_that_fit_nothing_are_refused(
     (line,) = capfd.readouterr().err.splitlines()
     assert said in line
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_without_held_out_examples_is_compressed_where_none_are_needed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path, none = tmp_path / "run", ("--data.validation=0", "--data.test=0")
+    for left, metric in ((none[1:], "validation/accuracy"), (none, "arrays, kB")):
+        shutil.rmtree(path, ignore_errors=True)
+        assert run(build(EXPERIMENTS / "cnn.py", *left), path, steps=2, eval_every=2) == 0
+        capfd.readouterr()
+        assert compress(path, tmp_path / f"small-{len(left)}", "--to", "int8") == 0
+        assert f"\n{metric}" in capfd.readouterr().out
+    before = sorted(tmp_path.iterdir())
+    for options in (["--to", "channels"], ["--to", "int8", "--activations"]):
+        assert compress(path, tmp_path / "out", *options) == 2
+        (line,) = capfd.readouterr().err.splitlines()
+        assert "has no held-out examples, which --to channels and --activations need" in line
+    assert sorted(tmp_path.iterdir()) == before
 
 
 @pytest.mark.parametrize(

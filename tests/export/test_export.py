@@ -100,6 +100,23 @@ def lines_of(folder: Path) -> str:
     return lines
 
 
+def test_a_run_whose_script_has_moved_is_exported_with_where_it_is(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, script = tmp_path / "run", tmp_path / "elsewhere.py"
+    shutil.copytree(trained(runs, "cnn"), run)
+    shutil.copyfile(ROOT / "experiments" / "cnn.py", script)
+    manifest = json.loads((run / "manifest.json").read_text())
+    (run / "manifest.json").write_text(json.dumps({**manifest, "script": "gone.py"}))
+    monkeypatch.chdir(tmp_path)
+    assert export(Path("run"), "run", Path("out"), "--script", "elsewhere.py") == 0
+    assert json.loads(Path("out/manifest.json").read_text()) == {**manifest, "script": str(script)}
+    # Where it is what the run says, nothing is changed.
+    assert export(trained(runs, "cnn"), "run", tmp_path / "same") == 0
+    expected = (trained(runs, "cnn") / "manifest.json").read_bytes()
+    assert Path("same/manifest.json").read_bytes() == expected
+
+
 @needs_export
 @pytest.mark.parametrize("script", EACH)
 def test_stablehlo_answers_as_the_run_in_a_process_that_imports_only_jax(
@@ -237,6 +254,12 @@ def test_an_encrypted_run_answers_as_the_run_without_plain_files(
     assert opened.path == out
     inputs = held_out(run, 3)
     assert opened.predict(inputs) == run.predict(inputs)
+    np.save(tmp_path / "one.npy", np.asarray(inputs[:1]))
+    (tmp_path / "word.txt").write_text("correct horse\n")
+    monkeypatch.delenv("BIGMODEL_PASSPHRASE")
+    explain = ["explain", str(out), str(tmp_path / "one.npy"), "--out", str(tmp_path / "why")]
+    assert launch.main([*explain, "--passphrase-file", str(tmp_path / "word.txt")]) == 0
+    assert "export: integrated gradients" in (tmp_path / "why" / "explanation.html").read_text()
     monkeypatch.setenv("BIGMODEL_PASSPHRASE", "wrong horse")
     with pytest.raises(InputError, match="the passphrase is not that of"):
         bigmodel.load(out)

@@ -1,11 +1,14 @@
 """The commands that ask and evaluate a trained run, as a user types them."""
 
+import contextlib
 import csv
 import gc
 import gzip
 import io
 import json
+import os
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,7 +26,7 @@ from bigmodel.data.texts.text_file import Stream
 from bigmodel.experiment import InputError
 from bigmodel.inference import answering
 from bigmodel.inference.answering import Named, answers
-from bigmodel.inference.inputs import of_stream
+from bigmodel.inference.inputs import of_stream, read_inputs
 from bigmodel.inference.measuring import evaluate
 from bigmodel.predictor import Predictor
 
@@ -33,8 +36,8 @@ ROWS = [
 ]
 
 
-def train(folder, name, *options):
-    path = folder / name
+def train(folder, name, *options, of=""):
+    path = folder / (of or name)
     script = ROOT / "experiments" / f"{name}.py"
     assert run(build(script, *options), path, steps=2, eval_every=2) == 0
     return path
@@ -71,7 +74,9 @@ def typed(capsys, monkeypatch, tmp_path):
     capsys.readouterr()
 
     def run_command(command, *arguments, stdin=""):
-        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        content = stdin if isinstance(stdin, bytes) else stdin.encode()
+        # What a shell says of the encoding does not matter.
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="ascii"))
         status = launch.main([command, *map(str, arguments)])
         said = capsys.readouterr()
         return SimpleNamespace(status=status, lines=said.out.splitlines(), errors=said.err)
@@ -115,11 +120,32 @@ def test_rows_are_answered_from_files_lines_and_standard_input(mlp, typed):
     assert typed("predict", mlp, stdin=table).lines == expected
     lines = "\n".join(json.dumps({"colour": "red", "size": n, "other": 1}) for n in (0, 3))
     assert typed("predict", mlp, "-", stdin=lines).lines == [expected[0], expected[3]]
+    marked = table.replace(",", ";").encode("utf-8-sig").replace(b"size", b"sep=;\nsize", 1)
+    assert typed("predict", mlp, stdin=marked).lines == expected
+    assert typed("predict", mlp, stdin=gzip.compress(marked)).lines == expected
+    assert typed("predict", mlp, stdin=table.encode("utf-16")).lines == expected
+    assert typed("predict", mlp, stdin=lines.encode("utf-8-sig")).lines == expected[:4:3]
+    said = typed("predict", mlp, stdin=b"size,colour\n1,gr\xfcn\n")
+    assert said.status == 2
+    assert said.errors == (
+        "error: standard input is not utf-8 text: it has the byte 0xfc; convert it to UTF-8\n"
+    )
     said = typed("predict", mlp, stdin="size,colour\n1,mauve\n,pink\n3,red\n")
     assert said.status == 0
     assert said.errors.count("warning: ") == 1
     assert "values of 'colour' that training never saw, such as 'mauve', are taken" in said.errors
     assert said.errors.endswith("missing: 2\n")
+
+
+def test_rows_of_a_run_that_reads_one_column_have_one(folder, typed):
+    Path("xy.csv").write_text("x,y\n" + "".join(f"{n},{2 * n}\n" for n in range(60)))
+    path = train(
+        folder, "mlp", "--data.name=csv", f"--data.path={Path('xy.csv').resolve()}", of="one"
+    )
+    expected = typed("predict", path, stdin='{"x": 1}\n{"x": 2}\n').lines[-2:]
+    assert ["y" in json.loads(line) for line in expected] == [True, True]
+    assert typed("predict", path, stdin="x\n1\n2\n").lines == expected
+    assert typed("predict", path, stdin='"x"\n1\n\n2').lines == expected
 
 
 def test_samples_are_images_in_a_folder_one_for_each_seed(gan, typed):
@@ -137,6 +163,9 @@ def test_samples_are_images_in_a_folder_one_for_each_seed(gan, typed):
 
 BAD = [
     (["predict", "CNN", "nowhere.png"], "there is no image nowhere.png"),
+    (["predict", "CNN", "no" * 200, "--out", "n/m/a.jsonl"], "there is no image nono"),
+    (["predict", "CNN", "nowhere.png", "--out", "none"], "there is no image nowhere.png"),
+    (["export", "CNN", "--format=run", "--out=n/m/o", "--input=nowhere.png"], "there is no image"),
     (["predict", "CNN", "nowhere.npy"], "there is no image nowhere.npy"),
     (["predict", "CNN", "no.npy"], "no.npy is no .npy file of rows of numbers"),
     (["predict", "CNN", "text.txt"], "text.txt: cannot be read as an image"),
@@ -152,7 +181,8 @@ BAD = [
     (["predict", "CNN", "--", "--run.stepz", "3"], "there is no option --run.stepz"),
     (["predict", "MLP", "nowhere.csv"], "there is no file nowhere.csv"),
     (["predict", "MLP", "empty"], "empty is empty"),
-    (["predict", "MLP", "text.txt"], "has only the column"),
+    (["predict", "MLP", "text.txt"], "text.txt is empty; give at least one input"),
+    (["predict", "MLP", "one.csv"], "one.csv, line 2: it has no column 'colour'"),
     (["predict", "MLP", "wrong.csv"], "wrong.csv, line 2: it has no column 'colour'"),
     (["predict", "MLP", "long.csv"], "long.csv, line 3 has 3 cells, and the header has 2"),
     (["predict", "MLP", "bad.csv"], "bad.csv, line 3: column 'size': 'x' is not a finite number"),
@@ -164,6 +194,10 @@ BAD = [
     (["card", "CNN", "--out", "full", "--replace"], "--out full is a folder; give a file"),
     (["evaluate", "MLP", "--", "--data.path", "wrong.csv"], "has no column 'colour'"),
     (["evaluate", "MLP", "--", "--data.path", "class.csv"], "line 3 has the class 'middle'"),
+    (
+        ["evaluate", "CNN", "--", "--data.split-seed", "3"],
+        "--data.split-seed divides the run's own",
+    ),
     (["evaluate", "MLP"], "table.csv does not exist"),
     (["evaluate", "CNN", "--out", "full"], "--out full is not empty"),
 ]
@@ -175,6 +209,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(request, typed, tmp_path, argu
         "text.txt": "some text",
         "empty": "",
         "no.npy": "some text",
+        "one.csv": "size\n1\n",
         "wrong.csv": "size,grade\n1,low\n",
         "long.csv": "size,colour\n1,red\n2,red,3\n",
         "bad.csv": "size,colour\n1,red\nx,red\n",
@@ -214,6 +249,20 @@ def test_an_evaluation_is_a_folder_of_its_own(mlp, typed):
 
 
 @pytest.mark.parametrize(
+    "options", [["--data.batch-size", "32"], ["--data.no-flip", "--data.shift=2"], ["--seed", "1"]]
+)
+def test_options_that_say_no_other_data_leave_the_runs_own_test_split(
+    options, cnn, typed, tmp_path
+):
+    expected = typed("evaluate", cnn, "--out", tmp_path / "a").lines[1:]
+    found = typed("evaluate", cnn, "--out", tmp_path / "b", "--", *options).lines[1:]
+    assert [line.split()[0] for line in found] == [line.split()[0] for line in expected]
+    numbers = [[float(line.split()[1]) for line in lines] for lines in (expected, found)]
+    assert numbers[0] == pytest.approx(numbers[1], abs=2e-4)
+    assert any("validation/" in line for line in found)
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "[[1, 4], [2, 5]]\n\n[[3, 6]]\n",
@@ -225,6 +274,44 @@ def test_sequences_are_read_from_any_stream_by_what_it_begins_with(text):
     found = list(of_stream(Stream("body", io.StringIO(text)), "sequence", written=CsvFormat()))
     assert [each.value for each in found] == [[[1, 4], [2, 5]], [[3, 6]]]
     assert found[-1].name == f"body, line {text[:-1].count(chr(10)) + 1}"
+
+
+@pytest.mark.parametrize("lines", [["a\n", "b\n", "c"], ["\ufeffa\n", "b\n", "c\n"]])
+@pytest.mark.parametrize("standard", [False, True], ids=["named", "standard"])
+def test_a_pipe_is_answered_while_it_is_written(lines, standard, tmp_path, monkeypatch):
+    os.mkfifo(pipe := tmp_path / "pipe")
+    may_go_on = [threading.Event() for _ in lines]
+
+    def write():
+        with pipe.open("wb", buffering=0) as file:
+            for line, event in zip(lines, may_go_on, strict=True):
+                event.wait(60)
+                file.write(line.encode())
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    with contextlib.ExitStack() as stack:
+        if standard:
+            file = stack.enter_context(pipe.open("rb"))
+            monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=file))
+        may_go_on[0].set()
+        found = read_inputs(["-" if standard else str(pipe)], "text", written=CsvFormat())
+        read = []
+        for event in [*may_go_on[1:], threading.Event()]:
+            read.append(next(found).value)
+            event.set()
+        assert read == ["a", "b", "c"]
+        assert next(found, None) is None
+    thread.join()
+
+
+@pytest.mark.parametrize("kind", ["text", "sample"])
+def test_a_folder_is_no_text(kind, tmp_path):
+    (tmp_path / "a.txt").write_text("text")
+    [empty] = read_inputs([""], kind, written=CsvFormat())
+    assert empty.value == ""
+    with pytest.raises(InputError, match="is a folder; give a file with a text on each line, or a"):
+        list(read_inputs([str(tmp_path)], kind, written=CsvFormat()))
 
 
 def test_a_script_whose_build_takes_no_assets_is_told_so(mlp, monkeypatch):

@@ -15,6 +15,7 @@ from bigmodel.experiment import Assets, InputError
 from bigmodel.predictor import Kind
 
 SEQUENCES, SERIES = "sequences.json", "series.json"
+TOO_FAR = "it has a number that is too far from those of training"
 
 
 class SequenceReader(NamedTuple):
@@ -54,13 +55,20 @@ class SequenceReader(NamedTuple):
         return self.padded([self._values(each) for each in inputs])
 
     def padded(self, cases: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        """Standardised values, with zeros after the end of each, and their lengths."""
+        """Standardised values, with zeros after the end of each, and their lengths.
+
+        Raises:
+            InputError: A value is so far from those of training that it is no number of 32 bits.
+        """
         mean, deviation = np.array(self.mean), np.array(self.deviation)
         constant = deviation == 0
         divisor = np.where(constant, 1.0, deviation)
         sequence = np.zeros((len(cases), self.time, len(mean)), np.float32)
         for row, values in zip(sequence, cases, strict=True):
-            row[: len(values)] = np.where(constant, 0, (values - mean) / divisor)
+            with np.errstate(over="ignore"):
+                row[: len(values)] = np.where(constant, 0, (values - mean) / divisor)
+        if not np.isfinite(sequence).all():
+            raise InputError(TOO_FAR)
         return {"sequence": sequence, "length": np.array([len(c) for c in cases], np.int32)}
 
     def dump(self) -> dict[str, bytes]:
@@ -172,9 +180,10 @@ class SeriesReader(NamedTuple):
             InputError: An input is no list of numbers, or shorter than a window.
         """
         values = np.stack([self._window(each) for each in inputs])
-        standardised = ((values - self.mean) / self.scale).astype(np.float32)
+        with np.errstate(over="ignore"):
+            standardised = ((values - self.mean) / self.scale).astype(np.float32)
         if not np.isfinite(standardised).all():
-            raise InputError("it has a number that is too far from those of training")
+            raise InputError(TOO_FAR)
         length = np.full(len(values), self.window, np.int32)
         return {"sequence": standardised[..., None], "length": length}
 

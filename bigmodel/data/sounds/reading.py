@@ -20,6 +20,9 @@ SOUNDS = "sounds.json"
 SILENT = 1e-4
 """The largest sample of a recording in which there is nothing to hear."""
 
+LOUDEST = 2.0
+"""The largest sample that may be of a recording from -1 to 1, beyond which filters go a little."""
+
 Spectrum = Float32[np.ndarray, "frame band"]
 
 
@@ -84,6 +87,11 @@ class SoundReader(NamedTuple):
             samples = numbers(each).astype(np.float32)
             if samples.ndim != 1 or not len(samples):
                 raise InputError("it is no list of samples")
+            if abs(loudest := samples[np.argmax(np.abs(samples))]) > LOUDEST:
+                raise InputError(
+                    f"it has a sample of {loudest:.6g}, and samples are from -1 to 1; divide those "
+                    "of 16 bits by 32768"
+                )
         self.check(samples)
         return samples
 

@@ -140,8 +140,9 @@ class TableReader(NamedTuple):
         if isinstance(value, bool) or not isinstance(value, int | float | np.number):
             raise InputError(f"column {name!r}: {str(value)[:40]!r} is neither a text nor a number")
         if isinstance(self.kinds[name], Text):
-            whole = isinstance(value, int) or float(value).is_integer()
-            return str(int(value)) if whole and math.isfinite(value) else str(value)
+            # An integer may be too large for a float.
+            whole = not isinstance(value, int) and float(value).is_integer()
+            return str(int(value)) if whole else str(value)
         return value if isinstance(value, int) else float(value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import functools
 import gzip
@@ -12,9 +13,10 @@ import re
 import sys
 import unicodedata
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 from jaxtyping import Bool
@@ -48,6 +50,7 @@ BYTE_ORDER_MARKS = {
 WORD = re.compile(r"\w+|[^\w\s]")
 JOINERS = "\u200c\u200d"
 """Within a word they decide how its letters join."""
+MARKS = (GZIP, *REFUSED, *BYTE_ORDER_MARKS)
 
 
 class Stream(NamedTuple):
@@ -60,38 +63,67 @@ class Stream(NamedTuple):
 def open_text(path: Path) -> Stream:
     """The lines of a file that may be too large for the memory, as :func:`read_text` reads it.
 
+    It may be a pipe, whose lines are there as soon as they are written.
+
     Raises:
         InputError: The file cannot be read, or is no text; also while lines are read.
     """
-    return Stream(str(path), _stream(path))
+    return Stream(str(path), _lines(str(path), lambda: path.open("rb")))
 
 
-def _stream(path: Path) -> Iterator[str]:
+def text_of(file: BinaryIO, name: str) -> Stream:
+    """The lines of a file or pipe that is open, and stays so, as :func:`open_text` reads it."""
+    return Stream(name, _lines(name, lambda: contextlib.nullcontext(file)))
+
+
+class _Whole(io.RawIOBase):
+    """A file from its beginning, of which the first bytes have been read; it may be a pipe.
+
+    ``start`` are those that tell what it holds, and no more than that takes: a pipe may have no
+    others yet.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.start, self._file = b"", file
+        while any(m.startswith(self.start) and m != self.start for m in MARKS):
+            if not (byte := file.read(1)):
+                break
+            self.start += byte
+        self._ahead = self.start
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        chunk = self._ahead[: len(buffer)] or cast(Any, self._file).read1(len(buffer))
+        self._ahead = self._ahead[len(chunk) :]
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
+
+
+def _lines(name: str, opened: Callable[[], AbstractContextManager[BinaryIO]]) -> Iterator[str]:
     try:
-        with path.open("rb") as file:
-            start = file.read(4)
-            file.seek(0)
-            packed = start.startswith(GZIP)
-            binary = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if packed else file
-            start = binary.read(4)
-            binary.seek(0)
+        with opened() as file:
+            whole = _Whole(file)
+            if whole.start.startswith(GZIP):
+                whole = _Whole(cast(BinaryIO, gzip.GzipFile(fileobj=io.BufferedReader(whole))))
             for first, what in REFUSED.items():
-                if start.startswith(first):
-                    raise InputError(f"{path} is {what}")
-            marks = (e for mark, e in BYTE_ORDER_MARKS.items() if start.startswith(mark))
+                if whole.start.startswith(first):
+                    raise InputError(f"{name} is {what}")
+            marks = (e for mark, e in BYTE_ORDER_MARKS.items() if whole.start.startswith(mark))
             encoding = next(marks, "utf-8")
-            with io.TextIOWrapper(binary, encoding=encoding) as text:
+            with io.TextIOWrapper(io.BufferedReader(whole), encoding=encoding) as text:
                 yield from text
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{path} is not {error.encoding} text: it has the byte "
+            f"{name} is not {error.encoding} text: it has the byte "
             f"0x{error.object[error.start]:02x}; convert it to UTF-8"
         ) from None
     except (OSError, ValueError, EOFError, zlib.error) as error:
         if isinstance(error, InputError):
             raise
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{str(path)[:200]} cannot be read: {reason}") from None
+        raise InputError(f"{name[:200]} cannot be read: {reason}") from None
 
 
 def read_bytes(path: Path) -> bytes:

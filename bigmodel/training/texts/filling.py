@@ -10,7 +10,7 @@ import numpy as np
 from bigmodel.data.texts.reading import MaskReader
 from bigmodel.data.texts.tokenizers import Tokenizer
 from bigmodel.experiment import Batch, Model, PyTree, Variables
-from bigmodel.predictor import Predictor, Ranked
+from bigmodel.predictor import Best, Predictor
 
 BEST = 20
 
@@ -42,7 +42,7 @@ def mask_predictor(model: Model, reader: MaskReader) -> Predictor:
         ids[row["chosen"][:real]] = row["token"][:real, 0]
         ids = ids[~np.isin(ids, list(tokenizer.special.values()))]
         masks = [
-            Ranked({token_name(int(t), tokenizer): float(p) for t, p in zip(*each, strict=True)})
+            Best({token_name(int(t), tokenizer): float(p) for t, p in zip(*each, strict=True)})
             for each in zip(row["token"][:real], row["probability"][:real], strict=True)
         ]
         return {"text": tokenizer.decode(ids), "masks": masks}

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 
 from bigmodel.data.texts.reading import WordReader
 from bigmodel.experiment import Batch, PyTree, Variables
-from bigmodel.predictor import Predictor, Ranked
+from bigmodel.predictor import Best, Predictor
 from bigmodel.tree import widened
 
 BEST = 20
@@ -47,7 +47,7 @@ def word_predictor(reader: WordReader) -> Predictor:
     def answer(vector: np.ndarray, cosine: np.ndarray) -> dict[str, Any]:
         order = np.argsort(-cosine, kind="stable")[:BEST]
         near = {reader.vocabulary[n]: float(cosine[n]) for n in order if cosine[n] > ASKED}
-        return {"neighbours": Ranked(near), "vector": vector.tolist()}
+        return {"neighbours": Best(near), "vector": vector.tolist()}
 
     what = f"the vector of each, and the {BEST} words with the largest cosine"
     return Predictor(reader.encode, apply, decode, reader.kind, reader.inputs, what)

@@ -74,6 +74,13 @@ def test_a_channel_that_never_changes_is_zero(options):
     assert (sequence[..., 1] == 0).all()
 
 
+def test_a_number_that_is_none_when_it_is_standardised_is_refused(options, refused):
+    _, reader = kinds.load_sequences(options([f"{n / 99}:{'ab'[n % 2]}" for n in range(20)]))
+    assert np.isfinite(reader.encode([[[1e30]]])["sequence"]).all()
+    with refused("it has a number that is too far from those of training"):
+        reader.encode([[[0.0]], [[-3e38]]])
+
+
 def test_rows_are_those_of_the_image_from_the_top():
     images = kinds.load_images(kinds.ImageData(batch_size=8))
     sequences = image_rows(images)

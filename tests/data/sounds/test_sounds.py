@@ -270,6 +270,11 @@ def test_a_transcript_must_fit_its_recording_and_the_run(recordings):
     [
         (np.zeros(100), "silent"),
         (np.ones((2, 2)), "no list of samples"),
+        (
+            (tone(seconds=1) * 32767).astype(np.int16),
+            "from -1 to 1; divide those of 16 bits",
+        ),
+        ([0.5, -3.0] * 4000, "a sample of -3, and samples are from"),
         ([], "no list of"),
         (tone(seconds=60), "cut it"),
         ("nothing.wav", "No such file"),

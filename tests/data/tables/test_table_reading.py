@@ -100,6 +100,15 @@ def test_a_stream_says_itself_how_it_is_divided(tmp_path, refused):
 ROW = {"city": "Lima", "price": "3,5", "day": "2020-01-11"}
 
 
+def test_a_number_where_a_text_stands_is_read_as_it_is_written(path):
+    reader = load_table(TableData("csv", path=str(path), target="kind")).reader
+    for number in (3, 3.0, 0.5, 10**400, -(10**400)):
+        written = str(int(number)) if number == 3 else str(number)
+        rows = [{**ROW, "city": number}, {**ROW, "city": written}]
+        with tallied():
+            np.testing.assert_array_equal(*reader.encode(rows)["features"])
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

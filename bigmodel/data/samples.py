@@ -1,7 +1,7 @@
 """A few inputs that a run was tested with, so that it can show and try what it reads.
 
 ``assets/samples.json`` has them as whoever asks the run over HTTP writes them: a file or the
-pixels of an image as base64, all else as the value itself.
+pixels of an image as base64, a list of words as a text, all else as the value itself.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ def dump_samples(inputs: Mapping[str, Sequence[Any]]) -> bytes:
     lines = []
     for each in itertools.islice(split, COUNT):
         with contextlib.suppress(TypeError, ValueError):
-            lines.append(json.dumps(_plain(each)))
+            plain = _plain(each)
+            if isinstance(plain, list) and all(isinstance(word, str) for word in plain):
+                plain = " ".join(plain)
+            lines.append(json.dumps(plain))
     return f"[{','.join(line for line in lines if len(line) <= LONGEST)}]".encode()
 
 

@@ -1,7 +1,8 @@
 """A few inputs that a run was tested with, so that it can show and try what it reads.
 
 ``assets/samples.json`` has them as whoever asks the run over HTTP writes them: a file or the
-pixels of an image as base64, a list of words as a text, all else as the value itself.
+pixels of an image as base64, a list of words as a text, a clip as numbers from 0 to 1,
+all else as the value itself.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ def png(pixels: np.ndarray) -> str:
 
 def _plain(value: Any) -> Any:
     match value:
+        case np.ndarray() if value.dtype == np.uint8 and value.ndim == 4:
+            return np.round(value / 255, 3).tolist()  # a clip; three digits tell all bytes apart
         case np.ndarray() if value.dtype == np.uint8 and value.ndim > 1:
             return png(value)
         case np.ndarray() | np.generic():

@@ -197,9 +197,12 @@ class State(Protocol):
 
 
 def scalars(measured: Measured) -> dict[str, float]:
-    """The means of an evaluation as numbers: the ``summarize`` of most experiments."""
+    """The means of an evaluation as numbers: the ``summarize`` of most experiments.
+
+    Where nothing counted, there is no mean, and it is NaN.
+    """
     return {
-        name: float(metric.total / metric.count)
+        name: float(metric.total / metric.count) if metric.count else float("nan")
         for name, metric in measured.items()
         if isinstance(metric, Mean)
     }

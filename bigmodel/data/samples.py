@@ -1,7 +1,8 @@
 """A few inputs that a run was tested with, so that it can show and try what it reads.
 
 ``assets/samples.json`` has them as whoever asks the run over HTTP writes them: a file or the
-pixels of an image as base64, all else as the value itself.
+pixels of an image as base64, a list of words as a text, a clip as numbers from 0 to 1,
+all else as the value itself.
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ def dump_samples(inputs: Mapping[str, Sequence[Any]]) -> bytes:
     lines = []
     for each in itertools.islice(split, COUNT):
         with contextlib.suppress(TypeError, ValueError):
-            lines.append(json.dumps(_plain(each)))
+            plain = _plain(each)
+            if isinstance(plain, list) and all(isinstance(word, str) for word in plain):
+                plain = " ".join(plain)
+            lines.append(json.dumps(plain))
     return f"[{','.join(line for line in lines if len(line) <= LONGEST)}]".encode()
 
 
@@ -50,6 +54,8 @@ def png(pixels: np.ndarray) -> str:
 
 def _plain(value: Any) -> Any:
     match value:
+        case np.ndarray() if value.dtype == np.uint8 and value.ndim == 4:
+            return np.round(value / 255, 3).tolist()  # a clip; three digits tell all bytes apart
         case np.ndarray() if value.dtype == np.uint8 and value.ndim > 1:
             return png(value)
         case np.ndarray() | np.generic():

@@ -81,7 +81,9 @@ class Trained(Value):
         except ConfigError as error:
             name = Path(self.script.__file__ or "").name
             raise InputError(f"{self.path} cannot be used: {name} has changed: {error}") from None
-        return parse(config, self._options, description="") if self._options else config
+        if not self._options:
+            return config
+        return parse(_without_test(config, self._options), self._options, description="")
 
     @property
     def assets(self) -> Assets:
@@ -170,6 +172,14 @@ def load_run(
 def runs(folder: str | Path = "runs") -> list[Trained]:
     """The runs in a folder, at any depth, by the order of their names; they are not read yet."""
     return [Trained(path) for path in find_runs(Path(folder))]
+
+
+def _without_test(config: Any, options: Sequence[str]) -> Any:
+    """A config without the other test set of its data, where options name other data instead."""
+    given = {option.partition("=")[0].replace("_", "-") for option in options}
+    if "--data.path" not in given or not hasattr(config.data, "test_path"):
+        return config
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, test_path=""))
 
 
 def find_script(recorded: Recorded, given: str | Path | None) -> Path:

@@ -76,6 +76,8 @@ def _after(sums: PyTree, batch: Batch) -> Batch:
 
 
 def _divide(sums: PyTree, count: jax.Array) -> PyTree:
+    """The mean of sums; of a batch in which nothing counts they are zeros, and stay so."""
+    count = jnp.where(count > 0, count, jnp.ones_like(count))
     return jax.tree.map(lambda x: (x / count).astype(x.dtype), sums)
 
 

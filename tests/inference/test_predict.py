@@ -27,7 +27,7 @@ from bigmodel.experiment import InputError
 from bigmodel.inference import answering
 from bigmodel.inference.answering import Named, answers
 from bigmodel.inference.inputs import of_stream, read_inputs
-from bigmodel.inference.measuring import evaluate
+from bigmodel.inference.measuring import evaluate, rebuilt
 from bigmodel.predictor import Predictor
 
 HEADER = "size,colour,grade"
@@ -246,6 +246,33 @@ def test_an_evaluation_is_a_folder_of_its_own(mlp, typed):
     ]
     assert told["metrics"]["test/accuracy"] == pytest.approx(np.mean(right))
     assert (folder / "figures" / "test_confusion.png").exists()
+
+
+def in_classes(folder, count):
+    for name in "ab":
+        (folder / name).mkdir(parents=True)
+        digits(folder / name, count // 2)
+
+
+def in_lines(path, count):
+    lines = [f"{n},{n % 3}:{'ab'[n % 2]}" for n in range(count)]
+    path.write_text("\n".join(["@classLabel true a b", "@data", *lines]))
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "make"),
+    [("cnn", ("folder", "--data.size=8"), in_classes), ("cnn1d", ("ts",), in_lines)],
+)
+def test_other_data_are_measured_without_the_test_set_of_training(tmp_path, name, source, make):
+    train_path, test_path, other = (tmp_path / each for each in ("train", "held", "other"))
+    for path, count in ((train_path, 40), (test_path, 20), (other, 6)):
+        make(path, count)
+    named, *rest = source
+    paths = f"--data.path={train_path}", f"--data.test-path={test_path}"
+    run = train(tmp_path, name, f"--data.name={named}", *rest, "--data.batch-size=4", *paths)
+    for options in (["--data.path", str(other)], [f"--data.path={other}"]):
+        batches = rebuilt(bigmodel.load(run, options=options), other=True).data.splits["test"]
+        assert sum(batch["weight"].sum() for batch in batches) == 6
 
 
 @pytest.mark.parametrize(

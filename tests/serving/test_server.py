@@ -96,6 +96,7 @@ def test_samples_are_kept_as_a_request_has_them(tmp_path: Path) -> None:
     assert base64.b64decode(second) == PICTURE
     assert third == {"a": 0.5}
     assert json.loads(dump_samples({})) == []
+    assert json.loads(dump_samples({"test": [["Ada", "wrote", "."]]})) == ["Ada wrote ."]
 
 
 def test_rows_come_as_json_and_as_a_table(rows: Served) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 
-from bigmodel.experiment import Data, InputError, Model
+from bigmodel.experiment import Data, InputError, Mean, Model, scalars
 from bigmodel.models.images.cnn import ConvNet
 from bigmodel.training.gradients import mean_gradients
 from bigmodel.training.metrics import accuracy, cross_entropy
@@ -150,3 +150,13 @@ def test_statistics_are_averaged_with_the_parameters_that_they_belong_to() -> No
 def test_learning_rate_is_reported_as_scheduled() -> None:
     _, metrics, _ = step(Optimizer(learning_rate=1.0, schedule="linear"), count=4)
     assert float(metrics["learning_rate"].total) == pytest.approx(0.7)
+
+
+def test_a_batch_in_which_nothing_counts_changes_nothing():
+    one = experiment(Optimizer("sgd", learning_rate=1.0, accumulate=2, weight_decay=0.0))
+    state = one.init(KEY)
+    after, metrics, gradients = one.train_step(state, {**BATCH, "weight": jnp.zeros(12)}, KEY)
+    assert metrics["loss"].count == 0
+    assert all((leaf == 0).all() for leaf in jax.tree.leaves(gradients))
+    jax.tree.map(np.testing.assert_array_equal, after.params, state.params)
+    assert np.isnan(scalars({"loss": Mean(np.float64(0), np.float64(0))})["loss"])

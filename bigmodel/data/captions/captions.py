@@ -85,8 +85,8 @@ def load_captions(options: CaptionData, assets: Assets | None = None) -> Caption
         assets: Files of a trained run: all pairs are then the split ``test`` for it.
 
     Raises:
-        InputError: An option is out of range, a file cannot be read, or a trained run knows images
-            of another shape.
+        InputError: An option is out of range, a file cannot be read, all texts to train on are
+            the same, or a trained run knows images of another shape.
     """
     if assets is None:
         parts = _divided(options)
@@ -165,6 +165,11 @@ def _divided(options: CaptionData) -> dict[str, Pairs]:
         part: whole.of_pictures(rows) if len(rows) else given.get(part)
         for part, rows in split.items()
     }
+    if len(texts := {*whole.of_pictures(split["train"]).texts}) < 2:
+        raise InputError(
+            f"all images to train on have the text {min(texts)!r}; a text is told from others, so "
+            "two that differ are the fewest"
+        )
     return {part: pairs for part, pairs in divided.items() if pairs is not None}
 
 

@@ -67,22 +67,21 @@ def load_sequences(options: SequenceData, assets: Assets | None = None) -> Seque
 
     Raises:
         InputError: A file cannot be used, a sequence is longer than ``options.length``, the
-            test file has other channels or a label that training lacks, or an option is out of
-            range.
+            test file has other channels or a label that training lacks, a trained run cannot
+            read a sequence, or an option is out of range.
     """
     path, test_path = Path(options.path), Path(options.test_path) if options.test_path else None
     if options.name == "japanese_vowels":
         path, test_path = (packaged("sktime", VOWELS.format(part)) for part in ("TRAIN", "TEST"))
     own = bool(options.path)
-    cases = _cases(path, options.length)
     if assets is not None:
         reader = sequence_reader(assets)
-        if test_path is not None:
-            cases += _cases(test_path, options.length)
+        paths = [path] if test_path is None else [path, test_path]
+        cases = [case for each in paths for case in _known_cases(each, reader)]
         parts = all_to_test(cases, reader.names, source=str(path))
         size = min(options.batch_size, len(cases))
         return _sequences(parts, reader, size, str(path), own=own)
-    test = None
+    cases, test = _cases(path, options.length), None
     if test_path is not None and not options.folds:
         test = _cases(test_path, options.length)
         channels, others = cases[0].content.shape[1], test[0].content.shape[1]
@@ -155,6 +154,17 @@ def _cases(path: Path, length: int) -> list[Case]:
                 f"{path}, line {case.line} has {len(case.content)} steps, more than --data.length "
                 f"{length}; use a larger one, or cut the sequence"
             )
+    return cases
+
+
+def _known_cases(path: Path, reader: SequenceReader) -> list[Case]:
+    """The sequences of a file, all of which a trained run can read."""
+    cases = read_ts(path)
+    for case in cases:
+        try:
+            reader.encode([case.content])
+        except InputError as error:
+            raise InputError(f"{path}, line {case.line}: {error}") from None
     return cases
 
 

@@ -88,6 +88,12 @@ def load_series(options: SeriesData, assets: Assets | None = None) -> Series:
         options = replace(options, validation=0.0, test=0.0)
     mask = options.masking()
     name, values, written = _read(options, mask)
+    needed = options.window + options.horizon
+    if assets is not None and len(values) < needed:
+        raise InputError(
+            f"{options.path} has {len(values)} values, and the run needs {needed}: a window of "
+            f"{options.window} and the {options.horizon} after it; give a longer series"
+        )
     starts = part_starts(options, len(values))
     if assets is not None:
         starts = {"train": starts["train"], "test": starts["train"]}

@@ -189,7 +189,7 @@ def _folder(options: VideoData, known: VideoReader | None) -> Videos:
     if known is not None:
         frames, size, _, channels = known.shape
     shape = (frames, size, size, channels)
-    whole, names = _read(Path(options.path), shape)
+    whole, names = _read(Path(options.path), shape, fewest=2 if known is None else 1)
     if known is not None:
         reader = known
         whole = _renamed(whole, names, reader.names, options.path)
@@ -220,16 +220,20 @@ def _renamed(arrays: Arrays, names: tuple[str, ...], to: tuple[str, ...], path: 
     return {**arrays, "label": number[arrays["label"]]}
 
 
-def _read(path: Path, shape: tuple[int, int, int, int]) -> tuple[Arrays, tuple[str, ...]]:
-    """All clips of a folder, and the names of its classes."""
+def _read(
+    path: Path, shape: tuple[int, int, int, int], *, fewest: int = 1
+) -> tuple[Arrays, tuple[str, ...]]:
+    """All clips of a folder, and the names of its classes, ``fewest`` or more."""
     frames, size, _, channels = shape
     classes: dict[str, list[Path]] = {}
     for folder in _folders(path):
         if not (clips := _folders(folder)):
             raise InputError(f"{folder} has no clips; put a folder of frames for each into it")
         classes.setdefault(normalized(folder.name), []).extend(clips)
-    if len(names := tuple(sorted(classes))) < 2:
-        raise InputError(f"{path} has {len(names)} classes; two are the fewest, a folder each")
+    if len(names := tuple(sorted(classes))) < fewest:
+        raise InputError(
+            f"{path} has {len(names)} classes, a folder each; it needs {fewest} or more"
+        )
     every = [clip for name in names for clip in classes[name]]
     label = np.repeat(np.arange(len(names), dtype=np.int32), [len(classes[name]) for name in names])
     video = read_clips(every, frames, size, "L" if channels == 1 else "RGB")

@@ -1,5 +1,6 @@
 """Images with texts: of a file of one's own, of a folder of stamps, of a trained run."""
 
+import re
 import unicodedata
 
 import numpy as np
@@ -107,6 +108,12 @@ def test_stamps_are_told_by_the_first_line_beside_them(tmp_path):
 def test_a_line_that_cannot_be_used_is_named(lines, message, images, write, refused):
     del images
     with refused(message):
+        load_captions(options(write(lines)))
+
+
+def test_images_that_all_have_one_text_are_refused(images, write, refused):
+    lines = [re.sub("\t.*", "\ta shade", line) for line in images]
+    with refused("all images to train on have the text 'a shade'; .* two that differ"):
         load_captions(options(write(lines)))
 
 

@@ -120,6 +120,22 @@ def test_a_test_file_that_does_not_fit_is_refused(options, content, labels, mess
         kinds.load_sequences(options(lines(40), test_path=test))
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (["1:a", "2:b"], "line 3: it is an array of 1x1, and a sequence has a list of 2 numbers"),
+        (["1:2:3:a"], "line 3: it is an array of 1x3"),
+        (["1:2:a", "1,2,3,4,5:1,2,3,4,5:b"], "line 4: it has 5 steps, and .* had up to 4; cut it"),
+    ],
+)
+def test_sequences_that_a_run_cannot_read_are_refused_with_their_line(
+    options, content, message, refused
+):
+    assets = kinds.load_sequences(options(lines(40))).data.assets
+    with refused(rf"other\.ts, {message}"):
+        kinds.load_sequences(options(content, "other.ts", length=3), assets)
+
+
 TOPICS = {"name": "topics", "tokenizer": "char", "split_seed": 3}
 
 

@@ -91,6 +91,14 @@ def test_what_cannot_be_used_is_refused(options, content, chosen, message, refus
         load_series(options(content, **chosen))
 
 
+def test_a_series_that_is_too_short_for_a_run_is_told_what_that_needs(options, refused):
+    assets = load_series(options()).data.assets
+    with refused(r"has 8 values, and the run needs 9: a window of 6 and the 3 after it; give a lo"):
+        load_series(options(VALUES[:8]), assets)
+    (batch,) = load_series(options(VALUES[:9]), assets).data.splits["test"]
+    assert batch["weight"].sum() == 1
+
+
 def test_small_changes_of_a_large_value_are_learned(options):
     values = 1e9 + VALUES
     np.testing.assert_allclose(

@@ -1,10 +1,12 @@
 import gzip
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bigmodel.data.sequences.ts_file import read_ts
+from bigmodel.data.sequences.ts_file import parse_ts, read_ts
+from bigmodel.data.texts.text_file import Stream
 
 HEAD = "#about\n@problemName Small\n@timeStamps false\n@classLabel true a b\n@data\n"
 
@@ -44,8 +46,9 @@ def test_the_same_sequences_are_read_however_they_are_written(read):
         (HEAD + "1,2:c\n", "line 6 ends with 'c', which is no label"),
         (HEAD + "a\n", "line 6 has a label and no values"),
         (HEAD, "has no sequences"),
-        ("@data\n1:a\n", "line 2 ends with 'a', which is no label"),
-        ("@classLabel false\n", "declares no classes"),
+        ("@data\n1:a\n", "declares no classes; it needs a line @classLabel true A B"),
+        ("@classLabel true\n@data\n1:a\n", "declares no classes"),
+        ("@classLabel false\n@data\n1:2\n", "declares no classes"),
         ("@timeStamps true\n", "line 1: time stamps are not supported"),
         ("", "is empty"),
     ],
@@ -53,3 +56,15 @@ def test_the_same_sequences_are_read_however_they_are_written(read):
 def test_a_file_that_cannot_be_used_is_refused_with_its_line(read, content, message, refused):
     with refused(message):
         read(content)
+
+
+def test_a_file_without_labels_is_read_where_none_are_needed(refused):
+    def parse(content):
+        return parse_ts(Stream("body", io.StringIO(content)))
+
+    cases = parse("@classLabel false\n@data\n1,2:4,5\n3:6\n")
+    assert [case.label for case in cases] == ["", ""]
+    np.testing.assert_array_equal(cases[0].content, np.float32([[1, 4], [2, 5]]))
+    np.testing.assert_array_equal(cases[1].content, np.float32([[3, 6]]))
+    with refused("body declares no classes"):
+        parse("@data\n1:2\n")

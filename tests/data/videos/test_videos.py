@@ -1,9 +1,13 @@
 """Clips that are made, and folders of frames."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from bigmodel.data.samples import dump_samples
 from bigmodel.data.videos.reading import video_reader
 from bigmodel.data.videos.videos import DIRECTIONS, VideoData, load_videos, moving
 from bigmodel.experiment import InputError
@@ -61,9 +65,22 @@ def test_folders_of_frames_become_clips(folder):
     assert (reader.names, reader.shape) == (("a", "b"), (2, 6, 6, 1))
     video = reader.encode([folder / "b" / "clip 1"])["video"]
     np.testing.assert_allclose(video[0, :, 0, 0, 0], np.array([110, 113]) / 255, atol=1e-6)
-    (folder / "a").rename(folder / "b" / "x")
-    with pytest.raises(InputError, match="two are the fewest"):
-        load_videos(own(folder), data.assets)
+    shutil.rmtree(folder / "a")
+    with pytest.raises(InputError, match="has 1 classes, a folder each; it needs 2"):
+        load_videos(own(folder))
+    (batch, *_) = load_videos(own(folder), data.assets).data.splits["test"]
+    assert batch["label"].tolist() == [1, 1]
+    with pytest.raises(InputError, match="has 0 classes, a folder each; it needs 1"):
+        load_videos(own(folder / "b" / "clip 1"), data.assets)
+
+
+def test_samples_are_clips_as_numbers_that_are_read_again(folder):
+    data, reader = load_videos(own(folder))
+    clips = data.inputs["test"]
+    samples = json.loads(dump_samples(data.inputs))
+    assert len(samples) == len(clips)
+    found, expected = reader.encode(samples)["video"], reader.encode(clips)["video"]
+    np.testing.assert_allclose(found, expected, atol=1 / 255 / 2)
 
 
 def test_clips_of_fewer_frames_have_some_twice_and_this_is_said(folder, capsys):

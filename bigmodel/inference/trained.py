@@ -177,9 +177,10 @@ def runs(folder: str | Path = "runs") -> list[Trained]:
 def _without_test(config: Any, options: Sequence[str]) -> Any:
     """A config without the other test set of its data, where options name other data instead."""
     given = {option.partition("=")[0].replace("_", "-") for option in options}
-    if "--data.path" not in given or not hasattr(config.data, "test_path"):
+    data: Any = getattr(config, "data", None)
+    if "--data.path" not in given or not hasattr(data, "test_path"):
         return config
-    return dataclasses.replace(config, data=dataclasses.replace(config.data, test_path=""))
+    return dataclasses.replace(config, data=dataclasses.replace(data, test_path=""))
 
 
 def find_script(recorded: Recorded, given: str | Path | None) -> Path:

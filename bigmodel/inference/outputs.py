@@ -16,6 +16,7 @@ from typing import Any, TextIO
 import numpy as np
 from PIL import Image
 
+from bigmodel.data.texts.text_file import csv_rows
 from bigmodel.errors import naming
 from bigmodel.experiment import InputError
 from bigmodel.files import PARTIAL, made_folder
@@ -170,19 +171,15 @@ class _Table:
 def _widen(stream: TextIO, columns: Sequence[str]) -> None:
     """Writes a table anew with more columns, which earlier rows do not have."""
     folder = Path(stream.name).parent
-    limit = csv.field_size_limit(sys.maxsize)
-    try:
-        with tempfile.TemporaryFile("w+", encoding="utf-8", newline="", dir=folder) as whole:
-            writer = csv.writer(whole)
-            writer.writerow(columns)
-            stream.seek(0)
-            for row in itertools.islice(csv.reader(stream), 1, None):
-                writer.writerow(row + [""] * (len(columns) - len(row)))
-            whole.seek(0)
-            stream.seek(0)
-            shutil.copyfileobj(whole, stream)
-    finally:
-        csv.field_size_limit(limit)
+    with tempfile.TemporaryFile("w+", encoding="utf-8", newline="", dir=folder) as whole:
+        writer = csv.writer(whole)
+        writer.writerow(columns)
+        stream.seek(0)
+        for row in itertools.islice(csv_rows(stream, ","), 1, None):
+            writer.writerow(row + [""] * (len(columns) - len(row)))
+        whole.seek(0)
+        stream.seek(0)
+        shutil.copyfileobj(whole, stream)
 
 
 def _cells(name: str, value: Any) -> Iterator[tuple[str, Any]]:
